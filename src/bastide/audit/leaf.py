@@ -1,0 +1,153 @@
+"""The leaf: what the log keeps of an event, and what it must not keep.
+
+A leaf is canonical JSON of pseudonyms, commitments and words from closed lists; never a text, a
+name, an address or a bare hash of something that can be guessed. It is composed when the act is
+recorded and stamped with its place when the sequencer appends it.
+
+    r               32 random bytes, kept with the payload under the tenant's key and nowhere else
+    derive(r, use)  HMAC(r, use): one secret a use, so that opening one commitment opens no other
+    commit(s, x)    HMAC(s, x): says nothing of x; with the payload erased nobody can open it again
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bastide.audit.canonical import JsonValue, canonical
+from bastide.audit.merkle import NotProven
+from bastide.audit.tiles import ENTRY_BYTES_MAX
+
+VERSION = 1
+SECRET_BYTES = 32
+
+_ACT = re.compile(r"[a-z][a-z0-9_.:-]{0,63}")
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
+_MARK = b'"log":{}'
+_SUBJECTS_MAX = 64
+_RULES_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Where and when the sequencer put a leaf: the same for a whole batch."""
+
+    log: str
+    base: int  # the size of the log before the batch: a checkpoint of that size exists
+    at: int  # milliseconds since 1970, by the sequencer's clock
+
+
+@dataclass(frozen=True, slots=True)
+class Pseudonyms:
+    """Who and what, under the tenant's key."""
+
+    tenant: str
+    actor: str = ""
+    app: str = ""
+    resource: str = ""
+
+
+def derive(secret: bytes, use: str) -> bytes:
+    """A secret for one use."""
+    return hmac.digest(secret, use.encode(), "sha256")
+
+
+def commit(secret: bytes, content: bytes) -> str:
+    """A commitment to `content`, as 43 letters."""
+    return _letters(hmac.digest(secret, content, "sha256"))
+
+
+def pseudonym(keyed: bytes) -> str:
+    """128 bits of a keyed value, as 22 letters."""
+    return _letters(keyed[:16])
+
+
+def compose(
+    *,
+    id: str,
+    act: str,
+    outcome: str,
+    t: int,
+    who: Pseudonyms,
+    subjects: Sequence[str],
+    payload: bytes,
+    secret: bytes,
+    evidence: Mapping[str, JsonValue] | None = None,
+) -> bytes:
+    """The leaf of an event, but for its place in the log.
+
+    `payload` is what lies sealed; `evidence` is what a receipt adds. Raises ValueError when `act` or
+    `outcome` is not a word: the log must not become a place for text.
+    """
+    for word in (act, outcome):
+        if not _ACT.fullmatch(word):
+            raise ValueError(f"an act or outcome is a word such as knowledge.erase, not {word[:80]!r}")
+    leaf: dict[str, JsonValue] = {
+        "v": VERSION,
+        "event": id,
+        "act": act,
+        "outcome": outcome,
+        "t": t,
+        "tenant": who.tenant,
+        "nonce": _letters(os.urandom(16)),
+        "payload": commit(derive(secret, "payload"), payload),
+        "log": {},
+        **{name: value for name in ("actor", "app", "resource") if (value := getattr(who, name))},
+        **(evidence or {}),
+    }
+    if subjects:
+        blind = derive(secret, "subject")
+        one_by_one = len(subjects) <= _SUBJECTS_MAX
+        named = [s.encode() for s in subjects] if one_by_one else [canonical(list(subjects))]
+        leaf["subjects"] = [commit(blind, one)[:22] for one in named]
+    body = json.dumps(leaf, sort_keys=True, separators=(",", ":")).encode("ascii")
+    assert len(body) < ENTRY_BYTES_MAX - 512, "every part of a leaf is bounded"
+    return body
+
+
+def word(text: str, blind: bytes) -> str:
+    """`text` when it is a plain name such as `local/minilm`, else a commitment to it."""
+    return text if not text or _WORD.fullmatch(text) else "~" + commit(blind, text.encode())[:22]
+
+
+def verdicts(decision: Mapping[str, JsonValue], blind: bytes) -> JsonValue:
+    """A decision as the leaf keeps it: the answer, the policy's hash, the rules by id (`!` where one said no)."""
+    rules = decision.get("rules")
+    told = []
+    for rule in rules[:_RULES_MAX] if isinstance(rules, list | tuple) else ():
+        if isinstance(rule, Mapping):
+            told.append(("" if rule.get("ok") is True else "!") + word(str(rule.get("id", "")), blind))
+    return {
+        "allowed": decision.get("allowed") is True,
+        "policy": word(str(decision.get("policy", "")), blind),
+        "rules": told,
+    }
+
+
+def stamp(body: bytes, stamp: Stamp, producer: str, n: int) -> bytes:
+    """The leaf in its place. A body that nobody of ours composed is kept as its commitment, so that it blocks nothing."""
+    place = f'"log":{{"at":{stamp.at},"base":{stamp.base},"id":"{stamp.log}","n":{n},"p":"{producer}"}}'.encode()
+    head, mark, tail = body.partition(_MARK)
+    if not mark or len(body) + len(place) > ENTRY_BYTES_MAX:
+        return b'{"act":"audit.malformed",' + place + b',"v":1}'
+    return head + place + tail
+
+
+def parse_leaf(body: bytes) -> dict[str, JsonValue]:
+    """A stored leaf. Raises NotProven when it is not one."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError) as fault:
+        raise NotProven("is not JSON") from fault
+    if not isinstance(found, dict) or not isinstance(found.get("log"), dict):
+        raise NotProven("is not a leaf of this log")
+    return found
+
+
+def _letters(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

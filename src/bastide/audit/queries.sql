@@ -1,0 +1,116 @@
+-- name: record
+select audit.record(%(id)s, %(act)s, %(outcome)s, %(t)s, %(body)s, %(sealed)s, %(subjects)s::bytea[], %(announce)s)
+
+-- name: log
+select id, vkey from audit.log
+
+-- name: begin_log
+insert into audit.log (id, vkey) values (%(id)s, %(vkey)s) on conflict do nothing
+
+-- name: take_turn
+-- One sequencer at a time, for this transaction; where the log stands now.
+select pg_try_advisory_xact_lock(7092446862314537474), (select max(size) from audit.checkpoint)
+
+-- name: drain
+-- The oldest committed rows; a transaction that is still open shows its rows to a later batch.
+delete from audit.outbox
+where seq <= (select max(seq) from (select seq from audit.outbox order by seq limit %(limit)s) as oldest)
+returning seq, tenant_id::text, id, act, outcome, t, producer, n, body
+
+-- name: add_leaves
+insert into audit.leaf (index, body)
+select %(base)s + place - 1, body from unnest(%(bodies)s::bytea[]) with ordinality as fresh (body, place)
+
+-- name: add_events
+-- An id that stands twice is kept once: verification compares every leaf with its event.
+insert into audit.event (tenant_id, id, index, act, outcome, t)
+select tenant_id, id, %(base)s + place - 1, act, outcome, t
+from unnest(%(tenants)s::uuid[], %(ids)s::text[], %(acts)s::text[], %(outcomes)s::text[], %(ts)s::bigint[])
+    with ordinality as fresh (tenant_id, id, act, outcome, t, place)
+on conflict (tenant_id, id) do nothing
+
+-- name: put_tiles
+insert into audit.tile (level, n, hashes)
+select * from unnest(%(levels)s::integer[], %(ns)s::bigint[], %(hashes)s::bytea[])
+on conflict (level, n) do update set hashes = excluded.hashes
+
+-- name: add_checkpoint
+insert into audit.checkpoint (size, note) values (%(size)s, %(note)s)
+
+-- name: last_checkpoint
+select size, note from audit.checkpoint order by size desc limit 1
+
+-- name: tiles
+select level, n, hashes from audit.tile
+where (level, n) in (select * from unnest(%(levels)s::integer[], %(ns)s::bigint[]))
+
+-- name: tile
+select hashes from audit.tile where level = %(level)s and n = %(n)s
+
+-- name: leaf_bodies
+select body from audit.leaf where index >= %(low)s and index < %(high)s order by index
+
+-- name: leaf
+select body from audit.leaf where index = %(index)s
+
+-- name: event
+select index from audit.event where id = %(id)s
+
+-- name: events
+select e.id, e.index, e.act, e.outcome, e.t, p.sealed
+from audit.event e left join audit.payload p on p.tenant_id = e.tenant_id and p.id = e.id
+where e.index < %(before)s
+order by e.index desc limit %(limit)s
+
+-- name: payload
+select sealed from audit.payload where id = %(id)s
+
+-- name: forget
+-- The mention goes with every payload that speaks of this person.
+with gone as (delete from audit.mention where subject = %(subject)s returning id)
+delete from audit.payload p using gone where p.id = gone.id
+
+-- name: waiting
+-- How many events wait for the sequencer, and since when the oldest does (milliseconds since 1970).
+select count(*), coalesce(min(t), 0) from audit.outbox
+
+-- name: one_picture
+-- Verification reads for a while and must see one state of the log.
+set transaction isolation level repeatable read, read only
+
+-- name: leaf_blocks
+-- Leaves as entry bundles of 256, each with what the tenants' lists of events say of them.
+select l.index / 256, min(l.index), count(*),
+    string_agg(substr(int4send(length(l.body)), 3) || l.body, ''::bytea order by l.index),
+    array_agg(l.index order by l.index),
+    array_agg(concat_ws('|', e.id, e.act, e.outcome, e.t, e.tenant_id) order by l.index)
+from audit.leaf l left join audit.event e on e.index = l.index and e.index >= %(low)s and e.index < %(high)s
+where l.index >= %(low)s and l.index < %(high)s
+group by 1 order by 1
+
+-- name: leaf_tiles
+select n, hashes from audit.tile where level = 0 and n >= %(low)s and n < %(high)s
+
+-- name: upper_tiles
+select level, n, hashes from audit.tile where level > 0 order by level, n
+
+-- name: checkpoints
+select size, note from audit.checkpoint where size > %(low)s and size <= %(high)s order by size
+
+-- name: beyond
+-- What should not be there: leaves, events and tiles past the last checkpoint, events without a leaf.
+select
+    (select min(index) from audit.leaf where index >= %(size)s or index < 0),
+    (select min(index) from audit.event where index >= %(size)s or index < 0),
+    (select count(*) from audit.event),
+    (select count(*) from audit.tile)
+
+-- name: doubled_events
+select index from audit.event group by index having count(*) > 1 order by index limit 1
+
+-- name: counters
+select c.producer, c.n, coalesce(w.waiting, 0), coalesce(w.first, 0), coalesce(w.last, 0)
+from audit.counter c
+left join (
+    select producer, count(*) as waiting, min(n) as first, max(n) as last from audit.outbox group by producer
+) as w on w.producer = c.producer

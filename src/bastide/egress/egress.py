@@ -1,0 +1,143 @@
+"""The room's class: permits from decisions, clients from permits."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import ssl
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import httpcore2
+import httpx2
+
+from bastide import telemetry
+from bastide.egress.addresses import Reach, Resolver, resolve
+from bastide.egress.client import Client, Limits
+from bastide.egress.values import Permit
+from bastide.egress.wire import CheckedBackend, CheckedTransport
+from bastide.errors import BadSetting, PermitRefused
+from bastide.settings import EgressSettings
+
+if TYPE_CHECKING:
+    from bastide.policy import Decision
+
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+class Egress:
+    """The only way out. One per process, used in one event loop."""
+
+    def __init__(
+        self,
+        settings: EgressSettings,
+        *,
+        resolver: Resolver = resolve,
+        dial: httpcore2.AsyncNetworkBackend | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """`resolver` and `dial` are the two seams to the network below; tests give doubles there."""
+        self._settings = settings
+        self._clock = clock
+        self._secret = secrets.token_bytes(32)
+        context = _tls_context(settings)
+        reaches = [Reach(local, settings.air_gap, settings.allowed_networks) for local in (False, True)]
+        self._transports = {
+            reach.local: CheckedTransport(
+                CheckedBackend(reach, resolver, dial or httpcore2.AnyIOBackend()), context, connections_max=512
+            )
+            for reach in reaches
+        }
+
+    async def start(self) -> None:
+        """Nothing is opened before the first request."""
+
+    async def stop(self) -> None:
+        """Close every connection that is still kept."""
+        for transport in self._transports.values():
+            await transport.aclose()
+
+    def permit(self, decision: Decision) -> Permit:
+        """The permit that an allowed, unexpired decision is worth; raises PermitRefused otherwise.
+
+        An outside endpoint needs https; plain http is for endpoints that are declared local.
+        """
+        endpoint = decision.endpoint
+        if not decision.allowed:
+            raise PermitRefused("The decision for this endpoint is no.", endpoint=endpoint.id)
+        if decision.expires_at <= self._clock():
+            raise PermitRefused("The decision for this endpoint has expired.", endpoint=endpoint.id)
+        local = endpoint.kind == "local"
+        scheme, host, port = _origin(endpoint.url, endpoint.id)
+        if scheme == "http" and not local:
+            raise PermitRefused("An outside endpoint is reached by https only.", endpoint=endpoint.id)
+        permit = Permit(
+            scheme=scheme,
+            host=host,
+            port=port,
+            endpoint=endpoint.id,
+            local=local,
+            decision_hash=_decision_hash(decision),
+            expires_at=decision.expires_at,
+        )
+        telemetry.count("egress_permits", kind=endpoint.kind)
+        return replace(permit, seal=self._seal(permit))
+
+    @asynccontextmanager
+    async def open(self, permit: Permit, *, total_s: float | None = None) -> AsyncGenerator[Client]:
+        """A client that reaches the permit's origin and nothing else, for as long as the permit lasts.
+
+        Connecting happens at the first request. An exchange takes `total_s` seconds at most.
+        """
+        self._still_allowed(permit)
+        limits = Limits(
+            connect_s=self._settings.connect_timeout_s,
+            idle_s=self._settings.idle_timeout_s,
+            total_s=total_s or self._settings.total_timeout_s,
+            reply_bytes_max=self._settings.reply_bytes_max,
+        )
+        yield Client(self._transports[permit.local], permit.origin, limits, lambda: self._still_allowed(permit))
+
+    def _still_allowed(self, permit: Permit) -> None:
+        if not hmac.compare_digest(permit.seal, self._seal(permit)):
+            raise PermitRefused("This permit was not made here.", endpoint=permit.endpoint)
+        if permit.expires_at <= self._clock():
+            raise PermitRefused("This permit has expired.", endpoint=permit.endpoint)
+
+    def _seal(self, permit: Permit) -> bytes:
+        return hmac.digest(self._secret, permit.sealed_facts(), "sha256")
+
+
+def _origin(url: str, endpoint: str) -> tuple[str, str, int]:
+    """Scheme, host and port of an endpoint's address, in the one spelling that is connected to."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
+    except ValueError as fault:
+        raise PermitRefused("The endpoint's address cannot be read.", endpoint=endpoint) from fault
+    if parts.scheme not in _PORTS or not host or not host.isascii() or "%" in host:
+        raise PermitRefused("The endpoint's address must be http(s)://host with a plain host name.", endpoint=endpoint)
+    if parts.username is not None or parts.password is not None:
+        raise PermitRefused("An endpoint's address holds no user name or password.", endpoint=endpoint)
+    return parts.scheme, host.rstrip("."), port
+
+
+def _decision_hash(decision: Decision) -> str:
+    facts = (decision.endpoint.id, decision.record_hash, decision.policy_hash, decision.expires_at.isoformat())
+    return "sha256:" + hashlib.sha256("\n".join(facts).encode()).hexdigest()
+
+
+def _tls_context(settings: EgressSettings) -> ssl.SSLContext:
+    context = httpx2.create_ssl_context(trust_env=False)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if settings.ca_file is not None:
+        try:
+            context.load_verify_locations(cafile=settings.ca_file)
+        except (OSError, ssl.SSLError) as fault:
+            raise BadSetting("BASTIDE_CA_FILE names no file of PEM certificates.") from fault
+    return context

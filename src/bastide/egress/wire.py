@@ -1,0 +1,218 @@
+"""The connection itself: resolve once, check every address, connect to the checked one, keep the evidence."""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import httpcore2
+import httpx2
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from bastide.egress.addresses import (
+    Reach,
+    Resolver,
+    check_addresses,
+    check_name_servers,
+    is_localhost,
+    literal,
+    name_servers,
+)
+from bastide.egress.values import TlsEvidence
+from bastide.errors import AirGapClosed, BrokenReply, RequestRefused, TlsRefused, TooSlow, Unreachable
+
+ADDRESSES_TRIED_MAX = 4
+_EVIDENCE = "bastide_evidence"
+
+
+class CheckedTransport(httpx2.AsyncBaseTransport):
+    """A pool of connections that all went through one `Reach`. Raises only errors of our own tree."""
+
+    def __init__(
+        self, backend: httpcore2.AsyncNetworkBackend, context: ssl.SSLContext, *, connections_max: int
+    ) -> None:
+        self._pool = httpcore2.AsyncConnectionPool(
+            ssl_context=context,
+            max_connections=connections_max,
+            max_keepalive_connections=64,
+            keepalive_expiry=15.0,
+            retries=0,
+            network_backend=backend,
+        )
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """One exchange; the reply's body is not read yet."""
+        target = httpcore2.URL(
+            scheme=request.url.raw_scheme,
+            host=request.url.raw_host,
+            port=request.url.port,
+            target=request.url.raw_path,
+        )
+        outgoing = httpcore2.Request(
+            request.method, target, headers=request.headers.raw, content=request.stream, extensions=request.extensions
+        )
+        with translated(request.url.host):
+            reply = await self._pool.handle_async_request(outgoing)
+        return httpx2.Response(
+            reply.status,
+            headers=reply.headers,
+            stream=_Body(reply, request.url.host),
+            extensions=reply.extensions,
+        )
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._pool.aclose()
+
+
+class CheckedBackend(httpcore2.AsyncNetworkBackend):
+    """Opens TCP connections, but only to addresses that the reach allows."""
+
+    def __init__(self, reach: Reach, resolver: Resolver, dial: httpcore2.AsyncNetworkBackend) -> None:
+        self._reach = reach
+        self._resolver = resolver
+        self._dial = dial
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        """A connection to one of the host's checked addresses, tried in the resolver's order."""
+        addresses = check_addresses(host, await self._addresses(host, port), self._reach)[:ADDRESSES_TRIED_MAX]
+        ends = time.monotonic() + (timeout or 60.0)
+        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+            patience = max(0.05, (ends - time.monotonic()) / left)
+            try:
+                stream = await self._dial.connect_tcp(address, port, timeout=patience, socket_options=socket_options)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
+                if left == 1:
+                    raise
+                continue
+            return _Witnessed(stream, TlsEvidence(ip=address, port=port), host)
+        raise Unreachable(host=host)
+
+    async def connect_unix_socket(
+        self, path: str, timeout: float | None = None, socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None
+    ) -> httpcore2.AsyncNetworkStream:
+        """Never: a permit names a host and a port."""
+        raise RequestRefused("A socket file is no endpoint.")
+
+    async def sleep(self, seconds: float) -> None:
+        """Asked for between retries, of which there are none."""
+        raise AssertionError("egress never retries")
+
+    async def _addresses(self, host: str, port: int) -> tuple[str, ...]:
+        spelled = literal(host)
+        if spelled is not None:
+            return (spelled,)
+        if self._reach.air_gap and not is_localhost(host):
+            if not self._reach.local:
+                raise AirGapClosed(f"{host} is a name beyond the air gap; it was not even resolved.", host=host)
+            check_name_servers(host, name_servers(), self._reach)
+        return tuple(await self._resolver(host, port))
+
+
+class _Witnessed(httpcore2.AsyncNetworkStream):
+    """A connection that knows who is at the other end."""
+
+    def __init__(self, inner: httpcore2.AsyncNetworkStream, evidence: TlsEvidence, host: str) -> None:
+        self._inner = inner
+        self._evidence = evidence
+        self._host = host
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return await self._inner.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        await self._inner.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore2.AsyncNetworkStream:
+        try:
+            inner = await self._inner.start_tls(ssl_context, server_hostname, timeout)
+        except httpcore2.ConnectError as problem:
+            raise TlsRefused(f"{self._host}: {_tls_reason(problem.__cause__)}.", host=self._host) from problem
+        session = inner.get_extra_info("ssl_object")
+        certificate = session.getpeercert(binary_form=True)
+        evidence = _evidence(self._evidence.ip, self._evidence.port, certificate, session.version() or "")
+        return _Witnessed(inner, evidence, self._host)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._evidence if info == _EVIDENCE else self._inner.get_extra_info(info)
+
+
+class _Body(httpx2.AsyncByteStream):
+    """The body of a reply, its faults translated."""
+
+    def __init__(self, reply: httpcore2.Response, host: str) -> None:
+        self._reply = reply
+        self._host = host
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        with translated(self._host):
+            async for piece in self._reply.aiter_stream():
+                yield piece
+
+    async def aclose(self) -> None:
+        with translated(self._host):
+            await self._reply.aclose()
+
+
+def evidence_of(response: httpx2.Response) -> TlsEvidence | None:
+    """Who sent this response; None for a server inside this process."""
+    stream = response.extensions.get("network_stream")
+    found = stream.get_extra_info(_EVIDENCE) if stream is not None else None
+    return found if isinstance(found, TlsEvidence) else None
+
+
+@contextmanager
+def translated(host: str) -> Iterator[None]:
+    """Faults of the HTTP library as errors of our own tree, without any content."""
+    try:
+        yield
+    except (httpcore2.ConnectTimeout, httpcore2.ConnectError) as fault:
+        raise Unreachable(f"{host} does not accept the connection.", host=host) from fault
+    except httpcore2.PoolTimeout as fault:
+        raise TooSlow("Too many connections are open; this one got no turn in time.", host=host) from fault
+    except httpcore2.TimeoutException as fault:
+        raise TooSlow(f"{host} did not answer in time.", host=host) from fault
+    except httpcore2.LocalProtocolError as fault:
+        raise RequestRefused("The request cannot be written as HTTP.", host=host) from fault
+    except (httpcore2.ProtocolError, httpcore2.NetworkError) as fault:
+        raise BrokenReply(f"The answer of {host} broke off or is not HTTP.", host=host) from fault
+
+
+def _tls_reason(fault: BaseException | None) -> str:
+    if isinstance(fault, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted ({fault.verify_message.rstrip('.')})"
+    reason = fault.reason if isinstance(fault, ssl.SSLError) else None
+    return f"no acceptable TLS ({(reason or 'the handshake broke off').lower().replace('_', ' ')})"
+
+
+@lru_cache(maxsize=512)
+def _evidence(ip: str, port: int, certificate: bytes, protocol: str) -> TlsEvidence:
+    parsed = x509.load_der_x509_certificate(certificate)
+    key = parsed.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return TlsEvidence(
+        ip=ip,
+        port=port,
+        cert_sha256=hashlib.sha256(certificate).hexdigest(),
+        spki_sha256=hashlib.sha256(key).hexdigest(),
+        issuer=parsed.issuer.rfc4514_string(),
+        not_after=parsed.not_valid_after_utc.isoformat(),
+        protocol=protocol,
+    )

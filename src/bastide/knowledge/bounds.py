@@ -1,0 +1,141 @@
+"""What a request may ask of this room: checked here, at the door, with an error that says what to change."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from bastide.errors import BadName, BadOption, BadQuery, ModeUnavailable, UnknownDocument
+from bastide.store import is_id
+
+QUERY_CHARACTERS_MAX = 4_000
+PASSAGES_MAX = 100
+LIST_MAX = 500
+NAME_CHARACTERS_MAX = 400
+
+_MODES = ("hybrid", "text", "vector")
+_COLLECTION = re.compile(r"[\w][\w .-]{0,99}")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What a search may be narrowed to; None leaves a dimension open."""
+
+    collection: str | None = None
+    documents: list[str] | None = None
+    names: list[str] | None = None
+    languages: list[str] | None = None
+    media_types: list[str] | None = None
+    since: datetime | None = None
+
+    @property
+    def narrow(self) -> bool:
+        """Whether anything is left out at all."""
+        return self != Filters()
+
+
+def query(text: object) -> str:
+    """The query without surrounding space. Raises BadQuery."""
+    if not isinstance(text, str):
+        raise BadQuery(f"A query is text, not {type(text).__name__}.")
+    if len(text) > QUERY_CHARACTERS_MAX:
+        raise BadQuery(f"The query has {len(text):,} characters; at most {QUERY_CHARACTERS_MAX:,} are searched for.")
+    if "\0" in text:
+        raise BadQuery("The query holds a NUL character.")
+    clean = text.encode("utf-8", "replace").decode("utf-8").strip()
+    if not clean:
+        raise BadQuery("The query is empty.")
+    return clean
+
+
+def mode(name: str) -> str:
+    """A mode that works today. Raises ModeUnavailable or BadOption."""
+    if name == "graph":
+        raise ModeUnavailable("There is no graph over the documents yet, so mode graph cannot be answered.")
+    if name not in _MODES:
+        raise BadOption(f"mode must be one of hybrid, text, vector, graph, not {name!r}.", option="mode")
+    return name
+
+
+def limit(number: object, most: int = PASSAGES_MAX) -> int:
+    """A number from 1 to `most`. Raises BadOption."""
+    if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= most:
+        raise BadOption(f"limit must be a whole number from 1 to {most}, not {number!r}.", option="limit")
+    return number
+
+
+def collection(name: object) -> str:
+    """The name of a collection. Raises BadName."""
+    if not isinstance(name, str) or not _COLLECTION.fullmatch(name) or name != name.strip():
+        raise BadName("A collection's name has 1 to 100 letters, digits, spaces, dots, dashes, and begins with a letter.")
+    return name
+
+
+def name(text: object) -> str:
+    """The name of a document. Raises BadName."""
+    if not isinstance(text, str) or not text.strip() or len(text) > NAME_CHARACTERS_MAX:
+        raise BadName(f"A document's name has 1 to {NAME_CHARACTERS_MAX} characters.")
+    if _UNPRINTABLE.search(text):
+        raise BadName("A document's name holds a control character.")
+    return text.strip()
+
+
+def document_id(text: object) -> str:
+    """An id of a document. One of a wrong form is as unknown as one of another tenant. Raises UnknownDocument."""
+    if not isinstance(text, str) or not is_id(text, "doc"):
+        raise UnknownDocument
+    return text
+
+
+def filters(wire: Mapping[str, object] | None, collection_name: str | None) -> Filters:
+    """The filters of a search request: `documents`, `names`, `languages`, `media_types` (lists) and `since`.
+
+    Raises BadOption for one that is not known: a filter that is skipped would find too much.
+    """
+    found: dict[str, object] = {"collection": None if collection_name is None else collection(collection_name)}
+    for key, value in (wire or {}).items():
+        if key in {"documents", "names", "languages", "media_types"}:
+            values = [value] if isinstance(value, str) else value
+            if not isinstance(values, list | tuple) or not all(isinstance(v, str) and "\0" not in v for v in values):
+                raise BadOption(f"The filter {key} is a list of texts.", option=f"filters.{key}")
+            found[key] = list(values)
+        elif key == "since":
+            found[key] = _moment(value)
+        elif key == "collection" and collection_name is None and value is not None:
+            found[key] = collection(value)
+        elif value is not None:
+            raise BadOption(
+                f"There is no filter {key!r}; there are collection, documents, names, languages, media_types, since.",
+                option=f"filters.{key}",
+            )
+    return Filters(**found)  # type: ignore[arg-type]  # each value was checked above
+
+
+def _moment(value: object) -> datetime:
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError as fault:
+        raise BadOption("The filter since is a time such as 2026-11-21T08:00:00+01:00.", option="filters.since") from fault
+    if moment.tzinfo is None:
+        raise BadOption("The filter since needs its time zone.", option="filters.since")
+    return moment
+
+
+def cursor_of(key: str) -> str:
+    """A cursor that continues after `key`."""
+    return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
+
+
+def after_cursor(cursor: str | None) -> str | None:
+    """The key that a cursor continues after. Raises BadOption for one that was not given out."""
+    if cursor is None:
+        return None
+    try:
+        return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
+    except (ValueError, binascii.Error, AttributeError, TypeError) as fault:
+        raise BadOption("The cursor was not given out by this list.", option="cursor") from fault

@@ -1,0 +1,319 @@
+-- Every question of the room `knowledge`. The tenant is never a parameter: row security supplies it, and
+-- rows written in bulk take it from the document's own row (a default would be evaluated row by row).
+
+-- == intake =========================================================================================
+
+-- name: lock_intake
+-- Equal content and equal names wait for each other, and nothing else does. Sorted, so nobody deadlocks.
+select pg_advisory_xact_lock(key) from unnest(%(keys)s::bigint[]) as u(key)
+
+-- name: find_by_content
+-- The current version only: content that was replaced may come back as a new version.
+select d.id, d.number, d.collection, d.name, d.version, d.label, v.fingerprint, v.chunks
+from knowledge.document_version v
+join knowledge.document d on d.number = v.document and d.version = v.version
+where v.fingerprint = %(fingerprint)s and d.collection = %(collection)s
+order by d.id limit 1
+
+-- name: find_by_name
+select d.id, d.number, d.collection, d.name, d.version, d.label, v.fingerprint, v.chunks
+from knowledge.document d
+join knowledge.document_version v on v.document = d.number and v.version = d.version
+where d.collection = %(collection)s and d.name = %(name)s
+for update of d
+
+-- name: find_by_id
+select d.id, d.number, d.collection, d.name, d.version, d.label, v.fingerprint, v.chunks
+from knowledge.document d
+join knowledge.document_version v on v.document = d.number and v.version = d.version
+where d.id = %(id)s
+for update of d
+
+-- name: add_collection
+insert into knowledge.collection (name) values (%(name)s) on conflict do nothing
+
+-- name: add_document
+insert into knowledge.document (id, collection, name, label)
+values (%(id)s, %(collection)s, %(name)s, %(label)s)
+returning number
+
+-- name: renew_document
+update knowledge.document set version = %(version)s, label = %(label)s, updated = now()
+where number = %(document)s
+
+-- name: add_version
+-- A reindexed version keeps its row and says anew what was found in it.
+insert into knowledge.document_version as v (document, version, fingerprint, blob, bytes, media_type, title, language,
+                                             pages, chunks, problems, marks)
+values (%(document)s, %(version)s, %(fingerprint)s, %(blob)s, %(bytes)s, %(media_type)s, %(title)s, %(language)s,
+        %(pages)s, %(chunks)s, %(problems)s, %(marks)s)
+on conflict (tenant_id, document, version) do update
+set media_type = excluded.media_type, title = excluded.title, language = excluded.language, pages = excluded.pages,
+    chunks = excluded.chunks, problems = excluded.problems, marks = excluded.marks
+
+-- name: add_nodes
+insert into knowledge.node (tenant_id, document, ord, parent, kind, level, title, start_at, end_at, page, language)
+select d.tenant_id, d.number, u.*
+from knowledge.document d,
+     unnest(%(ords)s::integer[], %(parents)s::integer[], %(kinds)s::text[], %(levels)s::smallint[], %(titles)s::text[],
+            %(starts)s::integer[], %(ends)s::integer[], %(pages)s::integer[], %(languages)s::text[]) as u
+where d.number = %(document)s
+
+-- name: add_chunks
+-- A section path comes as one text, its headings parted by the unit separator (U+001F).
+insert into knowledge.chunk (tenant_id, document, ord, node, section, page, start_at, end_at, text, language, words,
+                             length)
+select d.tenant_id, d.number, u.ord, u.node, string_to_array(u.section, chr(31)), u.page, u.start_at, u.end_at, u.text,
+       u.language, u.words, u.length
+from knowledge.document d,
+     unnest(%(ords)s::integer[], %(nodes)s::integer[], %(sections)s::text[], %(pages)s::integer[],
+            %(starts)s::integer[], %(ends)s::integer[], %(texts)s::text[], %(languages)s::text[],
+            %(words)s::integer[], %(lengths)s::integer[])
+         as u(ord, node, section, page, start_at, end_at, text, language, words, length)
+where d.number = %(document)s
+returning ord, id
+
+-- name: add_postings
+insert into knowledge.posting (tenant_id, term, document, chunks, counts)
+select d.tenant_id, u.term, d.number, u.chunks::bigint[], u.counts::integer[]
+from knowledge.document d, unnest(%(terms)s::bigint[], %(chunks)s::text[], %(counts)s::text[]) as u(term, chunks, counts)
+where d.number = %(document)s
+
+-- name: add_embeddings
+insert into knowledge.embedding (tenant_id, chunk, document, model, v)
+select d.tenant_id, u.chunk, d.number, %(model)s, u.v::halfvec
+from knowledge.document d, unnest(%(chunks)s::bigint[], %(vectors)s::text[]) as u(chunk, v)
+where d.number = %(document)s
+
+-- name: forget_subjects
+delete from knowledge.document_subject where document = %(document)s
+
+-- name: add_subjects
+insert into knowledge.document_subject (subject, document)
+select u.subject, %(document)s from unnest(%(subjects)s::text[]) as u(subject)
+
+-- name: extent_of_document
+select language, count(*) as chunks, sum(length)::bigint as length
+from knowledge.chunk where document = %(document)s group by language
+
+-- name: grow_extent
+-- The last statement of a transaction that writes: these rows are the tenant's hottest. In order, so nobody deadlocks.
+insert into knowledge.extent as e (language, chunks, length)
+select u.language, u.chunks, u.length
+from unnest(%(languages)s::text[], %(chunks)s::bigint[], %(lengths)s::bigint[]) as u(language, chunks, length)
+order by u.language
+on conflict (tenant_id, language) do update set chunks = e.chunks + excluded.chunks, length = e.length + excluded.length
+
+-- name: trim_extent
+delete from knowledge.extent where chunks <= 0
+
+-- name: forget_chunks
+delete from knowledge.chunk where document = %(document)s
+
+-- name: forget_postings
+delete from knowledge.posting where document = %(document)s
+
+-- name: forget_nodes
+delete from knowledge.node where document = %(document)s
+
+-- name: add_refusal
+insert into knowledge.refusal (fingerprint, code) values (%(fingerprint)s, %(code)s)
+on conflict (tenant_id, fingerprint) do update set code = excluded.code, created = now()
+
+-- name: forget_refusal
+delete from knowledge.refusal where fingerprint = %(fingerprint)s
+
+-- == search =========================================================================================
+
+-- name: extent
+select language, chunks, length from knowledge.extent where chunks > 0
+
+-- name: placed
+-- The models for which this tenant has a partition with a graph.
+select model, dimensions from knowledge.placement
+
+-- name: documents_within
+-- The documents that a filtered search may look into.
+select coalesce(array_agg(d.number), '{}') as numbers
+from knowledge.document d
+join knowledge.document_version v on v.document = d.number and v.version = d.version
+where (%(collection)s::text is null or d.collection = %(collection)s)
+  and (%(documents)s::text[] is null or d.id = any(%(documents)s))
+  and (%(names)s::text[] is null or d.name = any(%(names)s))
+  and (%(languages)s::text[] is null or v.language = any(%(languages)s))
+  and (%(media_types)s::text[] is null or v.media_type = any(%(media_types)s))
+  and (%(since)s::timestamptz is null or d.updated >= %(since)s)
+
+-- name: rank_by_terms
+-- BM25 in Lucene's form: idf = ln(1 + (N - df + 0.5) / (df + 0.5)), k1 = 1.2, b = 0.75, computed over the tenant's
+-- chunks of the term's language. `also` asks for the scores of chunks that another ranking found.
+with block as (
+    select t.total, t.mean, t.weight, p.document, p.chunks, p.counts,
+           sum(cardinality(p.chunks)) over (partition by p.term) as df
+    from unnest(%(terms)s::bigint[], %(totals)s::float8[], %(means)s::float8[], %(weights)s::float8[])
+             as t(term, total, mean, weight)
+    join knowledge.posting p on p.term = t.term
+),
+hit as (
+    select h.chunk,
+           b.weight * ln(1 + (greatest(b.total - b.df, 0) + 0.5::float8) / (b.df + 0.5::float8)) * (h.count >> 16)
+               / ((h.count >> 16) + 1.2::float8 * (0.25::float8 + 0.75::float8 * (h.count & 65535) / b.mean)) as score
+    from block b
+    cross join lateral unnest(b.chunks, b.counts) as h(chunk, count)
+    where %(within)s::bigint[] is null or b.document = any(%(within)s)
+)
+select chunk, sum(score) as score
+from hit group by chunk
+order by (chunk = any(%(also)s::bigint[])) desc, score desc, chunk
+limit %(limit)s + cardinality(%(also)s::bigint[])
+
+-- name: term_counts
+-- In how many chunks each term occurs.
+select p.term, sum(cardinality(p.chunks))::bigint as df
+from knowledge.posting p where p.term = any(%(terms)s::bigint[]) group by p.term
+
+-- name: nearest
+-- Exact: the inner product with every vector of the tenant (all are of length one).
+select e.chunk, -(e.v <#> %(vector)s::halfvec) as score
+from knowledge.embedding e
+where e.model = %(model)s and (%(within)s::bigint[] is null or e.document = any(%(within)s))
+order by e.v <#> %(vector)s::halfvec
+limit %(limit)s
+
+-- name: walk_widely
+-- Before a search in a graph: look at 100 candidates, and go on while too few are the caller's.
+select set_config('hnsw.ef_search', '100', true), set_config('hnsw.iterative_scan', 'relaxed_order', true)
+
+-- name: nearest_384
+-- Through the graph of a tenant with its own partition; the cast is the indexed expression.
+select e.chunk, -(e.v::halfvec(384) <#> %(vector)s::halfvec(384)) as score
+from knowledge.embedding e
+where e.model = %(model)s
+order by e.v::halfvec(384) <#> %(vector)s::halfvec(384)
+limit %(limit)s
+
+-- name: nearest_768
+select e.chunk, -(e.v::halfvec(768) <#> %(vector)s::halfvec(768)) as score
+from knowledge.embedding e
+where e.model = %(model)s
+order by e.v::halfvec(768) <#> %(vector)s::halfvec(768)
+limit %(limit)s
+
+-- name: nearest_1024
+select e.chunk, -(e.v::halfvec(1024) <#> %(vector)s::halfvec(1024)) as score
+from knowledge.embedding e
+where e.model = %(model)s
+order by e.v::halfvec(1024) <#> %(vector)s::halfvec(1024)
+limit %(limit)s
+
+-- name: closeness
+-- The scores of chunks that the words found.
+select e.chunk, -(e.v <#> %(vector)s::halfvec) as score
+from knowledge.embedding e
+where e.model = %(model)s and e.chunk = any(%(chunks)s::bigint[])
+
+-- name: languages_of_chunks
+select id, language from knowledge.chunk where id = any(%(chunks)s::bigint[])
+
+-- name: passages
+select c.id as chunk, c.section, c.page, c.start_at, c.end_at, c.text, c.language, d.id as document_id, d.name,
+       d.collection, d.version, d.label, v.title
+from knowledge.chunk c
+join knowledge.document d on d.number = c.document
+join knowledge.document_version v on v.document = d.number and v.version = d.version
+where c.id = any(%(chunks)s::bigint[])
+
+-- == documents ======================================================================================
+
+-- name: list_documents
+select d.id, d.collection, d.name, d.version, d.label, d.created, d.updated, v.bytes, v.media_type, v.title,
+       v.language, v.pages, v.chunks, v.problems, v.marks
+from knowledge.document d
+join knowledge.document_version v on v.document = d.number and v.version = d.version
+where (%(collection)s::text is null or d.collection = %(collection)s)
+  and (%(name)s::text is null or d.name = %(name)s)
+  and (%(before)s::text is null or d.id < %(before)s)
+  and (%(subject)s::text is null
+       or exists (select from knowledge.document_subject s where s.document = d.number and s.subject = %(subject)s))
+order by d.id desc
+limit %(limit)s
+
+-- name: get_document
+select d.id, d.collection, d.name, d.version, d.label, d.created, d.updated, v.bytes, v.media_type, v.title,
+       v.language, v.pages, v.chunks, v.problems, v.marks
+from knowledge.document d
+join knowledge.document_version v on v.document = d.number and v.version = d.version
+where d.id = %(id)s
+
+-- name: list_versions
+select v.version, v.bytes, v.media_type, v.title, v.language, v.pages, v.chunks, v.created, v.problems,
+       v.version = d.version as current
+from knowledge.document d join knowledge.document_version v on v.document = d.number
+where d.id = %(id)s
+order by v.version desc
+
+-- name: original
+select v.blob, v.media_type, d.name, v.version
+from knowledge.document d join knowledge.document_version v on v.document = d.number
+where d.id = %(id)s and v.version = coalesce(%(version)s, d.version)
+
+-- name: list_nodes
+select n.ord, n.parent, n.kind, n.level, n.title, n.start_at as start, n.end_at as "end", n.page, n.language
+from knowledge.document d join knowledge.node n on n.document = d.number
+where d.id = %(id)s order by n.ord
+
+-- name: list_chunks
+select c.ord, c.node, c.section, c.page, c.start_at as start, c.end_at as "end", c.text, c.language, c.words
+from knowledge.document d join knowledge.chunk c on c.document = d.number
+where d.id = %(id)s and c.ord > %(after)s
+order by c.ord limit %(limit)s
+
+-- name: blobs_of_document
+-- One line a version: equal versions hold the same bytes more than once.
+select blob from knowledge.document_version where document = %(document)s
+
+-- name: forget_document
+-- Everything that hangs on it goes with it.
+delete from knowledge.document where number = %(document)s
+
+-- name: relabel_document
+update knowledge.document set label = %(label)s, updated = now() where number = %(document)s
+
+-- name: list_collections
+select c.name, c.created, count(d.id) as documents
+from knowledge.collection c left join knowledge.document d on d.collection = c.name
+group by c.tenant_id, c.name, c.created order by c.name
+
+-- name: has_collection
+select true from knowledge.collection where name = %(name)s
+
+-- name: forget_collection
+delete from knowledge.collection c
+where c.name = %(name)s and not exists (select from knowledge.document d where d.collection = c.name)
+
+-- name: statistics
+select (select count(*) from knowledge.document) as documents,
+       (select coalesce(sum(chunks), 0)::bigint from knowledge.extent) as chunks,
+       (select count(*) from knowledge.refusal) as refused
+
+-- name: document_languages
+select v.language, count(*) as documents
+from knowledge.document d
+join knowledge.document_version v on v.document = d.number and v.version = d.version
+group by v.language order by 2 desc, 1
+
+-- == placement ======================================================================================
+
+-- name: models_unplaced
+-- Models with enough vectors for a partition with a graph, and none yet.
+select e.model, count(*) as vectors, min(vector_dims(e.v)) as dimensions
+from knowledge.embedding e
+where not exists (select from knowledge.placement p where p.model = e.model)
+group by e.model
+having count(*) >= %(least)s
+
+-- name: tenant_of_document
+select tenant_id::text from knowledge.document where id = %(id)s
+
+-- name: add_placement
+insert into knowledge.placement (model, dimensions) values (%(model)s, %(dimensions)s) on conflict do nothing

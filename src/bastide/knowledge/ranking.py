@@ -1,0 +1,87 @@
+"""Ranking: how the scores of words and of vectors become one order. Pure.
+
+Each ranking is brought to [0, 1] over the candidates of this query; a chunk's score is their weighted
+mean. The weight of the vectors depends on languages: an embedder that was trained on English says
+little about German, and a fixed weight made German answers worse than words alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+# The share of the vectors where the embedder knows the language, and where it does not.
+VECTOR_SHARE = 0.6
+VECTOR_SHARE_ELSEWHERE = 0.1
+
+# A term of a language that is not the query's own still counts: names and numbers are the same everywhere.
+OTHER_LANGUAGE_WEIGHT = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A chunk with its fused score and what it was made of: BM25, and cosine (None without a vector)."""
+
+    chunk: int
+    score: float
+    words: float
+    cosine: float | None
+
+
+@lru_cache(maxsize=65_536)
+def term_key(language: str, stem: str) -> int:
+    """The key of a term: 64 bits, signed, of BLAKE2b over language and stem."""
+    digest = hashlib.blake2b(f"{language}\0{stem}".encode(), digest_size=8, person=b"bastide.term").digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+def vector_share(query_language: str, chunk_language: str, known: Collection[str]) -> float:
+    """How much the vectors count for this pair of languages; `known` is empty when the embedder knows all."""
+    if not known or (query_language in known and chunk_language in known):
+        return VECTOR_SHARE
+    return VECTOR_SHARE_ELSEWHERE
+
+
+def fuse(
+    words: Mapping[int, float],
+    cosines: Mapping[int, float],
+    *,
+    languages: Mapping[int, str],
+    query_language: str,
+    known: Collection[str] = (),
+) -> list[Scored]:
+    """All candidates of both rankings, best first.
+
+    BM25 is divided by its best score. A cosine is put between 0 and the best one; what is below 0 is 0.
+    `languages` may leave out chunks that are in the query's language.
+    """
+    best_words = max(words.values(), default=0.0) or 1.0
+    best_cosine = max(cosines.values(), default=0.0)
+    best_cosine = best_cosine if best_cosine > 0 else 1.0
+    found: list[Scored] = []
+    for chunk in words.keys() | cosines.keys():
+        share = vector_share(query_language, languages.get(chunk, query_language), known) if cosines else 0.0
+        if not words:
+            share = 1.0
+        by_words = words.get(chunk, 0.0) / best_words
+        cosine = cosines.get(chunk)
+        near = max(cosine, 0.0) / best_cosine if cosine is not None else 0.0
+        found.append(Scored(chunk, (1 - share) * by_words + share * near, words.get(chunk, 0.0), cosine))
+    return sorted(found, key=lambda one: (-one.score, one.chunk))
+
+
+def spread(order: Sequence[Scored], texts: Mapping[int, str], limit: int) -> list[Scored]:
+    """The first `limit` of `order`, leaving out a text that already stands in the list word by word."""
+    seen: set[str] = set()
+    kept: list[Scored] = []
+    for one in order:
+        text = texts.get(one.chunk)
+        if text is None or text in seen:
+            continue
+        seen.add(text)
+        kept.append(one)
+        if len(kept) == limit:
+            break
+    return kept

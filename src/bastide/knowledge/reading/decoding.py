@@ -1,0 +1,90 @@
+"""Decoding: bytes to clean text, and what had to be guessed or removed on the way."""
+
+import re
+
+from bastide.errors import UnsupportedType
+
+_BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe\x00\x00", "utf-32"), (b"\x00\x00\xfe\xff", "utf-32"),
+         (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))  # fmt: skip
+_LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+_INVISIBLE = re.compile(r"[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb]")
+_TAGS = re.compile("[\U000e0000-\U000e007f]")
+_DIRTY = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f\x85\u00ad\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\uffff"
+    "\U000e0000-\U000e007f]"
+)
+_BINARY_SHARE = 0.02
+
+
+def decode(data: bytes, problems: list[str], declared: str = "") -> str:
+    """The text of `data`: by its byte order mark, else UTF-8, else what it declares, else windows-1252.
+
+    Raises UnsupportedType when it is no text in any of them.
+    """
+    text = _decode(data, problems, declared)
+    return clean(text, problems, binary_refused=True)
+
+
+def _decode(data: bytes, problems: list[str], declared: str) -> str:
+    for bom, encoding in _BOMS:
+        if data.startswith(bom):
+            text = data.decode(encoding, "replace").removeprefix("\ufeff")
+            if "\ufffd" in text:
+                problems.append(f"some bytes are not valid {encoding.upper()} and were replaced")
+            return text
+    guess = _wide(data)
+    if guess:
+        problems.append(f"no byte order mark; read as {guess.upper()}")
+        return data.decode(guess, "replace")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        pass
+    if declared and declared.lower().replace("_", "-") not in {"utf-8", "utf8", "utf-16", "utf-7"}:
+        try:
+            text = data.decode(declared)
+        except (LookupError, ValueError):
+            pass
+        else:
+            if isinstance(text, str):
+                return text
+    # A long UTF-8 text with a few broken bytes is still UTF-8; anything else is the old Western code page.
+    text = data.decode("utf-8", "replace")
+    if text.count("\ufffd") * 20 < sum(byte >= 0xC2 for byte in data[:200_000]):
+        problems.append("some bytes are not valid UTF-8 and were replaced")
+        return text
+    problems.append("not UTF-8; read as windows-1252, so letters with accents may be wrong")
+    return data.decode("cp1252", "replace")
+
+
+def _wide(data: bytes) -> str:
+    """UTF-16 without a mark shows as a zero in every other byte."""
+    head = data[:4096]
+    if len(head) < 8 or head.count(0) < len(head) // 3:
+        return ""
+    odd, even = head[1::2].count(0), head[0::2].count(0)
+    if odd > 0.7 * len(head[1::2]) and even < 0.1 * len(head):
+        return "utf-16-le"
+    return "utf-16-be" if even > 0.7 * len(head[0::2]) and odd < 0.1 * len(head) else ""
+
+
+def clean(text: str, problems: list[str], *, binary_refused: bool = False) -> str:
+    """`text` without what cannot be shown or stored: NUL, controls, lone surrogates, invisible marks.
+
+    Line ends become "\\n". What is removed is told in `problems`; Unicode tags too, which can hide orders
+    to a language model from the eye of its reader.
+    """
+    if _DIRTY.search(text) is None:
+        return text
+    text = _LINE_ENDS.sub("\n", text)
+    text, controls = _CONTROLS.subn("", text)
+    if binary_refused and controls > 16 and controls > _BINARY_SHARE * (len(text) + controls):
+        raise UnsupportedType("This is not text: it is full of control characters.")
+    text, tags = _TAGS.subn("", text)
+    text = _INVISIBLE.sub("", text)
+    if controls:
+        problems.append(f"{controls} control characters (such as NUL) were removed")
+    if tags:
+        problems.append(f"{tags} invisible tag characters were removed; they can carry hidden instructions")
+    return text

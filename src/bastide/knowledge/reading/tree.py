@@ -1,0 +1,182 @@
+"""The tree: one text, and the nodes that say what stands where in it."""
+
+from dataclasses import dataclass
+
+from bastide.knowledge.reading import law
+from bastide.knowledge.reading.blocks import Block, Draft
+from bastide.knowledge.reading.values import Kind, Node
+
+_JOINTS = {"list_item": "\n", "table_row": "\n"}
+
+
+@dataclass(slots=True)
+class _Growing:
+    """A node whose end is not known yet."""
+
+    ord: int
+    parent: int | None
+    kind: Kind
+    level: int
+    title: str
+    start: int
+    page: int | None
+    end: int = 0
+
+
+@dataclass(slots=True)
+class _Open:
+    """An open section, item or table, with what decides when it closes."""
+
+    node: _Growing
+    key: tuple[int, int] = (0, 0)
+    style: str = ""
+    depth: int = 0
+    number: str = ""
+    table: int = 0
+
+
+@dataclass(slots=True)
+class Tree:
+    """What grew: the nodes in reading order, the text, and where its pages begin."""
+
+    nodes: tuple[Node, ...]
+    text: str
+    page_starts: tuple[tuple[int, int], ...]
+
+
+def grow(draft: Draft, title: str) -> Tree:
+    """The tree of an arranged draft; `nodes[0]` is the document and spans the whole text."""
+    return _Grower(title, draft.pages).grow(draft.blocks)
+
+
+class _Grower:
+    def __init__(self, title: str, pages: int | None) -> None:
+        root = _Growing(0, None, "document", 0, title, 0, 1 if pages else None)
+        self._nodes = [root]
+        self._sections = [_Open(root, key=(-1, 0))]
+        self._items: list[_Open] = []
+        self._parts: list[str] = []
+        self._length = 0
+        self._page_starts: list[tuple[int, int]] = []
+
+    def grow(self, blocks: list[Block]) -> Tree:
+        previous: Block | None = None
+        for block in blocks:
+            self._place(block)
+            start = self._write(block, previous)
+            self._note_pages(block, start)
+            self._open_node(block, start)
+            previous = block
+        self._close_items(0)
+        while self._sections:
+            self._close(self._sections.pop())
+        nodes = tuple(
+            Node(n.ord, n.parent, n.kind, n.level, n.title, n.start, n.end, n.page) for n in self._nodes
+        )
+        return Tree(nodes, "".join(self._parts), tuple(self._page_starts))
+
+    # -- where a block belongs ------------------------------------------------------------------
+
+    def _place(self, block: Block) -> None:
+        """Closes everything that this block does not stand in."""
+        if block.kind == "heading":
+            self._close_items(0)
+            key = (block.level, block.rank)
+            while len(self._sections) > 1 and self._sections[-1].key >= key:
+                self._close(self._sections.pop())
+        elif block.kind == "table_row":
+            while self._items and self._items[-1].node.kind == "table" and self._items[-1].table != block.table:
+                self._close(self._items.pop())
+        elif block.number or block.style or block.kind == "list_item":
+            self._settle_letter(block)
+            self._close_items(self._depth_of(block))
+        elif law.closes_act(block.text):
+            self._close_items(0)
+            while len(self._sections) > 1:
+                self._close(self._sections.pop())
+        elif law.opens_enactment(block.text):
+            self._close_items(0)
+            while len(self._sections) > 1 and self._sections[-1].key[1] == law.PREAMBLE:
+                self._close(self._sections.pop())
+        else:
+            # In an article, a paragraph without a number continues the numbered one above it.
+            article = self._sections[-1].key[1] in {law.ARTICLE, law.QUOTED}
+            outermost = self._items[0] if self._items else None
+            keep = article and outermost is not None and outermost.node.kind == "paragraph"
+            self._close_items(1 if keep else 0)
+
+    def _settle_letter(self, block: Block) -> None:
+        """Decides whether (i), (v), (x) are letters or Roman numbers: by what they follow."""
+        if block.number not in {"i", "v", "x"}:
+            return
+        roman = block.style.replace("a", "i")
+        last = {item.style: item.number for item in self._items}
+        previous = last.get(block.style)
+        if roman in last or previous is None or ord(previous[-1]) + 1 != ord(block.number):
+            block.style = roman
+
+    def _depth_of(self, block: Block) -> int:
+        """How many of the open items this one stands in."""
+        if block.level:
+            return next((i for i, item in enumerate(self._items) if item.depth >= block.level), len(self._items))
+        for i, item in enumerate(self._items):
+            if item.style == block.style and not item.depth:
+                return i
+        return len(self._items) if not self._items or self._items[-1].node.kind != "table" else len(self._items) - 1
+
+    # -- writing --------------------------------------------------------------------------------
+
+    def _write(self, block: Block, previous: Block | None) -> int:
+        if previous is not None:
+            same = previous.kind == block.kind and (block.kind != "table_row" or previous.table == block.table)
+            joint = _JOINTS.get(block.kind, "\n\n") if same else "\n\n"
+            self._parts.append(joint)
+            self._length += len(joint)
+        start = self._length
+        self._parts.append(block.text)
+        self._length += len(block.text)
+        return start
+
+    def _note_pages(self, block: Block, start: int) -> None:
+        if block.page is None:
+            return
+        for offset, page in ((0, block.page), *block.breaks):
+            if not self._page_starts or page > self._page_starts[-1][1]:
+                self._page_starts.append((start + offset, page))
+
+    def _open_node(self, block: Block, start: int) -> None:
+        if block.kind == "heading":
+            node = self._add("section", len(self._sections), block.title or block.text, start, block.page)
+            self._sections.append(_Open(node, key=(block.level, block.rank)))
+        elif block.kind == "table_row":
+            if not self._items or self._items[-1].node.kind != "table":
+                table = self._add("table", 0, "", start, block.page)
+                self._items.append(_Open(table, table=block.table))
+            self._leaf("table_row", block, start)
+        elif block.number or block.style or block.kind == "list_item":
+            nested = bool(self._items) or block.kind == "list_item"
+            level = len(self._items) + 1
+            kind: Kind = "list_item" if nested or not block.number else "paragraph"
+            node = self._add(kind, level if kind == "list_item" else 0, block.number, start, block.page)
+            self._items.append(
+                _Open(node, style=block.style, depth=block.level, number=block.number)
+            )
+        else:
+            self._leaf(block.kind, block, start)
+
+    def _leaf(self, kind: Kind, block: Block, start: int) -> None:
+        node = self._add(kind, 0, "", start, block.page)
+        node.end = self._length
+
+    def _add(self, kind: Kind, level: int, title: str, start: int, page: int | None) -> _Growing:
+        holder = self._items[-1] if self._items and kind != "section" else self._sections[-1]
+        node = _Growing(len(self._nodes), holder.node.ord, kind, level, title, start, page)
+        self._nodes.append(node)
+        return node
+
+    def _close_items(self, keep: int) -> None:
+        while len(self._items) > keep:
+            self._close(self._items.pop())
+
+    def _close(self, gone: _Open) -> None:
+        gone.node.end = self._length

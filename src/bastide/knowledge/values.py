@@ -1,0 +1,306 @@
+"""What crosses the door of `knowledge`: documents, passages, answers. Offsets count characters of the plain text."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Generic, Literal, TypeVar
+
+from bastide.policy import Label
+
+T = TypeVar("T")
+
+Mode = Literal["hybrid", "text", "vector", "graph"]
+Status = Literal["ready", "queued", "unchanged", "refused"]
+Wire = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A stretch of a list; `cursor` asks for the next one, None when there is none."""
+
+    items: tuple[T, ...]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class IngestedDocument:
+    """What became of one file. `error` has code, message and next step when it was refused."""
+
+    id: str | None
+    name: str
+    status: Status
+    chunks: int = 0
+    version: int | None = None
+    error: dict[str, str] | None = None
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What became of the files that were handed in."""
+
+    documents: tuple[IngestedDocument, ...]
+
+    @property
+    def ingested(self) -> int:
+        """How many were taken in."""
+        return self._count("ready")
+
+    @property
+    def unchanged(self) -> int:
+        """How many were known by content."""
+        return self._count("unchanged")
+
+    @property
+    def refused(self) -> int:
+        """How many could not be read."""
+        return self._count("refused")
+
+    def _count(self, status: str) -> int:
+        return sum(document.status == status for document in self.documents)
+
+    def to_wire(self) -> Wire:
+        """The shape of SURFACE."""
+        return {
+            "documents": [asdict(document) for document in self.documents],
+            "ingested": self.ingested,
+            "unchanged": self.unchanged,
+            "refused": self.refused,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document in its current version."""
+
+    id: str
+    collection: str
+    name: str
+    version: int
+    label: Label
+    created: datetime
+    updated: datetime
+    bytes: int
+    media_type: str
+    title: str
+    language: str
+    pages: int | None
+    chunks: int
+    problems: tuple[str, ...]
+    marks: tuple[str, ...]
+
+    def to_wire(self) -> Wire:
+        """The document as the wire shows it."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "title": self.title,
+            "collection": self.collection,
+            "version": self.version,
+            "status": "ready",
+            "media_type": self.media_type,
+            "language": self.language,
+            "bytes": self.bytes,
+            "pages": self.pages,
+            "chunks": self.chunks,
+            "label": self.label.to_wire(),
+            "problems": list(self.problems),
+            "marks": list(self.marks),
+            "created": self.created.isoformat(),
+            "updated": self.updated.isoformat(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a document; of those that are not current only the original is kept."""
+
+    version: int
+    current: bool
+    bytes: int
+    media_type: str
+    title: str
+    language: str
+    pages: int | None
+    chunks: int
+    problems: list[str]
+    created: datetime
+
+    def to_wire(self) -> Wire:
+        """The version as the wire shows it."""
+        return {**asdict(self), "created": self.created.isoformat()}
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """The bytes as they came in."""
+
+    name: str
+    version: int
+    media_type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StructureNode:
+    """One place in the tree of a document; `parent` is the `ord` of the node it stands in."""
+
+    ord: int
+    parent: int | None
+    kind: str
+    level: int
+    title: str
+    start: int
+    end: int
+    page: int | None
+    language: str
+
+    def to_wire(self) -> Wire:
+        """The node as the wire shows it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One stretch of a document that is searched and cited as a whole."""
+
+    ord: int
+    node: int
+    section: list[str]
+    page: int | None
+    start: int
+    end: int
+    text: str
+    language: str
+    words: int
+
+    def to_wire(self) -> Wire:
+        """The chunk as the wire shows it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A named shelf of documents."""
+
+    name: str
+    documents: int
+    created: datetime
+
+    def to_wire(self) -> Wire:
+        """The collection as the wire shows it."""
+        return {**asdict(self), "created": self.created.isoformat()}
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A chunk that answers a query, with where it stands; `n` is its number in this answer, from 1."""
+
+    n: int
+    document_id: str
+    name: str
+    title: str
+    collection: str
+    section: tuple[str, ...]
+    page: int | None
+    start: int
+    end: int
+    text: str
+    language: str
+    score: float
+    version: int
+    label: Label
+
+    def to_wire(self) -> Wire:
+        """The shape of SURFACE."""
+        return {
+            "n": self.n,
+            "document_id": self.document_id,
+            "name": self.name,
+            "title": self.title,
+            "collection": self.collection,
+            "section": list(self.section),
+            "page": self.page,
+            "start": self.start,
+            "end": self.end,
+            "text": self.text,
+            "language": self.language,
+            "score": round(self.score, 4),
+            "version": self.version,
+            "label": self.label.to_wire(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """Passages, best first. `notes` says what the search had to do without, such as vectors."""
+
+    passages: tuple[Passage, ...]
+    took_ms: float
+    notes: tuple[str, ...] = ()
+
+    def to_wire(self) -> Wire:
+        """The shape of SURFACE."""
+        return {
+            "passages": [passage.to_wire() for passage in self.passages],
+            "took_ms": round(self.took_ms, 2),
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """A sentence of an answer that no cited passage supports; `answer[start:end] == text`, the mark follows it."""
+
+    text: str
+    start: int
+    end: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer whose sentences cite passages by number; `found` is false when nothing relevant was there."""
+
+    answer: str
+    mode: Literal["extractive", "generated"]
+    model: str
+    citations: tuple[Passage, ...]
+    unsupported: tuple[Unsupported, ...] = ()
+    receipt: str | None = None
+    found: bool = True
+    label: Label = field(default_factory=Label)
+    prompt: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def to_wire(self) -> Wire:
+        """The shape of SURFACE."""
+        return {
+            "answer": self.answer,
+            "mode": self.mode,
+            "model": self.model,
+            "citations": [passage.to_wire() for passage in self.citations],
+            "unsupported": [asdict(sentence) for sentence in self.unsupported],
+            "receipt": self.receipt,
+            "found": self.found,
+            "label": self.label.to_wire(),
+            "prompt": self.prompt,
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """How much a tenant has here."""
+
+    documents: int
+    chunks: int
+    entities: int
+    queued: int
+    refused: int
+    languages: dict[str, int]
+
+    def to_wire(self) -> Wire:
+        """The shape of SURFACE."""
+        return asdict(self)

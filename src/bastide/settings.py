@@ -1,0 +1,199 @@
+"""Settings: read once, here, into frozen values; each room receives its own part.
+
+The environment is read nowhere else. Every name begins with `BASTIDE_`; a value that cannot be used
+is refused at start with the name of the setting.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+
+from bastide.errors import BadSetting
+
+DEFAULT_PORT = 8092
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Where the data lies: an embedded PostgreSQL in `home`, or the one that `database_url` names."""
+
+    home: Path
+    database_url: str | None = None  # a role that may create roles and owns the database; never a superuser
+    app_url: str | None = None  # an ordinary login in role bastide_app, where the first may not create one
+    postgres_folder: Path | None = None  # another donor of PostgreSQL binaries: a folder with bin/ and lib/
+    pool_size_max: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """Where the log's key and its last checkpoint are kept, and how the sequencer gathers."""
+
+    home: Path
+    gather_s: float = 0.1  # between two batches while events arrive
+    idle_s: float = 0.5  # between two looks while none is announced
+    batch_max: int = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySettings:
+    """Where this house stands, and where its own provider records lie."""
+
+    home: Path
+    country: str | None = None  # ISO 3166-1 alpha-2 of the machine
+    air_gap: bool = False
+    allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()  # where runtimes of our own may stand
+    decision_ttl_s: float = 30.0  # how long a permit may rest on one decision
+    fresh_s: float = 2.0  # a tenant's policy is read again after this
+    stale_s: float = 60.0  # and not used after this, when it cannot be read
+
+
+@dataclass(frozen=True, slots=True)
+class EgressSettings:
+    """What may be reached at all."""
+
+    air_gap: bool = False
+    allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    ca_file: Path | None = None
+    connect_timeout_s: float = 10.0
+    idle_timeout_s: float = 120.0  # between two pieces of an answer
+    total_timeout_s: float = 900.0
+    reply_bytes_max: int = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceSettings:
+    """Which embedder runs in this process, and how wide."""
+
+    home: Path
+    embedder_folder: Path | None = None
+    threads: int = 2
+    timeout_s: float = 120.0
+    allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KnowledgeSettings:
+    """Limits of one document, and when a tenant's vectors get a partition of their own."""
+
+    document_bytes_max: int = 100 * 1024 * 1024
+    partition_chunks_min: int = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Where the doors open."""
+
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set, one part a room."""
+
+    home: Path
+    air_gap: bool
+    store: StoreSettings
+    audit: AuditSettings
+    policy: PolicySettings
+    egress: EgressSettings
+    inference: InferenceSettings
+    knowledge: KnowledgeSettings = field(default_factory=KnowledgeSettings)
+    server: ServerSettings = field(default_factory=ServerSettings)
+    api_key: str | None = None  # for the command line as a client
+
+    @classmethod
+    def read(
+        cls,
+        home: Path | None = None,
+        *,
+        environment: Mapping[str, str] | None = None,
+        air_gap: bool | None = None,
+        host: str | None = None,
+        port: int | None = None,
+    ) -> Settings:
+        """The settings from the environment; named arguments win over it.
+
+        Raises BadSetting, with the setting's name, for a value that cannot be used.
+        """
+        env = _Environment(os.environ if environment is None else environment)  # noqa: TID251
+        place = (home or env.path("BASTIDE_HOME") or Path.home() / ".local" / "share" / "bastide").expanduser()
+        place = place.absolute()
+        gap = env.flag("BASTIDE_AIR_GAP") if air_gap is None else air_gap
+        networks = env.networks("BASTIDE_ALLOWED_NETWORKS")
+        server = ServerSettings(
+            host=host or env.text("BASTIDE_HOST") or "127.0.0.1",
+            port=port if port is not None else env.number("BASTIDE_PORT", DEFAULT_PORT, 0, 65535),
+        )
+        return cls(
+            home=place,
+            air_gap=gap,
+            store=StoreSettings(
+                home=place,
+                database_url=env.text("BASTIDE_DATABASE_URL"),
+                app_url=env.text("BASTIDE_DATABASE_APP_URL"),
+                postgres_folder=env.path("BASTIDE_POSTGRES_FOLDER"),
+                pool_size_max=env.number("BASTIDE_POOL_SIZE", 16, 2, 500),
+            ),
+            audit=AuditSettings(home=place),
+            policy=PolicySettings(
+                home=place, country=env.text("BASTIDE_COUNTRY"), air_gap=gap, allowed_networks=networks
+            ),
+            egress=EgressSettings(air_gap=gap, allowed_networks=networks, ca_file=env.path("BASTIDE_CA_FILE")),
+            inference=InferenceSettings(
+                home=place,
+                embedder_folder=env.path("BASTIDE_EMBEDDER"),
+                threads=env.number("BASTIDE_THREADS", min(2, os.cpu_count() or 1), 1, 256),
+                timeout_s=float(env.number("BASTIDE_MODEL_TIMEOUT", 120, 1, 3600)),
+                allowed_networks=networks,
+            ),
+            knowledge=KnowledgeSettings(
+                document_bytes_max=env.number("BASTIDE_DOCUMENT_MB", 100, 1, 4096) * 1024 * 1024,
+                partition_chunks_min=env.number("BASTIDE_PARTITION_CHUNKS", 20_000, 1_000, 10_000_000),
+            ),
+            server=server,
+            api_key=env.text("BASTIDE_API_KEY"),
+        )
+
+    def serving(self, *, host: str, port: int) -> Settings:
+        """The same settings with the doors elsewhere."""
+        return replace(self, server=ServerSettings(host=host, port=port))
+
+
+class _Environment:
+    """The environment, read with the refusals that a person can act on."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+
+    def text(self, name: str) -> str | None:
+        return self._values.get(name) or None
+
+    def path(self, name: str) -> Path | None:
+        value = self.text(name)
+        return Path(value).expanduser() if value else None
+
+    def flag(self, name: str) -> bool:
+        value = (self.text(name) or "").lower()
+        if value not in {"", "0", "1", "no", "yes", "false", "true"}:
+            raise BadSetting(f"{name} must be yes or no, not {value!r}.")
+        return value in {"1", "yes", "true"}
+
+    def number(self, name: str, default: int, low: int, high: int) -> int:
+        value = self.text(name)
+        if value is None:
+            return default
+        if not value.isdecimal() or not low <= int(value) <= high:
+            raise BadSetting(f"{name} must be a whole number from {low} to {high}, not {value!r}.")
+        return int(value)
+
+    def networks(self, name: str) -> tuple[IPv4Network | IPv6Network, ...]:
+        value = self.text(name) or ""
+        try:
+            return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+        except ValueError as fault:
+            raise BadSetting(f"{name} must list networks such as 10.0.0.0/8: {fault}.") from fault

@@ -1,0 +1,15 @@
+"""Store: the only door to the disk.
+
+PostgreSQL under row security, blobs and sealed secrets. A caller shows a `Scope` and gets a short
+transaction that sees one tenant and no other; there is no way to a cursor without one. What crosses
+tenants (`as_operator`, `as_owner`) is ugly to type and names its reason.
+"""
+
+from bastide.store.db import Db, Json
+from bastide.store.identifiers import is_id, new_id
+from bastide.store.lint import Fault
+from bastide.store.queries import Query, queries
+from bastide.store.store import Store
+from bastide.store.values import Scope, vector_text
+
+__all__ = ["Db", "Fault", "Json", "Query", "Scope", "Store", "is_id", "new_id", "queries", "vector_text"]

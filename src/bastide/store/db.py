@@ -1,0 +1,149 @@
+"""A transaction that is open: questions by name, blobs and sealed values of one tenant."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Any, TypeVar, cast
+
+import psycopg
+import zstandard
+from psycopg.rows import class_row, dict_row, tuple_row
+from psycopg.types.json import Jsonb
+
+from bastide.errors import AlreadyThere, BlobDamaged, NotFound
+from bastide.store.keys import TenantKeys
+from bastide.store.queries import Query, queries
+from bastide.store.values import Scope
+
+Json = Jsonb
+Row = TypeVar("Row")
+
+_Q = queries("bastide.store")
+_USE_BLOB, _ADD_BLOB_PIECE, _BLOB_PIECES = _Q["use_blob"], _Q["add_blob_piece"], _Q["blob_pieces"]
+_RELEASE_BLOB, _DROP_BLOB = _Q["release_blob"], _Q["drop_blob"]
+
+_PIECE_BYTES = 1024 * 1024
+
+
+def _factory(shape: type[Row]) -> Any:
+    if shape is dict:
+        return dict_row
+    return tuple_row if shape is tuple else class_row(shape)
+
+
+class Db:
+    """One open transaction. Made by the store; never kept beyond its `async with`."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any], scope: Scope | None, keys: TenantKeys) -> None:
+        self._connection = connection
+        self._keys = keys
+        self.scope = scope
+
+    async def _run(self, cursor: psycopg.AsyncCursor[Any], query: Query, values: Mapping[str, Any]) -> None:
+        try:
+            await cursor.execute(query.sql, values)
+        except psycopg.errors.UniqueViolation as fault:
+            raise AlreadyThere(query=f"{query.room}.{query.name}") from fault
+
+    async def rows(self, shape: type[Row], query: Query, **values: Any) -> list[Row]:
+        """All rows, each as a `shape`: a frozen dataclass, `dict` or `tuple`."""
+        async with self._connection.cursor(row_factory=_factory(shape)) as cursor:
+            await self._run(cursor, query, values)
+            return cast("list[Row]", await cursor.fetchall())
+
+    async def row(self, shape: type[Row], query: Query, **values: Any) -> Row | None:
+        """The first row, or None."""
+        async with self._connection.cursor(row_factory=_factory(shape)) as cursor:
+            await self._run(cursor, query, values)
+            return cast("Row | None", await cursor.fetchone())
+
+    async def value(self, query: Query, **values: Any) -> Any:
+        """The first column of the first row, or None."""
+        row = await self.row(tuple, query, **values)
+        return row[0] if row else None
+
+    async def run(self, query: Query, **values: Any) -> int:
+        """Execute; how many rows it touched."""
+        async with self._connection.cursor() as cursor:
+            await self._run(cursor, query, values)
+            return cursor.rowcount
+
+    async def many(self, query: Query, values: Iterable[Mapping[str, Any]]) -> None:
+        """Execute once for each of `values`, in one pipeline."""
+        async with self._connection.cursor() as cursor:
+            await cursor.executemany(query.sql, list(values))
+
+    async def stream(self, shape: type[Row], query: Query, *, page: int = 10_000, **values: Any) -> AsyncIterator[Row]:
+        """The rows one by one, by a cursor on the server; memory holds at most `page` of them."""
+        async with self._connection.cursor(name="stream", row_factory=_factory(shape)) as cursor:
+            cursor.itersize = page
+            await cursor.execute(query.sql, values)
+            async for row in cursor:
+                yield cast(Row, row)
+
+    async def copy_in(self, query: Query, rows: Iterable[Sequence[Any]], *, types: Sequence[str]) -> None:
+        """COPY in binary form; for tables without row security only (PostgreSQL refuses it on others)."""
+        async with self._connection.cursor() as cursor, cursor.copy(query.sql) as copy:
+            copy.set_types(list(types))
+            for row in rows:
+                await copy.write_row(row)
+
+    # -- sealed values ------------------------------------------------------------------------------
+
+    async def seal(self, plaintext: bytes, *, about: str) -> bytes:
+        """Encrypt under the tenant's key; only the same tenant and the same `about` open it again."""
+        return self._keys.seal(plaintext, about)
+
+    async def unseal(self, sealed: bytes, *, about: str) -> bytes:
+        """Decrypt what `seal` gave. Raises BlobDamaged."""
+        return self._keys.unseal(bytes(sealed), about)
+
+    async def keyed(self, content: bytes, *, purpose: str) -> bytes:
+        """HMAC-SHA256 under the tenant's key: 32 bytes that mean nothing to anybody else."""
+        return self._keys.keyed(content, purpose)
+
+    # -- blobs --------------------------------------------------------------------------------------
+
+    async def put_blob(self, content: bytes) -> str:
+        """Keep bytes; the reference is their keyed address, equal bytes of a tenant are kept once."""
+        address = self._keys.keyed(content, "blob address")
+        if await self.value(_USE_BLOB, address=address, bytes=len(content)) == 1:
+            packed = zstandard.ZstdCompressor(level=6).compress(content)
+            pieces = range(0, len(packed), _PIECE_BYTES)
+            await self.many(
+                _ADD_BLOB_PIECE,
+                (
+                    {
+                        "address": address,
+                        "ord": ord_,
+                        "sealed": self._keys.seal_piece(
+                            packed[start : start + _PIECE_BYTES], f"{address.hex()}|{ord_}|{len(pieces)}"
+                        ),
+                    }
+                    for ord_, start in enumerate(pieces)
+                ),
+            )
+        return address.hex()
+
+    async def get_blob(self, reference: str) -> bytes:
+        """The bytes, verified. Raises NotFound, or BlobDamaged when they are not what was put."""
+        address = bytes.fromhex(reference)
+        pieces = await self.rows(tuple, _BLOB_PIECES, address=address)
+        if not pieces:
+            raise NotFound("There are no such bytes here.")
+        packed = b"".join(
+            self._keys.unseal_piece(bytes(sealed), f"{address.hex()}|{ord_}|{len(pieces)}") for ord_, sealed in pieces
+        )
+        try:
+            content = zstandard.ZstdDecompressor().decompress(packed)
+        except zstandard.ZstdError as fault:
+            raise BlobDamaged from fault
+        if self._keys.keyed(content, "blob address") != address:
+            raise BlobDamaged
+        return content
+
+    async def drop_blob(self, reference: str) -> None:
+        """Give the bytes up; they are deleted when nobody holds them any more."""
+        address = bytes.fromhex(reference)
+        if (await self.value(_RELEASE_BLOB, address=address) or 0) <= 0:
+            await self.run(_DROP_BLOB, address=address)

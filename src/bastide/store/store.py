@@ -1,0 +1,282 @@
+"""The store: opens the database safely or not at all, and hands out short transactions."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import re
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeAlias
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+
+from bastide.errors import DatabaseUnavailable, UnsafeDatabase
+from bastide.settings import StoreSettings
+from bastide.store.db import Db
+from bastide.store.embedded import EmbeddedPostgres, Server
+from bastide.store.identifiers import to_uuid
+from bastide.store.keys import KeyRing, TenantKeys, secret_file
+from bastide.store.lint import Fault, faults
+from bastide.store.migrate import migrate
+from bastide.store.provision import connect, provision_embedded, provision_roles
+from bastide.store.queries import queries
+from bastide.store.values import Scope
+from bastide.telemetry import count, log
+
+_Connection: TypeAlias = psycopg.AsyncConnection[Any]
+_Pool: TypeAlias = AsyncConnectionPool[_Connection]
+
+_Q = queries("bastide.store")
+_ADD_TENANT_KEY, _TENANT_KEY = _Q["add_tenant_key"], _Q["tenant_key"]
+
+_CONTEXT_S = 120  # how long a signed context holds; a transaction is far shorter
+_REVIVE_S = 20.0  # how long a lost database is waited for
+_KEYS_MAX = 4096  # tenants whose keys are kept unwrapped
+
+
+class Store:
+    """The one way to PostgreSQL, blobs and sealed values."""
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self._settings = settings
+        self._embedded = (
+            None if settings.database_url else EmbeddedPostgres(settings.home, donor=settings.postgres_folder)
+        )
+        self._ring = KeyRing.of_home(settings.home)
+        self._platform_keys = self._ring.platform()
+        self._keys: OrderedDict[str, TenantKeys] = OrderedDict()
+        self._context_key = b""
+        self._owner_url = ""
+        self._urls = ("", "")
+        self._pools: dict[str, _Pool] = {}
+        self._reviving = asyncio.Lock()
+        self._server: Server | None = None
+
+    @property
+    def kind(self) -> str:
+        """`embedded` or `url`."""
+        return "embedded" if self._embedded else "url"
+
+    # -- opening and closing ------------------------------------------------------------------------
+
+    # The house opens in this order, and stops at the first thing that is not safe:
+    #   1. a server answers                          4. the migrations of every room
+    #   2. the owner is no superuser                 5. the context key is in the database and here
+    #   3. the roles and this home's logins          6. the catalogue has no fault, seen as the application
+    async def start(self) -> None:
+        """Open. Raises UnsafeDatabase, MigrationChanged, NewerDatabase, KeysMissing or DatabaseUnavailable."""
+        self._owner_url = await self._owner()
+        self._urls = await provision_roles(self._owner_url, self._settings.home)
+        if self._settings.app_url:
+            self._urls = (self._settings.app_url, self._urls[1])
+        async with await connect(self._owner_url) as owner:
+            applied = await migrate(owner)
+            if applied:
+                log.info("%d migrations applied", applied)
+            self._context_key = await self._agree_on_context_key(owner)
+        await self._open_pools()
+        await self._lint()
+
+    async def stop(self) -> None:
+        """Close the pools; the embedded server stops when its last user has left."""
+        pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            await pool.close()
+        if self._embedded:
+            await self._embedded.release()
+
+    async def _owner(self) -> str:
+        if not self._embedded:
+            assert self._settings.database_url is not None
+            return self._settings.database_url
+        self._server = await self._embedded.ensure()
+        return await provision_embedded(self._superuser_url(self._server), self._settings.home)
+
+    @staticmethod
+    def _superuser_url(server: Server) -> str:
+        return make_conninfo(
+            host=server.host,
+            port=server.port,
+            user=server.superuser,
+            password=server.superuser_password,
+            dbname="postgres",
+        )
+
+    async def _agree_on_context_key(self, owner: _Connection) -> bytes:
+        key = secret_file(self._settings.home / "secrets" / "context-key", length=64)
+        await owner.execute(
+            "insert into store.context_key (ipad, opad) values (%s, %s) on conflict do nothing",
+            (bytes(byte ^ 0x36 for byte in key), bytes(byte ^ 0x5C for byte in key)),
+        )
+        # A second home on the same database uses the key that is there.
+        row = await (await owner.execute("select ipad from store.context_key")).fetchone()
+        assert row is not None
+        return bytes(byte ^ 0x36 for byte in row[0])
+
+    async def _open_pools(self) -> None:
+        for door, url, size in (("app", self._urls[0], self._settings.pool_size_max), ("operator", self._urls[1], 4)):
+            pool = _Pool(url, min_size=1, max_size=size, open=False, kwargs={"autocommit": True}, max_idle=300.0)
+            try:
+                await pool.open(wait=True, timeout=30)
+            except PoolTimeout as fault:
+                await pool.close()
+                raise DatabaseUnavailable(f"The login for {door} is not accepted by the database.") from fault
+            self._pools[door] = pool
+
+    async def _lint(self) -> None:
+        found = await self.lint()
+        if found:
+            await self.stop()
+            listed = "; ".join(f"{fault.object}: {fault.rule}" for fault in found)
+            raise UnsafeDatabase(f"Row security could be bypassed: {listed}.", next_step=found[0].next)
+
+    async def lint(self) -> list[Fault]:
+        """What the catalogue linter finds, seen as the application role; empty when all is well."""
+        async with self._session("app", lambda connection: "begin") as connection:
+            return list(await faults(connection))
+
+    # -- transactions -------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def under(self, scope: Scope) -> AsyncIterator[Db]:
+        """A transaction that sees the tenant of `scope` and no other; commits at the end, rolls back on an error."""
+        keys = await self._tenant_keys(scope)
+        async with self._session("app", self._enter(scope)) as connection:
+            yield Db(connection, scope, keys)
+
+    @asynccontextmanager
+    async def as_operator(self, *, reason: str) -> AsyncIterator[Db]:
+        """A transaction across tenants, on the tables whose policies name bastide_operator; the reason is logged."""
+        log.debug("as operator: %s", reason)
+        async with self._session("operator", lambda connection: "reset all; begin") as connection:
+            yield Db(connection, None, self._platform_keys)
+
+    @asynccontextmanager
+    async def as_owner(self, *, reason: str) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """A connection of the owner, for definitions (a partition, an index); it sees no tenant's row."""
+        log.info("as owner: %s", reason)
+        async with await connect(self._owner_url) as connection:
+            yield connection
+
+    async def listen(self, channel: str) -> AsyncIterator[str]:
+        """Payloads notified on `channel`; ends when the connection is lost, so that the caller listens anew."""
+        async with await connect(self._urls[1]) as connection:
+            await connection.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
+            try:
+                async for notify in connection.notifies():
+                    yield notify.payload
+            except psycopg.OperationalError:
+                return
+
+    def _enter(self, scope: Scope) -> Callable[[_Connection], str]:
+        # One round trip: whatever an earlier user left in the session is gone, and the context holds
+        # for this transaction only. The token is made of letters, digits, `_`, `-` and bars.
+        user = re.sub(r"[^A-Za-z0-9_-]", "", scope.user or "-")
+        tenant = to_uuid(scope.tenant)
+
+        def begin(connection: _Connection) -> str:
+            body = f"{tenant}|{user}|{connection.info.backend_pid}|{int(time.time()) + _CONTEXT_S}"
+            mac = hmac.digest(self._context_key, body.encode(), "sha256").hex()
+            return f"reset all; begin; select set_config('bastide.context', '{body}|{mac}', true)"
+
+        return begin
+
+    @asynccontextmanager
+    async def _session(self, door: str, begin: Callable[[_Connection], str]) -> AsyncIterator[_Connection]:
+        pool, connection = await self._begin(door, begin)
+        try:
+            try:
+                yield connection
+            except BaseException:
+                if not connection.closed:
+                    with suppress(psycopg.Error):
+                        await connection.execute("rollback")
+                raise
+            await connection.execute("commit")
+        except (psycopg.OperationalError, psycopg.InterfaceError) as fault:
+            if connection.closed:
+                raise DatabaseUnavailable("The database went away in the middle of a transaction.") from fault
+            raise
+        finally:
+            await pool.putconn(connection)
+
+    # A connection may be dead since it was last used: the database restarted, a backend was killed.
+    # That shows at `begin`, before anything of the caller has been sent, so asking again is safe.
+    async def _begin(self, door: str, begin: Callable[[_Connection], str]) -> tuple[_Pool, _Connection]:
+        deadline = time.monotonic() + _REVIVE_S
+        while True:
+            pool = self._pools.get(door)
+            if pool is None:
+                raise DatabaseUnavailable("The store is closed.")
+            try:
+                connection = await pool.getconn(timeout=5.0)
+            except (PoolTimeout, PoolClosed, psycopg.OperationalError) as fault:
+                await self._revive(deadline, fault)
+                continue
+            try:
+                await connection.execute(begin(connection))
+            except (psycopg.OperationalError, psycopg.InterfaceError) as fault:
+                await pool.putconn(connection)
+                if not connection.closed:
+                    raise
+                await self._revive(deadline, fault)
+                continue
+            except BaseException:
+                await pool.putconn(connection)
+                raise
+            return pool, connection
+
+    async def _revive(self, deadline: float, fault: Exception) -> None:
+        if time.monotonic() > deadline:
+            raise DatabaseUnavailable from fault
+        async with self._reviving:
+            if self._embedded is None:
+                await asyncio.sleep(0.2)
+                return
+            count("store_revivals")
+            server = await self._embedded.ensure()
+            if server != self._server:
+                await self._move(server)
+            await asyncio.sleep(0.05)
+
+    async def _move(self, server: Server) -> None:
+        # The embedded server came back elsewhere (another port): the pools follow it.
+        self._server = server
+        self._owner_url = make_conninfo(self._owner_url, host=server.host, port=server.port)
+        first, second = (make_conninfo(url, host=server.host, port=server.port) for url in self._urls)
+        self._urls = (first, second)
+        old, self._pools = self._pools, {}
+        await self._open_pools()
+        for pool in old.values():
+            await pool.close()
+
+    # -- keys of a tenant ---------------------------------------------------------------------------
+
+    async def _tenant_keys(self, scope: Scope) -> TenantKeys:
+        known = self._keys.get(scope.tenant)
+        if known is not None:
+            self._keys.move_to_end(scope.tenant)
+            return known
+        async with self._session("app", self._enter(scope)) as connection:
+            db = Db(connection, scope, self._platform_keys)
+            row = await db.row(tuple, _TENANT_KEY)
+            if row is None:
+                _, wrapped = self._ring.wrap(scope.tenant)
+                await db.run(_ADD_TENANT_KEY, wrapped=wrapped, wrapped_by=self._ring.name)
+                row = await db.row(tuple, _TENANT_KEY)
+        assert row is not None, "the key was just written"
+        keys = TenantKeys.of(scope.tenant, self._ring.unwrap(scope.tenant, bytes(row[0])))
+        self._keys[scope.tenant] = keys
+        if len(self._keys) > _KEYS_MAX:
+            self._keys.popitem(last=False)
+        return keys
+
+    def forget_keys(self, tenant: str) -> None:
+        """Drop a tenant's unwrapped keys from this process's memory."""
+        self._keys.pop(tenant, None)

@@ -1,0 +1,41 @@
+"""The values that cross the store's door."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bastide.errors import Forbidden
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Who acts, and within which tenant: the proof that an operation asks for.
+
+    Built by `tenancy` alone (a house test holds that). `label` is the canonical JSON of the least
+    strict label this caller may use; `policy` reads it, and it can only tighten.
+    """
+
+    tenant: str
+    user: str | None
+    app: str | None
+    roles: frozenset[str]
+    permissions: frozenset[str]
+    label: str = "{}"
+    key: str | None = None
+
+    def need(self, permission: str) -> None:
+        """Refuse the call unless this scope holds `permission`.
+
+        Raises Forbidden, which names the permission.
+        """
+        if permission not in self.permissions:
+            raise Forbidden(f"This needs the permission {permission}, which this key does not have.", needs=permission)
+
+
+def vector_text(vector: np.ndarray) -> str:
+    """A vector of shape (d,) as pgvector reads it, with six significant digits."""
+    return "[" + ",".join(f"{value:.6g}" for value in vector.tolist()) + "]"

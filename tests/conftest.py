@@ -1,0 +1,86 @@
+"""Fixtures: a real house on a real PostgreSQL, two tenants, and nobody.
+
+One embedded server and one database a test session (a worker of pytest-xdist has its own); tests
+make tenants, which cost nothing, instead of databases.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bastide.settings import Settings
+from bastide.store import Scope, Store, new_id
+
+ALL_PERMISSIONS = frozenset(
+    {
+        "tenant:manage",
+        "key:manage",
+        "knowledge:read",
+        "knowledge:write",
+        "knowledge:erase",
+        "model:use",
+        "model:manage",
+        "policy:read",
+        "policy:manage",
+        "audit:read",
+        "audit:verify",
+        "rights:use",
+    }
+)
+
+
+def scope_of(tenant: str, *, permissions: frozenset[str] = ALL_PERMISSIONS) -> Scope:
+    """A scope without a key, for tests below `tenancy`."""
+    return Scope(
+        tenant=tenant,
+        user=new_id("usr"),
+        app=None,
+        roles=frozenset({"administrator"}),
+        permissions=permissions,
+    )
+
+
+@pytest.fixture(scope="session")
+def home() -> Iterator[Path]:
+    """An empty home, removed at the end."""
+    place = Path(tempfile.mkdtemp(prefix="bastide-test-"))
+    yield place / "home"
+    shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def settings(home: Path) -> Settings:
+    """Settings of a house in `home`; the environment is left out."""
+    return Settings.read(home, environment={})
+
+
+@pytest.fixture(scope="session")
+async def store(settings: Settings) -> AsyncIterator[Store]:
+    """The store on its embedded PostgreSQL, all migrations applied."""
+    opened = Store(settings.store)
+    await opened.start()
+    yield opened
+    await opened.stop()
+
+
+@pytest.fixture
+def ours() -> Scope:
+    """A new tenant, ours."""
+    return scope_of(new_id("ten"))
+
+
+@pytest.fixture
+def neighbour() -> Scope:
+    """Another new tenant."""
+    return scope_of(new_id("ten"))
+
+
+@pytest.fixture
+def nobody(ours: Scope) -> Scope:
+    """Our tenant, without a single permission."""
+    return scope_of(ours.tenant, permissions=frozenset())
