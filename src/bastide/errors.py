@@ -481,3 +481,84 @@ class LooseningRefused(Forbidden):
 
 
 # -- doors ------------------------------------------------------------------------------------------
+
+
+class NoSuchRoute(NotFound):
+    """There is no such address here."""
+
+    code, next = "request.no_such_route", "/openapi.json lists every address."
+
+
+class MethodNotAllowed(BadRequest):
+    """This address does not take this method."""
+
+    code, status, next = "request.method_not_allowed", 405, "Use one of the methods in the header Allow."
+
+
+class UnsupportedMedia(BadRequest):
+    """The body is of a type that this address does not take."""
+
+    code, status = "request.unsupported_media", 415
+    next = "Send `Content-Type: application/json`, or multipart/form-data where a file is meant."
+
+
+class FieldsWrong(Unprocessable):
+    """A field of the request is missing or has a value that it cannot have."""
+
+    code, next = "request.fields_wrong", "Correct the named fields; /openapi.json shows each one with an example."
+
+
+class BodyTooLarge(TooLarge):
+    """The request's body is over the limit."""
+
+    code = "request.body_too_large"
+    next = "Send less at a time; an administrator may raise the limit of one document with BASTIDE_DOCUMENT_MB."
+
+
+class PortTaken(Conflict):
+    """Another program already listens there."""
+
+    code, next = "server.port_taken", "Stop that program, or choose another port with --port."
+
+
+class AddressUnusable(Refusal):
+    """The house cannot listen at this address."""
+
+    code, next = "server.address_unusable", "Give --host an address of this machine, and --port a number from 1024."
+
+
+class AlreadyRunning(Conflict):
+    """A server already runs on this home."""
+
+    code, next = "server.already_running", "Use that one, stop it first, or give another folder with --home."
+
+
+class StartFailed(Fault):
+    """The house could not be opened for this command."""
+
+    code, next = "server.start_failed", "Run `bastide doctor`."
+
+
+class NoKeyHere(Unauthorised):
+    """There is no key to act with."""
+
+    code = "cli.no_key"
+    next = "Set BASTIDE_API_KEY, or run as the user who owns the home, so that its secrets/admin-key can be read."
+
+
+class MissingFile(Refusal):
+    """There is no such file or folder."""
+
+    code, next = "cli.missing_file", "Check the path."
+
+
+class FileNotWritten(Fault):
+    """The file could not be written."""
+
+    code, next = "cli.file_not_written", "Choose another place for it, or make room on the disk."
+
+
+class WrongUsage(BadRequest):
+    """The command was not given as it is meant."""
+
+    code, next = "cli.wrong_usage", "Add --help to see how it is used, with an example."

@@ -142,6 +142,18 @@ class Frontier:
                 changed[level, self.size >> (HEIGHT * (level + 1))] = b"".join(edges[level])
         return changed
 
+    def copy(self) -> Frontier:
+        """A second frontier that goes its own way from here."""
+        other = Frontier()
+        other.size = self.size
+        other._stack = list(self._stack)
+        other._edges = [list(level) for level in self._edges]
+        return other
+
+    def edges(self) -> list[list[bytes]]:
+        """The hashes of each level's unfilled tile."""
+        return self._edges
+
     def root(self) -> bytes:
         """MTH of everything appended so far."""
         if not self._stack:

@@ -29,6 +29,7 @@ from bastide.inference.model_folder import Encoder
 Precision = Literal["fp32", "int8"]
 Array = NDArray[np.float32]
 INPUT, OUTPUT = "input_ids", "embedding"
+REVISION = 1  # raise it when the same weights give another graph: cached graphs are then made anew
 
 _MICROSOFT = "com.microsoft"  # onnxruntime's own operators: fused attention, quantised product
 _ACTIVATIONS: Mapping[str, tuple[str, dict[str, str]]] = {

@@ -25,6 +25,8 @@ from bastide.errors import UnsupportedEmbedder
 _OFFSET_AFTER_PADDING = {"bert": False, "roberta": True, "xlm-roberta": True, "camembert": True}
 _ACTIVATIONS = frozenset({"gelu", "gelu_new", "gelu_pytorch_tanh", "relu"})
 _TRANSFORMER, _POOLING, _NORMALISE, _DENSE = "Transformer", "Pooling", "Normalize", "Dense"
+Pooling = Literal["mean", "cls"]
+
 _HASHED = (
     "config.json",
     "modules.json",
@@ -51,7 +53,7 @@ class Encoder:
     positions: int  # usable ones, after the offset
     position_offset: int
     segments: bool
-    pooling: Literal["mean", "cls"]
+    pooling: Pooling
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class DenseFolder:
 
     path: Path
     activation: str
+    bias: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,8 @@ class ModelFolder:
     """Everything about a model but its weights."""
 
     path: Path
-    encoder: Encoder
+    encoder: Encoder | None  # None only where the folder carries a graph of its own
+    pooling: Pooling
     dense: tuple[DenseFolder, ...]
     tokens_max: int
     prompts: Mapping[str, str]  # "query" and "passage": what is put before a text; "" where nothing is
@@ -95,15 +99,17 @@ def read_folder(path: Path) -> ModelFolder:
         raise UnsupportedEmbedder(f"There is no folder {path}.")
     config = _json(path / "config.json", required=True)
     pooling, dense = _modules(path)
-    encoder = _encoder(path, config, pooling)
     ready = path / "onnx" / "model.onnx"
+    carried = ready.is_file()
+    encoder = None if carried else _encoder(path, config, pooling)
     return ModelFolder(
         path=path,
         encoder=encoder,
+        pooling=pooling,
         dense=dense,
-        tokens_max=_tokens_max(path, encoder),
+        tokens_max=_tokens_max(path, encoder.positions if encoder else _positions(config)),
         prompts=_prompts(path),
-        ready_graph=ready if ready.is_file() else None,
+        ready_graph=ready if carried else None,
     )
 
 
@@ -170,7 +176,7 @@ def _json(file: Path, *, required: bool = False) -> dict[str, Any]:
     return value
 
 
-def _modules(path: Path) -> tuple[Literal["mean", "cls"], tuple[DenseFolder, ...]]:
+def _modules(path: Path) -> tuple[Pooling, tuple[DenseFolder, ...]]:
     file = path / "modules.json"
     if not file.is_file():
         return _pooling(path / "1_Pooling"), ()
@@ -178,7 +184,7 @@ def _modules(path: Path) -> tuple[Literal["mean", "cls"], tuple[DenseFolder, ...
         modules = [(str(each["type"]).rsplit(".", 1)[-1], str(each["path"])) for each in json.loads(file.read_text())]
     except (ValueError, KeyError, TypeError) as fault:
         raise UnsupportedEmbedder(f"{file} cannot be read: {fault}.") from fault
-    pooling: Literal["mean", "cls"] = "mean"
+    pooling: Pooling = "mean"
     dense: list[DenseFolder] = []
     for kind, place in modules:
         if kind == _POOLING:
@@ -190,7 +196,7 @@ def _modules(path: Path) -> tuple[Literal["mean", "cls"], tuple[DenseFolder, ...
     return pooling, tuple(dense)
 
 
-def _pooling(folder: Path) -> Literal["mean", "cls"]:
+def _pooling(folder: Path) -> Pooling:
     config = _json(folder / "config.json")
     chosen = sorted(name for name, on in config.items() if name.startswith("pooling_mode_") and on)
     if not chosen or chosen == ["pooling_mode_mean_tokens"]:
@@ -201,15 +207,16 @@ def _pooling(folder: Path) -> Literal["mean", "cls"]:
 
 
 def _dense(folder: Path) -> DenseFolder:
-    name = str(_json(folder / "config.json", required=True).get("activation_function", "")).rsplit(".", 1)[-1].lower()
+    config = _json(folder / "config.json", required=True)
+    name = str(config.get("activation_function", "")).rsplit(".", 1)[-1].lower()
     if name not in {"tanh", "identity"}:
         raise UnsupportedEmbedder(f"The projection in {folder} uses {name!r}; tanh and identity are known.")
     if not (folder / "model.safetensors").is_file():
         raise UnsupportedEmbedder(f"The projection in {folder} has no model.safetensors.")
-    return DenseFolder(folder, name)
+    return DenseFolder(folder, name, bool(config.get("bias", True)))
 
 
-def _encoder(path: Path, config: Mapping[str, Any], pooling: Literal["mean", "cls"]) -> Encoder:
+def _encoder(path: Path, config: Mapping[str, Any], pooling: Pooling) -> Encoder:
     kind = config.get("model_type")
     if kind not in _OFFSET_AFTER_PADDING:
         raise UnsupportedEmbedder(f"The model in {path} is of the kind {kind!r}.")
@@ -237,11 +244,17 @@ def _encoder(path: Path, config: Mapping[str, Any], pooling: Literal["mean", "cl
     return encoder
 
 
-def _tokens_max(path: Path, encoder: Encoder) -> int:
+def _positions(config: Mapping[str, Any]) -> int:
+    """How many positions an unknown kind of encoder has, on the safe side."""
+    positions = config.get("max_position_embeddings")
+    return positions - 2 if isinstance(positions, int) and positions > 2 else 510
+
+
+def _tokens_max(path: Path, positions: int) -> int:
     wanted = _json(path / "sentence_bert_config.json").get("max_seq_length")
     if not isinstance(wanted, int):
         wanted = _json(path / "tokenizer_config.json").get("model_max_length")
-    return min(wanted, encoder.positions) if isinstance(wanted, int) and wanted > 2 else encoder.positions
+    return min(wanted, positions) if isinstance(wanted, int) and wanted > 2 else positions
 
 
 def _prompts(path: Path) -> dict[str, str]:

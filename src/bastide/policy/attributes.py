@@ -125,7 +125,7 @@ def _shape(required: Mapping[str, Reader], optional: Mapping[str, Reader]) -> Re
 
 
 def _places(value: Any) -> list[str]:
-    """Where a plane is: countries, `EU`, `EEA`, `local` (never leaves this machine) or `none` (there is no such plane)."""
+    """Where a plane is: countries, `EU`, `EEA`, `local` (never leaves this machine), `none` (no such plane)."""
     if not isinstance(value, list) or not value:
         raise ValueError(f"{value!r} is not a list of places (an unknown place is left out)")
     beside = [place for place in value if place in (LOCAL, NOWHERE)]

@@ -13,7 +13,7 @@ from bastide.policy.attributes import OUTER_PLANES, PLANES
 from bastide.policy.label import EVIDENCE_RANK, Tolerance
 from bastide.policy.places import ADEQUATE, EEA, LOCAL, adequate
 from bastide.policy.record import Record
-from bastide.policy.views import Reading, exposures, seal, ual
+from bastide.policy.views import Reading, exposures, seal, seal_unknown, ual
 
 _HOUSE_PLACES = frozenset({LOCAL})
 
@@ -41,6 +41,7 @@ class Facts:
     exposures: Tolerance | None
     sealed: bool  # not even the operator can read the bytes
     seal: dict[str, int]
+    seal_unknown: tuple[str, ...]
     ual: int
     ual_missing: str
     high_risk_allowed: bool
@@ -85,6 +86,7 @@ def compile_facts(record: Record, floor: str, now: datetime) -> Facts:
         exposures=exposed,
         sealed=own or _unreadable(record, known),
         seal=levels,
+        seal_unknown=seal_unknown(known, exposed),
         ual=level,
         ual_missing=missing,
         high_risk_allowed=own or known("high_risk_use_allowed") is True,

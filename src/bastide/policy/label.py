@@ -148,9 +148,6 @@ class Label:
         return _from_json(scope.label)
 
 
-LEAST = Label()
-
-
 def _expect(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
@@ -198,6 +195,9 @@ def _join(one: Label, other: Label) -> Label:
         subjects=one.subjects | other.subjects,
         origin=one.origin | other.origin,
     )
+
+
+LEAST = Label()
 
 
 # -- reading the wire -------------------------------------------------------------------------------
@@ -259,7 +259,8 @@ def read_tolerance(value: object) -> Tolerance:
 
 def _grouped(tolerance: Tolerance) -> dict[str, list[str]]:
     return {
-        regime: [path for path in PATHS if (regime, path) in tolerance] for regime in sorted({pair[0] for pair in tolerance})
+        regime: [path for path in PATHS if (regime, path) in tolerance]
+        for regime in sorted({pair[0] for pair in tolerance})
     }
 
 

@@ -13,7 +13,8 @@ LOCAL = "local"
 NOWHERE = "none"
 """A plane that does not exist (nothing is stored, nobody gives support): it is in no place."""
 
-EU = frozenset("AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK".split())
+_EU_CODES = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK"
+EU = frozenset(_EU_CODES.split())
 EEA = EU | {"IS", "LI", "NO"}
 GROUPS = MappingProxyType({"EU": EU, "EEA": EEA})
 
@@ -34,9 +35,9 @@ COUNTRIES = frozenset(_CODES.split())
 # the United Kingdom of 19 December 2025, until 27 December 2031. Read on 2026-11-20. Canada: organisations under
 # its commercial privacy act. The United States are not here: their finding covers only the participants of the
 # Data Privacy Framework, which is a fact of a provider (`transfer_tool: DPF`), not of a country.
+_OPEN_ENDED = "AD AR BR CA CH FO GG IL IM JE JP KR NZ UY"
 ADEQUATE: MappingProxyType[str, datetime | None] = MappingProxyType(
-    dict.fromkeys("AD AR BR CA CH FO GG IL IM JE JP KR NZ UY".split(), None)
-    | {"GB": datetime(2031, 12, 27, tzinfo=UTC)}
+    dict.fromkeys(_OPEN_ENDED.split(), None) | {"GB": datetime(2031, 12, 27, tzinfo=UTC)}
 )
 
 

@@ -16,13 +16,17 @@ from bastide.errors import BastideError
 BYTES_MAX = 1024 * 1024
 
 
+_BOOL = "tag:yaml.org,2002:bool"
+_RESOLVERS = {
+    first: [(tag, pattern) for tag, pattern in pairs if tag != _BOOL or first in "tTfF"]
+    for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 class _Clerk(yaml.SafeLoader):
     """The safe loader, without repeated names and without `yes`, `no`, `on`, `off` as truth values."""
 
-    yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in pairs if tag != "tag:yaml.org,2002:bool" or first in "tTfF"]
-        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+    yaml_implicit_resolvers = _RESOLVERS
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()

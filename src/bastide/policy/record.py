@@ -277,8 +277,8 @@ def _models(sheet: object, file: str) -> tuple[ModelEntry, ...]:
     source = f"{source} ({checked.date().isoformat()})"
     currency = str(sheet.get("currency", ""))
     entries = []
-    for name, entry in sheet["list"].items():
-        entry = entry or {}
+    for name, said in sheet["list"].items():
+        entry = said or {}
         if not isinstance(entry, Mapping) or set(entry) - set(_MODEL_FIELDS):
             raise BadRecord(f"{file}: models: {name} may hold {', '.join(_MODEL_FIELDS)}.", file=file)
         if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in entry.values()):

@@ -18,10 +18,11 @@ from bastide.policy.values import Endpoint, RuleVerdict, TenantPolicy
 HOLDS = ""
 RULES_VERSION = "2026-11-20"
 
-CALLS = frozenset(
-    "chat completion responses embeddings rerank vision ocr transcription speech images moderation batch files "
-    "fine-tuning answer tool web connector telemetry download licence timestamp storage compute".split()
-)
+_CALLS = """
+chat completion responses embeddings rerank vision ocr transcription speech images moderation batch files fine-tuning
+answer tool web connector telemetry download licence timestamp storage compute
+"""
+CALLS = frozenset(_CALLS.split())
 """Every kind of act that sends bytes somewhere. There is no other kind, and none that is not decided (R18)."""
 
 REACHING_CALLS = frozenset({"tool", "web", "connector"})
@@ -64,7 +65,7 @@ def r02_enabled(ask: Ask) -> str:
 
 
 def r03_planes_known(ask: Ask) -> str:
-    """It must be known where every plane is, by evidence of at least the floor; for restricted bytes the outer ones too."""
+    """It is known where every plane is, by evidence of at least the floor; for restricted bytes the outer ones too."""
     unknown = ask.facts.unknown_planes
     if ask.label.rank >= _RESTRICTED:
         unknown = unknown + ask.facts.unknown_outer
@@ -130,7 +131,7 @@ def r09_trains_nothing(ask: Ask) -> str:
 
 
 def r10_exposures(ask: Ask) -> str:
-    """Every law from outside that reaches the bytes is tolerated on that path, or not even the operator can read them."""
+    """Every outside law that reaches the bytes is tolerated on that path, or not even the operator can read them."""
     facts = ask.facts
     if facts.sealed:
         return HOLDS

@@ -16,6 +16,10 @@ LOCAL_RECORDS = frozenset({"local/onnx", "local/runtime"})
 """What a fresh tenant may use: this machine, and nothing else."""
 
 
+UNSAID = Label(cls="internal", personal="personal")
+"""What a fresh tenant takes for granted of bytes of which nobody has said anything: the careful guess."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """A place that bytes could go to: which record describes it, which model, at which address."""
@@ -49,7 +53,7 @@ class TenantPolicy:
     """
 
     enabled: frozenset[str] = LOCAL_RECORDS
-    default: Label = Label(cls="internal", personal="personal")
+    default: Label = UNSAID
     floor: str = "contract"
     tolerate: Tolerance = frozenset()
     zone: frozenset[str] | None = None

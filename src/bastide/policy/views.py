@@ -98,9 +98,6 @@ def view(record: Record, floor: str, now: datetime) -> View:
     exposed = exposures(known)
     levels = seal(known, exposed)
     level, missing = ual(known, exposed)
-    unknown = tuple(name for name, needed in _NEEDED.items() if any(known(part) is None for part in needed))
-    if exposed is None:
-        unknown = ("SOV-1", "SOV-2", *unknown)
     return View(
         record=record.id,
         floor=floor,
@@ -108,7 +105,7 @@ def view(record: Record, floor: str, now: datetime) -> View:
         seal=levels,
         seal_min=min(levels.values()),
         score=score(levels),
-        unknown=unknown,
+        unknown=seal_unknown(known, exposed),
         ual=level,
         ual_missing=missing,
         secnumcloud_19_6=secnumcloud(known),
@@ -180,6 +177,12 @@ def seal(known: Reading, exposed: Tolerance | None) -> dict[str, int]:
     return dict(zip(OBJECTIVES, levels, strict=True))
 
 
+def seal_unknown(known: Reading, exposed: Tolerance | None) -> tuple[str, ...]:
+    """The objectives whose estimate rests on something unknown."""
+    control = ("SOV-1", "SOV-2") if exposed is None else ()
+    return control + tuple(name for name, needed in _NEEDED.items() if any(known(part) is None for part in needed))
+
+
 def _technology(known: Reading) -> int:
     if known("open_api") is None:
         return 0
@@ -236,7 +239,7 @@ def ual(known: Reading, exposed: Tolerance | None) -> tuple[int, str]:
         (1, "every plane known", inside is not None),
         (1, "every plane inside the EU", bool(inside)),
         (1, "exposures known", exposed is not None),
-        (2, "no control from outside, or separated with evidence", not controlled or bool(known("separation_evidence"))),
+        (2, "no control from outside, or shown to be separated", not controlled or bool(known("separation_evidence"))),
         (2, "content trains nothing", known("trains_on_data") is False),
         (2, "bill of materials", bool(known("sbom"))),
         (2, "European certificate, at least substantial", known("eu_cert") in ("substantial", "high")),

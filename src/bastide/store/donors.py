@@ -96,4 +96,6 @@ def _has_server(prefix: Path) -> bool:
 
 
 def _newest_first(prefixes: Iterator[Path]) -> list[Path]:
-    return sorted(prefixes, key=lambda prefix: [int(number) for number in re.findall(r"\d+", prefix.name)], reverse=True)
+    return sorted(
+        prefixes, key=lambda prefix: [int(number) for number in re.findall(r"\d+", prefix.name)], reverse=True
+    )

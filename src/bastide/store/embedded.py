@@ -57,13 +57,20 @@ class Server:
 class EmbeddedPostgres:
     """The server of one home, from the point of view of one process that uses it."""
 
-    def __init__(self, home: Path, *, donor: Path | None = None, only_way: str | None = None) -> None:
-        """`donor` is a folder with bin/, lib/ and share/; `only_way` (see `privilege.py`) is for tests."""
+    def __init__(
+        self, home: Path, *, donor: Path | None = None, grace_s: float = 2.0, only_way: str | None = None
+    ) -> None:
+        """`donor` is a folder with bin/, lib/ and share/; `only_way` (see `privilege.py`) is for tests.
+
+        The server outlives its last user by `grace_s` (the value of whoever started it), so that one short command
+        after another meets it running.
+        """
         self._home = home.absolute()
         self._folder = self._home / "postgres"
         self._secret = self._home / "secrets" / "postgres-superuser"
         self._wanted = donor
         self._donor: Donor | None = None
+        self._grace_s = grace_s
         self._only_way = only_way
         self._users: int | None = None
         self._one_at_a_time = threading.Lock()
@@ -77,7 +84,7 @@ class EmbeddedPostgres:
         return await asyncio.to_thread(self._ensure)
 
     async def release(self, *, wait_s: float = 0.0) -> None:
-        """This process needs the server no more. The last one's release stops it, after a grace of two seconds.
+        """This process needs the server no more. The last one's release stops it, after the grace.
 
         With `wait_s` waits up to so long for that; returns at once if others still use the server.
         """
@@ -94,7 +101,9 @@ class EmbeddedPostgres:
                 elif (server := self._server(password)) is not None:
                     return server
                 time.sleep(_LOOK_EVERY_S)
-            raise errors.DatabaseNotStarted(f"The embedded database did not answer within {_PATIENCE_S:.0f} s.", log=self._log)
+            raise errors.DatabaseNotStarted(
+                f"The embedded database did not answer within {_PATIENCE_S:.0f} s.", log=self._log
+            )
 
     def _prepare(self) -> str:
         """The folders and the superuser's password; made by whichever process is first. Returns the password."""
@@ -167,7 +176,8 @@ class EmbeddedPostgres:
             "version": donor.version,
             "needs": [str(folder) for folder in donor.needs],
             "password_file": str(self._secret.resolve()),
-            "only": self._only_way,
+            "grace_s": self._grace_s,
+            "only_way": self._only_way,
         }
         command = [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, str(here.parent), str(here), json.dumps(plan)]
         process = subprocess.Popen(

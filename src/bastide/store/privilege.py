@@ -60,9 +60,7 @@ def ways(owner: int) -> list[Way]:
     return found
 
 
-def launch(
-    way: Way, program: Sequence[str], *, needs: Sequence[str], output: int, environment: dict[str, str]
-) -> int:
+def launch(way: Way, program: Sequence[str], *, needs: Sequence[str], output: int, environment: dict[str, str]) -> int:
     """Starts a program in this way, its output going to the descriptor `output`; returns its pid.
 
     The kernel sends it SIGINT (for PostgreSQL: a clean, fast shutdown) when this process is gone,
@@ -82,7 +80,9 @@ def launch(
         way.enter(needs)
         os.umask(0o077)
         for folder in needs:
-            os.stat(os.path.join(folder, "."))  # asked of the kernel as the new user; os.access would answer for the old
+            os.stat(
+                os.path.join(folder, ".")
+            )  # asked of the kernel as the new user; os.access would answer for the old
         os.close(os.open(program[0], os.O_RDONLY))
         os.chdir("/")
         if _IS_LINUX:
@@ -204,7 +204,9 @@ def _prctl(option: int, value: int) -> None:
 
 def _mount(source: str, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
     arguments = [None if text is None else os.fsencode(text) for text in (source, target, kind, options)]
-    _check(_libc().mount(arguments[0], arguments[1], arguments[2], ctypes.c_ulong(flags), arguments[3]), f"mount {target}")
+    _check(
+        _libc().mount(arguments[0], arguments[1], arguments[2], ctypes.c_ulong(flags), arguments[3]), f"mount {target}"
+    )
 
 
 def _check(result: int, what: str) -> None:

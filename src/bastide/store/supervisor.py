@@ -7,7 +7,7 @@ What it promises, in the order in which it is done:
 2. It ends what a dead predecessor left, makes the data folder if there is none (in `data.new`, renamed when complete),
    starts the postmaster as its child, and says "ready" on standard output, or why not. Then `server.json` tells where.
 3. It starts the postmaster again when it dies.
-4. It stops it when no process has held `users.lock` for two seconds, or when it is asked to (SIGTERM).
+4. It stops it when no process has held `users.lock` for a grace of two seconds, or when it is asked to (SIGTERM).
 5. If it is killed itself, the kernel sends SIGINT to the postmaster: a clean shutdown.
 
 It imports nothing of the house but its two neighbours, so that it starts in some 40 ms and weighs little.
@@ -27,7 +27,6 @@ from typing import Any
 
 from bastide.store import cluster, privilege
 
-GRACE_S = 2.0
 _LOOK_EVERY_S = 0.5
 _SOCKET_PATH_MAX = 100  # bytes; the kernels allow 103 to 107
 _SOCKET_NAME = ".s.PGSQL.5432"
@@ -54,7 +53,8 @@ class Supervisor:
         self.version: int = plan["version"]
         self.password_file: str = plan["password_file"]
         self.needs: list[str] = [*plan["needs"], self.folder]
-        self.only: str | None = plan.get("only")
+        self.grace_s: float = plan["grace_s"]
+        self.only_way: str | None = plan["only_way"]
         self.data = os.path.join(self.folder, "data")
         self.state = os.path.join(self.folder, "server.json")
         self.socket = os.path.join(self.folder, "socket")
@@ -98,7 +98,7 @@ class Supervisor:
         owner = os.stat(self.data).st_uid if os.path.isdir(self.data) else -1
         mark = os.lseek(self.log, 0, os.SEEK_END)
         for way in privilege.ways(owner):
-            if self.only in (None, way.name) and self._run(way, [self._program("initdb"), "--version"]) == 0:
+            if self.only_way in (None, way.name) and self._run(way, [self._program("initdb"), "--version"]) == 0:
                 return way
         raise Trouble("no_way", self._said_since(mark))
 
@@ -163,7 +163,7 @@ class Supervisor:
         """Until nobody uses the server, or until asked to stop. Raises Trouble when it cannot be kept alive."""
         unused_since: float | None = None
         while not self.asked_to_stop:
-            select.select([self.woken], [], [], _LOOK_EVERY_S)
+            select.select([self.woken], [], [], min(_LOOK_EVERY_S, self.grace_s))
             with contextlib.suppress(BlockingIOError):
                 os.read(self.woken, 512)
             if not os.path.exists(os.path.join(self.data, "PG_VERSION")):
@@ -171,7 +171,7 @@ class Supervisor:
             if self._try_alone():
                 now = time.monotonic()
                 unused_since = unused_since or now
-                if now - unused_since >= GRACE_S:
+                if now - unused_since >= self.grace_s:
                     break  # alone, and holding the lock: newcomers wait until we are gone
                 fcntl.flock(self.users, fcntl.LOCK_UN)
             else:

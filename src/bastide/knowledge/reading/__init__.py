@@ -5,6 +5,22 @@ tree; `cut` makes chunks that respect it; `terms`, `sentences` and `detect_langu
 Work is CPU-bound and synchronous: call it in a thread.
 """
 
-from bastide.knowledge.reading.values import Limits, Node, Piece, Reading
+from bastide.knowledge.reading.cutting import cut
+from bastide.knowledge.reading.documents import read
+from bastide.knowledge.reading.languages import detect_language
+from bastide.knowledge.reading.sentences import sentences
+from bastide.knowledge.reading.terms import terms
+from bastide.knowledge.reading.values import Kind, Limits, Node, Piece, Reading
 
-__all__ = ["Limits", "Node", "Piece", "Reading"]
+__all__ = [
+    "Kind",
+    "Limits",
+    "Node",
+    "Piece",
+    "Reading",
+    "cut",
+    "detect_language",
+    "read",
+    "sentences",
+    "terms",
+]

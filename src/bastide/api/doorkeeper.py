@@ -1,0 +1,88 @@
+"""The doorkeeper: every address but four asks for a key, before a byte of the body is read.
+
+The key names tenant, user and app; `X-Company-ID`, `X-User-ID` and `X-App-ID` can only narrow that, and
+`X-Label` can only tighten the label. What is missing, malformed or foreign is refused, never assumed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+from starlette.datastructures import Headers
+
+from bastide.api.gate import Door, Receive, Send, Wires
+from bastide.api.reading import parse
+from bastide.api.values import Caller, Rooms
+from bastide.errors import BadLabel, BadRequest
+from bastide.policy import Label
+from bastide.store import Scope
+
+OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
+"""The addresses that ask for no key. They tell nothing about any tenant."""
+
+_NARROWING = ("x-company-id", "x-user-id", "x-app-id", "x-label", "authorization")
+
+
+class Doorkeeper:
+    """An ASGI application around the next one; the caller it let in is in `scope["state"]["caller"]`."""
+
+    def __init__(self, inner: Door, rooms: Rooms) -> None:
+        self._inner = inner
+        self._rooms = rooms
+
+    async def __call__(self, scope: Wires, receive: Receive, send: Send) -> None:
+        """Let in who has a key; raises Unauthorised, Forbidden or BadRequest for everybody else."""
+        if scope["type"] == "http" and scope["path"] not in OPEN:
+            scope["state"]["caller"] = await self._caller(Headers(scope=scope), scope["state"]["request_id"])
+        await self._inner(scope, receive, send)
+
+    async def _caller(self, headers: Headers, request_id: str) -> Caller:
+        for name in _NARROWING:
+            if len(headers.getlist(name)) > 1:
+                raise BadRequest(f"The header {name} came more than once.", next_step="Send it once.")
+        scope = await self._rooms.tenancy.authenticate(
+            _bearer(headers),
+            company=headers.get("x-company-id"),
+            user=headers.get("x-user-id"),
+            app=headers.get("x-app-id"),
+        )
+        label = Label.of_scope(scope)
+        if "x-label" in headers:
+            label = label.join(_label(headers["x-label"], label))
+            scope = _under(scope, label)
+        return Caller(scope, label, request_id)
+
+
+def _bearer(headers: Headers) -> str | None:
+    scheme, _, key = headers.get("authorization", "").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else None
+
+
+def _label(text: str, default: Label) -> Label:
+    try:
+        wire = parse(text.encode())
+    except BadRequest as fault:
+        raise BadLabel("The header X-Label is not JSON.") from fault
+    return Label.from_wire(wire, default)
+
+
+def _under(scope: Scope, label: Label) -> Scope:
+    return replace(scope, label=json.dumps(label.to_wire(), sort_keys=True, separators=(",", ":")))
+
+
+async def _let_in(request: Request) -> Caller:
+    return cast(Caller, request.state.caller)
+
+
+async def _behind(request: Request) -> Rooms:
+    return cast(Rooms, request.app.state.rooms)
+
+
+Asking = Annotated[Caller, Depends(_let_in)]
+"""Who asks: the parameter of every route behind the doorkeeper."""
+
+Behind = Annotated[Rooms, Depends(_behind)]
+"""The rooms that a route asks."""

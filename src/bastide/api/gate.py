@@ -1,0 +1,175 @@
+"""The gate: what holds for every request before any room is asked, and for every answer after.
+
+    1. the request gets its id, its own if it brought a good one        4. every error becomes our envelope
+    2. a body over the limit is cut while it arrives                     5. the answer gets its safety headers
+    3. the next door is asked                                            6. log and metrics, without content
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+
+from bastide import telemetry
+from bastide.api.refusals import refusal
+from bastide.errors import BadRequest, BastideError, BodyTooLarge, Fault
+from bastide.store import new_id
+
+Message = MutableMapping[str, Any]
+Wires = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Door = Callable[[Wires, Receive, Send], Awaitable[None]]
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+_DRAINED_S = 20.0  # how long the rest of a body that is too large is read and thrown away
+_SAFETY = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """Bytes of one request's body: of JSON, and of an upload of files."""
+
+    json_bytes_max: int = 16 * 1024 * 1024
+    upload_bytes_max: int = 128 * 1024 * 1024
+
+    def of(self, headers: Headers) -> int:
+        """The limit for a request with these headers."""
+        upload = headers.get("content-type", "").lower().startswith("multipart/form-data")
+        return self.upload_bytes_max if upload else self.json_bytes_max
+
+
+class Gate:
+    """The outermost door, an ASGI application around the next one."""
+
+    def __init__(self, inner: Door, limits: BodyLimits) -> None:
+        self._inner = inner
+        self._limits = limits
+
+    async def __call__(self, scope: Wires, receive: Receive, send: Send) -> None:
+        """Let one request through, or answer it here."""
+        if scope["type"] == "lifespan":
+            await self._inner(scope, receive, send)
+        elif scope["type"] == "http":
+            await _Passage(self._inner, self._limits, scope, receive, send).run()
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+
+class _Passage:
+    """One request on its way through the gate."""
+
+    def __init__(self, inner: Door, limits: BodyLimits, scope: Wires, receive: Receive, send: Send) -> None:
+        self._inner, self._scope, self._receive, self._send = inner, scope, receive, send
+        self._headers = Headers(scope=scope)
+        self._limit = limits.of(self._headers)
+        given = self._headers.get("x-request-id", "")
+        self.request_id = given if _REQUEST_ID.fullmatch(given) else new_id("req")
+        scope.setdefault("state", {})["request_id"] = self.request_id
+        self._seen = 0
+        self._ended = False  # the whole body has been read
+        self._too_large = False
+        self._status = 0
+        self._closed = False  # our own answer was sent; nothing more may be
+
+    async def run(self) -> None:
+        start = time.perf_counter()
+        try:
+            self._check_head()
+            await self._inner(self._scope, self._counted_receive, self._marked_send)
+        except BastideError as fault:
+            await self._answer(fault)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            telemetry.log.exception("request %s failed", self.request_id)
+            await self._answer(Fault("Something broke here; the log has it under this request id."))
+        finally:
+            self._note(time.perf_counter() - start)
+
+    def _check_head(self) -> None:
+        if b"%00" in self._scope.get("raw_path", b"") or b"%00" in self._scope.get("query_string", b""):
+            raise BadRequest("The address holds a NUL character.", next_step="Remove the NUL character (%00).")
+        length = self._headers.get("content-length", "0")
+        if not length.isdecimal():
+            raise BadRequest("The header Content-Length is not a number.")
+        if int(length) > self._limit:
+            self._too_large = True
+            raise self._over()
+
+    def _over(self) -> BodyTooLarge:
+        return BodyTooLarge(
+            f"The body is over the limit of {self._limit // (1024 * 1024)} MiB.", limit_bytes=self._limit
+        )
+
+    async def _counted_receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._seen += len(message.get("body", b""))
+            self._ended = not message.get("more_body", False)
+            if self._seen > self._limit:
+                self._too_large = True
+                raise self._over()
+        return message
+
+    async def _marked_send(self, message: Message) -> None:
+        if self._closed:
+            return
+        if message["type"] == "http.response.start":
+            if self._too_large:  # whatever the application made of the cut body, this is the reason
+                await self._answer(self._over())
+                return
+            self._status = message["status"]
+            headers = MutableHeaders(raw=message.setdefault("headers", []))
+            for name, value in _SAFETY.items():
+                headers.setdefault(name, value)
+            headers["x-request-id"] = self.request_id
+        await self._send(message)
+
+    async def _answer(self, fault: BastideError) -> None:
+        """Our envelope, unless an answer has already begun."""
+        if self._status:
+            return
+        if self._too_large:
+            await self._drain()
+        response = refusal(fault, path=self._scope["path"], request_id=self.request_id)
+        self._too_large = False
+        await response(self._scope, self._receive, self._marked_send)
+        self._closed = True
+
+    async def _drain(self) -> None:
+        # A client that is still sending reads no answer: the rest is taken and thrown away, within bounds.
+        left = 16 * self._limit
+        try:
+            async with asyncio.timeout(_DRAINED_S):
+                while not self._ended and left > 0:
+                    message = await self._receive()
+                    if message["type"] != "http.request":
+                        return
+                    left -= len(message.get("body", b""))
+                    self._ended = not message.get("more_body", False)
+        except TimeoutError:
+            return
+
+    def _note(self, seconds: float) -> None:
+        route = getattr(self._scope.get("route"), "path", "unmatched")
+        method = self._scope["method"] if self._scope["method"] in _METHODS else "other"
+        telemetry.count("http_requests", method=method, route=route, status=str(self._status))
+        telemetry.observe("http_request", seconds, route=route)
+        telemetry.log.info("%s %s %d %.1f ms %s", method, route, self._status, seconds * 1000, self.request_id)
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

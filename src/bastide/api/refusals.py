@@ -1,0 +1,128 @@
+"""Every error as the wire shows it: one envelope, and under `/v1` the same inside what OpenAI's clients expect.
+
+    /api/v1/...   {"error": {"code", "message", "next", "request_id", ...facts}}
+    /v1/...       {"error": {"message", "type", "param", "code", "next", "request_id", ...facts}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from bastide.errors import (
+    BadRequest,
+    BastideError,
+    Fault,
+    FieldsWrong,
+    MethodNotAllowed,
+    NoSuchRoute,
+    Unavailable,
+    UnsupportedMedia,
+)
+
+_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+_PROBLEMS_SHOWN = 8
+
+
+def envelope(fault: BastideError, *, path: str, request_id: str) -> dict[str, object]:
+    """The body that says `fault` at this address."""
+    wire = fault.to_wire(request_id)
+    if not is_model_wire(path):
+        return {"error": wire}
+    kind = _TYPES.get(fault.status, "invalid_request_error" if fault.status < 500 else "server_error")
+    return {"error": {**wire, "type": kind, "param": wire.get("param")}}
+
+
+def refusal(
+    fault: BastideError, *, path: str, request_id: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The whole answer that says `fault`."""
+    added = dict(headers or {})
+    if fault.status == 401:
+        added["WWW-Authenticate"] = "Bearer"
+    if isinstance(fault, Unavailable):
+        added["Retry-After"] = "1"
+    elif is_model_wire(path) and fault.status != 429:
+        added["X-Should-Retry"] = "false"  # OpenAI's clients would try a 409 and a 500 three times
+    return JSONResponse(envelope(fault, path=path, request_id=request_id), fault.status, headers=added)
+
+
+def is_model_wire(path: str) -> bool:
+    """Whether this address speaks the model wires."""
+    return path.startswith("/v1/")
+
+
+def install(app: FastAPI) -> None:
+    """Let `app` answer each kind of error with our envelope."""
+
+    async def ours(request: Request, fault: Exception) -> Response:
+        return _answer(request, fault if isinstance(fault, BastideError) else Fault())
+
+    async def of_fields(request: Request, fault: Exception) -> Response:
+        assert isinstance(fault, RequestValidationError)
+        return _answer(request, _fields(fault, request))
+
+    async def of_routing(request: Request, fault: Exception) -> Response:
+        assert isinstance(fault, HTTPException)
+        return _answer(request, _routing(fault, request), fault.headers)
+
+    app.add_exception_handler(BastideError, ours)
+    app.add_exception_handler(RequestValidationError, of_fields)
+    app.add_exception_handler(HTTPException, of_routing)
+
+
+def _answer(request: Request, fault: BastideError, headers: Mapping[str, str] | None = None) -> Response:
+    return refusal(fault, path=request.url.path, request_id=request.state.request_id, headers=headers)
+
+
+def _routing(fault: HTTPException, request: Request) -> BastideError:
+    if isinstance(fault.__cause__, BastideError):  # FastAPI wraps what the reading of a body raised
+        return fault.__cause__
+    if fault.status_code == 404:
+        return NoSuchRoute()
+    if fault.status_code == 405:
+        allowed = (fault.headers or {}).get("Allow", "")
+        return MethodNotAllowed(f"This address takes {allowed or 'other methods'}, not {request.method}.")
+    if fault.status_code < 500:
+        return BadRequest(f"The body cannot be read: {fault.detail}.")
+    return Fault()
+
+
+def _fields(fault: RequestValidationError, request: Request) -> BastideError:
+    problems = fault.errors()
+    if request.method in {"POST", "PUT", "PATCH"} and _has_no_json(request, problems):
+        return UnsupportedMedia(f"The body is {request.headers.get('content-type') or 'of no named type'}.")
+    said = [{"field": _place(problem), "problem": _cause(problem)} for problem in problems[:_PROBLEMS_SHOWN]]
+    sentence = "; ".join(f"{problem['field']}: {problem['problem']}" for problem in said)
+    param = said[0]["field"] if said else None
+    if is_model_wire(request.url.path):
+        return BadRequest(f"{sentence}.", fields=said, param=param)
+    return FieldsWrong(f"{sentence}.", fields=said)
+
+
+def _has_no_json(request: Request, problems: Any) -> bool:
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    whole_body = any(tuple(problem["loc"]) == ("body",) for problem in problems)
+    return whole_body and not (kind == "application/json" or kind.endswith("+json")) and "content-length" in request.headers
+
+
+def _place(problem: Any) -> str:
+    # The first word says where it was looked for (body, query, path, header): a reader knows.
+    return ".".join(str(step) for step in problem["loc"][1:]) or str(problem["loc"][0])
+
+
+def _cause(problem: Any) -> str:
+    # The given value is not repeated: it may be content.
+    said = str(problem["msg"]).removeprefix("Value error, ")
+    return said[:1].lower() + said[1:]

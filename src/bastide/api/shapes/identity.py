@@ -1,0 +1,60 @@
+"""Tenants, users, apps, keys and roles on the wire."""
+
+from __future__ import annotations
+
+from pydantic import ConfigDict, Field
+
+from bastide.api.shapes.ground import Asked, Said
+
+
+class NewTenant(Asked):
+    """A tenant to be."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "city-of-montauban"}]})
+    name: str = Field(min_length=1, max_length=200)
+
+
+class NewUser(Asked):
+    """A user of the caller's tenant."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Ada", "email": "ada@example.org"}]})
+    name: str = Field(min_length=1, max_length=200)
+    email: str | None = Field(None, max_length=320)
+
+
+class NewApp(Asked):
+    """An application of the caller's tenant."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "intranet"}]})
+    name: str = Field(min_length=1, max_length=200)
+
+
+class NewKey(Asked):
+    """A key to be made; it is shown once, in the answer."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"tenant": "city-of-montauban", "role": "member", "expires_days": 90}]}
+    )
+    tenant: str | None = Field(None, max_length=200, description="Id or name; null: the caller's own.")
+    role: str = Field(max_length=40, examples=["member"])
+    user: str | None = Field(None, max_length=320)
+    app: str | None = Field(None, max_length=200)
+    expires_days: float | None = Field(None, gt=0, le=3660)
+    permissions: list[str] | None = Field(None, max_length=50, description="Fewer than the role has; never more.")
+    gateway: bool = Field(False, description="Trusted to name users and apps in headers.")
+
+
+class Identity(Said):
+    """A tenant, a user or an app."""
+
+    id: str
+    name: str
+
+
+class KeyShown(Said):
+    """A key, this once."""
+
+    id: str
+    key: str = Field(examples=["bst_..."])
+    tenant: str
+    role: str

@@ -1,0 +1,155 @@
+"""Documents, passages and answers on the wire."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from bastide.api.shapes.ground import LABEL_EXAMPLE, Asked, LabelWire, Said
+
+PASSAGE_EXAMPLE: dict[str, Any] = {
+    "n": 1,
+    "document_id": "doc_06ar2k8m1v6t7c9d0e1f2g3h4j",
+    "title": "General Data Protection Regulation",
+    "collection": "examples",
+    "section": ["CHAPTER III", "Article 17", "1"],
+    "page": None,
+    "start": 10450,
+    "end": 11002,
+    "text": "The data subject shall have the right to obtain from the controller the erasure of personal data ...",
+    "score": 0.83,
+    "version": 1,
+    "label": LABEL_EXAMPLE,
+}
+
+
+class NewText(Asked):
+    """A document given as text."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"name": "lease.md", "text": "# Lease\n\nThe lease ends in June.", "collection": "contracts"}]
+        }
+    )
+    name: str = Field(min_length=1, max_length=1000, description="The file's name; its ending says what it is.")
+    text: str
+    collection: str | None = Field(None, min_length=1, max_length=200)
+    label: LabelWire | None = None
+    subjects: list[str] = Field(default_factory=list, max_length=1000, description="Whom the document is about.")
+
+
+class Relabel(Asked):
+    """A document's new label."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"label": {"class": "confidential"}}]})
+    label: LabelWire
+    reason: str | None = Field(None, max_length=1000, description="Kept in the audit log; needed to lower a label.")
+
+
+class TakenIn(Said):
+    """What became of one file."""
+
+    id: str | None
+    name: str
+    status: Literal["ready", "queued", "unchanged", "refused"]
+    chunks: int
+    error: dict[str, Any] | None
+
+
+class Ingested(Said):
+    """What became of the files."""
+
+    documents: list[TakenIn]
+    ingested: int
+    unchanged: int
+    refused: int
+
+
+class Document(Said):
+    """A document in its current version."""
+
+    id: str
+    name: str
+    title: str
+    collection: str
+    version: int
+    status: str
+    media_type: str
+    language: str
+    bytes: int
+    pages: int | None
+    chunks: int
+    label: LabelWire
+
+
+class Search(Asked):
+    """A question to the index."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"query": "When must personal data be erased?", "limit": 8, "mode": "hybrid"}]}
+    )
+    query: str = Field(min_length=1, max_length=20_000)
+    limit: int = Field(8, ge=1, le=100)
+    collection: str | None = Field(None, max_length=200)
+    filters: dict[str, Any] = Field(default_factory=dict)
+    mode: Literal["hybrid", "text", "vector", "graph"] = "hybrid"
+
+
+class Passage(Said):
+    """A stretch of a document, with where it stands."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [PASSAGE_EXAMPLE]})
+    n: int
+    document_id: str
+    title: str
+    collection: str
+    section: list[str]
+    page: int | None
+    start: int
+    end: int
+    text: str
+    score: float
+    version: int
+    label: LabelWire
+
+
+class Found(Said):
+    """Passages, best first."""
+
+    passages: list[Passage]
+    took_ms: float
+
+
+class Question(Asked):
+    """A question to be answered from the documents."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"question": "When must personal data be erased?", "model": None, "limit": 8}]}
+    )
+    question: str = Field(min_length=1, max_length=20_000)
+    model: str | None = Field(None, max_length=200, description="Null: the best one that the label allows.")
+    limit: int = Field(8, ge=1, le=50, description="How many passages the answer may stand on.")
+    collection: str | None = Field(None, max_length=200)
+
+
+class Answer(Said):
+    """An answer whose sentences cite passages by number."""
+
+    answer: str = Field(examples=["The controller must erase personal data without undue delay [1]."])
+    mode: Literal["extractive", "generated"]
+    model: str
+    citations: list[Passage]
+    unsupported: list[Any] = Field(description="Sentences that no cited passage supports.")
+    receipt: str | None = Field(description="Fetch it at /api/v1/receipts/{id}; verify it with `bastide verify`.")
+
+
+class Statistics(Said):
+    """How much is here; `queued` are documents that cannot be searched yet."""
+
+    documents: int
+    chunks: int
+    entities: int
+    queued: int
+    refused: int
+    languages: dict[str, int]

@@ -1,0 +1,121 @@
+"""The model wires as OpenAI's clients speak them, and the models of a tenant."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bastide.api.shapes.ground import Asked, Said
+
+
+class Spoken(BaseModel):
+    """A body of a foreign wire: what we do not know is passed on, not refused."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class ChatMessage(Spoken):
+    """One message; `content` is text, or parts as OpenAI's clients write them."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | list[dict[str, Any]] | None = None
+
+
+class StreamOptions(Spoken):
+    """What a stream says beside the text."""
+
+    include_usage: bool = False
+
+
+class Chat(Spoken):
+    """A conversation to be continued."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "examples": [{"model": "auto", "messages": [{"role": "user", "content": "Good morning!"}], "stream": False}]
+        },
+    )
+    model: str | None = Field(None, max_length=200, description="`auto` or nothing: the best one that is allowed.")
+    messages: list[ChatMessage] = Field(min_length=1, max_length=10_000)
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    temperature: float | None = Field(None, ge=0, le=2)
+    n: int | None = Field(None, ge=1, le=1, description="One answer a call.")
+
+
+class Completion(Said):
+    """The conversation's next message, as OpenAI writes it."""
+
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    choices: list[dict[str, Any]]
+    usage: dict[str, Any] | None = None
+
+
+class EmbeddingQuestion(Spoken):
+    """Texts to be turned into vectors."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={"examples": [{"model": "local/minilm", "input": ["a lease", "a contract"]}]},
+    )
+    model: str | None = Field(None, max_length=200)
+    input: str | list[str] | list[int] | list[list[int]]
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = Field(None, ge=1)
+
+
+class Embeddings(Said):
+    """One vector a text, as OpenAI writes it; `base64` is little-endian float32."""
+
+    object: Literal["list"]
+    data: list[dict[str, Any]]
+    model: str
+    usage: dict[str, Any]
+
+
+class ModelList(Said):
+    """The models that this key may name."""
+
+    object: Literal["list"]
+    data: list[dict[str, Any]]
+
+
+class NewModel(Asked):
+    """A model of this tenant: a runtime of our own, or an endpoint of a provider whose record is known."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"name": "mistral-small", "kind": "openai", "url": "http://127.0.0.1:8000/v1", "local": True},
+                {
+                    "name": "mistral-large",
+                    "kind": "openai",
+                    "url": "https://api.mistral.ai/v1",
+                    "provider": "mistral",
+                    "key": "...",
+                },
+            ]
+        }
+    )
+    name: str = Field(min_length=1, max_length=200)
+    kind: str = Field("openai", max_length=40, description="How the endpoint speaks.")
+    url: str = Field(min_length=1, max_length=2000)
+    model: str | None = Field(None, max_length=200, description="What the endpoint calls it; null: the same name.")
+    key: str | None = Field(None, max_length=10_000, description="The endpoint's own key; sealed, never shown again.")
+    provider: str | None = Field(None, max_length=200, description="The id of the provider record it stands on.")
+    local: bool = Field(False, description="A runtime on our own machines: no outside provider.")
+    capabilities: list[str] | None = Field(None, max_length=20)
+
+
+class Model(Said):
+    """A model of this tenant."""
+
+    name: str
+    kind: str

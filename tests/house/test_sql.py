@@ -1,0 +1,59 @@
+"""Every query parses and plans on the real schema, is used, and stays in its own room's schema."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bastide.store import Query, Store, queries
+from bastide.store.migrate import ROOMS, shipped
+
+SOURCE = Path(__file__).parents[2] / "src" / "bastide"
+PARAMETER = re.compile(r"%\((?P<name>[a-z_0-9]+)\)s")
+WITH_SQL = [room for room in ROOMS if (SOURCE / room / "queries.sql").exists()]
+
+
+def _all() -> list[Query]:
+    return [query for room in WITH_SQL for query in queries(f"bastide.{room}").values()]
+
+
+def _schemas_named(sql: str) -> set[str]:
+    text = re.sub(r"--[^\n]*|'[^']*'", " ", sql)
+    return {room for room in ROOMS if re.search(rf"\b{room}\.[a-z_]+", text)}
+
+
+@pytest.mark.parametrize("query", _all(), ids=lambda query: f"{query.room}.{query.name}")
+async def test_a_query_plans(store: Store, query: Query) -> None:
+    if query.sql.lower().startswith(("copy", "listen", "call", "lock")):
+        pytest.skip("a utility statement has no plan")
+    numbers: dict[str, str] = {}
+    sql = PARAMETER.sub(lambda m: numbers.setdefault(m["name"], f"${len(numbers) + 1}"), query.sql).replace("%%", "%")
+    async with store.as_owner(reason="explain the queries") as owner:
+        await owner.execute(f"explain (generic_plan) {sql}")
+
+
+@pytest.mark.parametrize("room", WITH_SQL)
+def test_a_query_names_its_own_schema_only(room: str) -> None:
+    for query in queries(f"bastide.{room}").values():
+        foreign = _schemas_named(query.sql) - {room, "store"}
+        assert not foreign, f"{query.name} reads {foreign}: ask that room by its face"
+
+
+@pytest.mark.parametrize("room", WITH_SQL)
+def test_every_query_is_used(room: str) -> None:
+    code = "".join(path.read_text(encoding="utf-8") for path in (SOURCE / room).rglob("*.py"))
+    unused = [name for name in queries(f"bastide.{room}") if f'"{name}"' not in code]
+    assert not unused
+
+
+def test_a_migration_names_its_own_schema_only() -> None:
+    for migration in shipped():
+        assert _schemas_named(migration.sql) <= {migration.room, "store"}, f"{migration.room}/{migration.name}"
+
+
+def test_migrations_are_numbered_without_a_gap() -> None:
+    for room in ROOMS:
+        numbers = [migration.number for migration in shipped() if migration.room == room]
+        assert numbers == list(range(1, len(numbers) + 1)), room
