@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PORT ?= 8092
 WORKERS ?= 2
 
-.PHONY: up test test-all check fix airgap bench clean help
+.PHONY: up test test-all check fix airgap bench docs clean help
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -31,6 +31,9 @@ fix: $(VENV)/.tested        ## format and mend what can be mended by a machine
 
 airgap: $(VENV)/.tested     ## the main journey where only loopback exists, with every connect on record
 	$(BIN)/python tests/journeys/airgap.py
+
+docs: $(VENV)/.tested      ## the reference pages, read off the code
+	$(BIN)/python docs/pages.py
 
 bench: $(VENV)/.tested      ## the figures, with this machine's name
 	$(BIN)/python -m benchmarks

@@ -60,22 +60,30 @@ class Replay:
         self._batch = (0, 0)  # base and time of the current batch
         self._base = -1
         self.counts: dict[str, int] = {}
-        self.problems: list[Problem] = []
         self.warnings: list[str] = []
-        self._named: set[int] = set()
+        self._found: dict[int, str] = {}
+        self._general: list[str] = []
 
     @property
     def size(self) -> int:
         """Leaves followed so far."""
         return self._own.size
 
+    @property
+    def problems(self) -> list[Problem]:
+        """What does not hold, the first leaf first."""
+        return sorted([Problem(-1, text) for text in self._general] + [Problem(*one) for one in self._found.items()])
+
     def report(self, index: int, text: str) -> None:
-        """Note a problem, once a leaf."""
-        if index in self._named or len(self.problems) >= _PROBLEMS_MAX:
-            return
-        if index >= 0:
-            self._named.add(index)
-        self.problems.append(Problem(index, text))
+        """Note a problem, one a leaf: the first, which is the nearest to the cause."""
+        if index < 0 and len(self._general) < _PROBLEMS_MAX:
+            self._general.append(text)
+        elif index in self._found or len(self._found) < _PROBLEMS_MAX:
+            self._found.setdefault(index, text)
+
+    def _report_changed(self, text: str) -> None:
+        for index in self._suspects[:_PROBLEMS_MAX]:
+            self._found[index] = text
 
     def block(
         self, entries: Sequence[bytes | None], held: bytes, checkpoints: Sequence[tuple[int, str]]
@@ -86,7 +94,7 @@ class Replay:
         own = leaf_hashes(entry or b"" for entry in entries)
         if stored != own:
             own, stored = self._compare(first, entries, own, stored)
-        self._sizes = {self._good, *(size for size, _ in checkpoints)}
+        self._sizes = {size for size in self._sizes if size == first}.union(size for size, _ in checkpoints)
         done = 0
         for size, note in [*checkpoints, (first + len(entries), "")]:
             upto = size - first
@@ -146,15 +154,12 @@ class Replay:
         own = self._own.root() == checkpoint.root
         if self._stored is not None:
             if own:
-                for index in self._suspects:
-                    self.report(index, "the tile's hash is not this leaf's: the tile was changed")
+                self._report_changed("the tile's hash is not this leaf's: the tile was changed")
             elif self._stored.root() == checkpoint.root:
-                for index in self._suspects:
-                    self.report(index, "the leaf was changed: its hash is not the one that was signed")
+                self._report_changed("the leaf was changed: its hash is not the one that was signed")
                 self._own, own = self._stored, True
             else:
-                for index in self._suspects:
-                    self.report(index, "leaf and tile differ, and neither leads to the signed root")
+                self._report_changed("leaf and tile differ, and neither leads to the signed root")
         if own:
             self._good = size
         else:
@@ -190,7 +195,7 @@ class Replay:
         if base != index or not isinstance(base, int) or not isinstance(at, int):
             self.report(index, "the leaf claims another batch than the one around it")
             return
-        if self._whole_history and base and base != self._good and base not in self._sizes:
+        if self._whole_history and base not in self._sizes:
             self.report(index, f"the checkpoint of size {base} is missing")
         if at < self._batch[1] - _CLOCK_MS and len(self.warnings) < _PROBLEMS_MAX:
             back = (self._batch[1] - at) / 1000
@@ -207,9 +212,8 @@ class Replay:
                 held = self._upper.get((level, n), b"")[: len(hashes)]
                 if held != hashes and not self._lost:
                     self._compare_upper(level, n, hashes, hashes)
-        self.problems.sort()
 
     def outcome(self) -> tuple[bool, int | None, tuple[str, ...], tuple[str, ...]]:
         """Valid, the first bad index, problems, warnings."""
-        index = min((one.index for one in self.problems if one.index >= 0), default=None)
-        return not self.problems, index, tuple(map(str, self.problems)), tuple(self.warnings)
+        problems = self.problems
+        return not problems, min(self._found, default=None), tuple(map(str, problems)), tuple(self.warnings)

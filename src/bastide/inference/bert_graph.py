@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -116,7 +116,7 @@ class _Graph:
         self._nodes: list[onnx.NodeProto] = []
         self._weights: list[onnx.TensorProto] = []
 
-    def op(self, kind: str, inputs: list[str], *, output: str = "", **attributes: object) -> str:
+    def op(self, kind: str, inputs: list[str], *, output: str = "", **attributes: Any) -> str:
         """One operator; returns the name of what it gives."""
         name = output or f"v{len(self._nodes)}"
         self._nodes.append(helper.make_node(kind, inputs, [name], **attributes))

@@ -39,6 +39,7 @@ class Embedder:
         self.name = name
         self.max_tokens = folder.tokens_max
         self._folder = folder
+        self.folder = folder.path
         self._session = _session(graph)
         self._inputs = frozenset(each.name for each in self._session.get_inputs())
         self._output = _output(self._session, folder)

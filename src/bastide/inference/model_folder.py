@@ -116,7 +116,7 @@ def read_folder(path: Path) -> ModelFolder:
 def open_weights(file: Path) -> Callable[[str], NDArray[np.float32]]:
     """Reads tensors of a safetensors file by name as float32, whatever prefix the file puts before them."""
     try:
-        opened = safe_open(str(file), framework="numpy")
+        opened: Any = safe_open(str(file), framework="numpy")  # the library's types are incomplete
         names = list(opened.keys())
     except (OSError, SafetensorError) as fault:
         raise UnsupportedEmbedder(f"{file} cannot be read: {fault}.") from fault
@@ -157,10 +157,10 @@ def _wordpiece(path: Path, vocabulary: Path) -> Tokenizer:
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lower)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    ends = [(mark, tokenizer.token_to_id(mark)) for mark in ("[SEP]", "[CLS]")]
-    if any(number is None for _, number in ends):
+    separator, start = tokenizer.token_to_id("[SEP]"), tokenizer.token_to_id("[CLS]")
+    if separator is None or start is None:
         raise UnsupportedEmbedder(f"{vocabulary} has no [CLS] or [SEP].")
-    tokenizer.post_processor = processors.BertProcessing(*ends)
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", separator), ("[CLS]", start))
     return tokenizer
 
 

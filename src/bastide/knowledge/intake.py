@@ -10,51 +10,41 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from bastide.audit import Audit
 from bastide.errors import AlreadyThere, Refusal, Unavailable, UnknownDocument
 from bastide.inference import Inference
+from bastide.knowledge.indexing import (
+    Known,
+    Vectors,
+    extent_of,
+    forget_index,
+    growth,
+    write_extent,
+    write_index,
+    write_label,
+    write_subjects,
+    write_version,
+)
 from bastide.knowledge.preparing import Prepared, prepare
 from bastide.knowledge.reading import Limits
 from bastide.knowledge.values import IngestedDocument
 from bastide.policy import Label
 from bastide.settings import KnowledgeSettings
-from bastide.store import Db, Json, Scope, Store, new_id, queries, vector_text
+from bastide.store import Db, Json, Scope, Store, new_id, queries
 from bastide.telemetry import count, timed
 
 _Q = queries("bastide.knowledge")
 _LOCK, _BY_CONTENT, _BY_NAME, _BY_ID = _Q["lock_intake"], _Q["find_by_content"], _Q["find_by_name"], _Q["find_by_id"]
 _ADD_COLLECTION, _ADD_DOCUMENT, _RENEW = _Q["add_collection"], _Q["add_document"], _Q["renew_document"]
-_ADD_VERSION, _ADD_NODES, _ADD_CHUNKS = _Q["add_version"], _Q["add_nodes"], _Q["add_chunks"]
-_ADD_POSTINGS, _ADD_EMBEDDINGS = _Q["add_postings"], _Q["add_embeddings"]
-_FORGET_SUBJECTS, _ADD_SUBJECTS = _Q["forget_subjects"], _Q["add_subjects"]
-_EXTENT_OF, _GROW_EXTENT, _TRIM_EXTENT = _Q["extent_of_document"], _Q["grow_extent"], _Q["trim_extent"]
-_FORGET_CHUNKS, _FORGET_POSTINGS, _FORGET_NODES = _Q["forget_chunks"], _Q["forget_postings"], _Q["forget_nodes"]
 _ADD_REFUSAL, _FORGET_REFUSAL = _Q["add_refusal"], _Q["forget_refusal"]
-_RELABEL, _ORIGINAL = _Q["relabel_document"], _Q["original"]
+_ORIGINAL = _Q["original"]
 
 _READERS = 2  # files read at a time: reading is CPU and memory
 _EMBED_AT_ONCE = 1_024
-_UNIT_SEPARATOR = "\x1f"
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A document that is here, in its current version; its row is locked when it was found by name or id."""
-
-    id: str
-    number: int
-    collection: str
-    name: str
-    version: int
-    label: dict[str, object]
-    fingerprint: bytes
-    chunks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +55,6 @@ class Given:
     data: bytes
     collection: str
     label: Label
-
-
-@dataclass(frozen=True, slots=True)
-class Vectors:
-    """The embeddings of a document's chunks; `problem` says why there are none."""
-
-    model: str = ""
-    rows: np.ndarray | None = None
-    problem: str = ""
 
 
 class Intake:
@@ -127,10 +108,10 @@ class Intake:
                 raise UnknownDocument
             if again.version != known.version:  # a newer version came in between and is indexed already
                 return IngestedDocument(again.id, again.name, "ready", again.chunks, again.version)
-            taken = await self._extent(db, again.number)
-            await self._forget_index(db, again.number)
-            await self._write_version(db, again, row["blob"], len(data), prepared, vectors)
-            await self._write_index(db, again.number, prepared, vectors)
+            taken = await extent_of(db, again.number)
+            await forget_index(db, again.number)
+            await write_version(db, again, row["blob"], len(data), prepared, vectors)
+            await write_index(db, again.number, prepared, vectors)
             await self._audit.record(
                 db,
                 "document.reindex",
@@ -138,7 +119,7 @@ class Intake:
                 subjects=sorted(label.subjects),
                 details={"version": again.version, "chunks": len(prepared.pieces), "embedded_by": vectors.model},
             )
-            await self._grow(db, prepared, taken)
+            await write_extent(db, growth(prepared), taken)
         return _taken_in(again.id, again.name, again.version, prepared, vectors)
 
     # -- before the transaction ---------------------------------------------------------------------
@@ -183,7 +164,7 @@ class Intake:
         before = Label.from_wire(known.label)
         label = before.join(given.label)
         if label != before:
-            await self._write_label(db, known.number, label)
+            await write_label(db, known.number, label)
             await self._audit.record(
                 db,
                 "document.relabel",
@@ -233,15 +214,15 @@ class Intake:
             here = Known(identifier, number, given.collection, given.name, 1, label.to_wire(), fingerprint, 0)
         else:
             label = Label.from_wire(old.label).join(given.label)
-            taken = await self._extent(db, old.number)
-            await self._forget_index(db, old.number)
+            taken = await extent_of(db, old.number)
+            await forget_index(db, old.number)
             here = Known(
                 old.id, old.number, old.collection, old.name, old.version + 1, label.to_wire(), fingerprint, 0
             )
             await db.run(_RENEW, document=here.number, version=here.version, label=Json(here.label))
-        await self._write_subjects(db, here.number, label)
-        await self._write_version(db, here, blob, len(given.data), prepared, vectors)
-        await self._write_index(db, here.number, prepared, vectors)
+        await write_subjects(db, here.number, label)
+        await write_version(db, here, blob, len(given.data), prepared, vectors)
+        await write_index(db, here.number, prepared, vectors)
         await db.run(_FORGET_REFUSAL, fingerprint=fingerprint)
         await self._audit.record(
             db,
@@ -257,7 +238,7 @@ class Intake:
                 "class": label.cls,
             },
         )
-        await self._grow(db, prepared, taken)
+        await write_extent(db, growth(prepared), taken)
         count("knowledge_documents")
         count("knowledge_chunks", len(prepared.pieces))
         return _taken_in(here.id, here.name, here.version, prepared, vectors)
@@ -267,131 +248,6 @@ class Intake:
         place = await db.keyed(f"{given.collection}\0{given.name}".encode(), purpose="knowledge name")
         content = await db.keyed(given.collection.encode() + b"\0" + fingerprint, purpose="knowledge content lock")
         return sorted(struct.unpack(">q", key[:8])[0] for key in (place, content))
-
-    async def _write_version(
-        self, db: Db, here: Known, blob: str, size: int, prepared: Prepared, vectors: Vectors
-    ) -> None:
-        reading = prepared.reading
-        await db.run(
-            _ADD_VERSION,
-            document=here.number,
-            version=here.version,
-            fingerprint=here.fingerprint,
-            blob=blob,
-            bytes=size,
-            media_type=reading.media_type,
-            title=reading.title or here.name,
-            language=reading.language,
-            pages=reading.pages,
-            chunks=len(prepared.pieces),
-            problems=[*reading.problems, *([vectors.problem] if vectors.problem else [])],
-            marks=list(reading.marks),
-        )
-
-    @staticmethod
-    async def _write_label(db: Db, number: int, label: Label) -> None:
-        await db.run(_RELABEL, document=number, label=Json(label.to_wire()))
-        await Intake._write_subjects(db, number, label)
-
-    @staticmethod
-    async def _write_subjects(db: Db, number: int, label: Label) -> None:
-        await db.run(_FORGET_SUBJECTS, document=number)
-        if label.subjects:
-            await db.run(_ADD_SUBJECTS, document=number, subjects=sorted(label.subjects))
-
-    async def _write_index(self, db: Db, number: int, prepared: Prepared, vectors: Vectors) -> None:
-        nodes, pieces, usual = prepared.reading.nodes, prepared.pieces, prepared.reading.language
-        await db.run(
-            _ADD_NODES,
-            document=number,
-            ords=[node.ord for node in nodes],
-            parents=[node.parent for node in nodes],
-            kinds=[node.kind for node in nodes],
-            levels=[node.level for node in nodes],
-            titles=[node.title for node in nodes],
-            starts=[node.start for node in nodes],
-            ends=[node.end for node in nodes],
-            pages=[node.page for node in nodes],
-            languages=[node.language for node in nodes],
-        )
-        if not pieces:
-            return
-        written: list[tuple[int, int]] = await db.rows(
-            tuple,
-            _ADD_CHUNKS,
-            document=number,
-            ords=[piece.ord for piece in pieces],
-            nodes=[piece.node for piece in pieces],
-            sections=[_path(piece.section) for piece in pieces],
-            pages=[piece.page for piece in pieces],
-            starts=[piece.start for piece in pieces],
-            ends=[piece.end for piece in pieces],
-            texts=[piece.text for piece in pieces],
-            languages=[piece.language or usual for piece in pieces],
-            words=[piece.words for piece in pieces],
-            lengths=list(prepared.lengths),
-        )
-        chunk_of = dict(written)
-        await db.run(_ADD_POSTINGS, document=number, **_posting_columns(prepared, chunk_of))
-        if vectors.rows is not None:
-            await db.run(
-                _ADD_EMBEDDINGS,
-                document=number,
-                model=vectors.model,
-                chunks=[chunk_of[piece.ord] for piece in pieces],
-                vectors=[vector_text(row) for row in vectors.rows],
-            )
-
-    @staticmethod
-    async def _forget_index(db: Db, number: int) -> None:
-        await db.run(_FORGET_POSTINGS, document=number)
-        await db.run(_FORGET_CHUNKS, document=number)  # embeddings go with them
-        await db.run(_FORGET_NODES, document=number)
-
-    @staticmethod
-    async def _extent(db: Db, number: int) -> list[tuple[str, int, int]]:
-        return await db.rows(tuple, _EXTENT_OF, document=number)
-
-    async def _grow(self, db: Db, prepared: Prepared, taken: Sequence[tuple[str, int, int]]) -> None:
-        usual = prepared.reading.language
-        change: dict[str, list[int]] = {}
-        for piece, length in zip(prepared.pieces, prepared.lengths, strict=True):
-            add = change.setdefault(piece.language or usual, [0, 0])
-            add[0] += 1
-            add[1] += length
-        await write_extent(db, change, taken)
-
-
-async def write_extent(db: Db, added: dict[str, list[int]], taken: Sequence[tuple[str, int, int]]) -> None:
-    """Change the tenant's extent by what was added less what was taken away; `taken` is (language, chunks, length)."""
-    change = {language: list(pair) for language, pair in added.items()}
-    for language, chunks, length in taken:
-        pair = change.setdefault(language, [0, 0])
-        pair[0] -= chunks
-        pair[1] -= length
-    if change:
-        await db.run(
-            _GROW_EXTENT,
-            languages=list(change),
-            chunks=[pair[0] for pair in change.values()],
-            lengths=[pair[1] for pair in change.values()],
-        )
-    if taken:
-        await db.run(_TRIM_EXTENT)
-
-
-def _path(section: Sequence[str]) -> str:
-    return _UNIT_SEPARATOR.join(part.replace(_UNIT_SEPARATOR, " ") for part in section)
-
-
-def _posting_columns(prepared: Prepared, chunk_of: dict[int, int]) -> dict[str, Any]:
-    """The postings as columns, sorted by term so that the index is filled in order."""
-    ordered = sorted(prepared.postings.items())
-    return {
-        "terms": [term for term, _ in ordered],
-        "chunks": ["{" + ",".join(str(chunk_of[place]) for place, _ in hits) + "}" for _, hits in ordered],
-        "counts": ["{" + ",".join(str(number) for _, number in hits) + "}" for _, hits in ordered],
-    }
 
 
 def _taken_in(identifier: str, name: str, version: int, prepared: Prepared, vectors: Vectors) -> IngestedDocument:

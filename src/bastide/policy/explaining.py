@@ -27,7 +27,13 @@ def endpoints_of(snapshot: Snapshot) -> list[Endpoint]:
 
 
 def explain(
-    snapshot: Snapshot, label: Label, endpoints: Iterable[Endpoint], capability: str, now: datetime, decide: Decide
+    snapshot: Snapshot,
+    label: Label,
+    endpoints: Iterable[Endpoint],
+    *,
+    capability: str,
+    now: datetime,
+    decide: Decide,
 ) -> Explanation:
     """Where bytes with `label` may go, cheapest first, where not, and the nearest way to a yes."""
     allowed: list[tuple[Decision, Endpoint]] = []

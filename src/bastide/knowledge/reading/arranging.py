@@ -20,6 +20,7 @@ def arrange(blocks: list[Block]) -> list[Block]:
         elif block.kind in {"paragraph", "list_item", "quote"}:
             if _becomes_heading(block):
                 at = _heading(block, blocks, at)
+                block.title = block.title.rstrip(": ")
             elif not block.number:
                 at = _numbered(block, blocks, at)
         arranged.append(block)

@@ -50,11 +50,16 @@ class _Cutter:
         self._chars = max_words * _CHARS_PER_WORD
         self._paths: list[tuple[str, ...]] = []
         self._languages: list[str] = []
+        self._sections: list[int] = []
         for node in self._nodes:
             above = self._paths[node.parent] if node.parent is not None else ()
-            self._paths.append((*above, node.title) if node.title and node.kind != "document" else above)
+            told = node.kind == "document" or (node.parent == 0 and node.title == reading.title)
+            self._paths.append((*above, node.title) if node.title and not told else above)
             inherited = self._languages[node.parent] if node.parent is not None else reading.language
             self._languages.append(node.language or inherited)
+            self._sections.append(
+                node.ord if node.kind in {"section", "document"} else self._sections[node.parent or 0]
+            )
 
     def pieces(self) -> tuple[Piece, ...]:
         pieces: list[Piece] = []
@@ -79,6 +84,7 @@ class _Cutter:
         packs: list[list[_Atom]] = []
         group: list[_Atom] = []
         bare: Node | None = None  # the section just opened, while nothing stands in it yet
+        holder = 0  # the section of the group
         last = len(self._nodes) - 1
         for node in self._nodes:
             end = min(node.end, self._nodes[node.ord + 1].start) if node.ord < last else node.end
@@ -89,6 +95,10 @@ class _Cutter:
                     packs.append(self._heading(bare))
                 bare = node
             elif node.kind not in {"document", "table"}:
+                section = self._sections[node.ord]
+                if section != holder:  # a section may end without another heading
+                    packs.extend(self._pack(group))
+                    group, holder = [], section
                 group.extend(self._atoms(node, end))
                 bare = None
         packs.extend(self._pack(group))

@@ -51,7 +51,7 @@ def read(name: str, data: bytes, limits: Limits | None = None) -> Reading:
     kind = media.media_type(name, data)
     draft = READERS[kind](data, limits)
     _check(draft, limits)
-    title = _title(draft.title, name)
+    title = _title(_only_outermost(draft.blocks) or draft.title, name)
     tree = grow(replace(draft, blocks=arrange(draft.blocks)), title)
     language = detect_language(tree.text)
     return Reading(
@@ -86,6 +86,13 @@ def _check(draft: Draft, limits: Limits) -> None:
         raise FileTooLarge(f"The file holds {size:,} characters of text; the limit is {limits.text_max:,}.")
     if len(kept) > limits.nodes_max:
         raise FileTooLarge(f"The file holds {len(kept):,} paragraphs and rows; the limit is {limits.nodes_max:,}.")
+
+
+def _only_outermost(blocks: list[Block]) -> str:
+    """The one heading of the first level, where there is just one and it stands above the others: the title."""
+    headings = [block for block in blocks if block.kind == "heading"]
+    alone = [block for block in headings if block.level == 1]
+    return alone[0].text if len(alone) == 1 and headings[0] is alone[0] else ""
 
 
 def _title(found: str, name: str) -> str:

@@ -34,7 +34,6 @@ _BLANKS = re.compile(r"[ \t\n\u00a0]+")
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
 # EUR-Lex: the classes of the Official Journal say what a paragraph is (its older pages lack the "oj-").
 _OJ_TITLES = frozenset("ti-art ti-section-1 ti-grseq-1 ti-annex doc-ti".split())
-_MARKER_CELL = re.compile(r"\W{0,2}\w{0,5}\W{0,2}")
 
 
 def read_html(data: bytes, limits: Limits) -> Draft:
@@ -91,7 +90,7 @@ def _title(root: etree._Element, blocks: list[Block]) -> str:
     title = _BLANKS.sub(" ", "".join(map(str, found.itertext()))).strip() if found is not None else ""
     if title and not title.endswith((".xml", ".html")):
         return title
-    return first.text if first is not None else ""
+    return first.text if first is not None else title
 
 
 @dataclass(slots=True)
@@ -295,13 +294,11 @@ def _lays_out(table: etree._Element) -> bool:
     rows = 0
     marked = 0
     for row in table.iter("tr"):
-        cells = [cell for cell in row if cell.tag == "td"]
+        cells = ["".join(map(str, cell.itertext())).strip() for cell in row if cell.tag == "td"]
+        while cells and not cells[0]:  # an empty first cell only sets the row in
+            cells.pop(0)
         rows += 1
-        if len(cells) <= 1:
-            marked += 1
-        elif len(cells) == 2:
-            first = "".join(map(str, cells[0].itertext())).strip()
-            marked += not first or bool(_MARKER_CELL.fullmatch(first) and law.mark(first))
+        marked += len(cells) <= 1 or (len(cells) == 2 and law.mark(f"{cells[0]} ") is not None)
         if rows >= 50:
             break
     return rows == 0 or marked == rows

@@ -34,7 +34,7 @@ _NUMBER = (
 )
 _PREFIXED = re.compile(rf"(?P<word>(?i:{_WORD})|§§?)\s*(?P<number>{_NUMBER})(?P<rest>.*)", re.DOTALL)
 _SUFFIXED = re.compile(
-    rf"(?P<number>(?:\d{{1,4}}|[IVXLC]{{1,8}})(?:\s?[a-zA-Z])?)\.?\s(?P<word>(?i:{_WORD})|§|kap\.?)(?P<rest>\s.*|$)",
+    rf"(?P<number>\d{{1,4}}(?:\s?[a-zA-Z]\b)?|[IVXLC]{{1,8}})\.?\s(?P<word>(?i:{_WORD})|§|kap\.?)(?P<rest>\s.*|$)",
     re.DOTALL,
 )
 _BARE = re.compile(rf"(?i:{'|'.join(_RANKS[ANNEX].split())})")
@@ -61,7 +61,7 @@ _SIGNED = re.compile(
     r"|έγινε|utfärdad i|udfærdiget i|tehty|v bruselu dne|kelt )\s?\S.{0,60}$"
 )
 _MARK = re.compile(
-    r"(?:(?P<open>\()(?P<paren>\d{1,3}\s?[a-z]?|[a-zα-ω]{1,2}|[ivxl]{1,7})\)"
+    r"(?P<quote>[“„«‘]\s?)?(?:\((?P<paren>\d{1,3}\s?[a-z]?|[a-zα-ω]{1,2}|[ivxl]{1,7})\)"
     r"|(?P<closed>\d{1,3}\s?[a-z]?|[a-zα-ω]|[a-z]{2}|[ivxl]{1,7})\)(?=\s|$)"
     r"|(?P<decimal>\d{1,3}(?:\.\d{1,3})+)\.?(?=\s)"
     rf"|(?P<stop>\d{{1,3}}(?:[a-z]\b)?{_MORE})\.(?=\s|$)"
@@ -165,6 +165,8 @@ def mark(text: str) -> Mark | None:
         number, style = "", found[kind]
     else:
         style = "1." if kind == "stop" else "1°"
+    if found["quote"]:
+        style = f"“{style}"
     return Mark(number, style, found.end())
 
 

@@ -39,10 +39,6 @@ def read_markdown(data: bytes, limits: Limits) -> Draft:
         text = text[front.end() :]
     walk = _Walk(draft, limits)
     walk.through(_block_tokens(text))
-    if not draft.title:
-        headings = (block for block in draft.blocks if block.kind == "heading")
-        first = next(headings, None)
-        draft.title = first.text if first is not None and first.level == 1 else ""
     return draft
 
 

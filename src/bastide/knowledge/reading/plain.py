@@ -28,20 +28,23 @@ def plain_blocks(text: str) -> list[Block]:
     """The blocks of a text: split at blank lines, and where a line begins with a heading or a number."""
     blocks: list[Block] = []
     lines: list[str] = []
-    for raw in text.split("\n"):
+    signed = False
+    for raw in (*text.split("\n"), ""):
         line = raw.rstrip()
         if line.strip():
             lines.append(line)
         elif lines:
-            _flush(lines, blocks)
+            _flush(lines, blocks, guess=bool(blocks) and not signed)
+            signed = signed or law.closes_act(blocks[-1].text if blocks else "")
             lines = []
-    if lines:
-        _flush(lines, blocks)
     return blocks
 
 
-def _flush(lines: list[str], blocks: list[Block]) -> None:
-    """One stretch without blank lines becomes one block or, where headings and numbers stand in it, several."""
+def _flush(lines: list[str], blocks: list[Block], *, guess: bool) -> None:
+    """One stretch without blank lines becomes one block or, where headings and numbers stand in it, several.
+
+    `guess` = a line alone may be a heading by its looks: not so for the title, nor for the names below a law.
+    """
     if len(lines) == 2 and _UNDERLINE.fullmatch(lines[1]) and len(lines[0]) < 200:
         blocks.append(_heading_of(lines[0].strip(), 1 if "=" in lines[1] else 2))
         return
@@ -59,8 +62,7 @@ def _flush(lines: list[str], blocks: list[Block]) -> None:
         if len(run) == 1 and law.heading(stripped) is not None:
             _paragraph(run, blocks)
             run = []
-    alone = len(lines) == 1
-    if alone and run and (level := _looks_like_heading(run[0])):
+    if guess and len(lines) == 1 and run and (level := _looks_like_heading(run[0])):
         blocks.append(_heading_of(run[0], level))
         return
     _paragraph(run, blocks)

@@ -81,8 +81,7 @@ class _Grower:
         """Closes everything that this block does not stand in."""
         if block.kind == "heading":
             self._close_items(0)
-            key = (block.level, block.rank)
-            while len(self._sections) > 1 and self._sections[-1].key >= key:
+            while len(self._sections) > 1 and not _holds(self._sections[-1].key, (block.level, block.rank)):
                 self._close(self._sections.pop())
         elif block.kind == "table_row":
             while self._items and self._items[-1].node.kind == "table" and self._items[-1].table != block.table:
@@ -102,7 +101,7 @@ class _Grower:
             # In an article, a paragraph without a number continues the numbered one above it.
             article = self._sections[-1].key[1] in {law.ARTICLE, law.QUOTED}
             outermost = self._items[0] if self._items else None
-            keep = article and outermost is not None and outermost.node.kind == "paragraph"
+            keep = article and outermost is not None and outermost.style in {"1.", "(1)"} and not outermost.depth
             self._close_items(1 if keep else 0)
 
     def _settle_letter(self, block: Block) -> None:
@@ -180,3 +179,10 @@ class _Grower:
 
     def _close(self, gone: _Open) -> None:
         gone.node.end = self._length
+
+
+def _holds(outer: tuple[int, int], inner: tuple[int, int]) -> bool:
+    """Whether a section (level, legal rank) can hold another: by level; on one level by rank, if both have one."""
+    if outer[0] != inner[0]:
+        return outer[0] < inner[0]
+    return 0 < outer[1] < inner[1]

@@ -1,0 +1,94 @@
+"""How long one decision takes: a label that was met before, a label never met before, and a refusal.
+
+    python benchmarks/policy.py [--json]
+"""
+
+import json
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+
+from bastide.policy.decision import Snapshot, governing
+from bastide.policy.label import Label
+from bastide.policy.local import local_records
+from bastide.policy.record import Attribute, Record, load_records, sealed
+from bastide.policy.values import Endpoint, TenantPolicy
+
+NOW = datetime.now(UTC)
+URL = "https://api.example.eu/v1"
+TARGET_US = 25.0
+
+
+def an_eu_cloud() -> Record:
+    """A synthetic endpoint in France, with a subsidiary elsewhere and every fact under contract."""
+    chain = [
+        {"role": "operator", "entity": "E", "country": "FR"},
+        {"role": "subsidiary", "entity": "E Inc", "country": "US"},
+    ]
+    planes = {f"plane_{name}": ["FR"] for name in ("inference", "storage", "telemetry", "backup", "support", "admin")}
+    facts = planes | {
+        "legal_chain": chain,
+        "subprocessors": [],
+        "dpa_signed": True,
+        "retention_days": 0,
+        "human_review": False,
+        "trains_on_data": False,
+    }
+    ends = NOW + timedelta(days=90)
+    attributes = {name: Attribute(value, "contract", "synthetic", NOW, ends) for name, value in facts.items()}
+    return sealed(Record("example/eu", "Example", "api", MappingProxyType(attributes), url=URL))
+
+
+def microseconds(call: Callable[[int], object], times: int = 20_000) -> float:
+    """The median over seven rounds of the mean time of one call."""
+    rounds = []
+    for _ in range(7):
+        start = time.perf_counter()
+        for turn in range(times // 7):
+            call(turn)
+        rounds.append((time.perf_counter() - start) / (times // 7) * 1e6)
+    return statistics.median(rounds)
+
+
+def main() -> int:
+    """Print the figures; exit 1 if the warm decision misses its target."""
+    records = load_records() | {record.id: record for record in (*local_records(None, NOW), an_eu_cloud())}
+    snapshot = Snapshot(records)
+    enabled = frozenset({"example/eu", "local/onnx", "local/runtime"})
+    law = governing(TenantPolicy(enabled=enabled, tolerate=frozenset({("US", "via-subsidiary")})))
+    label = Label(cls="confidential", personal="personal", zone=frozenset({"FR", "DE"}), subjects=frozenset({"a"}))
+    remote, local = Endpoint("x", "example/eu", "m", "api", URL), Endpoint("local/onnx", "local/onnx", "m", "local")
+    foreign = next(Endpoint("f", r.id, "m", r.kind, r.url) for r in records.values() if r.id.startswith("openai"))
+    fresh = [Label(cls="internal", subjects=frozenset({f"s{number}"})) for number in range(20_000)]
+
+    def decide(endpoint: Endpoint, what: Label) -> bool:
+        return snapshot.decide(what, endpoint, law, datetime.now(UTC), capability="chat").allowed
+
+    assert decide(remote, label)
+    assert decide(local, label)
+    assert not decide(foreign, label)
+    figures = {
+        "machine": f"{platform.processor() or platform.machine()}, Python {platform.python_version()}",
+        "decision_us": round(microseconds(lambda _: decide(remote, label)), 2),
+        "decision_local_us": round(microseconds(lambda _: decide(local, label)), 2),
+        "decision_new_label_us": round(microseconds(lambda turn: decide(local, fresh[turn])), 2),
+        "decision_refused_us": round(microseconds(lambda _: decide(foreign, label)), 2),
+        "decisions_per_s": 0,
+        "records": len(records),
+        "target_us": TARGET_US,
+    }
+    figures["decisions_per_s"] = round(1e6 / float(figures["decision_us"]))
+    if "--json" in sys.argv:
+        print(json.dumps(figures))
+    else:
+        for name, value in figures.items():
+            print(f"{name:24} {value}")
+    return 0 if float(figures["decision_us"]) <= TARGET_US else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

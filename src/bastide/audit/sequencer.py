@@ -1,0 +1,207 @@
+"""The sequencer: the one hand that appends to the log.
+
+A turn is one transaction, so that a crash at any step leaves either nothing or all of it:
+
+    1. take the turn (an advisory lock; another process's turn is waited out by the next look)
+    2. take the oldest rows out of the outbox        4. sign the checkpoint of the new size
+    3. write leaves, events and tiles                5. commit; then keep the checkpoint outside the database
+
+What a crash between commit and 5 loses is a file that lags, which the next turn mends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from bastide.audit.keeping import Keeping
+from bastide.audit.leaf import Stamp, stamp
+from bastide.audit.merkle import NotProven, leaf_hashes
+from bastide.audit.note import Checkpoint, SecretKey
+from bastide.audit.tiles import Frontier, Tiles, edge_tiles
+from bastide.errors import BastideError, LogDamaged
+from bastide.settings import AuditSettings
+from bastide.store import Db, Store, queries
+from bastide.telemetry import count, gauge, log, observe
+
+_Q = queries("bastide.audit")
+_TAKE_TURN, _DRAIN, _ADD_LEAVES, _ADD_EVENTS = _Q["take_turn"], _Q["drain"], _Q["add_leaves"], _Q["add_events"]
+_PUT_TILES, _ADD_CHECKPOINT, _TILES, _LAST_CHECKPOINT = (
+    _Q["put_tiles"],
+    _Q["add_checkpoint"],
+    _Q["tiles"],
+    _Q["last_checkpoint"],
+)
+
+_CHANNEL = "audit_outbox"
+_QUIET_LOOKS = 10  # short looks after the last event, before the long ones begin again
+_RETRY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A row of the outbox."""
+
+    seq: int
+    tenant: str
+    id: str
+    act: str
+    outcome: str
+    t: int
+    producer: str
+    n: int
+    body: bytes
+
+
+class Sequencer:
+    """Moves the outbox into the log, batch by batch, for as long as it runs."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: AuditSettings,
+        key: SecretKey,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._key = key
+        self._log_id = key.public.name.removeprefix("bastide/")
+        self._keeping = Keeping(settings.home)
+        self._clock = clock
+        self._frontier = Frontier()
+        self._root_checked = False
+        self._called = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.problem = ""
+
+    # -- running ------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to take turns."""
+        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._run())]
+
+    async def stop(self) -> None:
+        """End after the turn that is under way; what is still waiting is appended once more."""
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+        self._tasks = []
+        with suppress(BastideError):
+            while await self.turn() == self._settings.batch_max:
+                pass
+
+    async def _listen(self) -> None:
+        while True:
+            with suppress(BastideError):
+                async for _ in self._store.listen(_CHANNEL):
+                    self._called.set()
+            await asyncio.sleep(_RETRY_S)
+
+    async def _run(self) -> None:
+        quiet = _QUIET_LOOKS
+        while True:
+            settings = self._settings
+            if quiet >= _QUIET_LOOKS:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._called.wait(), settings.idle_s)
+            self._called.clear()
+            begun = time.monotonic()
+            try:
+                appended = await asyncio.shield(self.turn())
+                self.problem = ""
+            except asyncio.CancelledError:
+                raise
+            except Exception as fault:  # the log must go on by itself when what broke it is mended
+                self.problem = str(fault)
+                log.error("the sequencer's turn failed: %s", type(fault).__name__)
+                count("audit_turns_failed")
+                await asyncio.sleep(_RETRY_S)
+                continue
+            quiet = 0 if appended else quiet + 1
+            if appended < settings.batch_max:
+                await asyncio.sleep(max(0.0, settings.gather_s - (time.monotonic() - begun)))
+
+    # -- a turn -------------------------------------------------------------------------------------
+
+    async def turn(self) -> int:
+        """Append what waits, up to one batch; how many events that were.
+
+        Raises LogDamaged when the stored tiles do not lead to the last checkpoint.
+        """
+        begun = time.monotonic()
+        async with self._store.as_operator(reason="audit sequencer") as db:
+            taken = await db.row(tuple, _TAKE_TURN)
+            assert taken is not None
+            if not taken[0]:
+                return 0
+            size = taken[1] or 0
+            rows = await db.rows(tuple, _DRAIN, limit=self._settings.batch_max)
+            if not rows:
+                return 0
+            if not self._root_checked or self._frontier.size != size:
+                self._frontier = await restore(db, self._key)
+                self._root_checked = True
+            place = Stamp(self._log_id, size, int(self._clock() * 1000))
+            self._root_checked = False  # until the commit: a failed turn leaves the frontier ahead
+            bodies, batch, tiles = await asyncio.to_thread(self._grow, rows, place)
+            await self._write(db, size, bodies, batch, tiles)
+            checkpoint = Checkpoint.sign(self._key, self._frontier.size, self._frontier.root())
+            await db.run(_ADD_CHECKPOINT, size=checkpoint.size, note=checkpoint.note)
+        self._root_checked = True
+        await asyncio.to_thread(self._keeping.keep_latest, checkpoint.note)
+        count("audit_events", len(batch))
+        gauge("audit_log_size", checkpoint.size)
+        observe("audit_turn", time.monotonic() - begun)
+        return len(batch)
+
+    def _grow(self, rows: list[tuple[object, ...]], place: Stamp) -> tuple[list[bytes], list[Waiting], Tiles]:
+        batch = sorted((Waiting(*row) for row in rows), key=lambda one: one.seq)  # type: ignore[arg-type]
+        bodies = [stamp(one.body, place, one.producer, one.n) for one in batch]
+        return bodies, batch, self._frontier.extend(leaf_hashes(bodies))
+
+    @staticmethod
+    async def _write(db: Db, base: int, bodies: list[bytes], batch: list[Waiting], tiles: Tiles) -> None:
+        await db.run(_ADD_LEAVES, base=base, bodies=bodies)
+        await db.run(
+            _ADD_EVENTS,
+            base=base,
+            tenants=[one.tenant for one in batch],
+            ids=[one.id for one in batch],
+            acts=[one.act for one in batch],
+            outcomes=[one.outcome for one in batch],
+            ts=[one.t for one in batch],
+        )
+        await db.run(
+            _PUT_TILES,
+            levels=[level for level, _ in tiles],
+            ns=[n for _, n in tiles],
+            hashes=list(tiles.values()),
+        )
+
+
+async def restore(db: Db, key: SecretKey) -> Frontier:
+    """The frontier of the stored log, once its root has been found to be the signed one.
+
+    Raises LogDamaged.
+    """
+    row = await db.row(tuple, _LAST_CHECKPOINT)
+    if row is None:
+        return Frontier()
+    size, note = row
+    edges = edge_tiles(size)
+    tiles = await db.rows(tuple, _TILES, levels=[level for level, _, _ in edges], ns=[n for _, n, _ in edges])
+    try:
+        checkpoint = Checkpoint.open(note, key.public)
+        frontier = Frontier.restore(size, {(level, n): bytes(hashes) for level, n, hashes in tiles})
+    except NotProven as fault:
+        raise LogDamaged(f"The audit log cannot be continued: {fault}.") from fault
+    if checkpoint.size != size or frontier.root() != checkpoint.root:
+        raise LogDamaged
+    return frontier

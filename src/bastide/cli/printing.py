@@ -1,0 +1,132 @@
+"""What a person reads: wrapped, aligned, coloured only on a terminal that wants it; progress on standard error."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import textwrap
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TextIO
+
+from bastide.errors import BastideError
+
+Wire = Mapping[str, Any]
+
+
+def width(stream: TextIO | None = None) -> int:
+    """Columns to write in: the terminal's, at most 110; 100 where there is none."""
+    if (stream or sys.stdout).isatty():
+        return min(shutil.get_terminal_size().columns, 110)
+    return 100
+
+
+def wrap(text: str, indent: str = "", first: str | None = None) -> str:
+    """`text` in lines of the terminal's width, its own line breaks kept."""
+    lines = []
+    for paragraph in text.splitlines() or [""]:
+        head = indent if first is None else first
+        lines.append(
+            textwrap.fill(
+                paragraph,
+                width(),
+                initial_indent=head,
+                subsequent_indent=indent,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+            or head.rstrip()
+        )
+        first = None
+    return "\n".join(lines)
+
+
+def table(rows: Iterable[Sequence[object]], head: Sequence[str]) -> str:
+    """Rows under their heads, each column as wide as its widest cell; nothing is cut off."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    widths = [max(len(line[column]) for line in [list(head), *cells]) for column in range(len(head))]
+    lines = [list(head), ["-" * size for size in widths], *cells]
+    return "\n".join(
+        "  ".join(cell.ljust(size) for cell, size in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "-"
+    return str(value)
+
+
+def sheet(wire: Wire) -> str:
+    """One thing, a field a line; what is nested is shown as JSON."""
+    size = max((len(name) for name in wire), default=0)
+    lines = []
+    for name, value in wire.items():
+        shown = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) and value else _cell(value)
+        lines.append(wrap(shown, " " * (size + 2), f"{name.ljust(size)}  "))
+    return "\n".join(lines)
+
+
+def passage(wire: Wire) -> str:
+    """A passage with where it stands."""
+    place = " > ".join([wire["title"], *wire["section"]])
+    page = f", page {wire['page']}" if wire.get("page") else ""
+    head = f"[{wire['n']}] {place}{page}"
+    facts = (
+        f"{wire['document_id']} v{wire['version']}, characters {wire['start']}-{wire['end']}, "
+        f"{wire['label'].get('class', '?')}, score {wire['score']:.2f}"
+    )
+    return "\n".join([wrap(head, "    ", ""), wrap(wire["text"].strip(), "    "), wrap(facts, "    ")])
+
+
+def failure(fault: BastideError, *, as_json: bool) -> None:
+    """An error and its next step, on standard error."""
+    if as_json:
+        print(json.dumps({"error": fault.to_wire()}, default=str), file=sys.stderr)
+        return
+    print(wrap(f"{fault.message} ({fault.code})", "  ", "Error: "), file=sys.stderr)
+    if fault.next_step:
+        print(wrap(fault.next_step, "  ", "Next:  "), file=sys.stderr)
+
+
+class Progress:
+    """One line on standard error that is written over; without a terminal, a line every five seconds."""
+
+    def __init__(self, total: int, *, quiet: bool = False) -> None:
+        self._total = total
+        self._quiet = quiet
+        self._live = sys.stderr.isatty()
+        self._start = time.monotonic()
+        self._said = self._start
+        self.done = 0
+        self.chunks = 0
+
+    def show(self, current: str) -> None:
+        """Say what is being done now."""
+        now = time.monotonic()
+        if self._quiet or (not self._live and now - self._said < 5.0):
+            return
+        self._said = now
+        rate = self.chunks / max(now - self._start, 0.001)
+        line = f"{self.done}/{self._total} files, {self.chunks} chunks, {rate:.0f} chunks/s  {current}"
+        if self._live:
+            room = width(sys.stderr) - 1
+            print("\r" + line[:room].ljust(room), end="", file=sys.stderr, flush=True)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+    def note(self, line: str) -> None:
+        """A line that stays."""
+        if not self._quiet:
+            self.clear()
+            print(line, file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Take the live line away."""
+        if self._live and not self._quiet:
+            print("\r" + " " * (width(sys.stderr) - 1) + "\r", end="", file=sys.stderr, flush=True)

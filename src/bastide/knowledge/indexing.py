@@ -1,0 +1,179 @@
+"""Indexing: what of a document is written to the tables, and how the tenant's extent follows. Inside a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bastide.knowledge.preparing import Prepared
+from bastide.policy import Label
+from bastide.store import Db, Json, queries, vector_text
+
+_Q = queries("bastide.knowledge")
+_ADD_VERSION, _ADD_NODES, _ADD_CHUNKS = _Q["add_version"], _Q["add_nodes"], _Q["add_chunks"]
+_ADD_POSTINGS, _ADD_EMBEDDINGS = _Q["add_postings"], _Q["add_embeddings"]
+_RELABEL, _FORGET_SUBJECTS, _ADD_SUBJECTS = _Q["relabel_document"], _Q["forget_subjects"], _Q["add_subjects"]
+_EXTENT_OF, _GROW_EXTENT, _TRIM_EXTENT = _Q["extent_of_document"], _Q["grow_extent"], _Q["trim_extent"]
+_FORGET_CHUNKS, _FORGET_POSTINGS, _FORGET_NODES = _Q["forget_chunks"], _Q["forget_postings"], _Q["forget_nodes"]
+
+_UNIT_SEPARATOR = "\x1f"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A document that is here, in its current version; its row is locked when it was found by name or id."""
+
+    id: str
+    number: int
+    collection: str
+    name: str
+    version: int
+    label: dict[str, object]
+    fingerprint: bytes
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """The embeddings of a document's chunks; `problem` says why there are none."""
+
+    model: str = ""
+    rows: np.ndarray | None = None
+    problem: str = ""
+
+
+async def write_version(
+    db: Db, here: Known, blob: str, size: int, prepared: Prepared, vectors: Vectors
+) -> None:
+    """One row for this version: what it is and what was found in it."""
+    reading = prepared.reading
+    await db.run(
+        _ADD_VERSION,
+        document=here.number,
+        version=here.version,
+        fingerprint=here.fingerprint,
+        blob=blob,
+        bytes=size,
+        media_type=reading.media_type,
+        title=reading.title or here.name,
+        language=reading.language,
+        pages=reading.pages,
+        chunks=len(prepared.pieces),
+        problems=[*reading.problems, *([vectors.problem] if vectors.problem else [])],
+        marks=list(reading.marks),
+    )
+
+
+async def write_label(db: Db, number: int, label: Label) -> None:
+    """Give a document another label, and make it findable by the subjects in it."""
+    await db.run(_RELABEL, document=number, label=Json(label.to_wire()))
+    await write_subjects(db, number, label)
+
+async def write_subjects(db: Db, number: int, label: Label) -> None:
+    """Whom the document is about, as its label says."""
+    await db.run(_FORGET_SUBJECTS, document=number)
+    if label.subjects:
+        await db.run(_ADD_SUBJECTS, document=number, subjects=sorted(label.subjects))
+
+
+async def write_index(db: Db, number: int, prepared: Prepared, vectors: Vectors) -> None:
+    """The structure, the chunks, their words and their vectors."""
+    nodes, pieces, usual = prepared.reading.nodes, prepared.pieces, prepared.reading.language
+    await db.run(
+        _ADD_NODES,
+        document=number,
+        ords=[node.ord for node in nodes],
+        parents=[node.parent for node in nodes],
+        kinds=[node.kind for node in nodes],
+        levels=[node.level for node in nodes],
+        titles=[node.title for node in nodes],
+        starts=[node.start for node in nodes],
+        ends=[node.end for node in nodes],
+        pages=[node.page for node in nodes],
+        languages=[node.language for node in nodes],
+    )
+    if not pieces:
+        return
+    written: list[tuple[int, int]] = await db.rows(
+        tuple,
+        _ADD_CHUNKS,
+        document=number,
+        ords=[piece.ord for piece in pieces],
+        nodes=[piece.node for piece in pieces],
+        sections=[_path(piece.section) for piece in pieces],
+        pages=[piece.page for piece in pieces],
+        starts=[piece.start for piece in pieces],
+        ends=[piece.end for piece in pieces],
+        texts=[piece.text for piece in pieces],
+        languages=[piece.language or usual for piece in pieces],
+        words=[piece.words for piece in pieces],
+        lengths=list(prepared.lengths),
+    )
+    chunk_of = dict(written)
+    await db.run(_ADD_POSTINGS, document=number, **_posting_columns(prepared, chunk_of))
+    if vectors.rows is not None:
+        await db.run(
+            _ADD_EMBEDDINGS,
+            document=number,
+            model=vectors.model,
+            chunks=[chunk_of[piece.ord] for piece in pieces],
+            vectors=[vector_text(row) for row in vectors.rows],
+        )
+
+async def forget_index(db: Db, number: int) -> None:
+    """Take a document out of the index; the document and its versions stay."""
+    await db.run(_FORGET_POSTINGS, document=number)
+    await db.run(_FORGET_CHUNKS, document=number)  # embeddings go with them
+    await db.run(_FORGET_NODES, document=number)
+
+async def extent_of(db: Db, number: int) -> list[tuple[str, int, int]]:
+    """What the document adds to the tenant's extent: (language, chunks, length)."""
+    return await db.rows(tuple, _EXTENT_OF, document=number)
+
+
+def growth(prepared: Prepared) -> dict[str, list[int]]:
+    """Chunks and terms by language, as `write_extent` adds them."""
+    usual = prepared.reading.language
+    change: dict[str, list[int]] = {}
+    for piece, length in zip(prepared.pieces, prepared.lengths, strict=True):
+        add = change.setdefault(piece.language or usual, [0, 0])
+        add[0] += 1
+        add[1] += length
+    return change
+
+
+async def write_extent(db: Db, added: dict[str, list[int]], taken: Sequence[tuple[str, int, int]]) -> None:
+    """Change the tenant's extent by what was added less what was taken away; `taken` is (language, chunks, length)."""
+    change = {language: list(pair) for language, pair in added.items()}
+    for language, chunks, length in taken:
+        pair = change.setdefault(language, [0, 0])
+        pair[0] -= chunks
+        pair[1] -= length
+    if change:
+        await db.run(
+            _GROW_EXTENT,
+            languages=list(change),
+            chunks=[pair[0] for pair in change.values()],
+            lengths=[pair[1] for pair in change.values()],
+        )
+    if taken:
+        await db.run(_TRIM_EXTENT)
+
+
+def _path(section: Sequence[str]) -> str:
+    return _UNIT_SEPARATOR.join(part.replace(_UNIT_SEPARATOR, " ") for part in section)
+
+
+def _posting_columns(prepared: Prepared, chunk_of: dict[int, int]) -> dict[str, Any]:
+    """The postings as columns, sorted by term so that the index is filled in order."""
+    ordered = sorted(prepared.postings.items())
+    return {
+        "terms": [term for term, _ in ordered],
+        "chunks": ["{" + ",".join(str(chunk_of[place]) for place, _ in hits) + "}" for _, hits in ordered],
+        "counts": ["{" + ",".join(str(number) for _, number in hits) + "}" for _, hits in ordered],
+    }
+
+

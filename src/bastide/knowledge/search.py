@@ -1,0 +1,252 @@
+"""Search: from a query to passages.
+
+    1. the query is embedded, before any transaction       4. both orders are fused, by weights that know languages
+    2. its stems are looked up in every language here      5. the best are fetched with where they stand
+    3. the vectors next to it, exactly or by the graph
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from bastide.errors import ModeUnavailable, Refusal, Unavailable, UnknownCollection
+from bastide.inference import Embedded, Inference
+from bastide.knowledge.bounds import Filters
+from bastide.knowledge.ranking import OTHER_LANGUAGE_WEIGHT, Scored, fuse, spread, term_key
+from bastide.knowledge.reading import detect_language, terms
+from bastide.knowledge.values import Passage
+from bastide.policy import Label
+from bastide.store import Db, Query, Scope, Store, queries, vector_text
+from bastide.telemetry import observe
+
+_Q = queries("bastide.knowledge")
+_EXTENT, _PLACED, _WITHIN, _HAS_COLLECTION = _Q["extent"], _Q["placed"], _Q["documents_within"], _Q["has_collection"]
+_BY_TERMS, _TERM_COUNTS = _Q["rank_by_terms"], _Q["term_counts"]
+_NEAREST, _WALK_WIDELY, _CLOSENESS = _Q["nearest"], _Q["walk_widely"], _Q["closeness"]
+_BY_GRAPH: Mapping[int, Query] = {384: _Q["nearest_384"], 768: _Q["nearest_768"], 1024: _Q["nearest_1024"]}
+_LANGUAGES, _PASSAGES = _Q["languages_of_chunks"], _Q["passages"]
+
+CANDIDATES = 100  # from each ranking
+_STEMS_MAX = 64  # of one query, in one language
+_SHORT_QUERY_CHARACTERS = 60
+
+# Embedders that know some languages only; one that is not named here knows all.
+KNOWN_LANGUAGES: Mapping[str, frozenset[str]] = {"local/minilm": frozenset({"en"})}
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much a tenant has in one language; `length` counts indexed terms."""
+
+    language: str
+    chunks: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage with what its score was made of."""
+
+    passage: Passage
+    words: float
+    cosine: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found. `rarity` is the idf of each stem of the query in the query's own language."""
+
+    hits: tuple[Hit, ...]
+    language: str
+    notes: tuple[str, ...]
+    took_ms: float
+    receipt: str | None
+    rarity: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    chunk: int
+    section: list[str]
+    page: int | None
+    start_at: int
+    end_at: int
+    text: str
+    language: str
+    document_id: str
+    name: str
+    collection: str
+    version: int
+    label: dict[str, object]
+    title: str
+
+
+class Finder:
+    """Answers queries with passages."""
+
+    def __init__(self, store: Store, inference: Inference) -> None:
+        self._store = store
+        self._inference = inference
+
+    async def find(
+        self, scope: Scope, query: str, *, limit: int, filters: Filters, mode: str, rarity: bool = False
+    ) -> Found:
+        """The passages that best answer `query`, best first."""
+        start = time.perf_counter()
+        embedded, notes = await self._embed(scope, query, mode)
+        async with self._store.under(scope) as db:
+            if filters.collection is not None and not await db.value(_HAS_COLLECTION, name=filters.collection):
+                raise UnknownCollection(f"There is no collection {filters.collection!r} here.")
+            extents = await db.rows(Extent, _EXTENT)
+            language = query_language(query, extents)
+            within = await db.value(_WITHIN, **_wire(filters)) if filters.narrow else None
+            order = await self._rank(db, query, language, extents, embedded, mode, within)
+            hits = await _hits(db, order, limit)
+            rare = await _rarity(db, query, language, extents) if rarity else {}
+        took = time.perf_counter() - start
+        observe("knowledge_search", took, mode=mode)
+        return Found(tuple(hits), language, notes, took * 1000, embedded.receipt if embedded else None, rare)
+
+    async def _embed(self, scope: Scope, query: str, mode: str) -> tuple[Embedded | None, tuple[str, ...]]:
+        if mode == "text":
+            return None, ()
+        if not self._inference.has_embedder():
+            if mode == "vector":
+                raise ModeUnavailable("No embedder is set up, so there are no vectors to search.")
+            return None, ("No embedder is set up: searched by words only.",)
+        try:
+            return await self._inference.embed(scope, [query], label=Label.of_scope(scope), kind="query"), ()
+        except (Refusal, Unavailable) as no:
+            if mode == "vector":
+                raise
+            return None, (f"The query was not embedded ({no.code}): searched by words only.",)
+
+    async def _rank(
+        self,
+        db: Db,
+        query: str,
+        language: str,
+        extents: list[Extent],
+        embedded: Embedded | None,
+        mode: str,
+        within: list[int] | None,
+    ) -> list[Scored]:
+        if not extents or within == []:
+            return []
+        cosines = await _by_vector(db, embedded, within) if embedded is not None else {}
+        words: dict[int, float] = {}
+        if mode != "vector":
+            words = await _by_terms(db, query, language, extents, within, also=list(cosines))
+            missing = [chunk for chunk in words if chunk not in cosines]
+            if embedded is not None and missing:
+                vector = vector_text(embedded.vectors[0])
+                cosines |= dict(
+                    await db.rows(tuple, _CLOSENESS, vector=vector, model=embedded.model, chunks=missing)
+                )
+        known = KNOWN_LANGUAGES.get(embedded.model, frozenset()) if embedded is not None else frozenset()
+        languages: dict[int, str] = {}
+        if known and cosines and not (len(extents) == 1 and extents[0].language == language):
+            languages = dict(await db.rows(tuple, _LANGUAGES, chunks=list(words.keys() | cosines.keys())))
+        return fuse(words, cosines, languages=languages, query_language=language, known=known)
+
+
+def query_language(query: str, extents: list[Extent]) -> str:
+    """The language a query is read in. What is too short to tell counts as the tenant's commonest language."""
+    usual = max(extents, key=lambda extent: extent.chunks).language if extents else "en"
+    language = detect_language(query, usual)
+    if len(query) < _SHORT_QUERY_CHARACTERS and all(extent.language != language for extent in extents):
+        return usual
+    return language
+
+
+async def _by_terms(
+    db: Db, query: str, language: str, extents: list[Extent], within: list[int] | None, *, also: list[int]
+) -> dict[int, float]:
+    keys: list[int] = []
+    totals: list[float] = []
+    means: list[float] = []
+    weights: list[float] = []
+    for extent in extents:
+        weight = 1.0 if extent.language == language else OTHER_LANGUAGE_WEIGHT
+        for stem, times in list(terms(query, extent.language).items())[:_STEMS_MAX]:
+            keys.append(term_key(extent.language, stem))
+            totals.append(extent.chunks)
+            means.append(extent.length / extent.chunks)
+            weights.append(weight * times)
+    if not keys:
+        return {}
+    found = await db.rows(
+        tuple,
+        _BY_TERMS,
+        terms=keys,
+        totals=totals,
+        means=means,
+        weights=weights,
+        within=within,
+        also=also,
+        limit=CANDIDATES,
+    )
+    return dict(found)
+
+
+async def _by_vector(db: Db, embedded: Embedded, within: list[int] | None) -> dict[int, float]:
+    vector = vector_text(embedded.vectors[0])
+    query = _NEAREST
+    if within is None:
+        placed = dict(await db.rows(tuple, _PLACED))
+        dimensions = placed.get(embedded.model)
+        if dimensions is not None:
+            query = _BY_GRAPH[dimensions]
+            await db.run(_WALK_WIDELY)
+    values = {"within": within} if query is _NEAREST else {}
+    return dict(await db.rows(tuple, query, vector=vector, model=embedded.model, limit=CANDIDATES, **values))
+
+
+async def _hits(db: Db, order: list[Scored], limit: int) -> list[Hit]:
+    """The best of `order` as passages; a few more are fetched, because equal texts are shown once."""
+    chosen = order[: limit + 8 + limit // 2]
+    if not chosen:
+        return []
+    rows = {row.chunk: row for row in await db.rows(_Row, _PASSAGES, chunks=[one.chunk for one in chosen])}
+    kept = spread(chosen, {chunk: row.text for chunk, row in rows.items()}, limit)
+    return [
+        Hit(_passage(n, rows[one.chunk], one.score), one.words, one.cosine) for n, one in enumerate(kept, start=1)
+    ]
+
+
+def _passage(n: int, row: _Row, score: float) -> Passage:
+    return Passage(
+        n=n,
+        document_id=row.document_id,
+        name=row.name,
+        title=row.title,
+        collection=row.collection,
+        section=tuple(row.section),
+        page=row.page,
+        start=row.start_at,
+        end=row.end_at,
+        text=row.text,
+        language=row.language,
+        score=score,
+        version=row.version,
+        label=Label.from_wire(row.label),
+    )
+
+
+async def _rarity(db: Db, query: str, language: str, extents: list[Extent]) -> dict[str, float]:
+    """How rare each stem of the query is: 1 where no chunk has it, near 0 where all have it."""
+    total = next((extent.chunks for extent in extents if extent.language == language), 0)
+    stems = {term_key(language, stem): stem for stem in terms(query, language)}
+    counts: dict[int, int] = dict(await db.rows(tuple, _TERM_COUNTS, terms=list(stems)))
+    return {stem: 1.0 - counts.get(key, 0) / (total + 1) for key, stem in stems.items()}
+
+
+def _wire(filters: Filters) -> dict[str, object]:
+    return {name: getattr(filters, name) for name in Filters.__slots__}
+
+
+def renumbered(hits: list[Hit]) -> list[Hit]:
+    """The hits with the numbers 1, 2, 3 ... in their order."""
+    return [replace(hit, passage=replace(hit.passage, n=n)) for n, hit in enumerate(hits, start=1)]
