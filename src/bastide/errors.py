@@ -271,6 +271,92 @@ class OtherLog(Conflict):
 
 # -- tenancy ----------------------------------------------------------------------------------------
 
+
+class UnknownKey(Unauthorised):
+    """This key is not known here."""
+
+    code = "tenancy.unknown_key"
+    next = "Check that the whole key was sent; a lost key cannot be shown again, an administrator makes a new one."
+
+
+class ExpiredKey(Unauthorised):
+    """This key has expired."""
+
+    code, next = "tenancy.expired_key", "Ask an administrator for a new key."
+
+
+class DisabledKey(Unauthorised):
+    """This key, its user, its app or its tenant has been disabled."""
+
+    code, next = "tenancy.disabled_key", "Ask an administrator why, and for a new key."
+
+
+class MalformedHeader(BadRequest):
+    """An identity header has not the form of an id."""
+
+    code = "tenancy.malformed_header"
+    next = "Send X-Company-ID as ten_..., X-User-ID as usr_..., X-App-ID as app_...."
+
+
+class MissingHeader(BadRequest):
+    """This key belongs to a gateway, so every request must name company, user and app."""
+
+    code, next = "tenancy.missing_header", "Send X-Company-ID, X-User-ID and X-App-ID with the request."
+
+
+class ForeignCompany(Forbidden):
+    """X-Company-ID names another company than the key's."""
+
+    code, next = "tenancy.foreign_company", "Leave the header out, or send the key of that company."
+
+
+class ForeignUser(Forbidden):
+    """X-User-ID names nobody whom this key may act for."""
+
+    code, next = "tenancy.foreign_user", "Use the id of a user of the key's own company."
+
+
+class ForeignApp(Forbidden):
+    """X-App-ID names no app which this key may act for."""
+
+    code, next = "tenancy.foreign_app", "Use the id of an app of the key's own company."
+
+
+class UnknownTenant(NotFound):
+    """There is no such tenant, or it is not yours to see."""
+
+    code, next = "tenancy.unknown_tenant", "`bastide tenant list` shows the tenants you may name."
+
+
+class UnknownIdentity(NotFound):
+    """There is no such user, app or key in this tenant."""
+
+    code, next = "tenancy.unknown_identity", "`bastide user|app|key list` shows those there are."
+
+
+class NameTaken(Conflict):
+    """This name is taken."""
+
+    code, next = "tenancy.name_taken", "Use another name."
+
+
+class BadName(Unprocessable):
+    """A name must have 1 to 200 visible characters."""
+
+    code, next = "tenancy.bad_name", "Shorten it, and leave out control characters."
+
+
+class BadRole(Unprocessable):
+    """There is no such role or permission."""
+
+    code, next = "tenancy.bad_role", "Roles are administrator, member, auditor, dpo and worker."
+
+
+class BeyondOwnRights(Forbidden):
+    """A key cannot be given more rights than its maker has."""
+
+    code, next = "tenancy.beyond_own_rights", "Name fewer permissions, or ask somebody who has them."
+
 # -- policy -----------------------------------------------------------------------------------------
 
 
@@ -285,6 +371,12 @@ class BadPolicy(BadRequest):
     """The tenant's policy is malformed."""
 
     code, next = "policy.bad_policy", "Correct the named field; `bastide policy show` prints the present policy."
+
+
+class PolicyChanged(Conflict):
+    """Somebody else has changed the policy in the meantime."""
+
+    code, next = "policy.changed", "Read the present policy, decide again, and send it with its version."
 
 
 class BadRecord(BadRequest):
@@ -382,6 +474,96 @@ class ReplyTooLarge(Fault):
 
 
 # -- inference --------------------------------------------------------------------------------------
+
+
+class UnknownModel(NotFound):
+    """There is no model of this name here."""
+
+    code, next = "inference.unknown_model", "`bastide model list` or GET /v1/models shows the models of this tenant."
+
+
+class WrongCapability(BadRequest):
+    """This model cannot do that."""
+
+    code, next = "inference.wrong_capability", "Name a model that can; `bastide model list` shows what each one does."
+
+
+class BadChat(BadRequest):
+    """The chat request is malformed."""
+
+    code, next = "inference.bad_chat", 'Send {"messages": [{"role": "user", "content": "..."}]}; see /openapi.json.'
+
+
+class BadModel(BadRequest):
+    """The model's description is malformed."""
+
+    code, next = "inference.bad_model", "`bastide model add --help` shows an example."
+
+
+class NotLocal(BadRequest):
+    """A local model must answer on this machine or in a listed network."""
+
+    code = "inference.not_local"
+    next = "Use a loopback address, list its network in BASTIDE_ALLOWED_NETWORKS, or name its provider's record."
+
+
+class ModelExists(Conflict):
+    """A model of this name exists already."""
+
+    code, next = "inference.model_exists", "Choose another name, or remove the model first: `bastide model remove`."
+
+
+class NoEmbedder(Unavailable):
+    """No embedding model is installed here."""
+
+    code = "inference.no_embedder"
+    next = "Run `make up` again (it installs the default model), or set BASTIDE_EMBEDDER to a model folder."
+
+
+class KeyRefused(Fault):
+    """The model's server refuses the key that is stored for it."""
+
+    code, status = "inference.key_refused", 502
+    next = "Remove the model and add it again with a valid key file."
+
+
+class UpstreamUnknownModel(Fault):
+    """The server does not know this model, or the address is not that of an OpenAI-style interface."""
+
+    code, status = "inference.upstream_unknown_model", 502
+    next = "Check the model's name and that the address ends where its interface begins (often /v1)."
+
+
+class UpstreamBusy(TooMany):
+    """The model's server asks to wait."""
+
+    code, next = "inference.upstream_busy", "Wait as long as it asks (`retry_after_s`, if it says so), then try again."
+
+
+class UpstreamRefused(BadRequest):
+    """The model's server refuses the request."""
+
+    code, next = "inference.upstream_refused", "Read its message: often the text is too long or an option is unknown there."
+
+
+class UpstreamFailed(Unavailable):
+    """The model's server reports a failure of its own."""
+
+    code, status, next = "inference.upstream_failed", 502, "Look at that server's log, then try again."
+
+
+class UpstreamGarbage(Fault):
+    """The model's server answers something that is not its interface."""
+
+    code, status = "inference.upstream_garbage", 502
+    next = "Check that the address is that of an OpenAI-style interface (often ending in /v1)."
+
+
+class StreamBroken(Fault):
+    """The model's server broke off in the middle of its answer."""
+
+    code, status, next = "inference.stream_broken", 502, "Try again; what had arrived is recorded in the receipt."
+
 
 
 class UnsupportedEmbedder(Unprocessable):
@@ -544,6 +726,12 @@ class NoKeyHere(Unauthorised):
 
     code = "cli.no_key"
     next = "Set BASTIDE_API_KEY, or run as the user who owns the home, so that its secrets/admin-key can be read."
+
+
+class NoHouse(Refusal):
+    """There is no house in this home yet."""
+
+    code, next = "cli.no_house", "Start one with `bastide up`, or name the right folder with --home."
 
 
 class MissingFile(Refusal):

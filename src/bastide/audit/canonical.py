@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from bastide.audit.merkle import NotProven
 
-JsonValue: TypeAlias = "None | bool | int | float | str | list[JsonValue] | tuple[JsonValue, ...] | Mapping[str, JsonValue]"
+JsonValue: TypeAlias = "bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
 
 _DEPTH_MAX = 64
 _EXACT = 2**53
@@ -22,7 +22,7 @@ _EXACT = 2**53
 def canonical(value: JsonValue) -> bytes:
     """`value` in its one spelling.
 
-    Raises ValueError for what JSON cannot carry exactly: NaN, an integer beyond 2**53, half a surrogate pair.
+    Raises ValueError for what JSON cannot carry exactly: NaN, an integer that no double is, half a surrogate pair.
     """
     return _write(value, 0).encode("utf-8")
 
@@ -35,9 +35,7 @@ def _write(value: JsonValue, depth: int) -> str:
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, int):
-        if abs(value) > _EXACT:
-            raise ValueError(f"{value} is not exact in JSON")
-        return str(value)
+        return str(value) if abs(value) <= _EXACT else _large(value)
     if isinstance(value, float):
         return _number(value)
     if isinstance(value, Mapping):
@@ -49,6 +47,13 @@ def _write(value: JsonValue, depth: int) -> str:
     if isinstance(value, list | tuple):
         return "[" + ",".join(_write(one, depth + 1) for one in value) + "]"
     raise ValueError(f"{type(value).__name__} is not JSON")
+
+
+def _large(value: int) -> str:
+    """An integer beyond 2**53, which JSON carries only where a double does."""
+    if value.bit_length() > 1023 or int(float(value)) != value:
+        raise ValueError("a large integer is not exact in JSON: write it as a text")
+    return _number(float(value))
 
 
 def _number(value: float) -> str:
@@ -75,7 +80,7 @@ def _number(value: float) -> str:
 def parse_json(text: str | bytes) -> JsonValue:
     """JSON that has one meaning only. Raises NotProven."""
     try:
-        found: JsonValue = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse)
+        found: JsonValue = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse, parse_int=_whole)
     except (ValueError, RecursionError) as fault:
         raise NotProven(f"this is not JSON: {fault}"[:200]) from fault
     return found
@@ -86,6 +91,11 @@ def _once(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     if len(found) != len(pairs):
         raise ValueError("a key stands twice")
     return found
+
+
+def _whole(digits: str) -> int | float:
+    # To the standard every number is a double: 9007199254740994 may be one that was written without its point.
+    return int(digits) if len(digits) < 16 else float(digits)
 
 
 def _refuse(name: str) -> JsonValue:

@@ -1,8 +1,8 @@
 """What the log keeps outside its database: the signing key, the public key, the last checkpoint.
 
-    secrets/log-key       Ed25519, mode 0600, made once; without it nothing is ever signed again
-    log.vkey              the public key, for whoever verifies
-    checkpoint.latest     the last signed checkpoint: a database set back to an older state is found out by it
+secrets/log-key       Ed25519, mode 0600, made once; without it nothing is ever signed again
+log.vkey              the public key, for whoever verifies
+checkpoint.latest     the last signed checkpoint: a database set back to an older state is found out by it
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ def compose(
         "nonce": _letters(os.urandom(16)),
         "payload": commit(derive(secret, "payload"), payload),
         "log": {},
-        **{name: value for name in ("actor", "app", "resource") if (value := getattr(who, name))},
+        **{name: getattr(who, name) for name in ("actor", "app", "resource") if getattr(who, name)},
         **(evidence or {}),
     }
     if subjects:
@@ -130,7 +130,7 @@ def verdicts(decision: Mapping[str, JsonValue], blind: bytes) -> JsonValue:
 
 
 def stamp(body: bytes, stamp: Stamp, producer: str, n: int) -> bytes:
-    """The leaf in its place. A body that nobody of ours composed is kept as its commitment, so that it blocks nothing."""
+    """The leaf in its place; a body that nobody of ours composed is named as such, so that it blocks nothing."""
     place = f'"log":{{"at":{stamp.at},"base":{stamp.base},"id":"{stamp.log}","n":{n},"p":"{producer}"}}'.encode()
     head, mark, tail = body.partition(_MARK)
     if not mark or len(body) + len(place) > ENTRY_BYTES_MAX:

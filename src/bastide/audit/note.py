@@ -176,7 +176,7 @@ def from_base64(text: str) -> bytes:
 
 
 def _good_name(name: str) -> bool:
-    return bool(name) and "+" not in name and not any(letter.isspace() for letter in name)
+    return bool(name) and "+" not in name and name.isprintable() and " " not in name
 
 
 def _utf8(text: str) -> bytes:

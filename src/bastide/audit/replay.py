@@ -137,7 +137,9 @@ class Replay:
             len(hashes),
         )
         index = (n * WIDTH + at // HASH_BYTES) << (HEIGHT * level)
-        self.report(index, f"tile {level}/{n} is not the hash of the tiles below" if held else f"tile {level}/{n} is missing")
+        self.report(
+            index, f"tile {level}/{n} is not the hash of the tiles below" if held else f"tile {level}/{n} is missing"
+        )
 
     def _settle(self, size: int, note: str) -> None:
         """Compare the tree with a signed checkpoint."""
@@ -185,7 +187,9 @@ class Replay:
             self.report(index, f"the leaf is of the log {str(log)[:40]}")
         expected = self.counts.get(str(producer), 0) + 1
         if n != expected:
-            self.report(index, f"its producer counts {n} where {expected} was next: events are missing, doubled or moved")
+            self.report(
+                index, f"its producer counts {n} where {expected} was next: events are missing, doubled or moved"
+            )
         if isinstance(n, int):
             self.counts[str(producer)] = n
         said = f"{leaf.get('event')}|{leaf.get('act')}|{leaf.get('outcome')}|{leaf.get('t')}"

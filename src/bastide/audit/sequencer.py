@@ -74,8 +74,9 @@ class Sequencer:
         self._keeping = Keeping(settings.home)
         self._clock = clock
         self._frontier = Frontier()
-        self._root_checked = False
+        self._agreed = False  # the frontier is the database's
         self._called = asyncio.Event()
+        self._turning = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self.problem = ""
 
@@ -135,31 +136,35 @@ class Sequencer:
 
         Raises LogDamaged when the stored tiles do not lead to the last checkpoint.
         """
-        begun = time.monotonic()
-        async with self._store.as_operator(reason="audit sequencer") as db:
-            taken = await db.row(tuple, _TAKE_TURN)
-            assert taken is not None
-            if not taken[0]:
+        async with self._turning:
+            begun = time.monotonic()
+            async with self._store.as_operator(reason="audit sequencer") as db:
+                checkpoint, appended = await self._append(db)
+            if checkpoint is None:
                 return 0
-            size = taken[1] or 0
-            rows = await db.rows(tuple, _DRAIN, limit=self._settings.batch_max)
-            if not rows:
-                return 0
-            if not self._root_checked or self._frontier.size != size:
-                self._frontier = await restore(db, self._key)
-                self._root_checked = True
-            place = Stamp(self._log_id, size, int(self._clock() * 1000))
-            self._root_checked = False  # until the commit: a failed turn leaves the frontier ahead
-            bodies, batch, tiles = await asyncio.to_thread(self._grow, rows, place)
-            await self._write(db, size, bodies, batch, tiles)
-            checkpoint = Checkpoint.sign(self._key, self._frontier.size, self._frontier.root())
-            await db.run(_ADD_CHECKPOINT, size=checkpoint.size, note=checkpoint.note)
-        self._root_checked = True
-        await asyncio.to_thread(self._keeping.keep_latest, checkpoint.note)
-        count("audit_events", len(batch))
+            self._agreed = True
+            await asyncio.to_thread(self._keeping.keep_latest, checkpoint.note)
+        count("audit_events", appended)
         gauge("audit_log_size", checkpoint.size)
         observe("audit_turn", time.monotonic() - begun)
-        return len(batch)
+        return appended
+
+    async def _append(self, db: Db) -> tuple[Checkpoint | None, int]:
+        taken = await db.row(tuple, _TAKE_TURN)
+        assert taken is not None
+        rows = await db.rows(tuple, _DRAIN, limit=self._settings.batch_max) if taken[0] else []
+        if not rows:
+            return None, 0
+        size = taken[1] or 0
+        if not self._agreed or self._frontier.size != size:
+            self._frontier = await restore(db, self._key)
+        self._agreed = False  # until the commit: a turn that fails leaves the frontier ahead
+        place = Stamp(self._log_id, size, int(self._clock() * 1000))
+        bodies, batch, tiles = await asyncio.to_thread(self._grow, rows, place)
+        await self._write(db, size, bodies, batch, tiles)
+        checkpoint = Checkpoint.sign(self._key, self._frontier.size, self._frontier.root())
+        await db.run(_ADD_CHECKPOINT, size=checkpoint.size, note=checkpoint.note)
+        return checkpoint, len(batch)
 
     def _grow(self, rows: list[tuple[object, ...]], place: Stamp) -> tuple[list[bytes], list[Waiting], Tiles]:
         batch = sorted((Waiting(*row) for row in rows), key=lambda one: one.seq)  # type: ignore[arg-type]

@@ -95,7 +95,9 @@ def _entries(folder: Path, n: int, width: int, replay: Replay, first: int) -> li
     try:
         found += unpack_entries(_bytes(_one_of(folder, "entries", n, width), _BUNDLE_BYTES_MAX))[:width]
     except (NotProven, OSError) as fault:
-        replay.report(first, f"the entry bundle {n} cannot be read: {fault if isinstance(fault, NotProven) else 'missing'}")
+        replay.report(
+            first, f"the entry bundle {n} cannot be read: {fault if isinstance(fault, NotProven) else 'missing'}"
+        )
     return found + [None] * (width - len(found))
 
 

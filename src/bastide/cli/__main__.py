@@ -1,5 +1,5 @@
 """`python -m bastide.cli`."""
 
-from bastide.cli.main import main
+from bastide.cli.tree import main
 
 main()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets
 import ssl
@@ -82,7 +81,7 @@ class Egress:
             port=port,
             endpoint=endpoint.id,
             local=local,
-            decision_hash=_decision_hash(decision),
+            decision_hash=decision.digest,
             expires_at=decision.expires_at,
         )
         telemetry.count("egress_permits", kind=endpoint.kind)
@@ -125,11 +124,6 @@ def _origin(url: str, endpoint: str) -> tuple[str, str, int]:
     if parts.username is not None or parts.password is not None:
         raise PermitRefused("An endpoint's address holds no user name or password.", endpoint=endpoint)
     return parts.scheme, host.rstrip("."), port
-
-
-def _decision_hash(decision: Decision) -> str:
-    facts = (decision.endpoint.id, decision.record_hash, decision.policy_hash, decision.expires_at.isoformat())
-    return "sha256:" + hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
 
 def _tls_context(settings: EgressSettings) -> ssl.SSLContext:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,6 +16,7 @@ QUERY_CHARACTERS_MAX = 4_000
 PASSAGES_MAX = 100
 LIST_MAX = 500
 NAME_CHARACTERS_MAX = 400
+REASON_CHARACTERS_MAX = 2_000
 
 _MODES = ("hybrid", "text", "vector")
 _COLLECTION = re.compile(r"[\w][\w .-]{0,99}")
@@ -72,7 +73,9 @@ def limit(number: object, most: int = PASSAGES_MAX) -> int:
 def collection(name: object) -> str:
     """The name of a collection. Raises BadName."""
     if not isinstance(name, str) or not _COLLECTION.fullmatch(name) or name != name.strip():
-        raise BadName("A collection's name has 1 to 100 letters, digits, spaces, dots, dashes, and begins with a letter.")
+        raise BadName(
+            "A collection's name has 1 to 100 letters, digits, spaces, dots, dashes, and begins with a letter."
+        )
     return name
 
 
@@ -82,6 +85,22 @@ def name(text: object) -> str:
         raise BadName(f"A document's name has 1 to {NAME_CHARACTERS_MAX} characters.")
     if _UNPRINTABLE.search(text):
         raise BadName("A document's name holds a control character.")
+    return text.strip()
+
+
+def subjects(names: Iterable[str]) -> frozenset[str]:
+    """Identifiers of persons. Raises BadOption for one that is empty, overlong or unprintable."""
+    found = frozenset(names)
+    for one in found:
+        if not isinstance(one, str) or not one.strip() or len(one) > NAME_CHARACTERS_MAX or _UNPRINTABLE.search(one):
+            raise BadOption("A subject is an identifier of 1 to 400 printable characters.", option="subjects")
+    return found
+
+
+def reason(text: object) -> str:
+    """Why something is done, in at most 2,000 characters. Raises BadOption."""
+    if not isinstance(text, str) or len(text) > REASON_CHARACTERS_MAX or "\0" in text:
+        raise BadOption(f"A reason is text of at most {REASON_CHARACTERS_MAX:,} characters.", option="reason")
     return text.strip()
 
 
@@ -120,7 +139,9 @@ def _moment(value: object) -> datetime:
     try:
         moment = datetime.fromisoformat(str(value))
     except ValueError as fault:
-        raise BadOption("The filter since is a time such as 2026-11-21T08:00:00+01:00.", option="filters.since") from fault
+        raise BadOption(
+            "The filter since is a time such as 2026-11-21T08:00:00+01:00.", option="filters.since"
+        ) from fault
     if moment.tzinfo is None:
         raise BadOption("The filter since needs its time zone.", option="filters.since")
     return moment

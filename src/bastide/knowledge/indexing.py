@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from bastide.audit import JsonValue
 from bastide.knowledge.preparing import Prepared
 from bastide.policy import Label
 from bastide.store import Db, Json, queries, vector_text
@@ -45,9 +46,7 @@ class Vectors:
     problem: str = ""
 
 
-async def write_version(
-    db: Db, here: Known, blob: str, size: int, prepared: Prepared, vectors: Vectors
-) -> None:
+async def write_version(db: Db, here: Known, *, blob: str, size: int, prepared: Prepared, vectors: Vectors) -> None:
     """One row for this version: what it is and what was found in it."""
     reading = prepared.reading
     await db.run(
@@ -67,10 +66,16 @@ async def write_version(
     )
 
 
+def label_change(before: Label, after: Label, reason: str) -> dict[str, JsonValue]:
+    """A change of label as the audit log keeps it."""
+    return {"from": cast("JsonValue", before.to_wire()), "to": cast("JsonValue", after.to_wire()), "reason": reason}
+
+
 async def write_label(db: Db, number: int, label: Label) -> None:
     """Give a document another label, and make it findable by the subjects in it."""
     await db.run(_RELABEL, document=number, label=Json(label.to_wire()))
     await write_subjects(db, number, label)
+
 
 async def write_subjects(db: Db, number: int, label: Label) -> None:
     """Whom the document is about, as its label says."""
@@ -123,11 +128,13 @@ async def write_index(db: Db, number: int, prepared: Prepared, vectors: Vectors)
             vectors=[vector_text(row) for row in vectors.rows],
         )
 
+
 async def forget_index(db: Db, number: int) -> None:
     """Take a document out of the index; the document and its versions stay."""
     await db.run(_FORGET_POSTINGS, document=number)
     await db.run(_FORGET_CHUNKS, document=number)  # embeddings go with them
     await db.run(_FORGET_NODES, document=number)
+
 
 async def extent_of(db: Db, number: int) -> list[tuple[str, int, int]]:
     """What the document adds to the tenant's extent: (language, chunks, length)."""
@@ -175,5 +182,3 @@ def _posting_columns(prepared: Prepared, chunk_of: dict[int, int]) -> dict[str, 
         "chunks": ["{" + ",".join(str(chunk_of[place]) for place, _ in hits) + "}" for _, hits in ordered],
         "counts": ["{" + ",".join(str(number) for _, number in hits) + "}" for _, hits in ordered],
     }
-
-

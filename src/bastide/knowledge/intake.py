@@ -1,8 +1,8 @@
 """Intake: a file becomes a document, whole or not at all.
 
-    1. content that is here already is not taken in twice     4. one transaction writes original, structure,
-    2. the file is read and cut, in a thread                     chunks, words, vectors and the event
-    3. the chunks are embedded: no transaction is open        5. a file that cannot be read leaves an event only
+1. content that is here already is not taken in twice     4. one transaction writes original, structure,
+2. the file is read and cut, in a thread                     chunks, words, vectors and the event
+3. the chunks are embedded: no transaction is open        5. a file that cannot be read leaves an event only
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from bastide.knowledge.indexing import (
     extent_of,
     forget_index,
     growth,
+    label_change,
     write_extent,
     write_index,
     write_label,
@@ -110,7 +111,7 @@ class Intake:
                 return IngestedDocument(again.id, again.name, "ready", again.chunks, again.version)
             taken = await extent_of(db, again.number)
             await forget_index(db, again.number)
-            await write_version(db, again, row["blob"], len(data), prepared, vectors)
+            await write_version(db, again, blob=row["blob"], size=len(data), prepared=prepared, vectors=vectors)
             await write_index(db, again.number, prepared, vectors)
             await self._audit.record(
                 db,
@@ -130,8 +131,8 @@ class Intake:
                 return await asyncio.to_thread(prepare, name, data, self._limits)
 
     async def _embed(self, scope: Scope, prepared: Prepared, label: Label) -> Vectors:
-        if not prepared.pieces or not self._inference.has_embedder():
-            return Vectors(problem="" if not prepared.pieces else "No embedder is set up: found by its words only.")
+        if not prepared.pieces:
+            return Vectors()
         texts = prepared.texts_to_embed()
         rows: list[np.ndarray] = []
         model = ""
@@ -170,7 +171,7 @@ class Intake:
                 "document.relabel",
                 resource=known.id,
                 subjects=sorted(label.subjects),
-                details={"from": before.to_wire(), "to": label.to_wire(), "reason": "handed in again"},
+                details=label_change(before, label, "handed in again"),
             )
         return IngestedDocument(known.id, known.name, "unchanged", known.chunks, known.version)
 
@@ -216,12 +217,10 @@ class Intake:
             label = Label.from_wire(old.label).join(given.label)
             taken = await extent_of(db, old.number)
             await forget_index(db, old.number)
-            here = Known(
-                old.id, old.number, old.collection, old.name, old.version + 1, label.to_wire(), fingerprint, 0
-            )
+            here = Known(old.id, old.number, old.collection, old.name, old.version + 1, label.to_wire(), fingerprint, 0)
             await db.run(_RENEW, document=here.number, version=here.version, label=Json(here.label))
         await write_subjects(db, here.number, label)
-        await write_version(db, here, blob, len(given.data), prepared, vectors)
+        await write_version(db, here, blob=blob, size=len(given.data), prepared=prepared, vectors=vectors)
         await write_index(db, here.number, prepared, vectors)
         await db.run(_FORGET_REFUSAL, fingerprint=fingerprint)
         await self._audit.record(

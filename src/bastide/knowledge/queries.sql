@@ -306,14 +306,22 @@ group by v.language order by 2 desc, 1
 
 -- name: models_unplaced
 -- Models with enough vectors for a partition with a graph, and none yet.
-select e.model, count(*) as vectors, min(vector_dims(e.v)) as dimensions
+select e.model, min(vector_dims(e.v)) as dimensions
 from knowledge.embedding e
 where not exists (select from knowledge.placement p where p.model = e.model)
 group by e.model
 having count(*) >= %(least)s
 
--- name: tenant_of_document
-select tenant_id::text from knowledge.document where id = %(id)s
+-- name: extent_in_all
+select coalesce(sum(chunks), 0)::bigint from knowledge.extent
+
+-- name: tenant_here
+-- For the name of the tenant's own partition.
+select tenant_id::text from knowledge.extent limit 1
 
 -- name: add_placement
 insert into knowledge.placement (model, dimensions) values (%(model)s, %(dimensions)s) on conflict do nothing
+
+-- name: place
+-- By the owner only, in a transaction of its own.
+call knowledge.place(%(tenant)s::uuid, %(model)s::text, %(dimensions)s::integer)

@@ -1,17 +1,18 @@
 """Search: from a query to passages.
 
-    1. the query is embedded, before any transaction       4. both orders are fused, by weights that know languages
-    2. its stems are looked up in every language here      5. the best are fetched with where they stand
-    3. the vectors next to it, exactly or by the graph
+1. the query is embedded, before any transaction       4. both orders are fused, by weights that know languages
+2. its stems are looked up in every language here      5. the best are fetched with where they stand
+3. the vectors next to it, exactly or by the graph
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from bastide.errors import ModeUnavailable, Refusal, Unavailable, UnknownCollection
+from bastide.errors import Refusal, Unavailable, UnknownCollection
 from bastide.inference import Embedded, Inference
 from bastide.knowledge.bounds import Filters
 from bastide.knowledge.ranking import OTHER_LANGUAGE_WEIGHT, Scored, fuse, spread, term_key
@@ -67,6 +68,18 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class _Asked:
+    """One search, as the ranking needs it."""
+
+    query: str
+    language: str
+    extents: list[Extent]
+    embedded: Embedded | None
+    mode: str
+    within: list[int] | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Row:
     chunk: int
     section: list[str]
@@ -102,7 +115,8 @@ class Finder:
             extents = await db.rows(Extent, _EXTENT)
             language = query_language(query, extents)
             within = await db.value(_WITHIN, **_wire(filters)) if filters.narrow else None
-            order = await self._rank(db, query, language, extents, embedded, mode, within)
+            asked = _Asked(query, language, extents, embedded, mode, within)
+            order = await _rank(db, asked)
             hits = await _hits(db, order, limit)
             rare = await _rarity(db, query, language, extents) if rarity else {}
         took = time.perf_counter() - start
@@ -112,10 +126,6 @@ class Finder:
     async def _embed(self, scope: Scope, query: str, mode: str) -> tuple[Embedded | None, tuple[str, ...]]:
         if mode == "text":
             return None, ()
-        if not self._inference.has_embedder():
-            if mode == "vector":
-                raise ModeUnavailable("No embedder is set up, so there are no vectors to search.")
-            return None, ("No embedder is set up: searched by words only.",)
         try:
             return await self._inference.embed(scope, [query], label=Label.of_scope(scope), kind="query"), ()
         except (Refusal, Unavailable) as no:
@@ -123,33 +133,24 @@ class Finder:
                 raise
             return None, (f"The query was not embedded ({no.code}): searched by words only.",)
 
-    async def _rank(
-        self,
-        db: Db,
-        query: str,
-        language: str,
-        extents: list[Extent],
-        embedded: Embedded | None,
-        mode: str,
-        within: list[int] | None,
-    ) -> list[Scored]:
-        if not extents or within == []:
-            return []
-        cosines = await _by_vector(db, embedded, within) if embedded is not None else {}
-        words: dict[int, float] = {}
-        if mode != "vector":
-            words = await _by_terms(db, query, language, extents, within, also=list(cosines))
-            missing = [chunk for chunk in words if chunk not in cosines]
-            if embedded is not None and missing:
-                vector = vector_text(embedded.vectors[0])
-                cosines |= dict(
-                    await db.rows(tuple, _CLOSENESS, vector=vector, model=embedded.model, chunks=missing)
-                )
-        known = KNOWN_LANGUAGES.get(embedded.model, frozenset()) if embedded is not None else frozenset()
-        languages: dict[int, str] = {}
-        if known and cosines and not (len(extents) == 1 and extents[0].language == language):
-            languages = dict(await db.rows(tuple, _LANGUAGES, chunks=list(words.keys() | cosines.keys())))
-        return fuse(words, cosines, languages=languages, query_language=language, known=known)
+
+async def _rank(db: Db, asked: _Asked) -> list[Scored]:
+    if not asked.extents or asked.within == []:
+        return []
+    embedded = asked.embedded
+    cosines = await _by_vector(db, embedded, asked.within) if embedded is not None else {}
+    words: dict[int, float] = {}
+    if asked.mode != "vector":
+        words = await _by_terms(db, asked, also=list(cosines))
+        missing = [chunk for chunk in words if chunk not in cosines]
+        if embedded is not None and missing:
+            vector = vector_text(embedded.vectors[0])
+            cosines |= dict(await db.rows(tuple, _CLOSENESS, vector=vector, model=embedded.model, chunks=missing))
+    known = KNOWN_LANGUAGES.get(embedded.model, frozenset()) if embedded is not None else frozenset()
+    languages: dict[int, str] = {}
+    if known and cosines and [extent.language for extent in asked.extents] != [asked.language]:
+        languages = dict(await db.rows(tuple, _LANGUAGES, chunks=list(words.keys() | cosines.keys())))
+    return fuse(words, cosines, languages=languages, query_language=asked.language, known=known)
 
 
 def query_language(query: str, extents: list[Extent]) -> str:
@@ -161,16 +162,14 @@ def query_language(query: str, extents: list[Extent]) -> str:
     return language
 
 
-async def _by_terms(
-    db: Db, query: str, language: str, extents: list[Extent], within: list[int] | None, *, also: list[int]
-) -> dict[int, float]:
+async def _by_terms(db: Db, asked: _Asked, *, also: list[int]) -> dict[int, float]:
     keys: list[int] = []
     totals: list[float] = []
     means: list[float] = []
     weights: list[float] = []
-    for extent in extents:
-        weight = 1.0 if extent.language == language else OTHER_LANGUAGE_WEIGHT
-        for stem, times in list(terms(query, extent.language).items())[:_STEMS_MAX]:
+    for extent in asked.extents:
+        weight = 1.0 if extent.language == asked.language else OTHER_LANGUAGE_WEIGHT
+        for stem, times in list(terms(asked.query, extent.language).items())[:_STEMS_MAX]:
             keys.append(term_key(extent.language, stem))
             totals.append(extent.chunks)
             means.append(extent.length / extent.chunks)
@@ -184,7 +183,7 @@ async def _by_terms(
         totals=totals,
         means=means,
         weights=weights,
-        within=within,
+        within=asked.within,
         also=also,
         limit=CANDIDATES,
     )
@@ -195,7 +194,7 @@ async def _by_vector(db: Db, embedded: Embedded, within: list[int] | None) -> di
     vector = vector_text(embedded.vectors[0])
     query = _NEAREST
     if within is None:
-        placed = dict(await db.rows(tuple, _PLACED))
+        placed: dict[str, int] = dict(await db.rows(tuple, _PLACED))
         dimensions = placed.get(embedded.model)
         if dimensions is not None:
             query = _BY_GRAPH[dimensions]
@@ -211,9 +210,7 @@ async def _hits(db: Db, order: list[Scored], limit: int) -> list[Hit]:
         return []
     rows = {row.chunk: row for row in await db.rows(_Row, _PASSAGES, chunks=[one.chunk for one in chosen])}
     kept = spread(chosen, {chunk: row.text for chunk, row in rows.items()}, limit)
-    return [
-        Hit(_passage(n, rows[one.chunk], one.score), one.words, one.cosine) for n, one in enumerate(kept, start=1)
-    ]
+    return [Hit(_passage(n, rows[one.chunk], one.score), one.words, one.cosine) for n, one in enumerate(kept, start=1)]
 
 
 def _passage(n: int, row: _Row, score: float) -> Passage:
@@ -236,17 +233,16 @@ def _passage(n: int, row: _Row, score: float) -> Passage:
 
 
 async def _rarity(db: Db, query: str, language: str, extents: list[Extent]) -> dict[str, float]:
-    """How rare each stem of the query is: 1 where no chunk has it, near 0 where all have it."""
+    """How rare each stem of the query is, by its idf: 1 where no chunk has it, near 0 where all have it."""
     total = next((extent.chunks for extent in extents if extent.language == language), 0)
+
+    def idf(count: int) -> float:
+        return math.log(1 + (total - count + 0.5) / (count + 0.5))
+
     stems = {term_key(language, stem): stem for stem in terms(query, language)}
     counts: dict[int, int] = dict(await db.rows(tuple, _TERM_COUNTS, terms=list(stems)))
-    return {stem: 1.0 - counts.get(key, 0) / (total + 1) for key, stem in stems.items()}
+    return {stem: idf(min(counts.get(key, 0), total)) / idf(0) for key, stem in stems.items()}
 
 
 def _wire(filters: Filters) -> dict[str, object]:
     return {name: getattr(filters, name) for name in Filters.__slots__}
-
-
-def renumbered(hits: list[Hit]) -> list[Hit]:
-    """The hits with the numbers 1, 2, 3 ... in their order."""
-    return [replace(hit, passage=replace(hit.passage, n=n)) for n, hit in enumerate(hits, start=1)]

@@ -27,6 +27,8 @@ WORDS_SHARE_MIN = 0.6
 WORDS_SHARE_MIN_NEAR = 0.35
 NEARNESS_MIN = 0.72
 
+_FEW_WORDS = "too few of its words stand in the cited passage"
+
 _GROUP = r"\[\s*\d{1,3}(?:\s*[,;–-]\s*\d{1,3})*\s*\]"
 _CITATION = re.compile(_GROUP)
 _AFTER_STOP = re.compile(rf"([.!?…])((?:\s*{_GROUP})+)")
@@ -68,7 +70,8 @@ _SPELT = {
     for word in words.split()
 } | {"fifteen": "15", "twenty": "20", "thirty": "30", "sixty": "60", "ninety": "90", "hundred": "100"}
 
-Nearness = Callable[[str, str], float]
+Nearness = Callable[[str, Sequence[str]], float]
+"""How near a claim is to the nearest sentence of these texts: a cosine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +85,15 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The answer with marks and new numbers; `used` gives for each new number the place of its passage, from 0."""
+    """The answer with marks and new numbers; `used` gives for each new number the place of its passage, from 0.
+
+    `doubtful` are the claims whose words alone decided against them: an embedder may be asked about these.
+    """
 
     text: str
     used: tuple[int, ...]
     unsupported: tuple[Unsupported, ...]
+    doubtful: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +101,8 @@ class _Verdict:
     start: int  # of the sentence with its citations, in the text as it was checked
     end: int
     cited: tuple[int, ...]  # places of passages, from 0
-    why: str  # empty when supported
+    why: str = ""  # empty when supported
+    doubtful: str = ""  # the claim, when only the share of its words is too small
 
 
 def check(answer: str, evidence: Sequence[Evidence], *, language: str, nearness: Nearness | None = None) -> Checked:
@@ -136,12 +144,13 @@ def _judge(
     claim = " ".join(_FORMATTING.sub("", _CITATION.sub("", sentence)).split())
     cited = _cited(sentence, len(evidence))
     if not _claims(claim, language):
-        return _Verdict(start, end, cited, "")
+        return _Verdict(start, end, cited)
     if cited:
-        return _Verdict(start, end, cited, _doubt(claim, [evidence[place] for place in cited], language, nearness))
+        why = _doubt(claim, [evidence[place] for place in cited], language, nearness)
+        return _Verdict(start, end, cited, why, claim if why == _FEW_WORDS else "")
     for place, one in enumerate(evidence):
         if not _doubt(claim, [one], language, None):
-            return _Verdict(start, end, (place,), "")
+            return _Verdict(start, end, (place,))
     return _Verdict(start, end, (), "no passage is cited, and none supports it")
 
 
@@ -164,9 +173,9 @@ def _doubt(claim: str, cited: Sequence[Evidence], language: str, nearness: Nearn
     there = terms(whole, language)
     share = sum(stem in there for stem in stems) / max(len(stems), 1)
     if share < WORDS_SHARE_MIN:
-        near = nearness is not None and share >= WORDS_SHARE_MIN_NEAR
-        if not (near and nearness is not None and nearness(claim, whole) >= NEARNESS_MIN):
-            return "too few of its words stand in the cited passage"
+        near = nearness is not None and nearness(claim, [one.text for one in cited]) >= NEARNESS_MIN
+        if not near or share < WORDS_SHARE_MIN_NEAR:
+            return _FEW_WORDS
     if _denies(claim, cited, language):
         return "it denies what the cited passage says, or the other way round"
     return ""
@@ -186,7 +195,16 @@ def _names(claim: str, language: str) -> set[str]:
     found = set()
     for match in _WORD.finditer(claim):
         word = match[0].removesuffix("'s").removesuffix("’s")
-        within = match.start() > 0 and claim[: match.start()].rstrip()[-1:] not in {".", ":", "!", "?", "“", '"', "(", ""}
+        within = match.start() > 0 and claim[: match.start()].rstrip()[-1:] not in {
+            ".",
+            ":",
+            "!",
+            "?",
+            "“",
+            '"',
+            "(",
+            "",
+        }
         if word[0].isupper() and len(word) > 1 and (within or word.isupper()):
             found.add(word.casefold())
     return found
@@ -209,18 +227,25 @@ def _negated(sentence: str) -> bool:
     return bool(_NEGATION.search(_AFFIRMING.sub(" ", sentence)))
 
 
+def with_citations(sentence: str, numbers: Sequence[int]) -> str:
+    """The sentence with each number as `[n]`, at its end, before the full stop."""
+    marks = "".join(f"[{number}]" for number in numbers)
+    if not marks:
+        return sentence
+    stop = re.search(r"[.!?…]+[\"'”’»)*_]*$", sentence)
+    return f"{sentence} {marks}" if stop is None else f"{sentence[: stop.start()]} {marks}{stop[0]}"
+
+
 def _written(text: str, verdicts: Sequence[_Verdict]) -> Checked:
     """The text with the citations numbered anew in order of use, and the marks."""
     numbers: dict[int, int] = {}
-    for verdict in verdicts:
-        for place in verdict.cited:
-            numbers.setdefault(place, len(numbers) + 1)
     parts: list[str] = []
     unsupported: list[Unsupported] = []
     at, length = 0, 0
     for verdict in verdicts:
         between = text[at : verdict.start]
-        sentence = _renumbered(text[verdict.start : verdict.end], verdict, numbers)
+        bare = re.sub(rf"\s*{_GROUP}", "", text[verdict.start : verdict.end]).rstrip()
+        sentence = with_citations(bare, [numbers.setdefault(place, len(numbers) + 1) for place in verdict.cited])
         begin = length + len(between)
         mark = MARK if verdict.why else ""
         parts += [between, sentence, mark]
@@ -229,14 +254,5 @@ def _written(text: str, verdicts: Sequence[_Verdict]) -> Checked:
         length = begin + len(sentence) + len(mark)
         at = verdict.end
     parts.append(text[at:])
-    return Checked("".join(parts), tuple(numbers), tuple(unsupported))
-
-
-def _renumbered(sentence: str, verdict: _Verdict, numbers: dict[int, int]) -> str:
-    """The sentence with each citation as `[n]`, at its end, before the full stop."""
-    bare = re.sub(rf"\s*{_GROUP}", "", sentence).rstrip()
-    if not verdict.cited:
-        return bare
-    marks = "".join(f"[{numbers[place]}]" for place in verdict.cited)
-    stop = re.search(r"[.!?…]+[\"'”’»)*_]*$", bare)
-    return f"{bare} {marks}" if stop is None else f"{bare[: stop.start()]} {marks}{stop[0]}"
+    doubtful = tuple(verdict.doubtful for verdict in verdicts if verdict.doubtful)
+    return Checked("".join(parts), tuple(numbers), tuple(unsupported), doubtful)

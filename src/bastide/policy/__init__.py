@@ -1,0 +1,36 @@
+"""Policy: may these bytes go there? One pure decision, with its reasons; nothing said means no.
+
+Bytes carry a `Label`, destinations a `Record` with evidence, and eighteen rules join the two. What a rule
+cannot know counts as the worst, so that less knowledge never turns a no into a yes. Nothing here connects to
+anything: `egress` opens a connection only for an allowed `Decision`.
+"""
+
+from bastide.policy.drafts import read_policy
+from bastide.policy.label import Label
+from bastide.policy.policy import Policy
+from bastide.policy.record import Record
+from bastide.policy.values import (
+    Decision,
+    Endpoint,
+    Explanation,
+    Nearest,
+    RuleVerdict,
+    TenantPolicy,
+    Trial,
+)
+from bastide.policy.views import View
+
+__all__ = [
+    "Decision",
+    "Endpoint",
+    "Explanation",
+    "Label",
+    "Nearest",
+    "Policy",
+    "Record",
+    "RuleVerdict",
+    "TenantPolicy",
+    "Trial",
+    "View",
+    "read_policy",
+]

@@ -6,10 +6,24 @@ tenants (`as_operator`, `as_owner`) is ugly to type and names its reason.
 """
 
 from bastide.store.db import Db, Json
-from bastide.store.identifiers import is_id, new_id
+from bastide.store.identifiers import from_uuid, is_id, new_id, to_uuid
 from bastide.store.lint import Fault
 from bastide.store.queries import Query, queries
 from bastide.store.store import Store
-from bastide.store.values import Scope, vector_text
+from bastide.store.values import Page, Scope, vector_text
 
-__all__ = ["Db", "Fault", "Json", "Query", "Scope", "Store", "is_id", "new_id", "queries", "vector_text"]
+__all__ = [
+    "Db",
+    "Fault",
+    "Json",
+    "Page",
+    "Query",
+    "Scope",
+    "Store",
+    "from_uuid",
+    "is_id",
+    "new_id",
+    "queries",
+    "to_uuid",
+    "vector_text",
+]

@@ -30,6 +30,7 @@ from bastide import errors
 from bastide.store.donors import Donor, find_donor
 
 _PATIENCE_S = 120.0
+_ATTEMPTS_MAX = 8  # to start a supervisor, within one call
 _LOOK_EVERY_S = 0.02
 _SUPERUSER = "postgres"
 # Loads the supervisor and its neighbours without running the packages that they lie in (40 ms instead of 400).
@@ -95,15 +96,15 @@ class EmbeddedPostgres:
             password = self._prepare()
             self._hold()
             deadline = time.monotonic() + _PATIENCE_S
-            while time.monotonic() < deadline:
+            attempts = 0
+            while time.monotonic() < deadline and attempts < _ATTEMPTS_MAX:
                 if not self._is_supervised():
+                    attempts += 1
                     self._start_supervisor(deadline)
                 elif (server := self._server(password)) is not None:
                     return server
                 time.sleep(_LOOK_EVERY_S)
-            raise errors.DatabaseNotStarted(
-                f"The embedded database did not answer within {_PATIENCE_S:.0f} s.", log=self._log
-            )
+            raise errors.DatabaseNotStarted(log=self._log)
 
     def _prepare(self) -> str:
         """The folders and the superuser's password; made by whichever process is first. Returns the password."""
@@ -114,6 +115,8 @@ class EmbeddedPostgres:
             if os.stat(self._folder).st_mode & 0o777 != self._folder_mode:
                 self._folder.chmod(self._folder_mode)
             if not self._secret.exists():
+                if (self._folder / "data").exists():
+                    raise errors.KeysMissing(f"The database of {self._home} is there, but {self._secret} is not.")
                 fresh = self._secret.with_name(f"{self._secret.name}.{secrets.token_hex(8)}")
                 with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
                     file.write(secrets.token_urlsafe(32))
@@ -180,9 +183,10 @@ class EmbeddedPostgres:
             "only_way": self._only_way,
         }
         command = [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, str(here.parent), str(here), json.dumps(plan)]
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
-        )
+        with open(os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as log:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, start_new_session=True
+            )
         process.wait()  # it forks at once
         assert process.stdout is not None
         with process.stdout as pipe:
@@ -202,9 +206,8 @@ class EmbeddedPostgres:
         if self._donor is None:
             self._donor = find_donor(self._wanted, major=written)
         if written is not None and written != self._donor.major:
-            raise errors.DatabaseMajorDiffers(
-                f"The data in {self._folder / 'data'} is PostgreSQL {written}'s; {self._donor.prefix} is {self._donor.major}."
-            )
+            donor = f"{self._donor.prefix} is PostgreSQL {self._donor.major}"
+            raise errors.DatabaseMajorDiffers(f"The data in {self._folder} is PostgreSQL {written}'s; {donor}.")
         return self._donor
 
     def _raise(self, word: str, seen: str) -> None:

@@ -20,7 +20,7 @@ import pwd
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _PDEATHSIG, _KEEPCAPS, _SUBREAPER, _NO_NEW_PRIVS, _AMBIENT, _AMBIENT_RAISE = 1, 8, 36, 38, 47, 2
 _NEWNS, _NEWUSER = 0x00020000, 0x10000000
@@ -34,8 +34,7 @@ class NoWay(Exception):
     """This way does not work on this machine."""
 
 
-@dataclass(frozen=True)
-class Way:
+class Way(NamedTuple):
     """One way to run a program: its name, whose numbers the files must have, and what a child does before exec."""
 
     name: str
@@ -80,9 +79,7 @@ def launch(way: Way, program: Sequence[str], *, needs: Sequence[str], output: in
         way.enter(needs)
         os.umask(0o077)
         for folder in needs:
-            os.stat(
-                os.path.join(folder, ".")
-            )  # asked of the kernel as the new user; os.access would answer for the old
+            os.stat(os.path.join(folder, "."))  # asked as the new user; os.access would answer for the old
         os.close(os.open(program[0], os.O_RDONLY))
         os.chdir("/")
         if _IS_LINUX:

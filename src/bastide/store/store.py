@@ -151,6 +151,12 @@ class Store:
             yield Db(connection, scope, keys)
 
     @asynccontextmanager
+    async def as_anybody(self) -> AsyncIterator[Db]:
+        """A transaction of the application without a tenant: it sees no row, and may call what is lent to it."""
+        async with self._session("app", lambda connection: "reset all; begin") as connection:
+            yield Db(connection, None, self._platform_keys)
+
+    @asynccontextmanager
     async def as_operator(self, *, reason: str) -> AsyncIterator[Db]:
         """A transaction across tenants, on the tables whose policies name bastide_operator; the reason is logged."""
         log.debug("as operator: %s", reason)

@@ -81,18 +81,16 @@ class Supervisor:
             self._make_cluster(self.way)
         cluster.give(self.data, self.way.uid, self.way.gid)
         for attempt in range(_ATTEMPTS):
-            self._prepare_address(self.way, attempt)
+            self._prepare_address(self.way)
             said = self._start_once(self.way)
             if said is None:
                 self._remember()
                 return
-            if "No space left on device" in said:
-                raise Trouble("disk_full", said)
-            if "pre-existing shared memory block" in said or "lock file" in said:
+            word = _word_for(said)
+            if word not in ("port_taken", "still_there") or attempt == _ATTEMPTS - 1:
+                raise Trouble(word, said)
+            if word == "still_there":  # children of a dead server; they go by themselves
                 time.sleep(0.3 * (attempt + 1))
-            elif "could not create any TCP/IP sockets" not in said and "Address already in use" not in said:
-                raise Trouble("not_started", said)
-        raise Trouble("port_taken" if "sockets" in said else "not_started", said)
 
     def _choose_way(self) -> privilege.Way:
         owner = os.stat(self.data).st_uid if os.path.isdir(self.data) else -1
@@ -123,14 +121,12 @@ class Supervisor:
             _sync(self.folder)
         except (OSError, Trouble) as error:
             cluster.discard(fresh)
-            said = str(error)
-            full = "No space left on device" in said or "Disk quota exceeded" in said
-            raise Trouble("disk_full" if full else "not_started", said) from error
+            raise Trouble(_word_for(str(error)), str(error)) from error
         finally:
             with contextlib.suppress(OSError):
                 os.unlink(once)
 
-    def _prepare_address(self, way: privilege.Way, attempt: int) -> None:
+    def _prepare_address(self, way: privilege.Way) -> None:
         """A socket beside the data if its path is short enough, else a port of 127.0.0.1 (another at each attempt)."""
         if len(os.fsencode(os.path.join(self.socket, _SOCKET_NAME))) <= _SOCKET_PATH_MAX:
             os.makedirs(self.socket, mode=0o700, exist_ok=True)
@@ -293,9 +289,21 @@ def main(plan_text: str) -> None:
             supervisor.note(f"gave up: {trouble.word}")
             supervisor.stop()
     except OSError as error:
-        _say("disk_full" if "No space left" in str(error) else "not_started", str(error))
+        _say(_word_for(str(error)), str(error))
         if supervisor:
             supervisor.stop()
+
+
+def _word_for(said: str) -> str:
+    """What PostgreSQL's words mean to us."""
+    for word, signs in (
+        ("disk_full", ("No space left on device", "Disk quota exceeded")),
+        ("port_taken", ("could not create any TCP/IP sockets", "Address already in use")),
+        ("still_there", ("pre-existing shared memory block", "lock file")),
+    ):
+        if any(sign in said for sign in signs):
+            return word
+    return "not_started"
 
 
 def _take(path: str) -> bool:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from bastide.errors import Forbidden
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """A stretch of a list; `cursor` asks for the next one, and is None at the end."""
+
+    items: tuple[Item, ...]
+    cursor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,8 +56,7 @@ class Verdict:
 
     endpoint: Place
     allowed: bool = True
-    record_hash: str = "sha256:r"
-    policy_hash: str = "sha256:p"
+    digest: str = "sha256:d"
     expires_at: datetime = datetime(9999, 1, 1, tzinfo=UTC)
 
 

@@ -32,7 +32,9 @@ def a_label(rng: random.Random, *, strict: float = 0.4) -> Label:
         min_seal=tuple(sorted((name, rng.randint(1, 4)) for name in some(rng, OBJECTIVES, 2))) if hit() else (),
         min_ual=rng.randint(0, 4) if hit() else 0,
         min_evidence=rng.choice(EVIDENCE) if hit() else "none",
-        tolerate=frozenset((rng.choice(REGIMES), rng.choice(PATHS)) for _ in range(rng.randint(0, 6))) if hit() else None,
+        tolerate=frozenset((rng.choice(REGIMES), rng.choice(PATHS)) for _ in range(rng.randint(0, 6)))
+        if hit()
+        else None,
         purposes=frozenset(some(rng, ("support", "research", "billing"), 2)) if hit() else None,
         air_gap=rng.random() < strict / 4,
         integrity=rng.choice(INTEGRITIES) if hit() else "trusted",

@@ -8,18 +8,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 from bastide.policy.decision import Snapshot, governing
-from bastide.policy.label import EVIDENCE, EVIDENCE_RANK, Label
+from bastide.policy.label import EVIDENCE, EVIDENCE_RANK
 from bastide.policy.record import Record
-from bastide.policy.values import Decision, Endpoint, TenantPolicy
 
 from .casts import NOW, REGIMES, a_label, a_policy, a_record, an_endpoint
 
 CASES = 100_000
-
-
-def decide(record: Record, endpoint: Endpoint, policy: TenantPolicy, label: Label, **more: str) -> Decision:
-    options = {"capability": "chat", "purpose": "support"} | more
-    return Snapshot({record.id: record}).decide(label, endpoint, governing(policy), NOW, **options)
 
 
 def knowing_less(rng: random.Random, record: Record) -> Record:
@@ -51,16 +45,18 @@ def test_knowing_less_never_turns_a_no_into_a_yes() -> None:
     rng, cases, yes, lost = random.Random(20261120), 0, 0, 0
     while cases < CASES:
         record, policy = a_record(rng), a_policy(rng)
-        endpoint, label = an_endpoint(rng, record), a_label(rng, strict=rng.choice((0.02, 0.1, 0.4)))
         law = governing(policy)
-        before = Snapshot({"r": record}).decide(label, endpoint, law, NOW, capability="chat", purpose="support")
-        for _ in range(10):
-            less = knowing_less(rng, record)
-            after = Snapshot({"r": less}).decide(label, endpoint, law, NOW, capability="chat", purpose="support")
-            cases += 1
-            yes += before.allowed
-            lost += before.allowed and not after.allowed
-            assert before.allowed or not after.allowed, (before.why, less.to_wire(), label, policy)
+        asked = [(a_label(rng, strict=strict), an_endpoint(rng, record)) for strict in (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)]
+        snapshot = Snapshot({"r": record})
+        before = [snapshot.decide(*ask, law, NOW, capability="chat", purpose="support") for ask in asked]
+        for _ in range(6):
+            less = Snapshot({"r": knowing_less(rng, record)})
+            for ask, first in zip(asked, before, strict=True):
+                after = less.decide(*ask, law, NOW, capability="chat", purpose="support")
+                cases += 1
+                yes += first.allowed
+                lost += first.allowed and not after.allowed
+                assert first.allowed or not after.allowed, (first.why, less.records["r"].to_wire(), ask, policy)
     assert yes > CASES // 20, f"the generator must produce enough yes to lose: {yes}"
     assert lost > CASES // 100, f"and lose enough of them: {lost}"
 

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from bastide.errors import EmptyFile, FileTooLarge
 from bastide.knowledge.reading import media
 from bastide.knowledge.reading.arranging import arrange
-from bastide.knowledge.reading.blocks import Block, Draft
+from bastide.knowledge.reading.blocks import FORMLESS, Block, Draft
 from bastide.knowledge.reading.decoding import clean
 from bastide.knowledge.reading.hypertext import read_html
 from bastide.knowledge.reading.languages import detect_language, section_language
@@ -89,9 +89,10 @@ def _check(draft: Draft, limits: Limits) -> None:
 
 
 def _only_outermost(blocks: list[Block]) -> str:
-    """The one heading of the first level, where there is just one and it stands above the others: the title."""
+    """The one heading of the outermost level, where there is just one and it stands above the others: the title."""
     headings = [block for block in blocks if block.kind == "heading"]
-    alone = [block for block in headings if block.level == 1]
+    outermost = min((block.level for block in headings), default=FORMLESS)
+    alone = [block for block in headings if block.level == outermost < FORMLESS]
     return alone[0].text if len(alone) == 1 and headings[0] is alone[0] else ""
 
 

@@ -55,9 +55,9 @@ def _by_common_words(text: str) -> str:
 
 
 def common_words(text: str) -> dict[str, int]:
-    """How many of the first words of `text` are common ones, per language."""
-    words = _WORD.findall(text[:3000].casefold())
-    return {language: sum(word in common for word in words) for language, common in STOPWORDS.items()}
+    """How many different common words stand at the start of `text`, per language."""
+    words = set(_WORD.findall(text[:2000].casefold()))
+    return {language: len(words & common) for language, common in STOPWORDS.items()}
 
 
 def section_language(text: str, usual: str) -> str:

@@ -38,6 +38,8 @@ _SUFFIXED = re.compile(
     re.DOTALL,
 )
 _BARE = re.compile(rf"(?i:{'|'.join(_RANKS[ANNEX].split())})")
+_WORDS = re.compile(r"(§|[\w-]+\.?)(?:\.?\s+([\w§]+\.?))?")
+_SECOND = {*_RANK_OF, "§", "kap", "kap."}
 _OPENING = re.compile(r"[“„\"«‘‚]\s*")
 _POINTS_ELSEWHERE = re.compile(
     r"(?i:abs(?:atz|\.)|satz|nummer|nr\.|buchstabe|unterabs|dsgvo|bdsg|lid\b|leden|punt\b|onder\b|bis\b|und\b|and\b"
@@ -62,7 +64,7 @@ _SIGNED = re.compile(
 )
 _MARK = re.compile(
     r"(?P<quote>[“„«‘]\s?)?(?:\((?P<paren>\d{1,3}\s?[a-z]?|[a-zα-ω]{1,2}|[ivxl]{1,7})\)"
-    r"|(?P<closed>\d{1,3}\s?[a-z]?|[a-zα-ω]|[a-z]{2}|[ivxl]{1,7})\)(?=\s|$)"
+    r"|(?P<closed>\d{1,3}(?:\s?[a-z])?|[a-zα-ω]|[a-z]{2}|[ivxl]{1,7}|(?:\d{1,3}|[a-z])\s(?:bis|ter|quater))\)(?=\s|$)"
     r"|(?P<decimal>\d{1,3}(?:\.\d{1,3})+)\.?(?=\s)"
     rf"|(?P<stop>\d{{1,3}}(?:[a-z]\b)?{_MORE})\.(?=\s|$)"
     r"|(?P<degree>\d{1,3})°(?:\s(?:bis|ter)\b)?(?=\s|$)"
@@ -100,6 +102,9 @@ def heading(line: str, *, sure: bool = False) -> Heading | None:
         return None
     opening = _OPENING.match(line)
     start = opening.end() if opening else 0
+    words = _WORDS.match(line, start)
+    if words is None or not (words[1][0] == "§" or words[1].lower() in _RANK_OF or (words[2] or "").lower() in _SECOND):
+        return None
     found = _PREFIXED.match(line, start) or _SUFFIXED.match(line, start)
     if found is None:
         return Heading(ANNEX, False) if not opening and _BARE.fullmatch(line) else None

@@ -1,5 +1,6 @@
 """The tree: one text, and the nodes that say what stands where in it."""
 
+import re
 from dataclasses import dataclass
 
 from bastide.knowledge.reading import law
@@ -7,6 +8,8 @@ from bastide.knowledge.reading.blocks import Block, Draft
 from bastide.knowledge.reading.values import Kind, Node
 
 _JOINTS = {"list_item": "\n", "table_row": "\n"}
+_INTEGER = re.compile(r"\d+")
+_CLOSING = re.compile(r"[”’»“\"]\s?[;.,]?\s*$")
 
 
 @dataclass(slots=True)
@@ -55,6 +58,7 @@ class _Grower:
         self._nodes = [root]
         self._sections = [_Open(root, key=(-1, 0))]
         self._items: list[_Open] = []
+        self._suspended: list[list[_Open]] = []  # what stays open around a quoted article
         self._parts: list[str] = []
         self._length = 0
         self._page_starts: list[tuple[int, int]] = []
@@ -66,10 +70,9 @@ class _Grower:
             start = self._write(block, previous)
             self._note_pages(block, start)
             self._open_node(block, start)
+            self._end_quote(block)
             previous = block
-        self._close_items(0)
-        while self._sections:
-            self._close(self._sections.pop())
+        self._close_sections(0)
         nodes = tuple(
             Node(n.ord, n.parent, n.kind, n.level, n.title, n.start, n.end, n.page) for n in self._nodes
         )
@@ -80,9 +83,14 @@ class _Grower:
     def _place(self, block: Block) -> None:
         """Closes everything that this block does not stand in."""
         if block.kind == "heading":
-            self._close_items(0)
-            while len(self._sections) > 1 and not _holds(self._sections[-1].key, (block.level, block.rank)):
-                self._close(self._sections.pop())
+            if self._suspended and block.rank == law.ARTICLE and not self._follows(block):
+                block.rank = law.QUOTED
+            if block.rank == law.QUOTED and self._quotes_article():
+                return
+            keep = len(self._sections)
+            while keep > 1 and not _holds(self._sections[keep - 1].key, (block.level, block.rank)):
+                keep -= 1
+            self._close_sections(keep)
         elif block.kind == "table_row":
             while self._items and self._items[-1].node.kind == "table" and self._items[-1].table != block.table:
                 self._close(self._items.pop())
@@ -90,19 +98,34 @@ class _Grower:
             self._settle_letter(block)
             self._close_items(self._depth_of(block))
         elif law.closes_act(block.text):
-            self._close_items(0)
-            while len(self._sections) > 1:
-                self._close(self._sections.pop())
+            self._close_sections(1)
         elif law.opens_enactment(block.text):
-            self._close_items(0)
-            while len(self._sections) > 1 and self._sections[-1].key[1] == law.PREAMBLE:
-                self._close(self._sections.pop())
+            self._close_sections(len(self._sections) - (self._sections[-1].key[1] == law.PREAMBLE))
         else:
             # In an article, a paragraph without a number continues the numbered one above it.
-            article = self._sections[-1].key[1] in {law.ARTICLE, law.QUOTED}
+            article = self._sections[-1].key[1] in {law.ARTICLE, law.QUOTED, law.PREAMBLE}
             outermost = self._items[0] if self._items else None
             keep = article and outermost is not None and outermost.style in {"1.", "(1)"} and not outermost.depth
-            self._close_items(1 if keep else 0)
+            self._close_items(max(1 if keep else 0, self._quoted() + 1))
+
+    def _quotes_article(self) -> bool:
+        """Makes room for an article that an amending article quotes; False if there is none that could."""
+        top = self._sections[-1]
+        if top.key[1] == law.QUOTED and self._suspended:  # the next one of the same quotation
+            self._close_items(0)
+            self._close(self._sections.pop())
+            return True
+        if top.key[1] != law.ARTICLE:
+            return False
+        self._suspended.append(self._items)  # the point that quotes it goes on behind it
+        self._items = []
+        return True
+
+    def _follows(self, block: Block) -> bool:
+        """Whether an article is the next one of the amending act itself, though a quotation was never closed."""
+        outer = next((open_ for open_ in reversed(self._sections) if open_.key[1] == law.ARTICLE), None)
+        number, before = _INTEGER.search(block.text), _INTEGER.search(outer.node.title) if outer else None
+        return number is None or before is None or int(number[0]) == int(before[0]) + 1
 
     def _settle_letter(self, block: Block) -> None:
         """Decides whether (i), (v), (x) are letters or Roman numbers: by what they follow."""
@@ -118,10 +141,28 @@ class _Grower:
         """How many of the open items this one stands in."""
         if block.level:
             return next((i for i, item in enumerate(self._items) if item.depth >= block.level), len(self._items))
+        quoted = self._quoted()
         for i, item in enumerate(self._items):
-            if item.style == block.style and not item.depth:
+            same = item.style == block.style or (i == quoted and item.style == f"“{block.style}")
+            if same and not item.depth and i >= quoted:
                 return i
         return len(self._items) if not self._items or self._items[-1].node.kind != "table" else len(self._items) - 1
+
+    def _quoted(self) -> int:
+        """The place of the innermost open item that begins a quotation; -1 if none is open."""
+        return max((i for i, item in enumerate(self._items) if item.style.startswith("“")), default=-1)
+
+    def _end_quote(self, block: Block) -> None:
+        """A closing quotation mark at the end of a block ends the quoted points, or the quoted article."""
+        if block.kind == "heading" or _CLOSING.search(block.text) is None:
+            return
+        quoted = self._quoted()
+        if quoted >= 0:
+            self._close_items(quoted)
+        elif self._suspended:
+            self._close_items(0)
+            self._close(self._sections.pop())
+            self._items = self._suspended.pop()
 
     # -- writing --------------------------------------------------------------------------------
 
@@ -145,8 +186,7 @@ class _Grower:
 
     def _open_node(self, block: Block, start: int) -> None:
         if block.kind == "heading":
-            node = self._add("section", len(self._sections), block.title or block.text, start, block.page)
-            self._sections.append(_Open(node, key=(block.level, block.rank)))
+            self._add_section(block, start)
         elif block.kind == "table_row":
             if not self._items or self._items[-1].node.kind != "table":
                 table = self._add("table", 0, "", start, block.page)
@@ -163,15 +203,32 @@ class _Grower:
         else:
             self._leaf(block.kind, block, start)
 
+    def _add_section(self, block: Block, start: int) -> None:
+        around = self._suspended[-1] if self._suspended and block.rank == law.QUOTED else []
+        parent = (around or self._sections)[-1].node.ord
+        title = block.title or block.text
+        node = _Growing(len(self._nodes), parent, "section", len(self._sections), title, start, block.page)
+        self._nodes.append(node)
+        self._sections.append(_Open(node, key=(block.level, block.rank)))
+
     def _leaf(self, kind: Kind, block: Block, start: int) -> None:
         node = self._add(kind, 0, "", start, block.page)
         node.end = self._length
 
     def _add(self, kind: Kind, level: int, title: str, start: int, page: int | None) -> _Growing:
-        holder = self._items[-1] if self._items and kind != "section" else self._sections[-1]
+        holder = self._items[-1] if self._items else self._sections[-1]
         node = _Growing(len(self._nodes), holder.node.ord, kind, level, title, start, page)
         self._nodes.append(node)
         return node
+
+    def _close_sections(self, keep: int) -> None:
+        self._close_items(0)
+        while len(self._sections) > keep:
+            gone = self._sections.pop()
+            self._close(gone)
+            if gone.key[1] == law.QUOTED and self._suspended:
+                self._items = self._suspended.pop()
+                self._close_items(0)
 
     def _close_items(self, keep: int) -> None:
         while len(self._items) > keep:

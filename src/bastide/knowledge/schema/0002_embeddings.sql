@@ -29,3 +29,41 @@ create table knowledge.placement (
     primary key (tenant_id, model)
 );
 call store.protect('knowledge.placement');
+
+-- place: give a tenant's vectors a partition with a graph. Called by the owner in one transaction, so a crash at
+-- any step leaves nothing behind:
+--   1. a new table is filled from the shared partition and its graph is built: nobody waits yet
+--   2. the shared partition is locked, briefly
+--   3. what was written or deleted since step 1 is written or deleted here, too
+--   4. the rows leave the shared partition, and the table becomes a partition under row security
+create procedure knowledge.place(tenant uuid, model text, dimensions integer) language plpgsql as $$
+declare
+    name text := 'embedding_' || replace(tenant::text, '-', '');
+    graph text := format('create index on knowledge.%I using hnsw ((v::halfvec(%s)) halfvec_ip_ops) where model = %L',
+                         name, dimensions, model);
+begin
+    perform pg_advisory_xact_lock(hashtextextended('knowledge.place ' || name, 0));
+    if to_regclass('knowledge.' || name) is not null then
+        execute graph;                                          -- another model of a tenant that has its partition
+        return;
+    end if;
+    -- 1
+    execute format('create table knowledge.%I (like knowledge.embedding including defaults including indexes)', name);
+    execute format('insert into knowledge.%I select * from knowledge.embedding_shared where tenant_id = %L', name, tenant);
+    execute graph;
+    -- 2
+    lock table only knowledge.embedding in share row exclusive mode;
+    lock table knowledge.embedding_shared in access exclusive mode;
+    -- 3
+    execute format('delete from knowledge.%I t where not exists (select from knowledge.embedding_shared s '
+                   'where s.tenant_id = %L and s.chunk = t.chunk and s.model = t.model)', name, tenant);
+    execute format('insert into knowledge.%I select s.* from knowledge.embedding_shared s where s.tenant_id = %L and '
+                   'not exists (select from knowledge.%I t where t.chunk = s.chunk and t.model = s.model)',
+                   name, tenant, name);
+    -- 4
+    execute format('delete from knowledge.embedding_shared where tenant_id = %L', tenant);
+    execute format('alter table knowledge.embedding attach partition knowledge.%I for values in (%L)', name, tenant);
+    execute format('call store.protect_partition(%L)', 'knowledge.' || name);
+end
+$$;
+revoke all on procedure knowledge.place(uuid, text, integer) from public;

@@ -1,0 +1,57 @@
+"""A server for the length of one command: a child process that stops when its standard input ends.
+
+So it cannot outlive the command, however that ends. See `serving` for what it runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+
+from bastide.cli.line import ServerSaid
+from bastide.cli.orders import Orders, program
+from bastide.errors import StartFailed
+from bastide.settings import Settings
+
+_START_S = 120.0
+_STOP_S = 20.0
+
+
+@asynccontextmanager
+async def guest(settings: Settings) -> AsyncGenerator[str]:
+    """The address of a server of our own on this home. Raises what kept the house from opening."""
+    orders = Orders(mode="guest", home=str(settings.home), host="127.0.0.1", port=0, air_gap=settings.air_gap)
+    process = await asyncio.create_subprocess_exec(
+        *program("bastide.cli.serving", orders.to_json()),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,  # an interrupt at the keyboard is for the command; it ends the guest itself
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        yield await _address(process.stdout)
+    finally:
+        process.stdin.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_S):
+                await process.wait()
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def _address(said: asyncio.StreamReader) -> str:
+    try:
+        async with asyncio.timeout(_START_S):
+            line = await said.readline()
+        wire = json.loads(line)
+    except (TimeoutError, ValueError) as fault:
+        print("", end="", file=sys.stderr)
+        raise StartFailed from fault
+    if "error" in wire:
+        raise ServerSaid(wire["error"], 503)
+    return str(wire["url"])

@@ -1,0 +1,133 @@
+"""`bastide tenant|user|app|key create|list|show|disable`."""
+
+from typing import Annotated, Any, Literal
+
+import typer
+
+from bastide.cli.registering import Errand, errand
+from bastide.cli.line import segment
+from bastide.cli.printing import sheet, table
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="What it is called.")]
+Which = Annotated[str, typer.Argument(metavar="ID", help="Its id, or its name.")]
+Email = Annotated[str | None, typer.Option("--email", help="The user's e-mail address.")]
+RoleName = Annotated[
+    Literal["administrator", "member", "auditor", "dpo", "worker"], typer.Option("--role", help="What it may do.")
+]
+OfUser = Annotated[str | None, typer.Option("--user", help="The user who acts with it: id or e-mail.")]
+OfApp = Annotated[str | None, typer.Option("--app", help="The app that acts with it.")]
+Days = Annotated[float | None, typer.Option("--expires", metavar="DAYS", help="After how many days it stops working.")]
+Gateway = Annotated[bool, typer.Option("--gateway", help="Trusted to name users and apps in headers.")]
+
+_COLUMNS = {
+    "tenant": ("id", "name", "disabled", "created"),
+    "user": ("id", "name", "email", "disabled", "created"),
+    "app": ("id", "name", "disabled", "created"),
+    "key": ("id", "role", "user", "app", "expires", "disabled", "created"),
+}
+_EXAMPLES = {
+    "tenant": "bastide tenant create city-of-montauban",
+    "user": "bastide user create Ada --email ada@example.org",
+    "app": "bastide app create intranet",
+    "key": "bastide key create --tenant city-of-montauban --role member --expires 90",
+}
+_HELP = {
+    "tenant": "Tenants: organisations that never see one another.",
+    "user": "Users of a tenant.",
+    "app": "Applications of a tenant.",
+    "key": "Keys: what a person or a program shows to be let in.",
+}
+
+
+def add_to(root: typer.Typer) -> None:
+    """Register the four groups."""
+    creators: dict[str, Errand] = {
+        "tenant": create_tenant,
+        "user": create_user,
+        "app": create_app,
+        "key": create_key,
+    }
+    for kind, creator in creators.items():
+        group = typer.Typer(help=_HELP[kind], no_args_is_help=True)
+        errand(group, "create", example=_EXAMPLES[kind])(creator)
+        errand(group, "list", example=f"bastide {kind} list --json")(_lister(kind))
+        errand(group, "show", example=f"bastide {kind} show {_id(kind)}")(_shower(kind))
+        errand(group, "disable", example=f"bastide {kind} disable {_id(kind)}")(_disabler(kind))
+        root.add_typer(group, name=kind)
+
+
+def _id(kind: str) -> str:
+    prefix = {"tenant": "ten", "user": "usr", "app": "app", "key": "key"}[kind]
+    return f"{prefix}_06ar2k8m1v6t7c9d0e1f2g3h4j"
+
+
+async def create_tenant(desk: "Desk", name: Name) -> None:
+    """Make a tenant."""
+    await _create(desk, "tenants", {"name": name}, within=False)
+
+
+async def create_user(desk: "Desk", name: Name, email: Email = None) -> None:
+    """Make a user."""
+    await _create(desk, "users", {"name": name, "email": email})
+
+
+async def create_app(desk: "Desk", name: Name) -> None:
+    """Make an app."""
+    await _create(desk, "apps", {"name": name})
+
+
+async def create_key(
+    desk: "Desk",
+    role: RoleName,
+    user: OfUser = None,
+    app: OfApp = None,
+    expires: Days = None,
+    gateway: Gateway = False,
+) -> None:
+    """Make a key; it is shown this once.
+
+    With --tenant the key is for that tenant, which only an operator of the platform may do.
+    """
+    body = {"tenant": desk.tenant, "role": role, "user": user, "app": app, "expires_days": expires, "gateway": gateway}
+    async with desk.server(within=False) as line:
+        made = await line.post("/api/v1/keys", body)
+    desk.say(made, lambda: f"{sheet(made)}\n\nKeep the key now: it is not shown again.")
+
+
+async def _create(desk: "Desk", plural: str, body: dict[str, Any], *, within: bool = True) -> None:
+    async with desk.server(within=within) as line:
+        made = await line.post(f"/api/v1/{plural}", body)
+    desk.say(made, lambda: sheet(made))
+
+
+def _lister(kind: str) -> Errand:
+    async def show_all(desk: "Desk") -> None:
+        async with desk.server(within=kind != "tenant") as line:
+            items = await line.all(f"/api/v1/{kind}s")
+        columns = _COLUMNS[kind]
+        desk.say(
+            {"items": items}, lambda: table([[item.get(column) for column in columns] for item in items], columns)
+        )
+
+    show_all.__doc__ = f"List the {kind}s."
+    return show_all
+
+
+def _shower(kind: str) -> Errand:
+    async def show(desk: "Desk", which: Which) -> None:
+        async with desk.server(within=kind != "tenant") as line:
+            wire = await line.get(f"/api/v1/{kind}s/{segment(which)}")
+        desk.say(wire, lambda: sheet(wire))
+
+    show.__doc__ = f"Show one {kind}."
+    return show
+
+
+def _disabler(kind: str) -> Errand:
+    async def disable(desk: "Desk", which: Which) -> None:
+        async with desk.server(within=kind != "tenant") as line:
+            wire = await line.post(f"/api/v1/{kind}s/{segment(which)}:disable")
+        desk.say(wire, lambda: f"{which} is disabled.")
+
+    disable.__doc__ = f"Disable one {kind}: nothing is deleted, nobody is let in with it."
+    return disable

@@ -1,0 +1,116 @@
+"""`bastide provider` and `bastide policy`: what is known of each place, and what may go there."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bastide.cli.registering import errand
+from bastide.cli.line import segment
+from bastide.cli.printing import sheet, table, wrap
+from bastide.errors import BadPolicy, MissingFile
+
+RecordId = Annotated[str, typer.Argument(metavar="ID", help="The record's id, from `bastide provider list`.")]
+ClassName = Annotated[str | None, typer.Option("--class", help="public, internal, confidential, restricted or secret.")]
+Personal = Annotated[
+    str | None, typer.Option("--personal", help="none, pseudonymised, personal, special, criminal or minor.")
+]
+Capability = Annotated[str, typer.Option("--capability", help="What it would be used for.")]
+Draft = Annotated[Path, typer.Argument(metavar="FILE", help="A policy as JSON, with the cases it is tried on.")]
+
+_provider = typer.Typer(help="Provider records: what is known of each place, on what evidence.", no_args_is_help=True)
+_policy = typer.Typer(help="The tenant's own rules.", no_args_is_help=True)
+
+
+def add_to(root: typer.Typer) -> None:
+    """Register the two groups."""
+    errand(_provider, "list", example="bastide provider list")(list_records)
+    errand(_provider, "show", example="bastide provider show local/onnx")(show_record)
+    errand(_provider, "explain", example="bastide provider explain local/onnx --class confidential")(explain)
+    errand(_policy, "show", example="bastide policy show --json")(show_policy)
+    errand(_policy, "test", example="bastide policy test draft.json")(test_policy)
+    root.add_typer(_provider, name="provider")
+    root.add_typer(_policy, name="policy")
+
+
+async def list_records(desk: "Desk") -> None:
+    """List the provider records."""
+    async with desk.server() as line:
+        items = await line.all("/api/v1/providers")
+    columns = ("id", "title", "kind", "enabled")
+    desk.say({"items": items}, lambda: table([[item.get(column) for column in columns] for item in items], columns))
+
+
+async def show_record(desk: "Desk", id: RecordId) -> None:
+    """Show one record: every fact with its evidence, source and date."""
+    async with desk.server() as line:
+        wire = await line.get(f"/api/v1/providers/{segment(id)}")
+    desk.say(wire, lambda: sheet(wire))
+
+
+async def explain(
+    desk: "Desk", id: RecordId, class_name: ClassName = None, personal: Personal = None, capability: Capability = "chat"
+) -> int:
+    """Say whether bytes of a class may go to this provider, and which rules say no.
+
+    Exit status 0 if they may, 1 if not.
+    """
+    label = {name: value for name, value in (("class", class_name), ("personal", personal)) if value}
+    async with desk.server() as line:
+        body = {"label": label, "capability": capability, "provider": id}
+        wire = await line.post("/api/v1/decisions:explain", body)
+    desk.say(wire, lambda: _explanation(wire))
+    return 0 if wire["allowed"] else 1
+
+
+async def show_policy(desk: "Desk") -> None:
+    """Show the tenant's policy."""
+    async with desk.server() as line:
+        wire = await line.get("/api/v1/policies")
+    desk.say(wire, lambda: sheet(wire))
+
+
+async def test_policy(desk: "Desk", file: Draft) -> int:
+    """Say what a draft would decide, without putting it into force.
+
+    Exit status 1 if one of the draft's cases comes out differently from what it expects.
+    """
+    draft = _read(file)
+    async with desk.server() as line:
+        wire = await line.post("/api/v1/policies:test", draft)
+    desk.say(wire, lambda: _trials(wire["trials"]))
+    return 0 if all(trial["ok"] for trial in wire["trials"]) else 1
+
+
+def _read(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text("utf-8"))
+    except FileNotFoundError as fault:
+        raise MissingFile(f"There is no {file}.") from fault
+    except ValueError as fault:
+        raise BadPolicy(f"{file} is not JSON: {fault}.") from fault
+
+
+def _explanation(wire: dict[str, Any]) -> str:
+    lines = [wrap(f"yes  {one['endpoint']}", "     ", "") for one in wire["allowed"]]
+    for one in wire["denied"]:
+        lines.append(wrap(f"no   {one['endpoint']}: {', '.join(one['rules'])}. {one['why']}", "     ", ""))
+    if (nearest := wire.get("nearest")) and not wire["allowed"]:
+        needs = "; ".join(nearest.get("needs") or ())
+        lines.append(wrap(f"Nearest: {nearest['endpoint']}" + (f". It would need: {needs}." if needs else ".")))
+    return "\n".join(lines) or "No endpoint is known for this."
+
+
+def _trials(trials: list[dict[str, Any]]) -> str:
+    rows = [
+        (
+            "ok" if trial["ok"] else "DIFFERS",
+            "yes" if trial["allowed"] else "no",
+            trial["endpoint"],
+            json.dumps(trial["label"]),
+            ", ".join(trial["rules"]),
+        )
+        for trial in trials
+    ]
+    return table(rows, ("", "allowed", "endpoint", "label", "rules that say no"))

@@ -1,0 +1,76 @@
+"""`bastide model list|add|remove`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bastide.cli.registering import errand
+from bastide.cli.line import segment
+from bastide.cli.printing import sheet, table
+from bastide.errors import MissingFile
+
+ModelName = Annotated[str, typer.Option("--name", help="What it is called here.")]
+Kind = Annotated[str, typer.Option("--kind", help="How the endpoint speaks: openai.")]
+Url = Annotated[str, typer.Option("--url", help="Where it answers, as https://api.example.eu/v1.")]
+KeyFile = Annotated[
+    Path | None, typer.Option("--key-file", metavar="F", help="A file with the endpoint's own key; it is kept sealed.")
+]
+Upstream = Annotated[str | None, typer.Option("--model", help="What the endpoint calls it.  [default: it is asked]")]
+Provider = Annotated[str | None, typer.Option("--provider", metavar="ID", help="The provider record it stands on.")]
+Local = Annotated[bool, typer.Option("--local", help="A runtime on our own machine: no outside provider.")]
+Which = Annotated[str, typer.Argument(metavar="NAME", help="The model's name.")]
+
+_model = typer.Typer(help="The models of the tenant.", no_args_is_help=True)
+
+
+def add_to(root: typer.Typer) -> None:
+    """Register the group."""
+    errand(_model, "list", example="bastide model list")(list_models)
+    errand(_model, "add", example="bastide model add --name llama --url http://127.0.0.1:8000/v1 --local")(add)
+    errand(_model, "remove", example="bastide model remove llama")(remove)
+    root.add_typer(_model, name="model")
+
+
+async def list_models(desk: "Desk") -> None:
+    """List the models."""
+    async with desk.server() as line:
+        items = await line.all("/api/v1/models")
+    columns = ("name", "kind", "capabilities", "record", "url", "problem")
+    desk.say({"items": items}, lambda: table([[item.get(column) for column in columns] for item in items], columns))
+
+
+async def add(
+    desk: "Desk",
+    name: ModelName,
+    url: Url,
+    kind: Kind = "openai",
+    key_file: KeyFile = None,
+    model: Upstream = None,
+    provider: Provider = None,
+    local: Local = False,
+) -> None:
+    """Add a model: a runtime of our own, or an endpoint of a provider whose record is known."""
+    try:
+        key = key_file.read_text("utf-8").strip() if key_file else None
+    except FileNotFoundError as fault:
+        raise MissingFile(f"There is no {key_file}.") from fault
+    body = {
+        "name": name,
+        "kind": kind,
+        "url": url,
+        "key": key,
+        "model": model,
+        "provider": provider,
+        "local": local,
+    }
+    async with desk.server() as line:
+        made = await line.post("/api/v1/models", body)
+    desk.say(made, lambda: sheet(made))
+
+
+async def remove(desk: "Desk", which: Which) -> None:
+    """Remove a model; its sealed key goes with it."""
+    async with desk.server() as line:
+        wire = await line.delete(f"/api/v1/models/{segment(which)}")
+    desk.say(wire, lambda: f"{which} is removed.")

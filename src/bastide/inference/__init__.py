@@ -1,0 +1,36 @@
+"""Inference: any call to any model, local or remote.
+
+A model is called by the name that a tenant gave it. Each call is decided by `policy` before a byte
+moves, leaves through `egress` if it leaves at all, and is recorded in `audit` whatever came of it.
+Nothing here keeps a question or an answer.
+"""
+
+from bastide.inference.inference import Inference
+from bastide.inference.values import (
+    EXTRACTIVE,
+    ChatPiece,
+    ChatReply,
+    ChatRequest,
+    Embedded,
+    ExtractedSentence,
+    ExtractiveReply,
+    Message,
+    Model,
+    ModelSpec,
+    Usage,
+)
+
+__all__ = [
+    "EXTRACTIVE",
+    "ChatPiece",
+    "ChatReply",
+    "ChatRequest",
+    "Embedded",
+    "ExtractedSentence",
+    "ExtractiveReply",
+    "Inference",
+    "Message",
+    "Model",
+    "ModelSpec",
+    "Usage",
+]

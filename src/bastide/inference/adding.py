@@ -1,0 +1,114 @@
+"""Adding a model: whose it is, whether its server answers, and the tenant's word that it may be used."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from bastide.egress import Egress
+from bastide.errors import BadModel, BastideError, NoPermittedModel, NotLocal
+from bastide.inference import openai_style as wire
+from bastide.inference.calls import endpoint_of
+from bastide.inference.registry import LOCAL_RUNTIME, Registry, address, checked, guessed
+from bastide.inference.values import Model, ModelSpec
+from bastide.policy import Label, Policy
+from bastide.settings import InferenceSettings
+from bastide.store import Scope
+
+_ASKING_S = 10.0
+_RANK_LOCAL, _RANK_REMOTE = 50, 100
+
+
+class Adding:
+    """What happens once when a model is added."""
+
+    def __init__(self, registry: Registry, policy: Policy, egress: Egress, settings: InferenceSettings) -> None:
+        self._registry = registry
+        self._policy = policy
+        self._egress = egress
+        self._settings = settings
+
+    # A model is added in this order, so that nothing is kept that could not be used:
+    #   1. its words are checked, its name is free   4. its server is asked for the name it knows
+    #   2. its address fits the record               5. model, sealed key and event are kept together
+    #   3. the record is enabled for the tenant
+    async def add(self, scope: Scope, spec: ModelSpec) -> Model:
+        """The model, kept. Raises BadModel, NotLocal, UnknownRecord, ModelExists."""
+        if not spec.url and spec.provider:
+            spec = replace(spec, url=self._policy.record(spec.provider).url)
+        spec, url = checked(spec)
+        record = self._local_record(url) if spec.local else self._provider_record(spec, url)
+        await self._registry.refuse_twice(scope, spec.name)
+        await self._enable(scope, record)
+        upstream, problem = await self._ask(scope, spec, url, record)
+        model = Model(
+            name=spec.name,
+            kind=spec.kind,
+            capabilities=spec.capabilities or guessed(upstream),
+            record=record,
+            url=url,
+            upstream=upstream,
+            local=spec.local,
+            rank=spec.rank if spec.rank is not None else _RANK_LOCAL if spec.local else _RANK_REMOTE,
+            has_key=spec.key is not None,
+            problem=problem,
+        )
+        details = {"url": url, "record": record, "upstream": upstream, "capabilities": list(model.capabilities)}
+        await self._registry.add(scope, model, spec.key.strip() if spec.key else None, details)
+        return model
+
+    def _local_record(self, url: str) -> str:
+        host = urlsplit(url).hostname or ""
+        try:
+            spelled = ip_address(host)
+        except ValueError:
+            # A name is checked where it counts, at the connection: every address it leads to must be listed.
+            near = host == "localhost" or host.endswith(".localhost") or bool(self._settings.allowed_networks)
+        else:
+            near = spelled.is_loopback or any(spelled in network for network in self._settings.allowed_networks)
+        if not near:
+            raise NotLocal(f"{host} is neither loopback nor in a listed network.", host=host)
+        return LOCAL_RUNTIME
+
+    def _provider_record(self, spec: ModelSpec, url: str) -> str:
+        record = self._policy.record(spec.provider or "")
+        if record.kind == "local":
+            raise BadModel("This record describes our own machine: add the model as local.", field="provider")
+        given, wanted = urlsplit(url), address(record.url) if record.url else None
+        if given.scheme != "https":
+            raise BadModel("A provider is reached by https only.", field="url")
+        if wanted is None or (given.hostname, given.port or 443) != (wanted.hostname, wanted.port or 443):
+            described = wanted.hostname if wanted else "no address"
+            raise BadModel(f"The record {record.id} describes {described}, not {given.hostname}.", field="url")
+        return record.id
+
+    async def _enable(self, scope: Scope, record: str) -> None:
+        settings = await self._policy.settings(scope)
+        if record not in settings.enabled:
+            await self._policy.set_policy(scope, replace(settings, enabled=settings.enabled | {record}))
+
+    async def _ask(self, scope: Scope, spec: ModelSpec, url: str, record: str) -> tuple[str, str]:
+        """The name by which the server knows the model, and what is not as it should be (empty if all is well)."""
+        wanted = spec.upstream or spec.name
+        place = wire.Place(urlsplit(url).path, spec.key.strip() if spec.key else None)
+        asked = Model(spec.name, spec.kind, guessed(wanted), record, url, wanted, spec.local)
+        try:
+            await self._policy.refresh(scope)
+            decision = self._policy.decide(
+                scope, Label.of_scope(scope), endpoint_of(asked), capability=asked.capabilities[0]
+            )
+            decision.permit()
+            permit = self._egress.permit(decision)
+            async with self._egress.open(permit, total_s=_ASKING_S) as client:
+                names = await wire.list_models(client, place)
+        except NoPermittedModel as refusal:
+            return wanted, f"Not asked, because policy does not allow it yet: {refusal.message}"
+        except BastideError as fault:
+            return wanted, f"Its server could not be asked: {fault.message}"
+        if wanted in names:
+            return wanted, ""
+        if len(names) == 1 and spec.upstream is None:
+            return names[0], ""
+        listed = ", ".join(sorted(names)[:10]) or "nothing"
+        return wanted, f"Its server does not list {wanted}; it lists {listed}."

@@ -1,0 +1,195 @@
+"""A call to a model: decided before it, recorded after it, whatever came of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from bastide import telemetry
+from bastide.audit import Audit, JsonValue, ReceiptFacts
+from bastide.egress import TlsEvidence
+from bastide.errors import NoPermittedModel, UnknownModel
+from bastide.inference.registry import Known
+from bastide.inference.values import Model, Usage
+from bastide.policy import Decision, Endpoint, Label, Nearest, Policy
+from bastide.store import Scope, Store, new_id
+
+# Evidence words below a contract: what the provider merely says of itself.
+_SELF_DECLARED = frozenset({"none", "self"})
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The model that was chosen, the decision that allows it, and what was refused before it."""
+
+    known: Known
+    decision: Decision
+    rejected: tuple[Decision, ...] = ()
+
+    @property
+    def model(self) -> Model:
+        """The chosen model."""
+        return self.known.model
+
+
+@dataclass(slots=True)
+class Call:
+    """One call while it runs; what is set here goes into its receipt."""
+
+    choice: Choice
+    receipt: str
+    input: bytes
+    started: datetime
+    output: bytes = b""
+    usage: Usage = field(default_factory=Usage)
+    tls: TlsEvidence | None = None
+
+
+class Calls:
+    """Decides and records the calls of all tenants."""
+
+    def __init__(self, store: Store, audit: Audit, policy: Policy) -> None:
+        self._store = store
+        self._audit = audit
+        self._policy = policy
+        self._recording: set[asyncio.Task[None]] = set()
+
+    async def stop(self) -> None:
+        """Wait for the receipts of calls that were given up."""
+        await asyncio.gather(*self._recording, return_exceptions=True)
+
+    async def choose(
+        self, scope: Scope, candidates: Sequence[Known], label: Label, *, capability: str, others: Sequence[Known] = ()
+    ) -> Choice:
+        """The first candidate that may receive bytes with this label; `others` are only told of in a refusal.
+
+        Raises NoPermittedModel with the rules that refuse and the nearest alternative; the refusal is recorded.
+        """
+        choice, refused = await self._decided(scope, candidates, label, capability)
+        if choice is not None:
+            return choice
+        if not refused:
+            raise UnknownModel(f"There is no model for {capability} here.")
+        await self._record_refusal(scope, refused, capability)
+        alternative = await self.permitted(scope, others, label, capability=capability)
+        try:
+            if alternative is not None:
+                refused[0].permit(Nearest(alternative.endpoint_id, True))
+            self._policy.choose(scope, label, [one.endpoint for one in refused], capability=capability)
+        except NoPermittedModel as refusal:
+            refusal.facts["rejected"] = rejected(refused)
+            if alternative is not None:
+                refusal.next_step = f"{alternative.name} may receive these bytes: name it as the model."
+            raise
+        raise AssertionError("a refused decision does not permit")
+
+    async def permitted(
+        self, scope: Scope, candidates: Sequence[Known], label: Label, *, capability: str
+    ) -> Model | None:
+        """The model that `choose` would choose, or None; nothing is recorded."""
+        choice, _ = await self._decided(scope, candidates, label, capability)
+        return choice.model if choice else None
+
+    @asynccontextmanager
+    async def made(
+        self, scope: Scope, choice: Choice, sent: bytes, *, receipt: str | None = None
+    ) -> AsyncGenerator[Call]:
+        """The time of one call. When it ends, well, badly or given up, its receipt is written."""
+        call = Call(choice, receipt or new_id("rcp"), sent, datetime.now(UTC))
+        try:
+            yield call
+        except (asyncio.CancelledError, GeneratorExit):
+            await self._record(scope, call, "aborted")
+            raise
+        except BaseException:
+            await self._record(scope, call, "failed")
+            raise
+        await self._record(scope, call, "done")
+
+    async def _decided(
+        self, scope: Scope, candidates: Sequence[Known], label: Label, capability: str
+    ) -> tuple[Choice | None, list[Decision]]:
+        await self._policy.refresh(scope)
+        refused: list[Decision] = []
+        for known in candidates:
+            decision = self._policy.decide(scope, label, endpoint_of(known.model), capability=capability)
+            if decision.allowed:
+                return Choice(known, decision, tuple(refused)), refused
+            refused.append(decision)
+        return None, refused
+
+    async def _record_refusal(self, scope: Scope, refused: list[Decision], capability: str) -> None:
+        rules: dict[str, JsonValue] = {one.endpoint.id: [verdict.id for verdict in one.failed] for one in refused}
+        details: dict[str, JsonValue] = {"capability": capability, "rules": rules}
+        async with self._store.under(scope) as db:
+            await self._audit.record(db, "inference.refused", outcome="refused", details=details)
+        telemetry.count("model_calls", place="none", outcome="refused")
+
+    async def _record(self, scope: Scope, call: Call, outcome: str) -> None:
+        """Write the receipt even if the caller is cancelled meanwhile."""
+        task = asyncio.create_task(self._write(scope, call, outcome))
+        self._recording.add(task)
+        task.add_done_callback(self._recording.discard)
+        await asyncio.shield(task)
+
+    async def _write(self, scope: Scope, call: Call, outcome: str) -> None:
+        decision, model = call.choice.decision, call.choice.model
+        ended = datetime.now(UTC)
+        endpoint = {"id": decision.endpoint.id, "record": decision.record_hash, "record_id": model.record}
+        facts = ReceiptFacts(
+            act="inference",
+            decision={**decision.to_wire(), "rejected": rejected(call.choice.rejected)},
+            label=cast(Mapping[str, JsonValue], decision.label.to_wire()),
+            endpoint=endpoint,
+            model=model.name,
+            input=call.input,
+            output=call.output,
+            tokens_in=call.usage.input,
+            tokens_out=call.usage.output,
+            tls=call.tls.to_wire() if call.tls else None,
+            started=call.started,
+            ended=ended,
+            assurance=assurance(decision),
+        )
+        async with self._store.under(scope) as db:
+            await self._audit.record(
+                db,
+                "inference",
+                resource=model.name,
+                subjects=sorted(decision.label.subjects),
+                outcome=outcome,
+                receipt=facts,
+                id=call.receipt,
+            )
+        telemetry.count("model_calls", place=decision.endpoint.kind, outcome=outcome)
+        telemetry.observe("model_call", (ended - call.started).total_seconds(), place=decision.endpoint.kind)
+
+
+def endpoint_of(model: Model) -> Endpoint:
+    """The place where a model answers, as policy decides on it."""
+    return Endpoint(
+        id=model.endpoint_id,
+        record_id=model.record,
+        model=model.upstream,
+        kind="local" if model.local else "api",
+        url=model.url,
+    )
+
+
+def assurance(decision: Decision) -> str:
+    """How much the receipt can say of where the bytes were worked on: measured here, or promised to us."""
+    if decision.endpoint.kind == "local":
+        return "local-measured"
+    return "self-declared" if decision.label.min_evidence in _SELF_DECLARED else "contractual"
+
+
+def rejected(decisions: Sequence[Decision]) -> list[Mapping[str, Any]]:
+    """The endpoints that were refused, as a receipt and an error show them."""
+    return [
+        {"endpoint": one.endpoint.id, "rules": [verdict.id for verdict in one.failed], "why": one.why}
+        for one in decisions
+    ]

@@ -1,0 +1,274 @@
+"""The room's class: chat, embeddings, extractive answers, and the models that give them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bastide.audit import Audit
+from bastide.egress import Egress
+from bastide.errors import WrongCapability
+from bastide.inference import openai_style as wire
+from bastide.inference.adding import Adding
+from bastide.inference.calls import Call, Calls, Choice
+from bastide.inference.extractive_chat import chunk, completion, question_and_passages, reply_text
+from bastide.inference.local import Kind, LocalModels
+from bastide.inference.registry import Known, Registry
+from bastide.inference.values import (
+    EXTRACTIVE,
+    ChatPiece,
+    ChatReply,
+    ChatRequest,
+    Embedded,
+    ExtractedSentence,
+    ExtractiveReply,
+    Model,
+    ModelSpec,
+    Usage,
+)
+from bastide.policy import Label, Policy
+from bastide.settings import InferenceSettings
+from bastide.store import Scope, Store
+
+_BATCH = 64  # texts that a remote embedding endpoint is sent at a time
+_STREAM_TIMES = 10  # a stream may take this many times as long as a whole answer: it shows that it lives
+
+
+class Inference:
+    """Any call to any model. Every call is decided, permitted if it leaves the process, and leaves a receipt."""
+
+    def __init__(self, store: Store, audit: Audit, policy: Policy, egress: Egress, settings: InferenceSettings) -> None:
+        self._egress = egress
+        self._settings = settings
+        self._local = LocalModels(settings)
+        self._registry = Registry(store, audit)
+        self._calls = Calls(store, audit, policy)
+        self._adding = Adding(self._registry, policy, egress, settings)
+
+    async def start(self) -> None:
+        """Open the local models. Raises UnsupportedEmbedder for a model folder that cannot be run."""
+        await self._local.start()
+
+    async def stop(self) -> None:
+        """Finish the receipts of calls that were given up, then close the local models."""
+        await self._calls.stop()
+        await self._local.stop()
+
+    # -- models -------------------------------------------------------------------------------------
+
+    async def models(self, scope: Scope) -> list[Model]:
+        """The tenant's models and the built-in ones, in the order in which they would be chosen."""
+        scope.need("model:use")
+        return [known.model for known in await self._registry.all(scope, self._local.models())]
+
+    async def add_model(self, scope: Scope, spec: ModelSpec) -> Model:
+        """Add a model; its endpoint is enabled for the tenant, which is an act of an administrator.
+
+        Raises BadModel, NotLocal, ModelExists or UnknownRecord. A server that does not answer is no error:
+        the model is kept and `problem` says what was found.
+        """
+        scope.need("model:manage")
+        return await self._adding.add(scope, spec)
+
+    async def remove_model(self, scope: Scope, name: str) -> None:
+        """Forget a model and its key; its endpoint stays enabled in policy. Raises UnknownModel."""
+        scope.need("model:manage")
+        await self._registry.remove(scope, name)
+
+    async def generator(self, scope: Scope, label: Label) -> Model | None:
+        """The generative model that a chat with this label would use, or None if there is none."""
+        scope.need("model:use")
+        known = [one for one in await self._candidates(scope, None, "chat") if one.model.name != EXTRACTIVE]
+        return await self._calls.permitted(scope, known, _tightened(scope, label), capability="chat")
+
+    async def has_generator(self, scope: Scope, label: Label) -> bool:
+        """Whether a generative model may receive bytes with this label."""
+        return await self.generator(scope, label) is not None
+
+    def has_embedder(self) -> bool:
+        """Whether texts can be embedded on this machine."""
+        return self._local.has_embedder
+
+    # -- chat ---------------------------------------------------------------------------------------
+
+    async def chat(
+        self, scope: Scope, request: ChatRequest, *, label: Label, receipt_id: str | None = None
+    ) -> ChatReply:
+        """One whole answer, by the named model or by the first permitted one.
+
+        Raises UnknownModel, WrongCapability, NoPermittedModel, and what egress and the model's server raise.
+        """
+        scope.need("model:use")
+        choice = await self._choose(scope, request.model, "chat", _chat_label(scope, request, label))
+        if choice.model.built_in:
+            return await self._chat_extractively(scope, choice, request, receipt_id)
+        body = wire.encode(request.to_wire(choice.model.upstream, stream=False))
+        async with self._calls.made(scope, choice, body, receipt=receipt_id) as call:
+            permit = self._egress.permit(choice.decision)
+            async with self._egress.open(permit, total_s=self._settings.timeout_s) as client:
+                try:
+                    found = await wire.complete(client, _place(choice.known), body)
+                finally:
+                    call.tls = client.tls
+            call.output = found.said
+            call.usage = found.usage or _guessed(body, call.output)
+        return ChatReply(
+            text=found.text,
+            model=choice.model.name,
+            finish=found.finish,
+            usage=call.usage,
+            receipt=call.receipt,
+            raw={**found.raw, "model": choice.model.name},
+        )
+
+    async def stream_chat(
+        self, scope: Scope, request: ChatRequest, *, label: Label, receipt_id: str | None = None
+    ) -> AsyncGenerator[ChatPiece]:
+        """The answer while it is written. Closing the iterator early closes the connection; the receipt is written.
+
+        Errors as in `chat`; those before the first piece are raised at the first piece.
+        """
+        scope.need("model:use")
+        choice = await self._choose(scope, request.model, "chat", _chat_label(scope, request, label))
+        if choice.model.built_in:
+            reply = await self._chat_extractively(scope, choice, request, receipt_id)
+            for piece in _extractive_pieces(reply):
+                yield piece
+            return
+        body = wire.encode(request.to_wire(choice.model.upstream, stream=True))
+        async with (
+            self._calls.made(scope, choice, body, receipt=receipt_id) as call,
+            aclosing(self._pieces(call, body)) as pieces,
+        ):
+            async for piece in pieces:
+                yield piece
+
+    async def _pieces(self, call: Call, body: bytes) -> AsyncGenerator[ChatPiece]:
+        model, gathered = call.choice.model, wire.Gathered()
+        permit = self._egress.permit(call.choice.decision)
+        total_s = self._settings.timeout_s * _STREAM_TIMES
+        try:
+            async with (
+                self._egress.open(permit, total_s=total_s) as client,
+                aclosing(wire.stream(client, _place(call.choice.known), body)) as chunks,
+            ):
+                async for found in chunks:
+                    call.tls = client.tls
+                    gathered.add(found)
+                    raw = {**found.raw, "model": model.name}
+                    yield ChatPiece(found.text, model.name, call.receipt, raw, found.finish)
+        finally:
+            call.output = gathered.said
+            call.usage = gathered.usage or _guessed(body, call.output)
+
+    async def _chat_extractively(
+        self, scope: Scope, choice: Choice, request: ChatRequest, receipt: str | None
+    ) -> ChatReply:
+        body = wire.encode(request.to_wire(choice.model.name, stream=False))
+        async with self._calls.made(scope, choice, body, receipt=receipt) as call:
+            question, passages = question_and_passages(request.messages)
+            found = await self._local.extract(question, passages, None)
+            text = reply_text([one.text for one in found])
+            call.output = text.encode("utf-8", "replace")
+            call.usage = _guessed(body, call.output)
+        raw = completion(text, call.usage, call.receipt)
+        return ChatReply(text, choice.model.name, "stop", call.usage, call.receipt, raw, mode="extractive")
+
+    # -- extracts and vectors -----------------------------------------------------------------------
+
+    async def answer_extractively(
+        self, scope: Scope, question: str, passages: Sequence[str], *, label: Label, language: str | None = None
+    ) -> ExtractiveReply:
+        """The sentences of the passages that best answer the question, on this machine. Raises NoPermittedModel."""
+        scope.need("model:use")
+        choice = await self._choose(scope, EXTRACTIVE, "chat", _tightened(scope, label), act="answer")
+        sent = wire.encode({"question": question, "passages": list(passages)})
+        async with self._calls.made(scope, choice, sent) as call:
+            found = await self._local.extract(question, passages, language)
+            call.output = "\n".join(one.text for one in found).encode("utf-8", "replace")
+            call.usage = _guessed(sent, call.output)
+        sentences = tuple(ExtractedSentence(one.text, one.passage, one.start, one.end, one.score) for one in found)
+        return ExtractiveReply(sentences, call.receipt)
+
+    async def embed(
+        self, scope: Scope, texts: Sequence[str], *, label: Label, model: str | None = None, kind: Kind = "passage"
+    ) -> Embedded:
+        """One vector a text, L2-normalised, in their order; one receipt for all of them.
+
+        Without a name it is this machine's embedder, if there is one. Raises NoPermittedModel, UnknownModel.
+        """
+        scope.need("model:use")
+        choice = await self._choose(scope, model, "embeddings", _tightened(scope, label))
+        sent = json.dumps({"texts": list(texts), "kind": kind}, separators=(",", ":")).encode()
+        async with self._calls.made(scope, choice, sent) as call:
+            if choice.model.built_in:
+                vectors, tokens = await self._local.embed(texts, kind)
+                call.usage = Usage(tokens)
+            else:
+                vectors = await self._embed_remotely(call, texts)
+            call.output = vectors.tobytes()
+        return Embedded(vectors, choice.model.name, call.receipt, vectors.shape[1], call.usage)
+
+    async def _embed_remotely(self, call: Call, texts: Sequence[str]) -> NDArray[np.float32]:
+        found: list[NDArray[np.float32]] = []
+        permit, place = self._egress.permit(call.choice.decision), _place(call.choice.known)
+        async with self._egress.open(permit, total_s=self._settings.timeout_s) as client:
+            for start in range(0, len(texts), _BATCH):
+                batch = texts[start : start + _BATCH]
+                vectors, tokens = await wire.embed(client, place, call.choice.model.upstream, batch)
+                call.tls = client.tls
+                counted = Usage(tokens) if tokens is not None else _guessed("".join(batch).encode("utf-8", "replace"))
+                call.usage = Usage(call.usage.input + counted.input, 0, call.usage.estimated or counted.estimated)
+                found.append(vectors)
+        return wire.normalised(found)
+
+    # -- choosing -----------------------------------------------------------------------------------
+
+    async def _choose(
+        self, scope: Scope, name: str | None, capability: str, label: Label, *, act: str | None = None
+    ) -> Choice:
+        candidates = await self._candidates(scope, name, capability)
+        others = [] if name is None or act else await self._candidates(scope, None, capability)
+        return await self._calls.choose(scope, candidates, label, capability=act or capability, others=others)
+
+    async def _candidates(self, scope: Scope, name: str | None, capability: str) -> list[Known]:
+        built_in = self._local.models()
+        if name is None:
+            return [one for one in await self._registry.all(scope, built_in) if capability in one.model.capabilities]
+        known = await self._registry.one(scope, name, built_in)
+        if capability not in known.model.capabilities:
+            raise WrongCapability(
+                f"{name} does {' and '.join(known.model.capabilities)}, not {capability}.", model=name
+            )
+        return [known]
+
+
+def _tightened(scope: Scope, label: Label) -> Label:
+    return Label.of_scope(scope).join(label)
+
+
+def _chat_label(scope: Scope, request: ChatRequest, label: Label) -> Label:
+    """The label of everything that goes in: of the caller, of the request and of each message that has one."""
+    parts = [message.label for message in request.messages if message.label is not None]
+    return Label.join_all([_tightened(scope, label), *parts])
+
+
+def _place(known: Known) -> wire.Place:
+    return wire.Place(urlsplit(known.model.url).path.rstrip("/"), known.key)
+
+
+def _guessed(sent: bytes, got: bytes = b"") -> Usage:
+    """Tokens where nobody counted them: four bytes each, said to be an estimate."""
+    return Usage(-(-len(sent) // 4), -(-len(got) // 4), estimated=True)
+
+
+def _extractive_pieces(reply: ChatReply) -> list[ChatPiece]:
+    piece = ChatPiece(reply.text, reply.model, reply.receipt, chunk(reply.text, reply.receipt), mode=reply.mode)
+    end = chunk("", reply.receipt, finish="stop")
+    return [piece, replace(piece, text="", raw=end, finish="stop")]

@@ -1,0 +1,95 @@
+"""Models in this process: embeddings and extractive answers, each in a lane of its own, never on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bastide.errors import NoEmbedder
+from bastide.inference.embedder import Embedder, open_embedder
+from bastide.inference.extractive import Extract, extract
+from bastide.inference.values import EXTRACTIVE, Model
+from bastide.settings import InferenceSettings
+
+Kind = Literal["passage", "query"]
+RECORD = "local/onnx"
+_TURN = 256  # texts that one caller embeds before the next one has a turn
+
+
+class LocalModels:
+    """The built-in models. Documents queue in one lane; questions have another and never wait behind them."""
+
+    def __init__(self, settings: InferenceSettings) -> None:
+        self._settings = settings
+        self._embedder: Embedder | None = None
+        self._bulk = ThreadPoolExecutor(1, thread_name_prefix="bastide-bulk")
+        self._quick = ThreadPoolExecutor(max(1, settings.threads), thread_name_prefix="bastide-quick")
+
+    async def start(self) -> None:
+        """Open the embedding model, if there is one. Raises UnsupportedEmbedder for a folder that cannot be run."""
+        opening = partial(
+            open_embedder,
+            self._settings.embedder_folder,
+            self._settings.home / "cache" / "embedder",
+            threads=self._settings.threads,
+        )
+        self._embedder = await asyncio.get_running_loop().run_in_executor(self._bulk, opening)
+
+    async def stop(self) -> None:
+        """Let what runs finish, drop what waits."""
+        for lane in (self._quick, self._bulk):
+            await asyncio.to_thread(lane.shutdown, wait=True, cancel_futures=True)
+        if self._embedder:
+            self._embedder.close()
+
+    @property
+    def has_embedder(self) -> bool:
+        """Whether texts can be embedded here."""
+        return self._embedder is not None
+
+    def models(self) -> list[Model]:
+        """The built-in models, as every tenant sees them."""
+        found = [
+            Model(EXTRACTIVE, "extractive", ("chat",), RECORD, upstream="extractive", rank=1000, built_in=True),
+        ]
+        if self._embedder:
+            name, size = self._embedder.name, self._embedder.dimensions
+            upstream = name.removeprefix("local/")
+            found.insert(
+                0,
+                Model(
+                    name, "onnx", ("embeddings",), RECORD, upstream=upstream, rank=10, built_in=True, dimensions=size
+                ),
+            )
+        return found
+
+    async def embed(self, texts: Sequence[str], kind: Kind) -> tuple[NDArray[np.float32], int]:
+        """Vectors `(n, d) float32`, L2-normalised, and how many tokens were read. Raises NoEmbedder."""
+        if self._embedder is None:
+            raise NoEmbedder
+        embedder, loop = self._embedder, asyncio.get_running_loop()
+        lane = self._quick if len(texts) == 1 else self._bulk
+        found, tokens = [np.zeros((0, embedder.dimensions), dtype=np.float32)], 0
+        for start in range(0, len(texts), _TURN):
+            turn = texts[start : start + _TURN]
+            vectors, counted = await loop.run_in_executor(lane, _embed, embedder, turn, kind)
+            found.append(vectors)
+            tokens += counted
+        return np.concatenate(found), tokens
+
+    async def extract(self, question: str, passages: Sequence[str], language: str | None) -> list[Extract]:
+        """The sentences of the passages that best answer, best first."""
+        embed = self._embedder.embed if self._embedder else None
+        work = partial(extract, question, passages, language=language, embed=embed)
+        return await asyncio.get_running_loop().run_in_executor(self._quick, work)
+
+
+def _embed(embedder: Embedder, texts: Sequence[str], kind: Kind) -> tuple[NDArray[np.float32], int]:
+    counted = embedder.count_tokens([text[: embedder.max_tokens * 16] for text in texts])
+    return embedder.embed(texts, kind=kind), sum(min(count, embedder.max_tokens) for count in counted)

@@ -1,0 +1,171 @@
+"""The models of a tenant: what was added, with sealed keys, and what is built in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from bastide.audit import Audit
+from bastide.errors import AlreadyThere, BadModel, ModelExists, UnknownModel
+from bastide.inference.values import Model, ModelSpec
+from bastide.store import Db, Scope, Store, queries
+
+CAPABILITIES = ("chat", "embeddings")
+LOCAL_RUNTIME = "local/runtime"
+_Q = queries("bastide.inference")
+_MODELS, _MODEL, _ADD, _REMOVE = _Q["models"], _Q["model"], _Q["add_model"], _Q["remove_model"]
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
+_EMBEDS = re.compile(r"embed|\bbge\b|\be5\b|\bgte\b|minilm", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A model with its key, for the time of one call."""
+
+    model: Model
+    key: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    name: str
+    kind: str
+    capabilities: list[str]
+    record: str
+    url: str
+    upstream: str
+    local: bool
+    rank: int
+    sealed_key: bytes | None = field(repr=False)
+    dimensions: int | None
+    added_at: datetime
+
+    def model(self) -> Model:
+        return Model(
+            name=self.name,
+            kind=self.kind,
+            capabilities=tuple(self.capabilities),
+            record=self.record,
+            url=self.url,
+            upstream=self.upstream,
+            local=self.local,
+            rank=self.rank,
+            has_key=self.sealed_key is not None,
+            dimensions=self.dimensions,
+            added_at=self.added_at,
+        )
+
+
+class Registry:
+    """Reads and writes the table of models; the built-in ones join in when they are listed."""
+
+    def __init__(self, store: Store, audit: Audit) -> None:
+        self._store = store
+        self._audit = audit
+
+    async def all(self, scope: Scope, built_in: list[Model]) -> list[Known]:
+        """Every model of the tenant, best first."""
+        async with self._store.under(scope) as db:
+            rows = await db.rows(_Row, _MODELS)
+            known = [Known(row.model(), await _key(db, row)) for row in rows]
+        known += [Known(model) for model in built_in]
+        return sorted(known, key=lambda one: (one.model.rank, one.model.name))
+
+    async def one(self, scope: Scope, name: str, built_in: list[Model]) -> Known:
+        """The model of this name. Raises UnknownModel."""
+        for model in built_in:
+            if model.name == name:
+                return Known(model)
+        if _NAME.fullmatch(name):
+            async with self._store.under(scope) as db:
+                row = await db.row(_Row, _MODEL, name=name)
+                if row is not None:
+                    return Known(row.model(), await _key(db, row))
+        raise UnknownModel(f"There is no model {name[:128]!r} here.", model=name[:128])
+
+    async def refuse_twice(self, scope: Scope, name: str) -> None:
+        """Raises ModelExists when the name is taken."""
+        async with self._store.under(scope) as db:
+            if await db.row(_Row, _MODEL, name=name) is not None:
+                raise ModelExists(f"There is a model {name} already.", model=name)
+
+    async def add(self, scope: Scope, model: Model, key: str | None, details: Mapping[str, Any]) -> None:
+        """Keep a model; its key is sealed. Raises ModelExists."""
+        async with self._store.under(scope) as db:
+            try:
+                await db.run(
+                    _ADD,
+                    name=model.name,
+                    kind=model.kind,
+                    capabilities=list(model.capabilities),
+                    record=model.record,
+                    url=model.url,
+                    upstream=model.upstream,
+                    local=model.local,
+                    rank=model.rank,
+                    sealed_key=None if key is None else await db.seal(key.encode(), about=_about(model.name)),
+                )
+            except AlreadyThere as fault:
+                raise ModelExists(f"There is a model {model.name} already.", model=model.name) from fault
+            await self._audit.record(db, "model.add", resource=model.name, details=details)
+
+    async def remove(self, scope: Scope, name: str) -> None:
+        """Forget a model and its key. Raises UnknownModel."""
+        async with self._store.under(scope) as db:
+            if not await db.run(_REMOVE, name=name):
+                raise UnknownModel(f"There is no model {name[:128]!r} to remove.", model=name[:128])
+            await self._audit.record(db, "model.remove", resource=name)
+
+
+async def _key(db: Db, row: _Row) -> str | None:
+    return None if row.sealed_key is None else (await db.unseal(row.sealed_key, about=_about(row.name))).decode()
+
+
+def _about(name: str) -> str:
+    return f"inference.model|{name}|key"
+
+
+# -- what a person writes ---------------------------------------------------------------------------
+
+
+def checked(spec: ModelSpec) -> tuple[ModelSpec, str]:
+    """The spec once its words are known to be usable, and the address where its interface begins.
+
+    An address without a path means `/v1`, where nearly every such server has it. Raises BadModel.
+    """
+    if not _NAME.fullmatch(spec.name) or spec.name.startswith("local/"):
+        raise BadModel("A model's name has up to 128 letters, digits and ._:/@+- and does not begin with local/.")
+    if spec.kind != "openai":
+        raise BadModel(f"The kind {spec.kind!r} is not known; kinds: openai.", field="kind")
+    if spec.local == bool(spec.provider):
+        raise BadModel("Say either that it is local, or which provider's record describes it.", field="provider")
+    if spec.capabilities is not None and (not spec.capabilities or set(spec.capabilities) - set(CAPABILITIES)):
+        raise BadModel(f"Capabilities are {' and '.join(CAPABILITIES)}.", field="capabilities")
+    if spec.key is not None and (not spec.key.strip() or not spec.key.isascii() or not spec.key.strip().isprintable()):
+        raise BadModel("The key is empty or holds characters that no header may carry.", field="key")
+    parts = address(spec.url)
+    path = parts.path.rstrip("/") or "/v1"
+    return spec, f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def address(url: str) -> SplitResult:
+    """The parts of a model's address. Raises BadModel."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    if not usable or not url.isascii() or any(character.isspace() for character in url):
+        raise BadModel("The address must be http(s)://host[:port][/path].", field="url")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise BadModel("The address holds no user name, query or fragment; give the key as a key.", field="url")
+    return parts
+
+
+def guessed(upstream: str) -> tuple[str, ...]:
+    """What a model of this name most likely does."""
+    return ("embeddings",) if _EMBEDS.search(upstream) else ("chat",)

@@ -1,0 +1,39 @@
+"""Knowledge: what a tenant has written down, found again with its source.
+
+Documents enter by `ingest` and leave by `delete`; between the two, `search` answers with passages and
+`answer` with sentences that cite them. A document has three layers that one DELETE removes together: its
+bytes, given back bit for bit; its structure, with offsets; its chunks, with words and vectors. Nothing
+here chooses a model or a place: see `inference` and `policy`.
+"""
+
+from bastide.knowledge.knowledge import Knowledge
+from bastide.knowledge.values import (
+    Answer,
+    Chunk,
+    Collection,
+    Document,
+    Ingested,
+    IngestedDocument,
+    Original,
+    Page,
+    Passage,
+    SearchResult,
+    Statistics,
+    Unsupported,
+)
+
+__all__ = [
+    "Answer",
+    "Chunk",
+    "Collection",
+    "Document",
+    "Ingested",
+    "IngestedDocument",
+    "Knowledge",
+    "Original",
+    "Page",
+    "Passage",
+    "SearchResult",
+    "Statistics",
+    "Unsupported",
+]

@@ -1,0 +1,227 @@
+"""Documents: what is on the shelf, given back as it came, relabelled, deleted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from bastide.audit import Audit
+from bastide.errors import (
+    BadOption,
+    CollectionNotEmpty,
+    LooseningRefused,
+    UnknownCollection,
+    UnknownDocument,
+)
+from bastide.knowledge.bounds import after_cursor, cursor_of
+from bastide.knowledge.indexing import Known, extent_of, label_change, write_extent, write_label
+from bastide.knowledge.values import Chunk, Collection, Document, Original, Page, Statistics, StructureNode, Version
+from bastide.policy import Label
+from bastide.store import Db, Scope, Store, queries
+
+_Q = queries("bastide.knowledge")
+_LIST, _GET, _BY_ID, _VERSIONS = _Q["list_documents"], _Q["get_document"], _Q["find_by_id"], _Q["list_versions"]
+_ORIGINAL, _NODES, _CHUNKS = _Q["original"], _Q["list_nodes"], _Q["list_chunks"]
+_BLOBS, _FORGET = _Q["blobs_of_document"], _Q["forget_document"]
+_COLLECTIONS, _HAS, _ADD, _FORGET_COLLECTION = (
+    _Q["list_collections"],
+    _Q["has_collection"],
+    _Q["add_collection"],
+    _Q["forget_collection"],
+)
+_STATISTICS, _LANGUAGES = _Q["statistics"], _Q["document_languages"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    id: str
+    collection: str
+    name: str
+    version: int
+    label: dict[str, object]
+    created: datetime
+    updated: datetime
+    bytes: int
+    media_type: str
+    title: str
+    language: str
+    pages: int | None
+    chunks: int
+    problems: list[str]
+    marks: list[str]
+
+    def document(self) -> Document:
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return Document(
+            **values
+            | {"label": Label.from_wire(self.label), "problems": tuple(self.problems), "marks": tuple(self.marks)}
+        )
+
+
+class Shelf:
+    """The documents of a tenant, one by one."""
+
+    def __init__(self, store: Store, audit: Audit) -> None:
+        self._store = store
+        self._audit = audit
+
+    async def page(
+        self,
+        scope: Scope,
+        *,
+        collection: str | None,
+        name: str | None,
+        subject: str | None,
+        cursor: str | None,
+        limit: int,
+    ) -> Page[Document]:
+        """Documents, newest first."""
+        before = after_cursor(cursor)
+        async with self._store.under(scope) as db:
+            if collection is not None and not await db.value(_HAS, name=collection):
+                raise UnknownCollection(f"There is no collection {collection!r} here.")
+            rows = await db.rows(
+                _Row, _LIST, collection=collection, name=name, subject=subject, before=before, limit=limit + 1
+            )
+        more = len(rows) > limit
+        kept = rows[:limit]
+        return Page(tuple(row.document() for row in kept), cursor_of(kept[-1].id) if more else None)
+
+    async def get(self, scope: Scope, document_id: str) -> Document:
+        """One document. Raises UnknownDocument."""
+        async with self._store.under(scope) as db:
+            row = await db.row(_Row, _GET, id=document_id)
+        if row is None:
+            raise UnknownDocument
+        return row.document()
+
+    async def original(self, scope: Scope, document_id: str, version: int | None) -> Original:
+        """The bytes as they came in, verified; that they were read is recorded."""
+        async with self._store.under(scope) as db:
+            row = await db.row(dict, _ORIGINAL, id=document_id, version=version)
+            if row is None:
+                raise UnknownDocument("There is no such document or version here.")
+            data = await db.get_blob(row["blob"])
+            await self._audit.record(
+                db, "document.read", resource=document_id, details={"version": row["version"], "bytes": len(data)}
+            )
+        return Original(row["name"], row["version"], row["media_type"], data)
+
+    async def structure(self, scope: Scope, document_id: str) -> tuple[StructureNode, ...]:
+        """The tree, in reading order."""
+        async with self._store.under(scope) as db:
+            await _there(db, document_id)
+            return tuple(await db.rows(StructureNode, _NODES, id=document_id))
+
+    async def chunks(self, scope: Scope, document_id: str, *, cursor: str | None, limit: int) -> Page[Chunk]:
+        """The chunks, in reading order."""
+        after = after_cursor(cursor)
+        if after is not None and not after.isdecimal():
+            raise BadOption("The cursor was not given out by this list.", option="cursor")
+        async with self._store.under(scope) as db:
+            await _there(db, document_id)
+            rows = await db.rows(Chunk, _CHUNKS, id=document_id, after=int(after or -1), limit=limit + 1)
+        kept = rows[:limit]
+        return Page(tuple(kept), cursor_of(str(kept[-1].ord)) if len(rows) > limit else None)
+
+    async def versions(self, scope: Scope, document_id: str) -> tuple[Version, ...]:
+        """All versions, newest first."""
+        async with self._store.under(scope) as db:
+            found = await db.rows(Version, _VERSIONS, id=document_id)
+        if not found:
+            raise UnknownDocument
+        return tuple(found)
+
+    # One transaction, in this order: what it added to the extent is counted before it goes; the originals of all
+    # versions are given up; one DELETE takes the rest; the event names the id and counts, never the name.
+    async def delete(self, scope: Scope, document_id: str, *, reason: str) -> None:
+        """Delete a document with everything that was made from it. Raises UnknownDocument."""
+        async with self._store.under(scope) as db:
+            known = await _locked(db, document_id)
+            taken = await extent_of(db, known.number)
+            blobs: list[tuple[str]] = await db.rows(tuple, _BLOBS, document=known.number)
+            await db.run(_FORGET, document=known.number)
+            for (blob,) in blobs:
+                await db.drop_blob(blob)
+            await self._audit.record(
+                db,
+                "document.delete",
+                resource=known.id,
+                details={"versions": len(blobs), "chunks": known.chunks, "reason": reason},
+            )
+            await write_extent(db, {}, taken)
+
+    async def relabel(self, scope: Scope, document_id: str, wire: dict[str, object], *, reason: str) -> Document:
+        """Give a document another label; what `wire` leaves out stays as it is.
+
+        Raises LooseningRefused without the permission policy:manage or without a reason.
+        """
+        async with self._store.under(scope) as db:
+            known = await _locked(db, document_id)
+            before = Label.from_wire(known.label)
+            after = Label.from_wire(wire, default=before).join(Label.of_scope(scope))
+            tighter = before.join(after) == after
+            if not tighter and ("policy:manage" not in scope.permissions or not reason.strip()):
+                raise LooseningRefused
+            if after != before:
+                await write_label(db, known.number, after)
+                await self._audit.record(
+                    db,
+                    "document.relabel" if tighter else "document.declassify",
+                    resource=known.id,
+                    subjects=sorted(before.subjects | after.subjects),
+                    details=label_change(before, after, reason),
+                )
+            row = await db.row(_Row, _GET, id=document_id)
+        assert row is not None, "its row is locked"
+        return row.document()
+
+    # -- collections --------------------------------------------------------------------------------
+
+    async def collections(self, scope: Scope) -> tuple[Collection, ...]:
+        """All collections, by name."""
+        async with self._store.under(scope) as db:
+            return tuple(await db.rows(Collection, _COLLECTIONS))
+
+    async def add_collection(self, scope: Scope, name: str) -> Collection:
+        """Make an empty collection; one that is there stays as it is."""
+        async with self._store.under(scope) as db:
+            if await db.run(_ADD, name=name):
+                await self._audit.record(db, "collection.create", details={"name": name})
+            return next(one for one in await db.rows(Collection, _COLLECTIONS) if one.name == name)
+
+    async def delete_collection(self, scope: Scope, name: str) -> None:
+        """Delete an empty collection. Raises CollectionNotEmpty or UnknownCollection."""
+        async with self._store.under(scope) as db:
+            if not await db.run(_FORGET_COLLECTION, name=name):
+                if await db.value(_HAS, name=name):
+                    raise CollectionNotEmpty
+                raise UnknownCollection(f"There is no collection {name!r} here.")
+            await self._audit.record(db, "collection.delete", details={"name": name})
+
+    async def statistics(self, scope: Scope) -> Statistics:
+        """How much there is."""
+        async with self._store.under(scope) as db:
+            row = await db.row(dict, _STATISTICS)
+            languages: list[tuple[str, int]] = await db.rows(tuple, _LANGUAGES)
+        assert row is not None, "a select without from has a row"
+        return Statistics(
+            documents=row["documents"],
+            chunks=row["chunks"],
+            entities=0,
+            queued=0,
+            refused=row["refused"],
+            languages=dict(languages),
+        )
+
+
+async def _locked(db: Db, document_id: str) -> Known:
+    known = await db.row(Known, _BY_ID, id=document_id)
+    if known is None:
+        raise UnknownDocument
+    return known
+
+
+async def _there(db: Db, document_id: str) -> None:
+    if await db.row(_Row, _GET, id=document_id) is None:
+        raise UnknownDocument

@@ -1,0 +1,236 @@
+"""Knowledge: the room's one class. Each operation asks the scope first, then the part that knows how."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from bastide.audit import Audit
+from bastide.inference import Inference
+from bastide.knowledge import bounds
+from bastide.knowledge.answer import Answering
+from bastide.knowledge.documents import Shelf
+from bastide.knowledge.intake import Given, Intake
+from bastide.knowledge.placement import Placement
+from bastide.knowledge.search import Finder
+from bastide.knowledge.values import (
+    Answer,
+    Chunk,
+    Collection,
+    Document,
+    Ingested,
+    IngestedDocument,
+    Original,
+    Page,
+    SearchResult,
+    Statistics,
+    StructureNode,
+    Version,
+)
+from bastide.policy import Label, Policy
+from bastide.settings import KnowledgeSettings
+from bastide.store import Scope, Store
+
+READ, WRITE, ERASE = "knowledge:read", "knowledge:write", "knowledge:erase"
+
+
+class Knowledge:
+    """What a tenant has written down, found again with its source."""
+
+    def __init__(
+        self, store: Store, audit: Audit, policy: Policy, inference: Inference, settings: KnowledgeSettings
+    ) -> None:
+        self._policy = policy
+        self._intake = Intake(store, audit, inference, settings)
+        self._shelf = Shelf(store, audit)
+        self._finder = Finder(store, inference)
+        self._answering = Answering(self._finder, inference)
+        self._placement = Placement(store, settings.partition_chunks_min)
+
+    async def start(self) -> None:
+        """Nothing to open: all state is in the store."""
+
+    async def stop(self) -> None:
+        """Give up background work; it is resumed after the next intake."""
+        await self._placement.stop()
+
+    async def settled(self) -> None:
+        """Wait until the background work that is running has ended."""
+        await self._placement.settled()
+
+    # -- documents in -------------------------------------------------------------------------------
+
+    async def ingest(
+        self,
+        scope: Scope,
+        name: str,
+        data: bytes,
+        *,
+        collection: str = "default",
+        label: Mapping[str, object] | Label | None = None,
+        subjects: Iterable[str] = (),
+    ) -> Ingested:
+        """Take one file in. What was handed in before is `unchanged`; what cannot be read is `refused`, not raised.
+
+        Other content under a known name of the collection is a new version. What `label` leaves unsaid is as the
+        tenant's default; the label of the scope and, for a new version, that of the document before only tighten it.
+        """
+        scope.need(WRITE)
+        given = Given(
+            bounds.name(name), bytes(data), bounds.collection(collection), await self._label(scope, label, subjects)
+        )
+        document = await self._intake.ingest(scope, given)
+        if document.status == "ready":
+            self._placement.consider_soon(scope)
+        return Ingested((document,))
+
+    async def reindex(self, scope: Scope, document_id: str) -> IngestedDocument:
+        """Read, cut, embed and index a document's original anew. Raises UnknownDocument."""
+        scope.need(WRITE)
+        return await self._intake.reindex(scope, bounds.document_id(document_id))
+
+    async def _label(self, scope: Scope, label: Mapping[str, object] | Label | None, subjects: Iterable[str]) -> Label:
+        if isinstance(label, Label):
+            said = label
+        else:
+            said = Label.from_wire(label or {}, default=(await self._policy.refresh(scope)).default)
+        return said.join(Label(subjects=bounds.subjects(subjects))).join(Label.of_scope(scope))
+
+    # -- passages and answers out -------------------------------------------------------------------
+
+    async def search(
+        self,
+        scope: Scope,
+        query: str,
+        *,
+        limit: int = 8,
+        collection: str | None = None,
+        filters: Mapping[str, object] | None = None,
+        mode: str = "hybrid",
+    ) -> SearchResult:
+        """The passages that best answer `query`, best first, each with where it stands. None is no error.
+
+        `mode` is hybrid, text or vector. Raises BadQuery, BadOption, ModeUnavailable, UnknownCollection.
+        """
+        scope.need(READ)
+        found = await self._finder.find(
+            scope,
+            bounds.query(query),
+            limit=bounds.limit(limit),
+            filters=bounds.filters(filters, collection),
+            mode=bounds.mode(mode),
+        )
+        return SearchResult(tuple(hit.passage for hit in found.hits), found.took_ms, found.notes)
+
+    async def answer(
+        self,
+        scope: Scope,
+        question: str,
+        *,
+        model: str | None = None,
+        limit: int = 8,
+        collection: str | None = None,
+    ) -> Answer:
+        """An answer whose sentences cite passages.
+
+        With a model that policy permits for these passages it is written, and what no cited passage supports is
+        marked ` [unsupported]`; without one, or with `model="local/extractive"`, it consists of whole sentences
+        from the passages.
+        """
+        scope.need(READ)
+        return await self._answering.answer(
+            scope,
+            bounds.query(question),
+            model=model,
+            limit=bounds.limit(limit, 32),
+            filters=bounds.filters(None, collection),
+        )
+
+    # -- the shelf ----------------------------------------------------------------------------------
+
+    async def documents(
+        self,
+        scope: Scope,
+        *,
+        collection: str | None = None,
+        name: str | None = None,
+        subject: str | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> Page[Document]:
+        """The documents, newest first; of one collection, of one name, or about one subject."""
+        scope.need(READ)
+        return await self._shelf.page(
+            scope,
+            collection=collection if collection is None else bounds.collection(collection),
+            name=name if name is None else bounds.name(name),
+            subject=subject,
+            cursor=cursor,
+            limit=bounds.limit(limit, bounds.LIST_MAX),
+        )
+
+    async def document(self, scope: Scope, document_id: str) -> Document:
+        """One document. Raises UnknownDocument."""
+        scope.need(READ)
+        return await self._shelf.get(scope, bounds.document_id(document_id))
+
+    async def original(self, scope: Scope, document_id: str, *, version: int | None = None) -> Original:
+        """The bytes as they came in, bit for bit; of the current version unless another is named."""
+        scope.need(READ)
+        return await self._shelf.original(scope, bounds.document_id(document_id), version)
+
+    async def structure(self, scope: Scope, document_id: str) -> tuple[StructureNode, ...]:
+        """The tree of headings, sections and paragraphs, in reading order."""
+        scope.need(READ)
+        return await self._shelf.structure(scope, bounds.document_id(document_id))
+
+    async def chunks(
+        self, scope: Scope, document_id: str, *, cursor: str | None = None, limit: int = 50
+    ) -> Page[Chunk]:
+        """The chunks that are searched, in reading order."""
+        scope.need(READ)
+        return await self._shelf.chunks(
+            scope, bounds.document_id(document_id), cursor=cursor, limit=bounds.limit(limit, bounds.LIST_MAX)
+        )
+
+    async def versions(self, scope: Scope, document_id: str) -> tuple[Version, ...]:
+        """All versions, newest first; of those that were replaced only the original is kept."""
+        scope.need(READ)
+        return await self._shelf.versions(scope, bounds.document_id(document_id))
+
+    async def delete(self, scope: Scope, document_id: str, *, reason: str = "") -> None:
+        """Delete a document, all its versions, and everything that was made from them, in one transaction."""
+        scope.need(ERASE)
+        await self._shelf.delete(scope, bounds.document_id(document_id), reason=bounds.reason(reason))
+
+    async def relabel(
+        self, scope: Scope, document_id: str, label: Mapping[str, object], *, reason: str = ""
+    ) -> Document:
+        """Give a document another label; what `label` leaves out stays as it is.
+
+        Tightening is free. Loosening is a declassification: it needs policy:manage and a reason, and is recorded
+        as such. Raises LooseningRefused.
+        """
+        scope.need(WRITE)
+        return await self._shelf.relabel(
+            scope, bounds.document_id(document_id), dict(label), reason=bounds.reason(reason)
+        )
+
+    async def collections(self, scope: Scope) -> tuple[Collection, ...]:
+        """All collections, by name."""
+        scope.need(READ)
+        return await self._shelf.collections(scope)
+
+    async def add_collection(self, scope: Scope, name: str) -> Collection:
+        """Make a collection; one that is there stays as it is."""
+        scope.need(WRITE)
+        return await self._shelf.add_collection(scope, bounds.collection(name))
+
+    async def delete_collection(self, scope: Scope, name: str) -> None:
+        """Delete an empty collection. Raises CollectionNotEmpty or UnknownCollection."""
+        scope.need(ERASE)
+        await self._shelf.delete_collection(scope, bounds.collection(name))
+
+    async def statistics(self, scope: Scope) -> Statistics:
+        """How many documents and chunks there are, in which languages."""
+        scope.need(READ)
+        return await self._shelf.statistics(scope)

@@ -1,0 +1,310 @@
+"""The room's class: records loaded, tenants' policies at hand, and every decision taken here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bastide.audit import Audit
+from bastide.errors import DatabaseUnavailable, PolicyChanged, UnknownRecord
+from bastide.policy.decision import Governing, Snapshot, governing
+from bastide.policy.drafts import read_policy, try_file
+from bastide.policy.explaining import endpoints_of, explain
+from bastide.policy.label import Label
+from bastide.policy.local import local_records
+from bastide.policy.record import Record, load_records, overlay
+from bastide.policy.rules import HOLDS
+from bastide.policy.values import Decision, Endpoint, Explanation, TenantPolicy, Trial
+from bastide.policy.views import View, view
+from bastide.settings import PolicySettings
+from bastide.store import Json, Scope, Store, queries
+from bastide.telemetry import count, log
+
+_Q = queries(__package__)
+_TENANT_POLICY, _SET_TENANT_POLICY = _Q["tenant_policy"], _Q["set_tenant_policy"]
+_POLICY_BY_HASH, _RECORD_BY_HASH, _KEEP_RECORD = _Q["tenant_policy_by_hash"], _Q["record_by_hash"], _Q["keep_record"]
+_QUARANTINED, _PUT_IN_QUARANTINE = _Q["quarantined"], _Q["put_in_quarantine"]
+_RELEASE_FROM_QUARANTINE = _Q["release_from_quarantine"]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Policy:
+    """May these bytes go there? One pure decision with its reasons.
+
+    `decide` reads no database: it works on the records loaded at `start` and on the tenant's policy as `refresh`
+    last read it. A tenant whose policy has not been read, or not for a minute, gets a no (R16).
+    """
+
+    def __init__(
+        self, store: Store, audit: Audit, settings: PolicySettings, *, clock: Callable[[], datetime] = _now
+    ) -> None:
+        self._store = store
+        self._audit = audit
+        self._settings = settings
+        self._clock = clock
+        self._snapshot = Snapshot({})
+        self._laws: dict[str, tuple[float, Governing]] = {}
+        self._quarantine: dict[str, str] = {}
+        self._looked = float("-inf")
+
+    # -- opening and closing ------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Load the provider records and keep each under its hash.
+
+        Raises BadRecord, naming file and attribute, for a record that cannot be read, and BadSetting.
+        """
+        own = [self._settings.home / "providers"]
+        records = load_records(own)
+        for record in local_records(self._settings.country, self._clock()):
+            records[record.id] = overlay(record, own)
+        self._snapshot = Snapshot(records, self._settings.allowed_networks, self._settings.decision_ttl_s)
+        async with self._store.as_operator(reason="keep provider records by their hash") as db:
+            kept = ({"hash": r.hash, "id": r.id, "content": Json(r.to_wire())} for r in records.values())
+            await db.many(_KEEP_RECORD, kept)
+            self._quarantine = dict(await db.rows(tuple, _QUARANTINED))
+        log.info("policy knows %d provider records", len(records))
+
+    async def stop(self) -> None:
+        """Forget everything; from here on every decision is no."""
+        self._laws.clear()
+        self._snapshot = Snapshot({})
+
+    # -- what a tenant has decided ------------------------------------------------------------------
+
+    async def refresh(self, scope: Scope) -> TenantPolicy:
+        """Read the tenant's policy if what is at hand is not fresh; call it before `decide`.
+
+        With the database away, what was read within the last minute goes on being used.
+        """
+        scope.need("model:use")
+        return (await self._law(scope)).policy
+
+    async def settings(self, scope: Scope) -> TenantPolicy:
+        """What the tenant has decided, or the policy of a fresh tenant."""
+        scope.need("policy:read")
+        return (await self._law(scope)).policy
+
+    async def set_policy(self, scope: Scope, policy: TenantPolicy) -> TenantPolicy:
+        """Replace the tenant's policy; `policy.version` is the one that it replaces. Audited.
+
+        Raises PolicyChanged if another version has come in between, BadPolicy for an unknown record.
+        """
+        scope.need("policy:manage")
+        draft = read_policy(policy.to_wire(), self._snapshot.records.__contains__)
+        async with self._store.under(scope) as db:
+            row = await db.row(tuple, _TENANT_POLICY)
+            before = self._read(row)
+            new = read_policy(draft.to_wire() | {"version": before.version + 1})
+            law = governing(new, air_gap=self._settings.air_gap)
+            content = Json(new.to_wire())
+            written = draft.version == before.version and await db.run(
+                _SET_TENANT_POLICY, version=new.version, content=content, hash=law.hash
+            )
+            if not written:
+                raise PolicyChanged(present=before.version)
+            details: dict[str, Any] = {"before": before.to_wire(), "after": new.to_wire(), "hash": law.hash}
+            await self._audit.record(db, "policy.set", resource=law.hash, details=details)
+        self._laws[scope.tenant] = (time.monotonic(), law)
+        return new
+
+    async def enable(self, scope: Scope, record_id: str) -> TenantPolicy:
+        """Let the tenant use a provider record (R02). Audited. Raises UnknownRecord."""
+        scope.need("policy:manage")
+        present = await self._present(scope)
+        return await self.set_policy(scope, replace(present, enabled=present.enabled | {self.record(record_id).id}))
+
+    async def disable(self, scope: Scope, record_id: str) -> TenantPolicy:
+        """Stop the tenant from using a provider record. Audited."""
+        scope.need("policy:manage")
+        present = await self._present(scope)
+        return await self.set_policy(scope, replace(present, enabled=present.enabled - {record_id}))
+
+    async def _present(self, scope: Scope) -> TenantPolicy:
+        async with self._store.under(scope) as db:
+            return self._read(await db.row(tuple, _TENANT_POLICY))
+
+    async def label(self, scope: Scope, wire: Mapping[str, object] | None = None) -> Label:
+        """The label that `wire` means in this tenant: what it leaves out is as the tenant's default.
+
+        The caller's own label is joined in, so that the result is never looser than what the caller may use.
+
+        Raises BadLabel.
+        """
+        scope.need("model:use")
+        default = (await self._law(scope)).policy.default
+        return Label.from_wire(wire or {}, default).join(Label.of_scope(scope))
+
+    async def _law(self, scope: Scope) -> Governing:
+        held = self._laws.get(scope.tenant)
+        age = time.monotonic() - held[0] if held else float("inf")
+        if held and age <= self._settings.fresh_s:
+            return held[1]
+        try:
+            async with self._store.under(scope) as db:
+                row = await db.row(tuple, _TENANT_POLICY)
+                if time.monotonic() - self._looked > self._settings.fresh_s:
+                    self._quarantine = dict(await db.rows(tuple, _QUARANTINED))
+                    self._looked = time.monotonic()
+        except DatabaseUnavailable:
+            if held and age <= self._settings.stale_s:
+                return held[1]
+            raise
+        law = governing(self._read(row), air_gap=self._settings.air_gap)
+        if held and held[1].hash == law.hash:
+            law = held[1]
+        self._laws[scope.tenant] = (time.monotonic(), law)
+        return law
+
+    @staticmethod
+    def _read(row: tuple[Any, ...] | None) -> TenantPolicy:
+        return TenantPolicy() if row is None else read_policy(row[1])
+
+    def _held(self, scope: Scope) -> Governing | None:
+        held = self._laws.get(scope.tenant)
+        return held[1] if held and time.monotonic() - held[0] <= self._settings.stale_s else None
+
+    # -- deciding -----------------------------------------------------------------------------------
+
+    def decide(
+        self,
+        scope: Scope,
+        label: Label,
+        endpoint: Endpoint,
+        *,
+        capability: str,
+        purpose: str = "",
+        attempt: str = "direct",
+        original: str = "",
+    ) -> Decision:
+        """May bytes with `label` go to `endpoint`, for this act? Pure, in memory, with every rule's reason.
+
+        `attempt` and `original` are for whatever is not a first call: fallback, retry, hedge, cache, batch,
+        speculative, resume (R17). The caller's own label and the tenant's bounds are joined in.
+        """
+        scope.need("model:use")
+        act = {"capability": capability, "purpose": purpose, "attempt": attempt, "original": original}
+        decision = self._decide(scope, label, endpoint, act)
+        if not decision.allowed:
+            count("policy_refusals", rule=decision.failed[0].id)
+        return decision
+
+    def _decide(self, scope: Scope, label: Label, endpoint: Endpoint, act: dict[str, str]) -> Decision:
+        return self._snapshot.decide(
+            label if scope.label == "{}" else label.join(Label.of_scope(scope)),
+            endpoint,
+            self._held(scope),
+            self._clock(),
+            quarantine=self._quarantine.get(endpoint.record_id, HOLDS),
+            **act,
+        )
+
+    def choose(
+        self, scope: Scope, label: Label, endpoints: Iterable[Endpoint], *, capability: str, purpose: str = ""
+    ) -> Decision:
+        """The allowed decision for the first of `endpoints`, in the caller's order.
+
+        Raises NoPermittedModel, with the rules that refuse the first and the nearest way to a yes.
+        """
+        scope.need("model:use")
+        act = {"capability": capability, "purpose": purpose}
+        refused = []
+        for endpoint in endpoints:
+            decision = self._decide(scope, label, endpoint, act)
+            if decision.allowed:
+                return decision
+            refused.append(decision)
+        nearest = self._explain(scope, label, [one.endpoint for one in refused], act).nearest
+        nobody = Endpoint(f"no endpoint for {capability}", "")
+        first = refused[0] if refused else self._decide(scope, label, nobody, act)
+        count("policy_refusals", rule=first.failed[0].id)
+        first.permit(nearest)
+        raise AssertionError("a refused decision does not permit")
+
+    def explain(
+        self,
+        scope: Scope,
+        label: Label,
+        endpoints: Iterable[Endpoint] | None = None,
+        capability: str = "chat",
+        *,
+        purpose: str = "",
+    ) -> Explanation:
+        """Where such bytes may go, where not and why, and the nearest way to a yes.
+
+        Of every record's models if no endpoints are named. `settings` or `refresh` comes first, as for `decide`.
+        """
+        scope.need("policy:read")
+        asked = endpoints_of(self._snapshot) if endpoints is None else endpoints
+        return self._explain(scope, label, asked, {"capability": capability, "purpose": purpose})
+
+    def _explain(self, scope: Scope, label: Label, endpoints: Iterable[Endpoint], act: dict[str, str]) -> Explanation:
+        decide = partial(self._decide, scope, label, act=act)
+        capability = act["capability"]
+        return explain(self._snapshot, label, endpoints, capability=capability, now=self._clock(), decide=decide)
+
+    def test_file(self, scope: Scope, path: Path) -> list[Trial]:
+        """What the draft policy in `path` would decide (see `drafts`); nothing is set.
+
+        Raises BadPolicy.
+        """
+        scope.need("policy:read")
+        return try_file(path, self._snapshot, self._clock(), air_gap=self._settings.air_gap)
+
+    # -- records ------------------------------------------------------------------------------------
+
+    def records(self) -> list[Record]:
+        """Every provider record, by id. They are facts about providers, the same for every tenant."""
+        return list(self._snapshot.records.values())
+
+    def record(self, record_id: str) -> Record:
+        """One provider record. Raises UnknownRecord."""
+        if record_id not in self._snapshot.records:
+            raise UnknownRecord(f"There is no provider record {record_id!r}.")
+        return self._snapshot.records[record_id]
+
+    def view(self, record_id: str, *, floor: str = "self") -> View:
+        """What can be estimated of a record with evidence of at least `floor`. Raises UnknownRecord."""
+        return view(self.record(record_id), floor, self._clock())
+
+    async def record_by_hash(self, scope: Scope, digest: str) -> Mapping[str, Any]:
+        """The record that a receipt names, as it was. Raises UnknownRecord."""
+        scope.need("policy:read")
+        async with self._store.under(scope) as db:
+            content = await db.value(_RECORD_BY_HASH, hash=digest)
+        if content is None:
+            raise UnknownRecord("No provider record has this hash.")
+        return dict(content)
+
+    async def policy_by_hash(self, scope: Scope, digest: str) -> TenantPolicy | None:
+        """The policy that a receipt names, as it was; None if it was that of a fresh tenant or another house."""
+        scope.need("policy:read")
+        async with self._store.under(scope) as db:
+            row = await db.row(tuple, _POLICY_BY_HASH, hash=digest)
+        return None if row is None else self._read(row)
+
+    # -- contradictions (R15) -----------------------------------------------------------------------
+
+    async def contradict(self, record_id: str, found: str) -> None:
+        """Put a record in quarantine because a probe has found something against it. Audited, for every tenant."""
+        self.record(record_id)
+        self._quarantine[record_id] = found
+        async with self._store.as_operator(reason=f"quarantine {record_id}") as db:
+            await db.run(_PUT_IN_QUARANTINE, record_id=record_id, found=found)
+            await self._audit.record(db, "policy.quarantine", resource=record_id, details={"found": found})
+
+    async def release(self, scope: Scope, record_id: str) -> None:
+        """Take a record out of quarantine, after a person has looked. Audited."""
+        scope.need("platform:operate")
+        async with self._store.as_operator(reason=f"release {record_id} from quarantine") as db:
+            await db.run(_RELEASE_FROM_QUARANTINE, record_id=record_id)
+            await self._audit.record(db, "policy.release", resource=record_id)
+        self._quarantine.pop(record_id, None)

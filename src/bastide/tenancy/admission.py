@@ -1,0 +1,174 @@
+"""Admission: from a bearer key and three headers to a scope, or to a refusal that says why.
+
+1. the form of each header is checked            4. X-Company-ID must be the key's own tenant
+2. the key is looked up by its hash              5. X-User-ID and X-App-ID must be of that tenant,
+3. disabled or expired is refused                   and of the key if it is bound to one
+6. permissions = the key's role, narrowed by the key's own list and by the roles of the user who acts
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from uuid import UUID
+
+from bastide.errors import (
+    DisabledKey,
+    ExpiredKey,
+    ForeignApp,
+    ForeignCompany,
+    ForeignUser,
+    MalformedHeader,
+    MissingHeader,
+    Unauthorised,
+    UnknownKey,
+)
+from bastide.store import Scope, Store, from_uuid, is_id, queries
+from bastide.telemetry import count
+from bastide.tenancy.roles import granted
+from bastide.tenancy.values import App, User
+
+_Q = queries("bastide.tenancy")
+_AUTHENTICATE, _TOUCH_KEY, _MEMBER, _APP = _Q["authenticate"], _Q["touch_key"], _Q["member"], _Q["app"]
+
+_FORM = re.compile(r"bst_[A-Za-z0-9]{8,64}\Z")
+_REMEMBERED_S = 2.0  # how long a change elsewhere may go unseen
+_REMEMBERED_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the database says of one key."""
+
+    tenant: UUID
+    home: bool
+    tenant_disabled: bool
+    id: str
+    role: str
+    member: str | None
+    member_roles: list[str] | None
+    member_disabled: bool
+    app: str | None
+    app_disabled: bool
+    permissions: list[str] | None
+    gateway: bool
+    expired: bool
+    disabled: bool
+    used_lately: bool
+
+
+def fingerprint(key: str) -> bytes:
+    """What is stored of a key. It is 256 random bits, so a plain SHA-256 leaves nothing to guess."""
+    return hashlib.sha256(key.encode()).digest()
+
+
+class Admission:
+    """Turns what a request carries into a scope; remembers the outcome for two seconds."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._remembered: OrderedDict[tuple[bytes, str | None, str | None], tuple[float, Scope, bool]] = OrderedDict()
+
+    async def admit(self, bearer: str | None, *, company: str | None, user: str | None, app: str | None) -> Scope:
+        """The scope of this request. Raises Unauthorised, Forbidden or BadRequest, each with its code."""
+        _refuse_malformed(company, user, app)
+        if not bearer:
+            count("tenancy_refusals", reason="no_key")
+            raise Unauthorised
+        if not _FORM.match(bearer):
+            count("tenancy_refusals", reason="unknown_key")
+            raise UnknownKey
+        asked = (fingerprint(bearer), user, app)
+        known = self._remembered.get(asked)
+        if known is None or known[0] < time.monotonic():
+            held = await self._held(asked[0])
+            known = (time.monotonic() + _REMEMBERED_S, await self._scope(held, user, app), held.gateway)
+            self._remember(asked, known)
+        _, scope, gateway = known
+        if gateway and (company is None or user is None or app is None):
+            raise MissingHeader
+        if company is not None and company != scope.tenant:
+            raise ForeignCompany
+        return scope
+
+    def forget(self) -> None:
+        """Ask the database again at the next request: an identity has changed."""
+        self._remembered.clear()
+
+    def _remember(self, asked: tuple[bytes, str | None, str | None], known: tuple[float, Scope, bool]) -> None:
+        self._remembered[asked] = known
+        self._remembered.move_to_end(asked)
+        while len(self._remembered) > _REMEMBERED_MAX:
+            self._remembered.popitem(last=False)
+
+    async def _held(self, hashed: bytes) -> Held:
+        async with self._store.as_anybody() as db:
+            held = await db.row(Held, _AUTHENTICATE, hash=hashed)
+        if held is None:
+            count("tenancy_refusals", reason="unknown_key")
+            raise UnknownKey
+        if held.expired:
+            count("tenancy_refusals", reason="expired_key")
+            raise ExpiredKey
+        if held.disabled or held.tenant_disabled or held.member_disabled or held.app_disabled:
+            count("tenancy_refusals", reason="disabled_key")
+            raise DisabledKey
+        return held
+
+    async def _scope(self, held: Held, user: str | None, app: str | None) -> Scope:
+        if held.member is not None and user not in (None, held.member):
+            raise ForeignUser
+        if held.app is not None and app not in (None, held.app):
+            raise ForeignApp
+        scope = _scope_of_key(held)
+        roles = held.member_roles
+        async with self._store.under(scope) as db:
+            if user is not None and held.member is None:
+                acting = await db.row(User, _MEMBER, id=user)
+                if acting is None or acting.disabled_at is not None:
+                    raise ForeignUser
+                roles = acting.roles
+            if app is not None and held.app is None:
+                program = await db.row(App, _APP, id=app)
+                if program is None or program.disabled_at is not None:
+                    raise ForeignApp
+            if not held.used_lately:
+                await db.run(_TOUCH_KEY, id=held.id)
+        return _narrowed(scope, held, user=held.member or user, app=held.app or app, roles=roles)
+
+
+def _refuse_malformed(company: str | None, user: str | None, app: str | None) -> None:
+    for header, value, kind in (("X-Company-ID", company, "ten"), ("X-User-ID", user, "usr"), ("X-App-ID", app, "app")):
+        if value is not None and not is_id(value, kind):
+            raise MalformedHeader(f"{header} has not the form {kind}_....", header=header)
+
+
+def _scope_of_key(held: Held) -> Scope:
+    permissions = granted([held.role], home=held.home)
+    if held.permissions is not None:
+        permissions &= frozenset(held.permissions)
+    return Scope(
+        tenant=from_uuid("ten", held.tenant),
+        user=held.member,
+        app=held.app,
+        roles=frozenset({held.role}),
+        permissions=permissions,
+        key=held.id,
+    )
+
+
+def _narrowed(scope: Scope, held: Held, *, user: str | None, app: str | None, roles: list[str] | None) -> Scope:
+    permissions = scope.permissions
+    if roles is not None:
+        permissions &= granted(roles, home=held.home)
+    return Scope(
+        tenant=scope.tenant,
+        user=user,
+        app=app,
+        roles=scope.roles if roles is None else frozenset(roles),
+        permissions=permissions,
+        key=scope.key,
+    )

@@ -1,0 +1,230 @@
+"""Doubles that we ship: what stands outside the house, as small real servers for tests.
+
+Scripted model: an OpenAI-style server on loopback that answers from a script and remembers what it
+was asked. It is spoken to over real sockets, so a test through it passes the whole way: decision,
+permit, connection, wire, receipt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+_REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
+
+
+@dataclass(frozen=True, slots=True)
+class Says:
+    """An answer in words. Streamed, it goes word by word with `pause_s` between; `cut_after` words it breaks off."""
+
+    text: str
+    pause_s: float = 0.0
+    cut_after: int | None = None
+    usage: bool = True
+    finish: str = "stop"
+    message: Mapping[str, Any] = field(default_factory=dict)  # further fields of the message, e.g. tool_calls
+
+
+@dataclass(frozen=True, slots=True)
+class Fails:
+    """An answer that is an error of the server."""
+
+    status: int
+    message: str = "scripted failure"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """The very bytes of the reply, head and body; after them the connection is closed."""
+
+    reply: bytes
+    pause_s: float = 0.0
+
+
+Answer = str | Says | Fails | Raw
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request as it came."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: Any
+
+
+class ScriptedModel:
+    """A real OpenAI-style server on loopback: `async with ScriptedModel("Hello.") as model: model.url`.
+
+    Answers are used in their order, the last one for ever; a function gives an answer for each request.
+    Embeddings are made from the words of a text, so that texts with common words are near each other.
+    """
+
+    def __init__(self, *answers: Answer | Callable[[Asked], Answer], names: tuple[str, ...] = ("scripted",)) -> None:
+        self._answers = list(answers) or ["Scripted."]
+        self._names = names
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.StreamWriter] = set()
+        self.asked: list[Asked] = []
+        self.port = 0
+        self.closed_early = 0  # connections that the other side left in the middle of an answer
+
+    @property
+    def url(self) -> str:
+        """Where its interface begins."""
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    @property
+    def chats(self) -> list[Asked]:
+        """The requests for a chat, without those for the list of models."""
+        return [asked for asked in self.asked if asked.path.endswith("/chat/completions")]
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._connection, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        for writer in list(self._open):
+            writer.close()
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
+        try:
+            while await self._exchange(reader, writer):
+                pass
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self._open.discard(writer)
+            writer.close()
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        method, path, _ = head[0].split(" ", 2)
+        fields = dict(line.split(": ", 1) for line in head[1:] if ": " in line)
+        headers = {name.lower(): value for name, value in fields.items()}
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
+        asked = Asked(method, path, headers, json.loads(body) if body else None)
+        self.asked.append(asked)
+        if path.endswith("/models"):
+            rows = [{"id": name, "object": "model"} for name in self._names]
+            return await _send(writer, {"object": "list", "data": rows})
+        answer = self._next(asked)
+        if isinstance(answer, Raw):
+            writer.write(answer.reply)
+            await writer.drain()
+            await asyncio.sleep(answer.pause_s)
+            return False
+        if isinstance(answer, Fails):
+            error = {"error": {"message": answer.message, "type": "scripted"}}
+            return await _send(writer, error, status=answer.status, headers=answer.headers)
+        if path.endswith("/embeddings"):
+            return await _send(writer, _embeddings(asked.body))
+        says = Says(answer) if isinstance(answer, str) else answer
+        if asked.body.get("stream"):
+            return await self._stream(writer, asked.body, says)
+        await asyncio.sleep(says.pause_s)
+        return await _send(writer, _completion(asked.body, says))
+
+    def _next(self, asked: Asked) -> Answer:
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        return answer if isinstance(answer, Answer) else answer(asked)
+
+    async def _stream(self, writer: asyncio.StreamWriter, body: Mapping[str, Any], says: Says) -> bool:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        try:
+            for place, piece in enumerate(_pieces(says)):
+                if place == says.cut_after:
+                    return False
+                await _event(writer, _chunk(body, {"content": piece, **({} if place else {"role": "assistant"})}))
+                await asyncio.sleep(says.pause_s)
+            await _event(writer, _chunk(body, {}, finish=says.finish))
+            if says.usage and (body.get("stream_options") or {}).get("include_usage"):
+                await _event(writer, {**_chunk(body, {}), "choices": [], "usage": _usage(body, says)})
+            await _event(writer, "[DONE]")
+        except ConnectionError:
+            self.closed_early += 1
+            return False
+        writer.write(b"0\r\n\r\n")
+        await writer.drain()
+        return True
+
+
+async def _send(
+    writer: asyncio.StreamWriter,
+    body: Mapping[str, Any],
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> bool:
+    content = json.dumps(body).encode()
+    lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Scripted')}", "Content-Type: application/json"]
+    lines += [f"Content-Length: {len(content)}", *(f"{name}: {value}" for name, value in (headers or {}).items())]
+    writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + content)
+    await writer.drain()
+    return True
+
+
+async def _event(writer: asyncio.StreamWriter, value: object) -> None:
+    if writer.is_closing():
+        raise ConnectionResetError
+    data = value if isinstance(value, str) else json.dumps(value)
+    event = f"data: {data}\n\n".encode()
+    writer.write(f"{len(event):x}\r\n".encode() + event + b"\r\n")
+    await writer.drain()
+
+
+def _pieces(says: Says) -> list[str]:
+    words = says.text.split(" ")
+    return [word if place == 0 else f" {word}" for place, word in enumerate(words)]
+
+
+def _completion(body: Mapping[str, Any], says: Says) -> dict[str, Any]:
+    message = {"role": "assistant", "content": says.text, **says.message}
+    reply = _head(body, "chat.completion")
+    reply["choices"] = [{"index": 0, "message": message, "finish_reason": says.finish, "logprobs": None}]
+    return {**reply, "usage": _usage(body, says)} if says.usage else reply
+
+
+def _chunk(body: Mapping[str, Any], delta: Mapping[str, Any], finish: str | None = None) -> dict[str, Any]:
+    return {
+        **_head(body, "chat.completion.chunk"),
+        "choices": [{"index": 0, "delta": dict(delta), "finish_reason": finish}],
+    }
+
+
+def _head(body: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    return {"id": "chatcmpl-scripted", "object": kind, "created": 1_700_000_000, "model": body.get("model")}
+
+
+def _usage(body: Mapping[str, Any], says: Says) -> dict[str, int]:
+    asked = sum(len(str(message.get("content") or "").split()) for message in body.get("messages", []))
+    said = len(says.text.split())
+    return {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said}
+
+
+def _embeddings(body: Mapping[str, Any]) -> dict[str, Any]:
+    texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
+    rows = [{"object": "embedding", "index": place, "embedding": _vector(text)} for place, text in enumerate(texts)]
+    tokens = sum(len(text.split()) for text in texts)
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return {"object": "list", "model": body.get("model"), "data": rows, "usage": usage}
+
+
+def _vector(text: str, dimensions: int = 32) -> list[float]:
+    found = [0.01] * dimensions
+    for word in text.lower().split():
+        found[hashlib.sha256(word.encode()).digest()[0] % dimensions] += 1.0
+    return found
