@@ -340,7 +340,7 @@ class NameTaken(Conflict):
     code, next = "tenancy.name_taken", "Use another name."
 
 
-class BadName(Unprocessable):
+class BadIdentityName(Unprocessable):
     """A name must have 1 to 200 visible characters."""
 
     code, next = "tenancy.bad_name", "Shorten it, and leave out control characters."
@@ -453,6 +453,13 @@ class TlsRefused(Fault):
 
     code, status = "egress.tls_refused", 502
     next = "Check host name and certificate; for an own authority set BASTIDE_CA_FILE to its certificate."
+
+
+class PinMismatch(Fault):
+    """The server shows another key than the one that its record pins, so nothing was sent."""
+
+    code, status = "egress.pin_mismatch", 502
+    next = "Ask the provider whether its key changed; until somebody has looked, its record stays in quarantine."
 
 
 class TooSlow(Unavailable):

@@ -67,9 +67,13 @@ class ScriptedModel:
     Embeddings are made from the words of a text, so that texts with common words are near each other.
     """
 
-    def __init__(self, *answers: Answer | Callable[[Asked], Answer], names: tuple[str, ...] = ("scripted",)) -> None:
+    def __init__(
+        self, *answers: Answer | Callable[[Asked], Answer], names: tuple[str, ...] = ("scripted",), tls: Any = None
+    ) -> None:
+        """`names` are the models that it lists; `tls` is a server's SSL context."""
         self._answers = list(answers) or ["Scripted."]
         self._names = names
+        self._tls = tls
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
         self.asked: list[Asked] = []
@@ -79,7 +83,7 @@ class ScriptedModel:
     @property
     def url(self) -> str:
         """Where its interface begins."""
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}/v1"
 
     @property
     def chats(self) -> list[Asked]:
@@ -87,7 +91,7 @@ class ScriptedModel:
         return [asked for asked in self.asked if asked.path.endswith("/chat/completions")]
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connection, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._connection, "127.0.0.1", 0, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

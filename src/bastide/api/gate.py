@@ -1,8 +1,8 @@
 """The gate: what holds for every request before any room is asked, and for every answer after.
 
-    1. the request gets its id, its own if it brought a good one        4. every error becomes our envelope
-    2. a body over the limit is cut while it arrives                     5. the answer gets its safety headers
-    3. the next door is asked                                            6. log and metrics, without content
+1. the request gets its id, its own if it brought a good one        4. every error becomes our envelope
+2. a body over the limit is cut while it arrives                     5. the answer gets its safety headers
+3. the next door is asked                                            6. log and metrics, without content
 """
 
 from __future__ import annotations

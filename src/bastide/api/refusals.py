@@ -1,7 +1,7 @@
 """Every error as the wire shows it: one envelope, and under `/v1` the same inside what OpenAI's clients expect.
 
-    /api/v1/...   {"error": {"code", "message", "next", "request_id", ...facts}}
-    /v1/...       {"error": {"message", "type", "param", "code", "next", "request_id", ...facts}}
+/api/v1/...   {"error": {"code", "message", "next", "request_id", ...facts}}
+/v1/...       {"error": {"message", "type", "param", "code", "next", "request_id", ...facts}}
 """
 
 from __future__ import annotations
@@ -44,9 +44,7 @@ def envelope(fault: BastideError, *, path: str, request_id: str) -> dict[str, ob
     return {"error": {**wire, "type": kind, "param": wire.get("param")}}
 
 
-def refusal(
-    fault: BastideError, *, path: str, request_id: str, headers: Mapping[str, str] | None = None
-) -> Response:
+def refusal(fault: BastideError, *, path: str, request_id: str, headers: Mapping[str, str] | None = None) -> Response:
     """The whole answer that says `fault`."""
     added = dict(headers or {})
     if fault.status == 401:
@@ -114,7 +112,11 @@ def _fields(fault: RequestValidationError, request: Request) -> BastideError:
 def _has_no_json(request: Request, problems: Any) -> bool:
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     whole_body = any(tuple(problem["loc"]) == ("body",) for problem in problems)
-    return whole_body and not (kind == "application/json" or kind.endswith("+json")) and "content-length" in request.headers
+    return (
+        whole_body
+        and not (kind == "application/json" or kind.endswith("+json"))
+        and "content-length" in request.headers
+    )
 
 
 def _place(problem: Any) -> str:

@@ -95,7 +95,11 @@ def _once(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
 
 def _whole(digits: str) -> int | float:
     # To the standard every number is a double: 9007199254740994 may be one that was written without its point.
-    return int(digits) if len(digits) < 16 else float(digits)
+    if len(digits) < 16:
+        return int(digits)
+    if math.isinf(found := float(digits)):
+        raise ValueError("a number is too large")
+    return found
 
 
 def _refuse(name: str) -> JsonValue:

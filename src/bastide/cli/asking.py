@@ -1,18 +1,23 @@
 """`bastide search` and `bastide ask`."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bastide.cli.registering import errand
 from bastide.cli.printing import passage, wrap
+from bastide.cli.registering import errand
+
+if TYPE_CHECKING:
+    from bastide.cli.desk import Desk
 
 Query = Annotated[str, typer.Argument(metavar="QUERY", help="What to look for.")]
 Asked = Annotated[str, typer.Argument(metavar="QUESTION", help="A question in plain words.")]
 Limit = Annotated[int, typer.Option("-k", "--limit", min=1, max=100, help="How many passages.")]
 AnswerLimit = Annotated[int, typer.Option("-k", "--limit", min=1, max=50, help="How many passages to answer from.")]
 Shelf = Annotated[str | None, typer.Option("--collection", help="Look into this collection only.")]
-Model = Annotated[str | None, typer.Option("--model", help="Which model writes the answer.  [default: the best allowed]")]
+Model = Annotated[
+    str | None, typer.Option("--model", help="Which model writes the answer.  [default: the best allowed]")
+]
 
 
 def add_to(root: typer.Typer) -> None:
@@ -55,7 +60,9 @@ def _answer(answer: dict[str, Any]) -> str:
     if answer["unsupported"]:
         parts.append("Not supported by any cited passage:")
         parts += [wrap(_sentence(one), "  ", "- ") for one in answer["unsupported"]]
-    how = "the documents' own sentences, no model wrote them" if answer["mode"] == "extractive" else "written by a model"
+    how = (
+        "the documents' own sentences, no model wrote them" if answer["mode"] == "extractive" else "written by a model"
+    )
     facts = [f"Mode:    {answer['mode']} ({how})", f"Model:   {answer['model']}"]
     if answer["receipt"]:
         facts.append(f"Receipt: {answer['receipt']}   (bastide receipt {answer['receipt']} --out receipt.json)")

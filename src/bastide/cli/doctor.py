@@ -6,16 +6,19 @@ import stat
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from bastide import __version__
-from bastide.cli.registering import errand
 from bastide.cli.line import ServerSaid
 from bastide.cli.printing import wrap
+from bastide.cli.registering import errand
 from bastide.cli.running import find, read_key
 from bastide.errors import BastideError
+
+if TYPE_CHECKING:
+    from bastide.cli.desk import Desk
 
 _FREE_MB_LOW, _FREE_MB_GONE = 2048, 256
 _SIGNS = {"ok": "ok        ", "busy": "busy      ", "attention": "attention ", "broken": "BROKEN    "}
@@ -81,7 +84,9 @@ def _disk(home: Path) -> Line:
     place = next(path for path in (home, *home.parents) if path.exists())
     free = shutil.disk_usage(place).free // (1024 * 1024)
     state = "broken" if free < _FREE_MB_GONE else "attention" if free < _FREE_MB_LOW else "ok"
-    return _line("disk", state, f"{free} MiB free at {place}.", "Make room on this disk: a full one stops the database.")
+    return _line(
+        "disk", state, f"{free} MiB free at {place}.", "Make room on this disk: a full one stops the database."
+    )
 
 
 def _clock(home: Path) -> Line:
@@ -106,7 +111,9 @@ async def _rooms(desk: "Desk") -> list[Line]:
         return []
     key, place = read_key(desk.settings.home, desk.settings.api_key)
     if key is None:
-        return [_line("key", "broken", f"There is no key in {place}.", "Set BASTIDE_API_KEY, or run as the home's owner.")]
+        return [
+            _line("key", "broken", f"There is no key in {place}.", "Set BASTIDE_API_KEY, or run as the home's owner.")
+        ]
     try:
         async with desk.server(within=False) as line:
             wire = await line.get("/api/v1/doctor")

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
 from bastide.cli.line import ServerSaid
-from bastide.cli.orders import Orders, program
+from bastide.cli.programs import module_of
 from bastide.errors import StartFailed
 from bastide.settings import Settings
 
@@ -23,9 +23,13 @@ _STOP_S = 20.0
 @asynccontextmanager
 async def guest(settings: Settings) -> AsyncGenerator[str]:
     """The address of a server of our own on this home. Raises what kept the house from opening."""
-    orders = Orders(mode="guest", home=str(settings.home), host="127.0.0.1", port=0, air_gap=settings.air_gap)
+    words = {"command": "guest", "home": str(settings.home), "as_json": True, "air_gap": settings.air_gap}
     process = await asyncio.create_subprocess_exec(
-        *program("bastide.cli.serving", orders.to_json()),
+        sys.executable,
+        "-P",  # keeps the current folder out of the path that modules are found on
+        "-m",
+        module_of("serving"),
+        json.dumps(words),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         start_new_session=True,  # an interrupt at the keyboard is for the command; it ends the guest itself
@@ -50,7 +54,6 @@ async def _address(said: asyncio.StreamReader) -> str:
             line = await said.readline()
         wire = json.loads(line)
     except (TimeoutError, ValueError) as fault:
-        print("", end="", file=sys.stderr)
         raise StartFailed from fault
     if "error" in wire:
         raise ServerSaid(wire["error"], 503)

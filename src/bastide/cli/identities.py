@@ -1,12 +1,15 @@
 """`bastide tenant|user|app|key create|list|show|disable`."""
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from bastide.cli.registering import Errand, errand
 from bastide.cli.line import segment
 from bastide.cli.printing import sheet, table
+from bastide.cli.registering import Errand, errand
+
+if TYPE_CHECKING:
+    from bastide.cli.desk import Desk
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What it is called.")]
 Which = Annotated[str, typer.Argument(metavar="ID", help="Its id, or its name.")]
@@ -79,6 +82,7 @@ async def create_app(desk: "Desk", name: Name) -> None:
 async def create_key(
     desk: "Desk",
     role: RoleName,
+    *,
     user: OfUser = None,
     app: OfApp = None,
     expires: Days = None,
@@ -105,10 +109,9 @@ def _lister(kind: str) -> Errand:
         async with desk.server(within=kind != "tenant") as line:
             items = await line.all(f"/api/v1/{kind}s")
         columns = _COLUMNS[kind]
-        desk.say(
-            {"items": items}, lambda: table([[item.get(column) for column in columns] for item in items], columns)
-        )
+        desk.say({"items": items}, lambda: table([[item.get(column) for column in columns] for item in items], columns))
 
+    show_all.__name__ = f"list_{kind}s"
     show_all.__doc__ = f"List the {kind}s."
     return show_all
 
@@ -119,6 +122,7 @@ def _shower(kind: str) -> Errand:
             wire = await line.get(f"/api/v1/{kind}s/{segment(which)}")
         desk.say(wire, lambda: sheet(wire))
 
+    show.__name__ = f"show_{kind}"
     show.__doc__ = f"Show one {kind}."
     return show
 
@@ -129,5 +133,6 @@ def _disabler(kind: str) -> Errand:
             wire = await line.post(f"/api/v1/{kind}s/{segment(which)}:disable")
         desk.say(wire, lambda: f"{which} is disabled.")
 
+    disable.__name__ = f"disable_{kind}"
     disable.__doc__ = f"Disable one {kind}: nothing is deleted, nobody is let in with it."
     return disable

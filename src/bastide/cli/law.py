@@ -2,14 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bastide.cli.registering import errand
 from bastide.cli.line import segment
 from bastide.cli.printing import sheet, table, wrap
+from bastide.cli.registering import errand
 from bastide.errors import BadPolicy, MissingFile
+
+if TYPE_CHECKING:
+    from bastide.cli.desk import Desk
 
 RecordId = Annotated[str, typer.Argument(metavar="ID", help="The record's id, from `bastide provider list`.")]
 ClassName = Annotated[str | None, typer.Option("--class", help="public, internal, confidential, restricted or secret.")]
@@ -76,7 +79,7 @@ async def test_policy(desk: "Desk", file: Draft) -> int:
 
     Exit status 1 if one of the draft's cases comes out differently from what it expects.
     """
-    draft = _read(file)
+    draft = _read(Path(file))
     async with desk.server() as line:
         wire = await line.post("/api/v1/policies:test", draft)
     desk.say(wire, lambda: _trials(wire["trials"]))

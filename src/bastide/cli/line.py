@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from bastide.egress import Client, Reply
 from bastide.errors import BastideError, BrokenReply
+
+if TYPE_CHECKING:
+    from bastide.egress import Client, Reply
 
 
 class ServerSaid(BastideError):

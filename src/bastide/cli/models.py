@@ -1,14 +1,17 @@
 """`bastide model list|add|remove`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bastide.cli.registering import errand
 from bastide.cli.line import segment
 from bastide.cli.printing import sheet, table
+from bastide.cli.registering import errand
 from bastide.errors import MissingFile
+
+if TYPE_CHECKING:
+    from bastide.cli.desk import Desk
 
 ModelName = Annotated[str, typer.Option("--name", help="What it is called here.")]
 Kind = Annotated[str, typer.Option("--kind", help="How the endpoint speaks: openai.")]
@@ -44,6 +47,7 @@ async def add(
     desk: "Desk",
     name: ModelName,
     url: Url,
+    *,
     kind: Kind = "openai",
     key_file: KeyFile = None,
     model: Upstream = None,
@@ -52,7 +56,7 @@ async def add(
 ) -> None:
     """Add a model: a runtime of our own, or an endpoint of a provider whose record is known."""
     try:
-        key = key_file.read_text("utf-8").strip() if key_file else None
+        key = Path(key_file).read_text("utf-8").strip() if key_file else None
     except FileNotFoundError as fault:
         raise MissingFile(f"There is no {key_file}.") from fault
     body = {

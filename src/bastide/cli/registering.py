@@ -36,11 +36,11 @@ class Shared:
     tenant: str | None = None
 
 
-def errand(group: typer.Typer, name: str, *, example: str, key: str = "") -> Callable[[Errand], Errand]:
-    """Register an errand; `key` sets apart functions of one name."""
+def errand(group: typer.Typer, name: str, *, example: str) -> Callable[[Errand], Errand]:
+    """Register an errand."""
 
     def register(function: Errand) -> Errand:
-        known = key or function.__name__
+        known = function.__name__
         assert known not in ERRANDS, f"two errands are called {known}"
         ERRANDS[known] = function
         parameters = list(inspect.signature(function).parameters.values())[1:]

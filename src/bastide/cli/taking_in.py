@@ -4,14 +4,17 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bastide.cli.registering import errand
 from bastide.cli.line import Line, said_code
 from bastide.cli.printing import Progress
+from bastide.cli.registering import errand
 from bastide.errors import BastideError, FileTooLarge, MissingFile, Unauthorised, UnreadableFile
+
+if TYPE_CHECKING:
+    from bastide.cli.desk import Desk
 
 Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files, and folders with all that is in them.")]
 Shelf = Annotated[str | None, typer.Option("--collection", help="Which collection to put them into.")]
@@ -25,7 +28,9 @@ _LOCAL_BYTES_MAX = 2 * 1024**3  # more than any limit of the server, less than t
 
 def add_to(root: typer.Typer) -> None:
     """Register the command."""
-    errand(root, "ingest", example="bastide ingest contracts/ lease.pdf --collection contracts --class confidential")(ingest)
+    errand(root, "ingest", example="bastide ingest contracts/ lease.pdf --collection contracts --class confidential")(
+        ingest
+    )
 
 
 async def ingest(
@@ -35,7 +40,7 @@ async def ingest(
 
     A file whose content is already known is not taken in twice. Exit status 1 if a file was refused.
     """
-    files = list(_files(paths))
+    files = list(_files([Path(path) for path in paths]))
     fields = [("subjects", name) for name in subject or ()]
     fields += [("collection", collection)] if collection else []
     fields += [("label", json.dumps({"class": class_name}))] if class_name else []

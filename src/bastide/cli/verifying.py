@@ -5,27 +5,28 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from bastide.audit import verify_file
+from bastide.cli.attending import attended
 from bastide.cli.evidence import verdict
-from bastide.cli.printing import failure
-from bastide.errors import BastideError, UnreadableFile
+from bastide.errors import MissingFile
 
 
-def run(words: str) -> int:
+def run(words: dict[str, Any]) -> int:
     """Verify what the words name; the exit status."""
-    file, key, as_json = json.loads(words)
-    try:
-        found = verify_file(Path(file), Path(key) if key else None).to_wire()
-    except BastideError as fault:
-        failure(fault, as_json=as_json)
-        return 1
-    except (OSError, ValueError) as fault:
-        failure(UnreadableFile(f"{file} cannot be read as evidence: {fault}."), as_json=as_json)
-        return 1
-    print(json.dumps(found, default=str) if as_json else verdict(dict(found)))
-    return 0 if found["valid"] else 1
+
+    def work() -> int:
+        file, key = Path(words["file"]), Path(words["key"]) if words["key"] else None
+        for path in (file, key):
+            if path and not path.exists():
+                raise MissingFile(f"There is no {path}.")
+        found = verify_file(file, key).to_wire()
+        print(json.dumps(found, default=str) if words["as_json"] else verdict(dict(found)))
+        return 0 if found["valid"] else 1
+
+    return attended(work, as_json=words["as_json"])
 
 
 if __name__ == "__main__":
-    sys.exit(run(sys.argv[1]))
+    sys.exit(run(json.loads(sys.argv[1])))

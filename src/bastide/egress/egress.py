@@ -5,11 +5,11 @@ from __future__ import annotations
 import hmac
 import secrets
 import ssl
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 import httpcore2
@@ -21,10 +21,8 @@ from bastide.egress.client import Client, Limits
 from bastide.egress.values import Permit
 from bastide.egress.wire import CheckedBackend, CheckedTransport
 from bastide.errors import BadSetting, PermitRefused
+from bastide.policy import Decision
 from bastide.settings import EgressSettings
-
-if TYPE_CHECKING:
-    from bastide.policy import Decision
 
 _PORTS: Final = {"http": 80, "https": 443}
 
@@ -44,11 +42,14 @@ class Egress:
         self._settings = settings
         self._clock = clock
         self._secret = secrets.token_bytes(32)
+        self._pins: dict[tuple[str, int], frozenset[str]] = {}
         context = _tls_context(settings)
         reaches = [Reach(local, settings.air_gap, settings.allowed_networks) for local in (False, True)]
         self._transports = {
             reach.local: CheckedTransport(
-                CheckedBackend(reach, resolver, dial or httpcore2.AnyIOBackend()), context, connections_max=512
+                CheckedBackend(reach, resolver, dial or httpcore2.AnyIOBackend(), self._pins),
+                context,
+                connections_max=512,
             )
             for reach in reaches
         }
@@ -61,10 +62,11 @@ class Egress:
         for transport in self._transports.values():
             await transport.aclose()
 
-    def permit(self, decision: Decision) -> Permit:
+    def permit(self, decision: Decision, *, pins: Sequence[str] = ()) -> Permit:
         """The permit that an allowed, unexpired decision is worth; raises PermitRefused otherwise.
 
-        An outside endpoint needs https; plain http is for endpoints that are declared local.
+        An outside endpoint needs https; plain http is for endpoints that are declared local. With `pins`, the
+        server must show a certificate whose key has one of these SHA-256 hashes (lower hex).
         """
         endpoint = decision.endpoint
         if not decision.allowed:
@@ -84,6 +86,7 @@ class Egress:
             decision_hash=decision.digest,
             expires_at=decision.expires_at,
         )
+        self._pins[(host, port)] = frozenset(pins)
         telemetry.count("egress_permits", kind=endpoint.kind)
         return replace(permit, seal=self._seal(permit))
 

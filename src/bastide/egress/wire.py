@@ -25,8 +25,9 @@ from bastide.egress.addresses import (
     name_servers,
 )
 from bastide.egress.values import TlsEvidence
-from bastide.errors import AirGapClosed, BrokenReply, RequestRefused, TlsRefused, TooSlow, Unreachable
+from bastide.errors import AirGapClosed, BrokenReply, PinMismatch, RequestRefused, TlsRefused, TooSlow, Unreachable
 
+Pins = dict[tuple[str, int], frozenset[str]]
 ADDRESSES_TRIED_MAX = 4
 _EVIDENCE = "bastide_evidence"
 
@@ -74,10 +75,14 @@ class CheckedTransport(httpx2.AsyncBaseTransport):
 class CheckedBackend(httpcore2.AsyncNetworkBackend):
     """Opens TCP connections, but only to addresses that the reach allows."""
 
-    def __init__(self, reach: Reach, resolver: Resolver, dial: httpcore2.AsyncNetworkBackend) -> None:
+    def __init__(
+        self, reach: Reach, resolver: Resolver, dial: httpcore2.AsyncNetworkBackend, pins: Pins | None = None
+    ) -> None:
+        """`pins` holds the keys that a host and port must show; it may change while connections are made."""
         self._reach = reach
         self._resolver = resolver
         self._dial = dial
+        self._pins: Pins = {} if pins is None else pins
 
     async def connect_tcp(
         self,
@@ -98,7 +103,7 @@ class CheckedBackend(httpcore2.AsyncNetworkBackend):
                 if left == 1:
                     raise
                 continue
-            return _Witnessed(stream, TlsEvidence(ip=address, port=port), host)
+            return _Witnessed(stream, TlsEvidence(ip=address, port=port), host, self._pins.get((host, port)))
         raise Unreachable(host=host)
 
     async def connect_unix_socket(
@@ -125,10 +130,17 @@ class CheckedBackend(httpcore2.AsyncNetworkBackend):
 class _Witnessed(httpcore2.AsyncNetworkStream):
     """A connection that knows who is at the other end."""
 
-    def __init__(self, inner: httpcore2.AsyncNetworkStream, evidence: TlsEvidence, host: str) -> None:
+    def __init__(
+        self,
+        inner: httpcore2.AsyncNetworkStream,
+        evidence: TlsEvidence,
+        host: str,
+        pins: frozenset[str] | None = None,
+    ) -> None:
         self._inner = inner
         self._evidence = evidence
         self._host = host
+        self._pins = pins
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         return await self._inner.read(max_bytes, timeout)
@@ -149,6 +161,9 @@ class _Witnessed(httpcore2.AsyncNetworkStream):
         session = inner.get_extra_info("ssl_object")
         certificate = session.getpeercert(binary_form=True)
         evidence = _evidence(self._evidence.ip, self._evidence.port, certificate, session.version() or "")
+        if self._pins and evidence.spki_sha256 not in self._pins:  # before a single byte of the request
+            await inner.aclose()
+            raise PinMismatch(f"{self._host} shows another key than the pinned one.", host=self._host)
         return _Witnessed(inner, evidence, self._host)
 
     def get_extra_info(self, info: str) -> Any:

@@ -11,8 +11,8 @@ from typing import Any, cast
 
 from bastide import telemetry
 from bastide.audit import Audit, JsonValue, ReceiptFacts
-from bastide.egress import TlsEvidence
-from bastide.errors import NoPermittedModel, UnknownModel
+from bastide.egress import Egress, Permit, TlsEvidence
+from bastide.errors import NoPermittedModel, PinMismatch, UnknownModel
 from bastide.inference.registry import Known
 from bastide.inference.values import Model, Usage
 from bastide.policy import Decision, Endpoint, Label, Nearest, Policy
@@ -94,6 +94,11 @@ class Calls:
         choice, _ = await self._decided(scope, candidates, label, capability)
         return choice.model if choice else None
 
+    def permit(self, decision: Decision, egress: Egress) -> Permit:
+        """The permit for the decision's endpoint, with the keys that its record pins."""
+        pinned = self._policy.record(decision.endpoint.record_id).attributes.get("spki_sha256")
+        return egress.permit(decision, pins=tuple(pinned.value) if pinned else ())
+
     @asynccontextmanager
     async def made(
         self, scope: Scope, choice: Choice, sent: bytes, *, receipt: str | None = None
@@ -104,6 +109,10 @@ class Calls:
             yield call
         except (asyncio.CancelledError, GeneratorExit):
             await self._record(scope, call, "aborted")
+            raise
+        except PinMismatch as fault:  # the endpoint is not the one that its record describes (R15)
+            await self._record(scope, call, "failed")
+            await self._policy.contradict(choice.model.record, fault.message)
             raise
         except BaseException:
             await self._record(scope, call, "failed")

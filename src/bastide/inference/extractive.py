@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bastide.inference.question_words import FUNCTION_WORDS, Kind, answers, guess_language, kind_of
+from bastide.inference.question_words import FUNCTION_WORDS, guess_language, hint, kind_of
 from bastide.inference.sentence_ends import sentence_spans
 
 _PASSAGES_MAX, _SENTENCES_WEIGHED_MAX, _EMBEDDED_MAX = 50, 2000, 24
@@ -46,7 +46,9 @@ class _Candidate:
     folded: str
     words: frozenset[str]
     heading: bool
-    coverage: float = 0.0
+    coverage: float = 0.0  # by rarity of the words
+    share: float = 0.0  # by their number
+    hint: float = 0.0
     likeness: float = 0.0
     score: float = 0.0
 
@@ -74,11 +76,12 @@ def extract(
     _weigh_words(content, candidates)
     kind = kind_of(" ".join(asked), spoken)
     for each in candidates:
-        each.score = _score(each, kind, with_likeness=False)
+        each.hint = hint(kind, each.folded, content)
+        each.score = _score(each, with_likeness=False)
     if embed is not None:
         _weigh_likeness(question, candidates, embed)
         for each in candidates:
-            each.score = _score(each, kind, with_likeness=True)
+            each.score = _score(each, with_likeness=True)
     return _chosen(passages, candidates, sentences_max)
 
 
@@ -104,17 +107,28 @@ def _candidates(passages: Sequence[str]) -> list[_Candidate]:
             text = passage[start:end]
             folded = _fold(text)
             words = _WORD.findall(folded)
-            heading = text.startswith("#") or (len(words) < 9 and text[-1] not in ".!?…;:\"'»”)")
             if words:
-                found.append(_Candidate(number, start, end, text, " ".join(words), frozenset(words), heading))
+                found.append(
+                    _Candidate(number, start, end, text, " ".join(words), frozenset(words), _is_heading(text, words))
+                )
     return found
 
 
+def _is_heading(text: str, words: list[str]) -> bool:
+    """Whether this names what follows and says nothing itself."""
+    if text.startswith("#"):
+        return True
+    whole = text[-1] in ".!?…;:\"'»”)" or _ITEM.match(text) is not None
+    return not whole and len(words) < 16 and not any(sign.isdecimal() for sign in text)
+
+
 def _kinship(asked: str, word: str) -> float:
-    """How far two words are the same: 1 equal, else by their common beginning, 0 below four signs or 70 %."""
+    """How far two words are the same: 1 equal, else by their common beginning; 0 where that is short."""
     if asked == word:
         return 1.0
     shorter = min(len(asked), len(word))
+    if shorter == 3 and abs(len(asked) - len(word)) <= 2 and not asked.isdecimal():
+        return 0.9 if asked.startswith(word) or word.startswith(asked) else 0.0
     if shorter < 4 or asked[:4] != word[:4] or asked.isdecimal():
         return 0.0
     common = 4
@@ -128,7 +142,9 @@ def _kinship(asked: str, word: str) -> float:
 def _weigh_words(content: list[str], candidates: list[_Candidate]) -> None:
     """Sets each candidate's coverage: the share of the question's content that it holds, by rarity."""
     vocabulary = frozenset().union(*(each.words for each in candidates))
-    kin = {asked: {word: near for word in vocabulary if (near := _kinship(asked, word)) > 0} for asked in content}
+    kin: dict[str, dict[str, float]] = {}
+    for asked in content:
+        kin[asked] = {word: nearness for word in vocabulary if (nearness := _kinship(asked, word)) > 0}
     count = len(candidates)
     weights = {}
     for asked in content:
@@ -136,11 +152,14 @@ def _weigh_words(content: list[str], candidates: list[_Candidate]) -> None:
         weights[asked] = math.log(1 + (count + 1) / (holding + 0.5))
     total = sum(weights.values())
     for each in candidates:
-        held = 0.0
+        held = share = 0.0
         for asked in content:
             near = kin[asked]
-            held += weights[asked] * max((near[word] for word in each.words & near.keys()), default=0.0)
+            nearest = max((near[word] for word in each.words & near.keys()), default=0.0)
+            held += weights[asked] * nearest
+            share += nearest
         each.coverage = held / total
+        each.share = share / len(content)
 
 
 def _weigh_likeness(
@@ -153,20 +172,26 @@ def _weigh_likeness(
         candidates[at].likeness = max(0.0, float(cosine))
 
 
-def _score(each: _Candidate, kind: Kind | None, *, with_likeness: bool) -> float:
+def _score(each: _Candidate, *, with_likeness: bool) -> float:
     lexical = 0.62 * each.coverage + 0.28 * each.likeness if with_likeness else 0.9 * each.coverage
-    hint = 0.12 if answers(kind, each.folded) else 0.0
     prior = 0.1 / (1 + each.passage)
-    return (lexical + hint * min(1.0, 2 * each.coverage) + prior) * (0.45 if each.heading else 1.0)
+    length = 0.08 * min(1.0, len(each.words) / 80)  # a long sentence covers much by chance
+    return (lexical + each.hint * min(1.0, 2 * each.coverage) + prior - length) * (0.45 if each.heading else 1.0)
 
 
 def _fits(each: _Candidate) -> bool:
     """Whether a sentence is about the question at all."""
-    return each.coverage >= 0.45 or each.likeness >= 0.55 or (each.coverage >= 0.25 and each.likeness >= 0.4)
+    return (
+        each.coverage >= 0.45
+        or (each.share >= 0.6 and each.hint > 0)
+        or each.likeness >= 0.55
+        or (each.coverage >= 0.25 and each.likeness >= 0.4)
+    )
 
 
 def _chosen(passages: Sequence[str], candidates: list[_Candidate], sentences_max: int) -> list[Extract]:
-    ranked = sorted((each for each in candidates if _fits(each) and not each.heading), key=lambda each: -each.score)
+    fitting = sorted((each for each in candidates if _fits(each)), key=lambda each: -each.score)
+    ranked = [each for each in fitting if not each.heading] or [each for each in fitting if each.text[0] != "#"][:1]
     chosen: list[_Candidate] = []
     for each in ranked:
         if len(chosen) >= sentences_max or each.score < 0.62 * ranked[0].score:

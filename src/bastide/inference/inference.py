@@ -110,7 +110,7 @@ class Inference:
             return await self._chat_extractively(scope, choice, request, receipt_id)
         body = wire.encode(request.to_wire(choice.model.upstream, stream=False))
         async with self._calls.made(scope, choice, body, receipt=receipt_id) as call:
-            permit = self._egress.permit(choice.decision)
+            permit = self._calls.permit(choice.decision, self._egress)
             async with self._egress.open(permit, total_s=self._settings.timeout_s) as client:
                 try:
                     found = await wire.complete(client, _place(choice.known), body)
@@ -151,7 +151,7 @@ class Inference:
 
     async def _pieces(self, call: Call, body: bytes) -> AsyncGenerator[ChatPiece]:
         model, gathered = call.choice.model, wire.Gathered()
-        permit = self._egress.permit(call.choice.decision)
+        permit = self._calls.permit(call.choice.decision, self._egress)
         total_s = self._settings.timeout_s * _STREAM_TIMES
         try:
             async with (
@@ -217,7 +217,7 @@ class Inference:
 
     async def _embed_remotely(self, call: Call, texts: Sequence[str]) -> NDArray[np.float32]:
         found: list[NDArray[np.float32]] = []
-        permit, place = self._egress.permit(call.choice.decision), _place(call.choice.known)
+        permit, place = self._calls.permit(call.choice.decision, self._egress), _place(call.choice.known)
         async with self._egress.open(permit, total_s=self._settings.timeout_s) as client:
             for start in range(0, len(texts), _BATCH):
                 batch = texts[start : start + _BATCH]

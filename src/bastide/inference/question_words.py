@@ -39,6 +39,7 @@ def _answering(kind: Kind) -> re.Pattern[str]:
 
 
 _ASKING: Final = {language: _asking(language) for language in FUNCTION_WORDS}
+_DEFINING: Final = re.compile("|".join(_TABLES["answering"]["defining"]))
 _ANSWERING: Final = {kind: _answering(kind) for kind in _KINDS}
 
 
@@ -59,6 +60,13 @@ def kind_of(folded_question: str, language: str | None) -> Kind | None:
     return min(found)[2] if found else None
 
 
-def answers(kind: Kind | None, folded_sentence: str) -> bool:
-    """Whether a sentence shows what a question of this kind asks for."""
-    return kind is not None and _ANSWERING[kind].search(folded_sentence) is not None
+def hint(kind: Kind | None, folded_sentence: str, content: list[str]) -> float:
+    """How much a sentence gains by showing what the question asks for: 0 to 0.25. `content`: the question's words."""
+    if kind is None:
+        return 0.0
+    if kind == "meaning" and content:
+        # "'Personal data' means ...": the thing asked about right before the defining word
+        for defined in _DEFINING.finditer(folded_sentence):
+            if any(content[-1][:5] in word for word in folded_sentence[: defined.start()].split()[-3:]):
+                return 0.25
+    return 0.12 if _ANSWERING[kind].search(folded_sentence) else 0.0

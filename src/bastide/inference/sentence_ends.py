@@ -40,7 +40,18 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
     for gap_start, gap_end in [*((gap.start(), gap.end()) for gap in _BREAK.finditer(text)), (len(text), len(text))]:
         _split_block(text, start, gap_start, spans)
         start = gap_end
-    return spans
+    return _with_numbers(text, spans)
+
+
+def _with_numbers(text: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """A number or letter that stands on a line of its own belongs to what follows it."""
+    joined: list[tuple[int, int]] = []
+    for start, end in spans:
+        if joined and _MARKER_ONLY.fullmatch(text, *joined[-1]):
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return joined
 
 
 def _split_block(text: str, start: int, stop: int, spans: list[tuple[int, int]]) -> None:

@@ -86,7 +86,7 @@ def _share(value: Any) -> float:
 
 
 def _country(value: Any) -> str:
-    if value not in COUNTRIES:
+    if not isinstance(value, str) or value not in COUNTRIES:
         raise ValueError(f"{value!r} is not an ISO 3166 country code")
     return str(value)
 
@@ -115,9 +115,9 @@ def _shape(required: Mapping[str, Reader], optional: Mapping[str, Reader]) -> Re
     def read(value: Any) -> dict[str, Any]:
         if not isinstance(value, Mapping):
             raise ValueError(f"{value!r} is not a mapping")
-        if unknown := sorted(set(value) - set(known)):
+        if unknown := [name for name in value if name not in known]:
             raise ValueError(f"{unknown[0]!r} is not one of {', '.join(known)}")
-        if missing := sorted(set(required) - set(value)):
+        if missing := [name for name in required if name not in value]:
             raise ValueError(f"{missing[0]!r} is missing")
         return {name: known[name](part) for name, part in value.items()}
 
@@ -131,7 +131,7 @@ def _places(value: Any) -> list[str]:
     beside = [place for place in value if place in (LOCAL, NOWHERE)]
     if NOWHERE in beside and len(value) > 1:
         raise ValueError("`none` stands alone: there is such a plane or there is none")
-    return sorted(countries([place for place in value if place not in beside]) | set(beside))
+    return sorted(countries([place for place in value if place not in (LOCAL, NOWHERE)]) | set(beside))
 
 
 def _day(value: Any) -> str:

@@ -42,7 +42,7 @@ def read_policy(wire: Mapping[str, Any], known: Callable[[str], bool] = lambda r
         bounds = Label.from_wire({_BOUNDS[name]: wire[name] for name in _BOUNDS if name in wire}, fresh.bounds)
         default = Label.from_wire(wire.get("default", {}), fresh.default)
     except BadLabel as fault:
-        raise BadPolicy(fault.message, **fault.facts) from fault
+        raise BadPolicy(fault.message) from fault
     return TenantPolicy(
         enabled=_enabled(wire.get("enabled", sorted(fresh.enabled)), known),
         default=default,

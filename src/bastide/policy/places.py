@@ -47,6 +47,8 @@ def countries(names: object) -> frozenset[str]:
         raise ValueError(f"expected a list of countries such as [FR, DE], got {names!r}")
     found: set[str] = set()
     for name in names:
+        if not isinstance(name, str):
+            raise ValueError(f"{name!r} is not a country code")
         if name in GROUPS:
             found |= GROUPS[name]
         elif name in COUNTRIES:

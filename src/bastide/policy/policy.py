@@ -99,11 +99,11 @@ class Policy:
         Raises PolicyChanged if another version has come in between, BadPolicy for an unknown record.
         """
         scope.need("policy:manage")
-        draft = read_policy(policy.to_wire(), self._snapshot.records.__contains__)
         async with self._store.under(scope) as db:
-            row = await db.row(tuple, _TENANT_POLICY)
-            before = self._read(row)
-            new = read_policy(draft.to_wire() | {"version": before.version + 1})
+            before = self._read(await db.row(tuple, _TENANT_POLICY))
+            known = self._snapshot.records.keys() | before.enabled
+            draft = read_policy(policy.to_wire(), known.__contains__)
+            new = replace(draft, version=before.version + 1)
             law = governing(new, air_gap=self._settings.air_gap)
             content = Json(new.to_wire())
             written = draft.version == before.version and await db.run(
@@ -300,6 +300,7 @@ class Policy:
         async with self._store.as_operator(reason=f"quarantine {record_id}") as db:
             await db.run(_PUT_IN_QUARANTINE, record_id=record_id, found=found)
             await self._audit.record(db, "policy.quarantine", resource=record_id, details={"found": found})
+        self._quarantine[record_id] = found
 
     async def release(self, scope: Scope, record_id: str) -> None:
         """Take a record out of quarantine, after a person has looked. Audited."""

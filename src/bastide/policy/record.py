@@ -177,7 +177,7 @@ def overlay(record: Record, folders: Iterable[Path]) -> Record:
         for path in sorted(folder.glob("*.yaml")):
             sheet = read_sheet(path, BadRecord)
             if sheet.get("id") == record.id:
-                attributes |= _attributes(sheet.get("attributes") or {}, path.name)
+                attributes |= _attributes(sheet.get("attributes"), path.name)
     return record.with_attributes({name: fact for name, fact in attributes.items() if fact.value is not None})
 
 
@@ -196,7 +196,7 @@ def _checked(sheet: dict[str, Any], file: str) -> dict[str, Any]:
     if not isinstance(covers, list) or not all(isinstance(name, str) for name in covers):
         raise BadRecord(f"{file}: covers must be a list of model names.", file=file)
     read = dict(sheet)
-    read["attributes"] = _attributes(sheet.get("attributes") or {}, file)
+    read["attributes"] = _attributes(sheet.get("attributes"), file)
     if "models" in sheet:
         read["models"] = _models(sheet["models"], file)
     if "reviewed_at" in sheet:
@@ -227,6 +227,8 @@ def _record(sheet: dict[str, Any]) -> Record:
 
 
 def _attributes(sheet: object, file: str) -> dict[str, Attribute]:
+    if sheet is None:
+        return {}
     if not isinstance(sheet, Mapping):
         raise BadRecord(f"{file}: attributes must be a mapping.", file=file)
     return {name: _attribute(name, fact, file) for name, fact in sheet.items()}
@@ -238,7 +240,7 @@ def _attribute(name: str, fact: object, file: str) -> Attribute:
         raise BadRecord(f"{file}: there is no attribute {name!r}.", file=file, attribute=name)
     if not isinstance(fact, Mapping) or "value" not in fact:
         raise BadRecord(f"{file}: attribute {name} needs {{value, evidence, source, checked_at}}.", attribute=name)
-    if unknown := sorted(set(fact) - {"value", *_PROVENANCE}):
+    if unknown := [part for part in fact if part not in ("value", *_PROVENANCE)]:
         raise BadRecord(f"{file}: attribute {name} has no part {unknown[0]!r}.", file=file, attribute=name)
     try:
         value = None if fact["value"] is None else ATTRIBUTES[name][0](fact["value"])
@@ -271,7 +273,7 @@ def _models(sheet: object, file: str) -> tuple[ModelEntry, ...]:
     """The catalogue: one provenance for all, then `list: {name: {input, output, context}}` (prices per million)."""
     if not isinstance(sheet, Mapping) or not isinstance(sheet.get("list"), Mapping):
         raise BadRecord(f"{file}: models needs a `list` of names and its provenance.", file=file)
-    if unknown := sorted(set(sheet) - {"list", "currency", *_PROVENANCE}):
+    if unknown := [part for part in sheet if part not in ("list", "currency", *_PROVENANCE)]:
         raise BadRecord(f"{file}: models has no part {unknown[0]!r}.", file=file)
     _, source, checked, expires = _provenance(sheet, file, "models")
     source = f"{source} ({checked.date().isoformat()})"

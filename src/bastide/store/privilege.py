@@ -22,10 +22,11 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-_PDEATHSIG, _KEEPCAPS, _SUBREAPER, _NO_NEW_PRIVS, _AMBIENT, _AMBIENT_RAISE = 1, 8, 36, 38, 47, 2
+_PDEATHSIG, _KEEPCAPS, _SECUREBITS, _SUBREAPER, _NO_NEW_PRIVS, _AMBIENT, _AMBIENT_RAISE = 1, 8, 28, 36, 38, 47, 2
 _NEWNS, _NEWUSER = 0x00020000, 0x10000000
 _MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
 _DAC_OVERRIDE, _DAC_READ_SEARCH = 1, 2
+_NO_SETUID_FIXUP = 1 << 2
 _CAPABILITY_VERSION = 0x20080522
 _IS_LINUX = sys.platform == "linux"
 
@@ -79,8 +80,9 @@ def launch(way: Way, program: Sequence[str], *, needs: Sequence[str], output: in
         way.enter(needs)
         os.umask(0o077)
         for folder in needs:
-            os.stat(os.path.join(folder, "."))  # asked as the new user; os.access would answer for the old
-        os.close(os.open(program[0], os.O_RDONLY))
+            os.stat(os.path.join(folder, "."))
+        if not os.access(program[0], os.R_OK | os.X_OK):  # asked as PostgreSQL itself will ask
+            raise NoWay(f"{program[0]} is out of reach")
         os.chdir("/")
         if _IS_LINUX:
             _prctl(_NO_NEW_PRIVS, 1)
@@ -160,6 +162,7 @@ def _become_with_search(uid: int, gid: int) -> None:
     libc = _libc()
     os.setgroups([])
     os.setresgid(gid, gid, gid)
+    libc.prctl(_SECUREBITS, _NO_SETUID_FIXUP, 0, 0, 0)  # so that access(2) counts the capability, where that is allowed
     _prctl(_KEEPCAPS, 1)
     os.setresuid(uid, uid, uid)
     for capability in (_DAC_READ_SEARCH, _DAC_OVERRIDE):

@@ -158,7 +158,7 @@ async def _ensure_login(connection: psycopg.AsyncConnection[Any], role: str, nam
         ("role", role),
         ("statement_timeout", "120s"),
         ("idle_in_transaction_session_timeout", "60s"),
-        ("search_path", "pg_catalog, public"),
+        ("search_path", "public"),  # pg_catalog is searched first by itself; a list would need two literals
     ):
         await connection.execute(
             sql.SQL("alter role {} set {} = {}").format(

@@ -10,7 +10,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from bastide.audit import Audit
-from bastide.errors import AlreadyThere, BadName, BadRole, BeyondOwnRights, NameTaken, UnknownIdentity, UnknownTenant
+from bastide.errors import AlreadyThere, BadIdentityName, BadRole, BeyondOwnRights, NameTaken, UnknownIdentity, UnknownTenant
 from bastide.store import Db, Page, Query, Scope, Store, from_uuid, is_id, new_id, queries, to_uuid
 from bastide.tenancy.admission import Admission, fingerprint
 from bastide.tenancy.roles import PERMISSIONS, PLATFORM, ROLES, granted
@@ -83,7 +83,7 @@ class Tenancy:
         return Scope(tenant=tenant, user=user, app=None, roles=frozenset({"system"}), permissions=permissions)
 
     async def create_tenant(self, scope: Scope, name: str) -> Tenant:
-        """A new tenant. Raises NameTaken or BadName."""
+        """A new tenant. Raises NameTaken or BadIdentityName."""
         scope.need(PLATFORM)
         name = _name(name)
         async with self._store.as_operator(reason=f"{scope.key} creates a tenant") as db:
@@ -119,7 +119,7 @@ class Tenancy:
         scope.need(PLATFORM)
         found = await self.get_tenant(scope, tenant)
         if found.home:
-            raise BadName("The home tenant cannot be disabled.", next_step="Name another tenant.")
+            raise BadIdentityName("The home tenant cannot be disabled.", next_step="Name another tenant.")
         async with self._store.as_operator(reason=f"{scope.key} disables a tenant") as db:
             row = await db.row(tuple, _Q["disable_tenant"], tenant=to_uuid(found.id))
             await self._audit.record(db, "tenant.disable", resource=found.id)
@@ -158,11 +158,11 @@ class Tenancy:
     async def create_user(
         self, scope: Scope, *, email: str, name: str = "", roles: Sequence[str] = ("member",), tenant: str | None = None
     ) -> User:
-        """A new user of the tenant. Raises NameTaken, BadName or BadRole."""
+        """A new user of the tenant. Raises NameTaken, BadIdentityName or BadRole."""
         scope.need("tenant:manage")
         email = email.strip().lower()
         if not _EMAIL.match(email) or not email.isprintable():
-            raise BadName("This is not an e-mail address.", next_step="Give it as name@organisation.example.")
+            raise BadIdentityName("This is not an e-mail address.", next_step="Give it as name@organisation.example.")
         unknown = sorted(set(roles) - set(ROLES))
         if unknown or not roles:
             raise BadRole(f"There is no role {', '.join(unknown) or 'named'}.")
@@ -191,7 +191,7 @@ class Tenancy:
         )
 
     async def create_app(self, scope: Scope, *, name: str, tenant: str | None = None) -> App:
-        """A new app of the tenant. Raises NameTaken or BadName."""
+        """A new app of the tenant. Raises NameTaken or BadIdentityName."""
         scope.need("tenant:manage")
         target = await self.acting_for(scope, tenant)
         return await self._add(target, App, "add_app", "app.create", {"id": new_id("app"), "name": _name(name)})
@@ -361,7 +361,7 @@ class Tenancy:
 def _name(text: str) -> str:
     name = " ".join(text.split())
     if not 0 < len(name) <= _NAME_MAX or not name.isprintable():
-        raise BadName
+        raise BadIdentityName
     return name
 
 

@@ -102,21 +102,20 @@ class Logged:
     async def keep(self) -> None:
         """Remember all tables."""
         await self.sql(
-            *(f"drop table if exists public.kept_{t}; create table public.kept_{t} as table audit.{t}" for t in TABLES)
+            *(
+                f"drop table if exists public.kept_{t}; create unlogged table public.kept_{t} as table audit.{t}"
+                for t in TABLES
+            )
         )
 
     async def bring_back(self) -> None:
         """Undo the damage."""
-        for table in TABLES:
-            overriding = "overriding system value" if table == "outbox" else ""
-            columns = await self.value(
-                "select string_agg(quote_ident(attname), ',') from pg_attribute"
-                f" where attrelid = 'audit.{table}'::regclass and attnum > 0 and not attisdropped"
-            )
-            await self.sql(
-                f"delete from audit.{table}",
-                f"insert into audit.{table} ({columns}) {overriding} select {columns} from public.kept_{table}",
-            )
+        async with self.superuser() as connection:
+            await connection.execute("set session_replication_role = replica")
+            for table in TABLES:
+                overriding = "overriding system value" if table == "outbox" else ""
+                await connection.execute(f"truncate audit.{table}")
+                await connection.execute(f"insert into audit.{table} {overriding} select * from public.kept_{table}")
 
 
 @pytest.fixture(scope="session")

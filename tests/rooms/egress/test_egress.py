@@ -27,6 +27,7 @@ from bastide.errors import (
     BrokenReply,
     NameUnknown,
     PermitRefused,
+    PinMismatch,
     RedirectRefused,
     ReplyTooLarge,
     RequestRefused,
@@ -458,6 +459,20 @@ async def test_certificates_that_are_not_accepted(authority: Authority) -> None:
         with pytest.raises(TlsRefused) as refused:  # nobody told this house about the authority
             await get(Egress(EgressSettings()), local(server.port, "https", "localhost"))
     assert "BASTIDE_CA_FILE" in refused.value.next_step
+
+
+async def test_a_pinned_key_is_checked_before_anything_is_sent(authority: Authority) -> None:
+    async with serving(always(http("200 OK", b"{}")), tls=authority.server_context("localhost")) as server:
+        egress = Egress(EgressSettings(ca_file=authority.ca_file))
+        decision = local(server.port, "https", "localhost")
+        async with egress.open(egress.permit(decision, pins=["0" * 64])) as client:
+            with pytest.raises(PinMismatch):
+                await client.request("POST", "/", json={"secret": 1})
+        assert server.seen == []
+        evidence = (await get(egress, decision)).tls
+        async with egress.open(egress.permit(decision, pins=["0" * 64, evidence.spki_sha256])) as client:
+            assert (await client.request("GET", "/")).status == 200
+        await egress.stop()
 
 
 async def test_old_tls_is_refused(authority: Authority) -> None:

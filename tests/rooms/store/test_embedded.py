@@ -307,6 +307,26 @@ async def test_every_way_out_of_root_serves_the_same_data(home: Path, way: str) 
 
 
 @root_only
+@pytest.mark.parametrize("way", ["mounts", "capability", "namespace"])
+async def test_the_programs_too_may_lie_where_only_root_may_look(home: Path, way: str) -> None:
+    packages = home.parent / "site-packages"
+    for folder in find_donor().needs:
+        inside = Path(folder.parent.name, folder.name) if folder.name.startswith("pginstall") else Path(folder.name)
+        shutil.copytree(folder, packages / inside, symlinks=True)
+    donor = next(packages.glob("*/pginstall*"))
+    assert stat.S_IMODE(packages.parent.stat().st_mode) == 0o700
+    embedded = running(home, donor=donor, only_way=way)
+    try:
+        server = await embedded.ensure()
+    except errors.PrivilegesNotDropped as refused:
+        pytest.skip(f"{way} does not work on this machine: {refused.facts}")
+    assert await asked(server, "select n from kept") == 41
+    async with connected(server) as connection:
+        await connection.execute("create extension vector")
+    await finish(embedded, home)
+
+
+@root_only
 async def test_root_with_only_the_capabilities_of_a_container(home: Path) -> None:
     allowed = "chown,dac_override,fowner,fsetid,kill,setgid,setuid,setpcap,net_bind_service,sys_chroot,setfcap"
     fence = ["setpriv", "--bounding-set", "-all,+" + allowed.replace(",", ",+")]
@@ -430,6 +450,26 @@ async def test_a_donor_too_old_is_told(fresh_home: Path) -> None:
         (programs / name).chmod(0o755)
     with pytest.raises(errors.DonorUnfit, match="16 or newer"):
         await running(fresh_home, donor=fresh_home.parent).ensure()
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        ("FATAL:  could not create any TCP/IP sockets", errors.DatabasePortTaken),
+        ("PANIC:  could not write: No space left on device", errors.DatabaseDiskFull),
+        ("FATAL:  something else", errors.DatabaseNotStarted),
+    ],
+)
+async def test_what_a_server_says_when_it_does_not_start_is_told(fresh_home: Path, said: str, error: type) -> None:
+    programs = fresh_home.parent / "bin"
+    programs.mkdir()
+    for name, otherwise in (("postgres", f"echo '{said}'; exit 1"), ("initdb", 'echo 18 > "$2/PG_VERSION"')):
+        told = "echo 'postgres (PostgreSQL) 18.4'"
+        (programs / name).write_text(f'#!/bin/sh\nif [ "$1" = --version ]; then {told}; else {otherwise}; fi\n')
+        (programs / name).chmod(0o755)
+    with pytest.raises(error) as refused:
+        await running(fresh_home, donor=fresh_home.parent).ensure()
+    assert said in refused.value.facts["seen"]
 
 
 async def test_data_of_another_major_version_is_refused_untouched(home: Path) -> None:

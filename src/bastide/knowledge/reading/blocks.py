@@ -16,7 +16,8 @@ class Block:
     kind: BlockKind
     text: str
     level: int = 0
-    """Of a heading: 1 = outermost, FORMLESS = the format does not say. Of a list item: depth, 0 = unknown."""
+    """Of a heading: 1 = outermost, FORMLESS = the format does not say. Of a list item, or a paragraph
+    that goes on inside one: depth, 0 = unknown or none."""
     rank: int = 0
     """Of a heading: its legal rank (see `law`); 0 = none."""
     number: str = ""

@@ -32,7 +32,9 @@ class Container:
             if part.flag_bits & 0x1:
                 raise EncryptedFile("Parts of the document are protected by a password.")
             if part.file_size > _SMALL and part.file_size > limits.ratio_max * max(part.compress_size, 1):
-                raise BombFile(f"A part of the document would unpack to {part.file_size:,} bytes from {part.compress_size:,}.")
+                raise BombFile(
+                    f"A part of the document would unpack to {part.file_size:,} bytes from {part.compress_size:,}."
+                )
         self._names = {part.filename for part in parts}
 
     def __contains__(self, name: str) -> bool:

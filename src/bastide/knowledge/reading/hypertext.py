@@ -14,26 +14,30 @@ from bastide.knowledge.reading.blocks import FORMLESS, Block, Draft
 from bastide.knowledge.reading.decoding import decode
 from bastide.knowledge.reading.values import Limits
 
-_UNSEEN = frozenset(
+_UNSEEN_TAGS = (
     "script style template noscript head svg iframe object embed applet canvas audio video select datalist "
-    "noframes noembed map".split()
+    "noframes noembed map"
 )
-_BREAKING = frozenset(
+_BREAKING_TAGS = (
     "address article aside blockquote body center dd details dialog dir div dl dt fieldset figcaption figure footer "
     "form h1 h2 h3 h4 h5 h6 header hgroup hr html legend li main menu nav ol p pre search section summary table tbody "
-    "td tfoot th thead tr ul caption option".split()
+    "td tfoot th thead tr ul caption option"
 )
+_UNSEEN = frozenset(_UNSEEN_TAGS.split())
+_BREAKING = frozenset(_BREAKING_TAGS.split())
 _HEADINGS = {f"h{n}": n for n in range(1, 7)}
 _HIDING = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|font-size\s*:\s*0(?:px|pt|em|rem|%)?\s*(?:;|$)"
     r"|opacity\s*:\s*0(?:\.0+)?\s*(?:;|$)",
     re.IGNORECASE,
 )
-_CHARSET = re.compile(rb"""<(?:meta[^>]{0,200}?charset\s*=|\?xml[^>]{0,100}?encoding\s*=)\s*["']?([\w.:-]{2,30})""", re.I)
+_CHARSET = re.compile(
+    rb"""<(?:meta[^>]{0,200}?charset\s*=|\?xml[^>]{0,100}?encoding\s*=)\s*["']?([\w.:-]{2,30})""", re.I
+)
 _BLANKS = re.compile(r"[ \t\n\u00a0]+")
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
 # EUR-Lex: the classes of the Official Journal say what a paragraph is (its older pages lack the "oj-").
-_OJ_TITLES = frozenset("ti-art ti-section-1 ti-grseq-1 ti-annex doc-ti".split())
+_OJ_TITLES = frozenset({"ti-art", "ti-section-1", "ti-grseq-1", "ti-annex", "doc-ti"})
 
 
 def read_html(data: bytes, limits: Limits) -> Draft:
@@ -260,7 +264,7 @@ class _Walk:
         elif self._quotes:
             self._blocks.append(Block("quote", text))
         else:
-            self._blocks.append(Block("paragraph", text))
+            self._blocks.append(Block("paragraph", text, level=len(self._lists)))
 
 
 def _hidden(element: etree._Element) -> bool:
@@ -301,4 +305,4 @@ def _lays_out(table: etree._Element) -> bool:
         marked += len(cells) <= 1 or (len(cells) == 2 and law.mark(f"{cells[0]} ") is not None)
         if rows >= 50:
             break
-    return rows == 0 or marked == rows
+    return marked == rows

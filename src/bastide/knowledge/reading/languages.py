@@ -11,7 +11,7 @@ from bastide.knowledge.reading.stopwords import STOPWORDS
 _EUROPEAN = (
     "bg bs ca cs cy da de el en es et eu fi fr ga gl hr hu is it lb lt lv mk mt nb nl nn no pl pt ro ru sk sl sq sr "
     "sv tr uk"
-).split()
+)
 _SAME = {"nb": "no", "nn": "no"}
 _SAMPLE = 4000
 _SHORTEST = 24
@@ -22,7 +22,7 @@ _lock = threading.Lock()
 @cache
 def _identifier() -> LanguageIdentifier:
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    identifier.set_languages([code for code in _EUROPEAN if code in identifier.labels])
+    identifier.set_languages([code for code in _EUROPEAN.split() if code in identifier.labels])
     return identifier
 
 
@@ -35,7 +35,7 @@ def detect_language(text: str, default: str = "en") -> str:
         language, confidence = _identifier().classify(sample)
     if confidence < 0.35:
         return _by_common_words(text) or default
-    return _SAME.get(language, language)
+    return _SAME.get(language, str(language))
 
 
 def _sample(text: str) -> str:

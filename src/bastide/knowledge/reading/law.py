@@ -133,7 +133,7 @@ def _reads_as_title(rest: str) -> bool:
 def title_line(text: str) -> bool:
     """Whether `text` can be the title that stands on its own line below "Article 33"."""
     text = text.strip()
-    if not text or len(text) > 400 or "\n\n" in text or text[-1] in ".;:,!?”\"":
+    if not text or len(text) > 400 or "\n\n" in text or text[-1] in '.;:,!?”"':
         return False
     return text[0].isalpha() and text[0].isupper() and mark(text) is None and heading(text) is None
 

@@ -10,6 +10,7 @@ A page is worked through in this order:
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from bastide.knowledge.reading import law
 from bastide.knowledge.reading.blocks import Block
@@ -17,7 +18,9 @@ from bastide.knowledge.reading.blocks import Block
 _BAND = 0.115
 """Share of the page's height, at its top and at its bottom, where running heads stand."""
 _DIGITS = re.compile(r"\d+")
-_PAGE_NUMBER = re.compile(r"\W*(?:\w{1,8}\.?\s)?\d{1,5}(?:\s?(?:/|of|von|van|de|sur|av|z|di)\s?\d{1,5})?\W*|[ivxlc]{1,7}", re.I)
+_PAGE_NUMBER = re.compile(
+    r"\W*(?:\w{1,8}\.?\s)?\d{1,5}(?:\s?(?:/|of|von|van|de|sur|av|z|di)\s?\d{1,5})?\W*|[ivxlc]{1,7}", re.I
+)
 _STOPS = ".:;!?”»…"
 _GOES_ON = ("en", "of", "and", "or", "und", "oder", "et", "ou", "y", "o", "e", "i", "lub", "sau", "och", "og")
 
@@ -107,7 +110,7 @@ def _in_order(lines: list[Line]) -> list[Line]:
     if len(lines) < 3 or not all(line.upright for line in lines):
         return lines
     jumps = 0
-    for before, line in zip(lines, lines[1:], strict=False):
+    for before, line in pairwise(lines):
         up = line.bottom > before.top + before.size
         jumps += up and line.left < before.left + 4 * before.size  # up and to the right is the next column
     if jumps <= max(1, len(lines) // 12):
@@ -161,11 +164,13 @@ def _find_notes(pages: list[list[Line]], body: float) -> None:
 def _leading(lines: list[Line], body: float) -> float:
     """The usual distance between two lines of the body, in points."""
     steps: Counter[float] = Counter()
-    for before, line in zip(lines, lines[1:], strict=False):
+    for before, line in pairwise(lines):
         step = before.bottom - line.bottom
         if before.page == line.page and line.size == body and 0.5 * body < step < 3 * body:
             steps[round(step * 2) / 2] += 1
-    return min((step for step, times in steps.most_common(3) if times * 2 >= steps.most_common(1)[0][1]), default=1.2 * body)
+    return min(
+        (step for step, times in steps.most_common(3) if times * 2 >= steps.most_common(1)[0][1]), default=1.2 * body
+    )
 
 
 def _edges(pages: list[list[Line]]) -> dict[int, float]:
@@ -185,7 +190,7 @@ def _paragraphs(lines: list[Line], leading: float, edges: dict[int, float]) -> l
     note: _Paragraph | None = None
     for line in lines:
         if line.note:
-            if note is None or line.text[:1].isdigit() and _begins_note(line):
+            if note is None or _begins_note(line):
                 note = _Paragraph(note=True)
                 waiting.append(note)
             note.lines.append(line)
@@ -212,14 +217,21 @@ def _starts(above: list[Line], line: Line, leading: float, edges: dict[int, floa
         return False
     if abs(line.size - before.size) > 0.08 * before.size or line.bold != before.bold:
         return True
-    ended = before.text.rstrip()[-1] in _STOPS
     if law.heading(line.text) is not None or law.heading(before.text) is not None:
         return True
+    ended = before.text.rstrip()[-1] in _STOPS
+    return _parted(above, line, ended, leading, edges)
+
+
+def _parted(above: list[Line], line: Line, ended: bool, leading: float, edges: dict[int, float]) -> bool:
+    """Whether a number, a gap, the end of a page or a short line parts `line` from those above it."""
+    before = above[-1]
     if law.mark(line.text) is not None and (ended or _hangs(above, line)):
         return True
     below = before.bottom - line.bottom
     if before.page != line.page or below < 0:
-        return ended or line.text[0].isupper() and before.right < edges.get(before.page, 0.0) - 0.3 * before.right
+        far = edges.get(before.page, 0.0)
+        return ended or (line.text[0].isupper() and before.right < 0.75 * far)
     if below > max(1.45 * leading, 1.6 * line.size):
         return True
     short = before.right < edges.get(before.page, 0.0) - 12 * line.size * 0.5

@@ -67,29 +67,36 @@ class _Walk:
             kind = token.type
             if kind == "inline":
                 self._inline(token, tokens[at - 1])
-            elif kind in {"ordered_list_open", "bullet_list_open"}:
-                self._lists.append(int(token.attrs.get("start", 1)) if kind[0] == "o" else -1)
-            elif kind in {"ordered_list_close", "bullet_list_close"}:
-                self._lists.pop()
-            elif kind == "list_item_open":
-                self._first_of_item = True
-            elif kind == "list_item_close":
-                if self._lists[-1] >= 0:
-                    self._lists[-1] += 1
-            elif kind in {"blockquote_open", "blockquote_close"}:
-                self._quotes += token.nesting
-            elif kind == "table_open":
-                self._tables += 1
-            elif kind == "tr_open":
-                self._row = []
-            elif kind == "tr_close":
-                self._add(Block("table_row", " | ".join(self._row or []), table=self._tables))
-                self._row = None
             elif kind in {"fence", "code_block"}:
                 self._add(Block("code", token.content.rstrip("\n")))
             elif kind == "html_block":
                 for block in html_blocks(token.content.encode(), self._limits, self._draft.problems):
                     self._add(block)
+            elif kind in {"blockquote_open", "blockquote_close"}:
+                self._quotes += token.nesting
+            elif "list" in kind:
+                self._list(kind, token)
+            elif kind in {"table_open", "tr_open", "tr_close"}:
+                self._row_of(kind)
+
+    def _list(self, kind: str, token: Token) -> None:
+        if kind in {"ordered_list_open", "bullet_list_open"}:
+            self._lists.append(int(token.attrs.get("start", 1)) if kind[0] == "o" else -1)
+        elif kind == "list_item_open":
+            self._first_of_item = True
+        elif kind == "list_item_close":
+            self._lists[-1] += self._lists[-1] >= 0
+        else:
+            self._lists.pop()
+
+    def _row_of(self, kind: str) -> None:
+        if kind == "table_open":
+            self._tables += 1
+        elif kind == "tr_open":
+            self._row = []
+        else:
+            self._add(Block("table_row", " | ".join(self._row or []), table=self._tables))
+            self._row = None
 
     def _inline(self, token: Token, opener: Token) -> None:
         text = _bare(token.content)
@@ -106,7 +113,7 @@ class _Walk:
             self._add(Block("quote", text))
         else:
             for part in _split_points(text):
-                self._add(Block("paragraph", part))
+                self._add(Block("paragraph", part, level=len(self._lists)))
 
     def _add(self, block: Block) -> None:
         if block.text.strip():

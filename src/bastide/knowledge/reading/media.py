@@ -68,7 +68,9 @@ def _zipped(data: bytes) -> str:
         with zipfile.ZipFile(io.BytesIO(data)) as container:
             names = container.namelist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RecursionError) as error:
-        raise UnreadableFile("This Office or zip file is damaged or cut off: its table of contents is missing.") from error
+        raise UnreadableFile(
+            "This Office or zip file is damaged or cut off: its table of contents is missing."
+        ) from error
     known = set(names)
     if "word/document.xml" in known or ("[Content_Types].xml" in known and any(n.startswith("word/") for n in names)):
         return DOCX

@@ -24,7 +24,10 @@ class Numbering:
         self._counters: dict[str, list[int | None]] = {}
         if root is None:
             return
-        kinds = {kind.get(f"{W}abstractNumId", ""): _levels(kind.iterchildren(f"{W}lvl")) for kind in root.iter(f"{W}abstractNum")}
+        kinds = {
+            kind.get(f"{W}abstractNumId", ""): _levels(kind.iterchildren(f"{W}lvl"))
+            for kind in root.iter(f"{W}abstractNum")
+        }
         for number in root.iterchildren(f"{W}num"):
             kind = number.find(f"{W}abstractNumId")
             levels = dict(kinds.get(kind.get(f"{W}val", "") if kind is not None else "", {}))
@@ -85,8 +88,8 @@ def _written(value: int, form: str) -> str:
 
 def _roman(value: int) -> str:
     written = ""
-    pairs = ((1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"), (40, "xl"), (10, "x"),
-             (9, "ix"), (5, "v"), (4, "iv"), (1, "i"))  # fmt: skip
+    pairs = ((1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"), (40, "xl"),
+             (10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i"))  # fmt: skip
     for worth, letters in pairs:
         while value >= worth:
             written += letters

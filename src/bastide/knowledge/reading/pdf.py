@@ -8,7 +8,7 @@ import re
 import threading
 
 import pypdfium2 as pdfium
-import pypdfium2.raw as raw
+from pypdfium2 import raw
 
 from bastide.errors import EncryptedFile, FileTooLarge, UnreadableFile
 from bastide.knowledge.reading.blocks import Draft
@@ -159,7 +159,11 @@ def _line(match: re.Match[str], text: str, glyphs: _Glyphs, page: int, upright: 
     if _NOTE.search(words) is not None:
         words = _mark_notes(words, first, size, glyphs)
     leading = _LEADING_NOTE.match(words)
-    if leading is not None and leading.end() < len(words) and glyphs.size(first) < 0.8 * glyphs.size(first + leading.end()):
+    if (
+        leading is not None
+        and leading.end() < len(words)
+        and glyphs.size(first) < 0.8 * glyphs.size(first + leading.end())
+    ):
         note = True
         bottom = last_bottom
         size = glyphs.size(first + leading.end())
@@ -201,7 +205,7 @@ def _joined(lines: list[Line]) -> list[Line]:
 
 
 def _ranges(numbers: list[int]) -> str:
-    """ [1, 2, 3, 7] -> "1-3, 7"; the first ten stretches."""
+    """[1, 2, 3, 7] -> "1-3, 7"; the first ten stretches."""
     stretches: list[list[int]] = []
     for number in numbers:
         if stretches and number == stretches[-1][1] + 1:

@@ -15,7 +15,7 @@ _ALGORITHMS = {
     "it": "italian", "lt": "lithuanian", "nl": "dutch", "no": "norwegian", "pl": "polish", "pt": "portuguese",
     "ro": "romanian", "ru": "russian", "sr": "serbian", "sv": "swedish", "tr": "turkish",
 }  # fmt: skip
-_KEEP_ACCENTS = frozenset("sv da no fi is et".split())
+_KEEP_ACCENTS = frozenset({"sv", "da", "no", "fi", "is", "et"})
 """Languages whose accented letters are letters of their own: a folded "får" would meet "far"."""
 
 _WORD = re.compile(r"[^\W_]+(?:[./:-]\d+[^\W_]*)*")

@@ -73,9 +73,7 @@ class _Grower:
             self._end_quote(block)
             previous = block
         self._close_sections(0)
-        nodes = tuple(
-            Node(n.ord, n.parent, n.kind, n.level, n.title, n.start, n.end, n.page) for n in self._nodes
-        )
+        nodes = tuple(Node(n.ord, n.parent, n.kind, n.level, n.title, n.start, n.end, n.page) for n in self._nodes)
         return Tree(nodes, "".join(self._parts), tuple(self._page_starts))
 
     # -- where a block belongs ------------------------------------------------------------------
@@ -92,8 +90,8 @@ class _Grower:
                 keep -= 1
             self._close_sections(keep)
         elif block.kind == "table_row":
-            while self._items and self._items[-1].node.kind == "table" and self._items[-1].table != block.table:
-                self._close(self._items.pop())
+            if not self._items or self._items[-1].table != block.table:  # a new table: behind lists, but inside points
+                self._close_items(sum(item.depth == 0 and not item.table for item in self._items))
         elif block.number or block.style or block.kind == "list_item":
             self._settle_letter(block)
             self._close_items(self._depth_of(block))
@@ -106,7 +104,8 @@ class _Grower:
             article = self._sections[-1].key[1] in {law.ARTICLE, law.QUOTED, law.PREAMBLE}
             outermost = self._items[0] if self._items else None
             keep = article and outermost is not None and outermost.style in {"1.", "(1)"} and not outermost.depth
-            self._close_items(max(1 if keep else 0, self._quoted() + 1))
+            inside = sum(0 < item.depth <= block.level for item in self._items)
+            self._close_items(max(1 if keep else 0, self._quoted() + 1, inside))
 
     def _quotes_article(self) -> bool:
         """Makes room for an article that an amending article quotes; False if there is none that could."""
@@ -197,9 +196,7 @@ class _Grower:
             level = len(self._items) + 1
             kind: Kind = "list_item" if nested or not block.number else "paragraph"
             node = self._add(kind, level if kind == "list_item" else 0, block.number, start, block.page)
-            self._items.append(
-                _Open(node, style=block.style, depth=block.level, number=block.number)
-            )
+            self._items.append(_Open(node, style=block.style, depth=block.level, number=block.number))
         else:
             self._leaf(block.kind, block, start)
 

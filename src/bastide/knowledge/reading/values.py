@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal[
-    "document", "section", "paragraph", "list_item", "table", "table_row", "code", "quote"
-]
+Kind = Literal["document", "section", "paragraph", "list_item", "table", "table_row", "code", "quote"]
 
 
 @dataclass(frozen=True, slots=True)

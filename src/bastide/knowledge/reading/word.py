@@ -1,4 +1,4 @@
-"""DOCX: paragraphs, headings by style, lists with their printed numbers, tables, notes; hidden and deleted text is left out.
+"""DOCX: paragraphs, headings by style, lists with their printed numbers, tables, notes; no hidden or deleted text.
 
 Read straight from the XML (ECMA-376 part 1, chapter 17), because tracked changes, text boxes, content controls
 and numbers all count for what a reader sees.
@@ -22,7 +22,10 @@ _CHOICE = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Choice"
 _ALTERNATE = "{http://schemas.openxmlformats.org/markup-compatibility/2006}AlternateContent"
 _TITLE = "{http://purl.org/dc/elements/1.1/}title"
 _P, _TBL, _TR, _TC, _R, _T = (f"{W}{name}" for name in ("p", "tbl", "tr", "tc", "r", "t"))
-_GONE = frozenset(f"{W}{name}" for name in ("del", "moveFrom", "rPr", "pPr", "instrText", "delText", "sectPr", "tblPr", "trPr", "tcPr"))
+_GONE = frozenset(
+    f"{W}{name}"
+    for name in ("del", "moveFrom", "rPr", "pPr", "instrText", "delText", "sectPr", "tblPr", "trPr", "tcPr")
+)
 _HEADING_NAME = re.compile(r"heading (\d)")
 _LOOSE = re.compile(r"[ \t\u00a0]+")
 _NOTES = {f"{W}footnoteReference": "footnotes", f"{W}endnoteReference": "endnotes"}
@@ -87,9 +90,7 @@ class _Walk:
         self._styles = _styles(container, f"{folder}/styles.xml")
         part = f"{folder}/numbering.xml"
         self._numbering = Numbering(container.xml(part) if part in container else None)
-        self._notes = {
-            kind: _notes(container, f"{folder}/{kind}.xml") for kind in ("footnotes", "endnotes")
-        }
+        self._notes = {kind: _notes(container, f"{folder}/{kind}.xml") for kind in ("footnotes", "endnotes")}
         self._pending: list[tuple[str, etree._Element]] = []
         self._boxes: list[etree._Element] = []
         self._tables = 0
@@ -140,13 +141,11 @@ class _Walk:
             kind = law.heading(words) if label != "•" else None
             block = Block("paragraph", words) if kind is not None else Block("list_item", words, level=depth)
         else:
-            block = Block(
-                "list_item", f"{label} {text}", level=depth, number=found.number, style=found.style
-            )
+            block = Block("list_item", f"{label} {text}", level=depth, number=found.number, style=found.style)
         self._draft.blocks.append(block)
 
     def _properties(self, element: etree._Element) -> tuple[_Style, int | None, tuple[str, int] | None]:
-        """(style, heading level or None, (list, level) or None): the paragraph's own, else its style's, else its base's."""
+        """(style, heading level, (list, level)) of a paragraph: its own, else its style's, else those of its base."""
         own = element.find(f"{W}pPr")
         style = _Style()
         level: int | None = None
@@ -230,7 +229,7 @@ class _Walk:
     # -- tables ---------------------------------------------------------------------------------
 
     def _table(self, table: etree._Element) -> None:
-        rows = [[cell for cell in _flat(row, _TC)] for row in _flat(table, _TR)]
+        rows = [list(_flat(row, _TC)) for row in _flat(table, _TR)]
         if all(len(row) <= 1 for row in rows):  # a frame around text, not a table
             for row in rows:
                 for cell in row:
@@ -285,9 +284,7 @@ def _styles(container: Container, part: str) -> dict[str, _Style]:
 def _notes(container: Container, part: str) -> dict[str, etree._Element]:
     if part not in container:
         return {}
-    return {
-        note.get(f"{W}id", ""): note for note in container.xml(part) if note.get(f"{W}type", "normal") == "normal"
-    }
+    return {note.get(f"{W}id", ""): note for note in container.xml(part) if note.get(f"{W}type", "normal") == "normal"}
 
 
 def _value(element: etree._Element, name: str) -> str:

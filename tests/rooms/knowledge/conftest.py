@@ -1,0 +1,73 @@
+"""The real rooms up to knowledge, opened once; tests make tenants."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bastide.audit import Audit
+from bastide.egress import Egress
+from bastide.inference import Inference
+from bastide.knowledge import Knowledge
+from bastide.policy import Policy
+from bastide.settings import KnowledgeSettings, Settings
+from bastide.store import Scope, Store, new_id
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+
+LEASE = b"# Lease\n\nThe lease of the workshop in Ghent ends on 30 June 2031. The rent is 1,200 euros a month.\n"
+MENU = b"# Menu\n\nToday the kitchen serves lentil soup with carrots, and pancakes with maple syrup.\n"
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """Knowledge, and what it stands on."""
+
+    store: Store
+    audit: Audit
+    policy: Policy
+    inference: Inference
+    knowledge: Knowledge
+
+    def knowledge_with(self, settings: KnowledgeSettings) -> Knowledge:
+        """The same rooms below another knowledge."""
+        return Knowledge(self.store, self.audit, self.policy, self.inference, settings)
+
+
+@pytest.fixture(scope="session")
+async def rooms(store: Store, settings: Settings) -> AsyncIterator[Rooms]:
+    """All rooms that knowledge needs, on the session's database."""
+    audit = Audit(store, settings.audit)
+    await audit.start()
+    policy = Policy(store, audit, settings.policy)
+    await policy.start()
+    egress = Egress(settings.egress)
+    await egress.start()
+    inference = Inference(store, audit, policy, egress, settings.inference)
+    await inference.start()
+    knowledge = Knowledge(store, audit, policy, inference, settings.knowledge)
+    yield Rooms(store, audit, policy, inference, knowledge)
+    await knowledge.stop()
+    await inference.stop()
+    await egress.stop()
+    await policy.stop()
+    await audit.stop()
+
+
+@pytest.fixture
+def knowledge(rooms: Rooms) -> Knowledge:
+    """The room under test."""
+    return rooms.knowledge
+
+
+@pytest.fixture
+def scope_with() -> Callable[..., Scope]:
+    """Makes a scope with exactly these permissions, of a new tenant or of the given one."""
+
+    def make(*permissions: str, tenant: str | None = None, label: str = "{}") -> Scope:
+        return Scope(tenant or new_id("ten"), new_id("usr"), None, frozenset(), frozenset(permissions), label)
+
+    return make
