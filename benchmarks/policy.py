@@ -43,15 +43,18 @@ def an_eu_cloud() -> Record:
     return sealed(Record("example/eu", "Example", "api", MappingProxyType(attributes), url=URL))
 
 
-def microseconds(call: Callable[[int], object], times: int = 20_000) -> float:
-    """The median over seven rounds of the mean time of one call."""
+ROUNDS, TURNS = 40, 500
+
+
+def microseconds(call: Callable[[int], object]) -> tuple[float, float]:
+    """The time of one call: in the best of the rounds (what it costs), and in the median one (as busy as it is)."""
     rounds = []
-    for _ in range(7):
+    for number in range(ROUNDS):
         start = time.perf_counter()
-        for turn in range(times // 7):
-            call(turn)
-        rounds.append((time.perf_counter() - start) / (times // 7) * 1e6)
-    return statistics.median(rounds)
+        for turn in range(TURNS):
+            call(number * TURNS + turn)
+        rounds.append((time.perf_counter() - start) / TURNS * 1e6)
+    return round(min(rounds), 2), round(statistics.median(rounds), 2)
 
 
 def main() -> int:
@@ -63,7 +66,7 @@ def main() -> int:
     label = Label(cls="confidential", personal="personal", zone=frozenset({"FR", "DE"}), subjects=frozenset({"a"}))
     remote, local = Endpoint("x", "example/eu", "m", "api", URL), Endpoint("local/onnx", "local/onnx", "m", "local")
     foreign = next(Endpoint("f", r.id, "m", r.kind, r.url) for r in records.values() if r.id.startswith("openai"))
-    fresh = [Label(cls="internal", subjects=frozenset({f"s{number}"})) for number in range(20_000)]
+    fresh = [Label(cls="internal", subjects=frozenset({f"s{number}"})) for number in range(ROUNDS * TURNS)]
 
     def decide(endpoint: Endpoint, what: Label) -> bool:
         return snapshot.decide(what, endpoint, law, datetime.now(UTC), capability="chat").allowed
@@ -71,22 +74,25 @@ def main() -> int:
     assert decide(remote, label)
     assert decide(local, label)
     assert not decide(foreign, label)
-    figures = {
-        "machine": f"{platform.processor() or platform.machine()}, Python {platform.python_version()}",
-        "decision_us": round(microseconds(lambda _: decide(remote, label)), 2),
-        "decision_local_us": round(microseconds(lambda _: decide(local, label)), 2),
-        "decision_new_label_us": round(microseconds(lambda turn: decide(local, fresh[turn])), 2),
-        "decision_refused_us": round(microseconds(lambda _: decide(foreign, label)), 2),
-        "decisions_per_s": 0,
+    measured = {
+        "remote, label known": microseconds(lambda _: decide(remote, label)),
+        "local, label known": microseconds(lambda _: decide(local, label)),
+        "local, label never met": microseconds(lambda turn: decide(local, fresh[turn])),
+        "refused, with reasons": microseconds(lambda _: decide(foreign, label)),
+    }
+    figures: dict[str, object] = {
+        "machine": f"{platform.node()}, {platform.machine()}, Python {platform.python_version()}",
         "records": len(records),
         "target_us": TARGET_US,
+        "decision_us": measured["remote, label known"][0],
+        "decisions_per_s": round(1e6 / measured["remote, label known"][0]),
     }
-    figures["decisions_per_s"] = round(1e6 / float(figures["decision_us"]))
+    figures |= {f"{name}: best / median us": f"{best} / {median}" for name, (best, median) in measured.items()}
     if "--json" in sys.argv:
         print(json.dumps(figures))
     else:
         for name, value in figures.items():
-            print(f"{name:24} {value}")
+            print(f"{name:44} {value}")
     return 0
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from bastide.app import House, open_house
 from bastide.settings import Settings
 from bastide.store import Scope, Store, new_id
 
@@ -66,6 +67,13 @@ async def store(settings: Settings) -> AsyncIterator[Store]:
     await opened.start()
     yield opened
     await opened.stop()
+
+
+@pytest.fixture(scope="session")
+async def house(settings: Settings) -> AsyncIterator[House]:
+    """All rooms, started; the sequencer runs."""
+    async with open_house(settings, sequence=True) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -707,25 +707,25 @@ class BodyTooLarge(TooLarge):
 class PortTaken(Conflict):
     """Another program already listens there."""
 
-    code, next = "server.port_taken", "Stop that program, or choose another port with --port."
+    code, next = "app.port_taken", "Stop that program, or choose another port with --port."
 
 
 class AddressUnusable(Refusal):
     """The house cannot listen at this address."""
 
-    code, next = "server.address_unusable", "Give --host an address of this machine, and --port a number from 1024."
+    code, next = "app.address_unusable", "Give --host an address of this machine, and --port a number from 1024."
 
 
 class AlreadyRunning(Conflict):
     """A server already runs on this home."""
 
-    code, next = "server.already_running", "Use that one, stop it first, or give another folder with --home."
+    code, next = "app.already_running", "Use that one, stop it first, or give another folder with --home."
 
 
 class StartFailed(Fault):
     """The house could not be opened for this command."""
 
-    code, next = "server.start_failed", "Run `bastide doctor`."
+    code, next = "app.start_failed", "Run `bastide doctor`."
 
 
 class NoKeyHere(Unauthorised):
@@ -757,3 +757,22 @@ class WrongUsage(BadRequest):
     """The command was not given as it is meant."""
 
     code, next = "cli.wrong_usage", "Add --help to see how it is used, with an example."
+
+
+class ServerSaid(BastideError):
+    """The server refused, in the words that it gave."""
+
+    def __init__(self, wire: dict[str, object] | None = None, status: int = 500) -> None:
+        """`wire` is the `error` object of the server's answer."""
+        self.wire = dict(wire or {})
+        self.wire_status = status
+        super().__init__(str(self.wire.get("message") or ""), next_step=str(self.wire.get("next") or "") or None)
+
+    @property
+    def wire_code(self) -> str:
+        """The stable code that the server gave."""
+        return str(self.wire.get("code", self.code))
+
+    def to_wire(self, request_id: str | None = None) -> dict[str, object]:
+        """The server's words again."""
+        return {"code": self.wire_code, "message": self.message, "next": self.next_step, **self.wire}

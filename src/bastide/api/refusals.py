@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
@@ -98,33 +99,42 @@ def _routing(fault: HTTPException, request: Request) -> BastideError:
 
 
 def _fields(fault: RequestValidationError, request: Request) -> BastideError:
-    problems = fault.errors()
-    if request.method in {"POST", "PUT", "PATCH"} and _has_no_json(request, problems):
+    found = fault.errors()
+    if request.method in {"POST", "PUT", "PATCH"} and _has_no_json(request, found):
         return UnsupportedMedia(f"The body is {request.headers.get('content-type') or 'of no named type'}.")
-    said = [{"field": _place(problem), "problem": _cause(problem)} for problem in problems[:_PROBLEMS_SHOWN]]
-    sentence = "; ".join(f"{problem['field']}: {problem['problem']}" for problem in said)
-    param = said[0]["field"] if said else None
+    problems = problems_of(found)
     if is_model_wire(request.url.path):
-        return BadRequest(f"{sentence}.", fields=said, param=param)
-    return FieldsWrong(f"{sentence}.", fields=said)
+        return BadRequest(f"{_sentence(problems)}.", fields=problems, param=problems[0]["field"])
+    return FieldsWrong(f"{_sentence(problems)}.", fields=problems)
 
 
-def _has_no_json(request: Request, problems: Any) -> bool:
+def fields_wrong(fault: ValidationError) -> FieldsWrong:
+    """The refusal of a body that was checked by hand."""
+    problems = problems_of(fault.errors(), within=0)
+    return FieldsWrong(f"{_sentence(problems)}.", fields=problems)
+
+
+def problems_of(found: Sequence[Any], *, within: int = 1) -> list[dict[str, str]]:
+    """Where each problem is and what it is; the value that was given is not repeated, for it may be content.
+
+    `within`: how many words of the place only say where it was looked for (body, query, path).
+    """
+    return [
+        {"field": ".".join(map(str, problem["loc"][within:])) or "body", "problem": _cause(problem)}
+        for problem in found[:_PROBLEMS_SHOWN]
+    ]
+
+
+def _sentence(problems: list[dict[str, str]]) -> str:
+    return "; ".join(f"{problem['field']}: {problem['problem']}" for problem in problems)
+
+
+def _has_no_json(request: Request, problems: Sequence[Any]) -> bool:
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    whole_body = any(tuple(problem["loc"]) == ("body",) for problem in problems)
-    return (
-        whole_body
-        and not (kind == "application/json" or kind.endswith("+json"))
-        and "content-length" in request.headers
-    )
-
-
-def _place(problem: Any) -> str:
-    # The first word says where it was looked for (body, query, path, header): a reader knows.
-    return ".".join(str(step) for step in problem["loc"][1:]) or str(problem["loc"][0])
+    is_json = kind == "application/json" or kind.endswith("+json")
+    return any(tuple(problem["loc"]) == ("body",) for problem in problems) and not is_json
 
 
 def _cause(problem: Any) -> str:
-    # The given value is not repeated: it may be content.
     said = str(problem["msg"]).removeprefix("Value error, ")
     return said[:1].lower() + said[1:]

@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from bastide.audit.keeping import replace_durably
+from bastide.audit.keeping import replace_whole
 from bastide.audit.merkle import HASH_BYTES, NotProven
 from bastide.audit.note import Checkpoint, PublicKey
 from bastide.audit.tiles import WIDTH, Frontier, edge_tiles, pack_entries, tile_path, widths
@@ -130,5 +130,5 @@ def _finish(folder: Path, key: PublicKey, note: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if os.name == "posix":
         os.sync()  # the tiles before the checkpoint that vouches for them
-    replace_durably(folder / VKEY, f"{key}\n".encode())
-    replace_durably(folder / CHECKPOINT, note.encode())
+    replace_whole(folder / VKEY, f"{key}\n".encode())
+    replace_whole(folder / CHECKPOINT, note.encode())

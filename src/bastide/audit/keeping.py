@@ -38,7 +38,7 @@ class Keeping:
         self._key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = self._key.with_name(f".log-key.{os.getpid()}.{secrets.token_hex(4)}")
         text = SecretKey.generate(f"bastide/{secrets.token_hex(8)}").reveal() + "\n"
-        write_durably(fresh, text.encode(), mode=0o600)
+        _write_new(fresh, text.encode(), mode=0o600)
         try:
             os.link(fresh, self._key)
         except FileExistsError:
@@ -54,7 +54,7 @@ class Keeping:
         """Write the public key beside the database."""
         text = f"{key}\n"
         if not self._vkey.exists() or self._vkey.read_text(encoding="utf-8") != text:
-            replace_durably(self._vkey, text.encode())
+            replace_whole(self._vkey, text.encode())
 
     def latest(self, key: PublicKey) -> Checkpoint | None:
         """The last checkpoint this home has seen, or None. Raises NotProven when the file is not one of this key."""
@@ -65,9 +65,9 @@ class Keeping:
         except ValueError as fault:
             raise NotProven("the file is not text") from fault
 
-    def keep_latest(self, note: str) -> None:
-        """Remember a checkpoint, durably."""
-        replace_durably(self._latest, note.encode())
+    def keep_latest(self, note: str, *, durably: bool = True) -> None:
+        """Remember a checkpoint; `durably` waits for the disk, otherwise only a loss of power can lose it."""
+        replace_whole(self._latest, note.encode(), durably=durably)
 
     def set_latest_aside(self, size: int) -> None:
         """Keep the last checkpoint as evidence under another name: the log goes on from an older state."""
@@ -75,20 +75,20 @@ class Keeping:
             self._latest.replace(self._latest.with_name(f"checkpoint.lost-{size}"))
 
 
-def write_durably(path: Path, content: bytes, *, mode: int = 0o644) -> None:
-    """Write a new file and wait until the disk has it."""
+def replace_whole(path: Path, content: bytes, *, durably: bool = True) -> None:
+    """Put `content` in place of the file at once or not at all."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    _write_new(fresh, content, durably=durably)
+    fresh.replace(path)
+
+
+def _write_new(path: Path, content: bytes, *, durably: bool = True, mode: int = 0o644) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with open(descriptor, "wb") as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def replace_durably(path: Path, content: bytes) -> None:
-    """Put `content` in place of the file at once or not at all."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    write_durably(fresh, content)
-    fresh.replace(path)
+        if durably:
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

@@ -2,7 +2,8 @@
 
 A leaf is canonical JSON of pseudonyms, commitments and words from closed lists; never a text, a
 name, an address or a bare hash of something that can be guessed. It is composed when the act is
-recorded and stamped with its place when the sequencer appends it.
+recorded; the sequencer puts its place into the empty `log` (see `append` in queries.sql):
+`{at, base, id, n, p}`: the batch's time and first index, the log, the producer and its count.
 
     r               32 random bytes, kept with the payload under the tenant's key and nowhere else
     derive(r, use)  HMAC(r, use): one secret a use, so that opening one commitment opens no other
@@ -21,25 +22,15 @@ from dataclasses import dataclass
 
 from bastide.audit.canonical import JsonValue, canonical
 from bastide.audit.merkle import NotProven
-from bastide.audit.tiles import ENTRY_BYTES_MAX
 
 VERSION = 1
+LEAF_BYTES_MAX = 65_000  # an entry's length has two bytes, and its place is still to come
 SECRET_BYTES = 32
 
 _ACT = re.compile(r"[a-z][a-z0-9_.:-]{0,63}")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
-_MARK = b'"log":{}'
 _SUBJECTS_MAX = 64
 _RULES_MAX = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """Where and when the sequencer put a leaf: the same for a whole batch."""
-
-    log: str
-    base: int  # the size of the log before the batch: a checkpoint of that size exists
-    at: int  # milliseconds since 1970, by the sequencer's clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +69,7 @@ def compose(
     payload: bytes,
     secret: bytes,
     evidence: Mapping[str, JsonValue] | None = None,
-) -> bytes:
+) -> str:
     """The leaf of an event, but for its place in the log.
 
     `payload` is what lies sealed; `evidence` is what a receipt adds. Raises ValueError when `act` or
@@ -105,8 +96,8 @@ def compose(
         one_by_one = len(subjects) <= _SUBJECTS_MAX
         named = [s.encode() for s in subjects] if one_by_one else [canonical(list(subjects))]
         leaf["subjects"] = [commit(blind, one)[:22] for one in named]
-    body = json.dumps(leaf, sort_keys=True, separators=(",", ":")).encode("ascii")
-    assert len(body) < ENTRY_BYTES_MAX - 512, "every part of a leaf is bounded"
+    body = json.dumps(leaf, sort_keys=True, separators=(",", ":"))
+    assert len(body) < LEAF_BYTES_MAX, "every part of a leaf is bounded"
     return body
 
 
@@ -127,15 +118,6 @@ def verdicts(decision: Mapping[str, JsonValue], blind: bytes) -> JsonValue:
         "policy": word(str(decision.get("policy", "")), blind),
         "rules": told,
     }
-
-
-def stamp(body: bytes, stamp: Stamp, producer: str, n: int) -> bytes:
-    """The leaf in its place; a body that nobody of ours composed is named as such, so that it blocks nothing."""
-    place = f'"log":{{"at":{stamp.at},"base":{stamp.base},"id":"{stamp.log}","n":{n},"p":"{producer}"}}'.encode()
-    head, mark, tail = body.partition(_MARK)
-    if not mark or len(body) + len(place) > ENTRY_BYTES_MAX:
-        return b'{"act":"audit.malformed",' + place + b',"v":1}'
-    return head + place + tail
 
 
 def parse_leaf(body: bytes) -> dict[str, JsonValue]:

@@ -11,23 +11,32 @@ insert into audit.log (id, vkey) values (%(id)s, %(vkey)s) on conflict do nothin
 -- One sequencer at a time, for this transaction; where the log stands now.
 select pg_try_advisory_xact_lock(7092446862314537474), (select max(size) from audit.checkpoint)
 
--- name: drain
--- The oldest committed rows; a transaction that is still open shows its rows to a later batch.
-delete from audit.outbox
-where seq <= (select max(seq) from (select seq from audit.outbox order by seq limit %(limit)s) as oldest)
-returning seq, tenant_id::text, id, act, outcome, t, producer, n, body
-
--- name: add_leaves
-insert into audit.leaf (index, body)
-select %(base)s + place - 1, body from unnest(%(bodies)s::bytea[]) with ordinality as fresh (body, place)
-
--- name: add_events
--- An id that stands twice is kept once: verification compares every leaf with its event.
-insert into audit.event (tenant_id, id, index, act, outcome, t)
-select tenant_id, id, %(base)s + place - 1, act, outcome, t
-from unnest(%(tenants)s::uuid[], %(ids)s::text[], %(acts)s::text[], %(outcomes)s::text[], %(ts)s::bigint[])
-    with ordinality as fresh (tenant_id, id, act, outcome, t, place)
-on conflict (tenant_id, id) do nothing
+-- name: append
+-- The oldest committed rows leave the outbox and become leaves and events, stamped with their place; a transaction
+-- that is still open shows its rows to a later batch. Whose body nobody of ours composed is named as such, and an
+-- id that stands twice is listed once: neither may stop the log, and verification names both.
+with gone as (
+    delete from audit.outbox
+    where seq <= (select max(seq) from (select seq from audit.outbox order by seq limit %(limit)s) as oldest)
+    returning seq, tenant_id, id, act, outcome, t, producer, n, body
+), placed as (
+    select *, %(base)s + row_number() over (order by seq) - 1 as index, strpos(body, '"log":{}') as mark,
+        '"log":{"at":' || %(at)s || ',"base":' || %(base)s || ',"id":"' || %(log)s || '","n":' || n
+            || ',"p":"' || producer || '"}' as place
+    from gone
+), stamped as materialized (
+    select index, tenant_id, id, act, outcome, t,
+        case when mark > 0 and octet_length(body) < 65000 then overlay(body placing place from mark for 8)
+            else '{"act":"audit.malformed",' || place || ',"v":1}' end as body
+    from placed
+), listed as (
+    insert into audit.event (tenant_id, id, index, act, outcome, t)
+    select tenant_id, id, index, act, outcome, t from stamped
+    on conflict (tenant_id, id) do nothing
+), grown as (
+    insert into audit.leaf (index, body) select index, convert_to(body, 'UTF8') from stamped
+)
+select body from stamped order by index
 
 -- name: put_tiles
 insert into audit.tile (level, n, hashes)

@@ -15,10 +15,8 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from bastide.audit.keeping import Keeping
-from bastide.audit.leaf import Stamp, stamp
 from bastide.audit.merkle import NotProven, leaf_hashes
 from bastide.audit.note import Checkpoint, SecretKey
 from bastide.audit.tiles import Frontier, Tiles, edge_tiles
@@ -28,32 +26,18 @@ from bastide.store import Db, Store, queries
 from bastide.telemetry import count, gauge, log, observe
 
 _Q = queries("bastide.audit")
-_TAKE_TURN, _DRAIN, _ADD_LEAVES, _ADD_EVENTS = _Q["take_turn"], _Q["drain"], _Q["add_leaves"], _Q["add_events"]
-_PUT_TILES, _ADD_CHECKPOINT, _TILES, _LAST_CHECKPOINT = (
+_TAKE_TURN, _APPEND, _PUT_TILES, _ADD_CHECKPOINT = (
+    _Q["take_turn"],
+    _Q["append"],
     _Q["put_tiles"],
     _Q["add_checkpoint"],
-    _Q["tiles"],
-    _Q["last_checkpoint"],
 )
+_TILES, _LAST_CHECKPOINT = _Q["tiles"], _Q["last_checkpoint"]
 
 _CHANNEL = "audit_outbox"
 _QUIET_LOOKS = 10  # short looks after the last event, before the long ones begin again
 _RETRY_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A row of the outbox."""
-
-    seq: int
-    tenant: str
-    id: str
-    act: str
-    outcome: str
-    t: int
-    producer: str
-    n: int
-    body: bytes
+_SYNC_S = 1.0  # between two waits for the disk: each would delay the commits of everybody
 
 
 class Sequencer:
@@ -78,6 +62,7 @@ class Sequencer:
         self._called = asyncio.Event()
         self._turning = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
+        self._synced = 0.0
         self.problem = ""
 
     # -- running ------------------------------------------------------------------------------------
@@ -143,7 +128,9 @@ class Sequencer:
             if checkpoint is None:
                 return 0
             self._agreed = True
-            await asyncio.to_thread(self._keeping.keep_latest, checkpoint.note)
+            durably = begun - self._synced > _SYNC_S
+            self._synced = begun if durably else self._synced
+            await asyncio.to_thread(self._keeping.keep_latest, checkpoint.note, durably=durably)
         count("audit_events", appended)
         gauge("audit_log_size", checkpoint.size)
         observe("audit_turn", time.monotonic() - begun)
@@ -152,43 +139,30 @@ class Sequencer:
     async def _append(self, db: Db) -> tuple[Checkpoint | None, int]:
         taken = await db.row(tuple, _TAKE_TURN)
         assert taken is not None
-        rows = await db.rows(tuple, _DRAIN, limit=self._settings.batch_max) if taken[0] else []
+        if not taken[0]:
+            return None, 0
+        size, at = taken[1] or 0, int(self._clock() * 1000)
+        rows: list[tuple[str]] = await db.rows(
+            tuple, _APPEND, limit=self._settings.batch_max, base=size, at=str(at), log=self._log_id
+        )
         if not rows:
             return None, 0
-        size = taken[1] or 0
         if not self._agreed or self._frontier.size != size:
             self._frontier = await restore(db, self._key)
         self._agreed = False  # until the commit: a turn that fails leaves the frontier ahead
-        place = Stamp(self._log_id, size, int(self._clock() * 1000))
-        bodies, batch, tiles = await asyncio.to_thread(self._grow, rows, place)
-        await self._write(db, size, bodies, batch, tiles)
-        checkpoint = Checkpoint.sign(self._key, self._frontier.size, self._frontier.root())
-        await db.run(_ADD_CHECKPOINT, size=checkpoint.size, note=checkpoint.note)
-        return checkpoint, len(batch)
-
-    def _grow(self, rows: list[tuple[object, ...]], place: Stamp) -> tuple[list[bytes], list[Waiting], Tiles]:
-        batch = sorted((Waiting(*row) for row in rows), key=lambda one: one.seq)  # type: ignore[arg-type]
-        bodies = [stamp(one.body, place, one.producer, one.n) for one in batch]
-        return bodies, batch, self._frontier.extend(leaf_hashes(bodies))
-
-    @staticmethod
-    async def _write(db: Db, base: int, bodies: list[bytes], batch: list[Waiting], tiles: Tiles) -> None:
-        await db.run(_ADD_LEAVES, base=base, bodies=bodies)
-        await db.run(
-            _ADD_EVENTS,
-            base=base,
-            tenants=[one.tenant for one in batch],
-            ids=[one.id for one in batch],
-            acts=[one.act for one in batch],
-            outcomes=[one.outcome for one in batch],
-            ts=[one.t for one in batch],
-        )
+        tiles = await asyncio.to_thread(self._grow, rows)
         await db.run(
             _PUT_TILES,
             levels=[level for level, _ in tiles],
             ns=[n for _, n in tiles],
             hashes=list(tiles.values()),
         )
+        checkpoint = Checkpoint.sign(self._key, self._frontier.size, self._frontier.root())
+        await db.run(_ADD_CHECKPOINT, size=checkpoint.size, note=checkpoint.note)
+        return checkpoint, len(rows)
+
+    def _grow(self, rows: list[tuple[str]]) -> Tiles:
+        return self._frontier.extend(leaf_hashes(body.encode() for (body,) in rows))
 
 
 async def restore(db: Db, key: SecretKey) -> Frontier:

@@ -14,7 +14,7 @@ from bastide.audit.merkle import EMPTY_ROOT, HASH_BYTES, NotProven, node_hash
 
 WIDTH = 256
 HEIGHT = 8
-ENTRY_BYTES_MAX = 65_535
+
 
 Tiles = dict[tuple[int, int], bytes]
 """(level, n) -> the concatenated hashes of that tile."""

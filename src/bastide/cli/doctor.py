@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from bastide import __version__
-from bastide.cli.line import ServerSaid
 from bastide.cli.printing import wrap
 from bastide.cli.registering import errand
 from bastide.cli.running import find, read_key
-from bastide.errors import BastideError
+from bastide.errors import BastideError, ServerSaid
 
 if TYPE_CHECKING:
     from bastide.cli.desk import Desk

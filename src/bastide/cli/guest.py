@@ -11,9 +11,8 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
-from bastide.cli.line import ServerSaid
 from bastide.cli.programs import module_of
-from bastide.errors import StartFailed
+from bastide.errors import ServerSaid, StartFailed
 from bastide.settings import Settings
 
 _START_S = 120.0

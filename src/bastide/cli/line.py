@@ -8,24 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from bastide.errors import BastideError, BrokenReply
+from bastide.errors import BastideError, BrokenReply, ServerSaid
 
 if TYPE_CHECKING:
     from bastide.egress import Client, Reply
-
-
-class ServerSaid(BastideError):
-    """What the server refused, in its own words."""
-
-    def __init__(self, wire: Mapping[str, Any], status: int) -> None:
-        facts = {name: value for name, value in wire.items() if name not in {"code", "message", "next"}}
-        super().__init__(str(wire.get("message", "")), next_step=str(wire.get("next") or ""), **facts)
-        self.wire_code = str(wire.get("code", "server.refused"))
-        self.wire_status = status
-
-    def to_wire(self, request_id: str | None = None) -> dict[str, object]:
-        """The server's words again."""
-        return {"code": self.wire_code, "message": self.message, "next": self.next_step, **self.facts}
 
 
 def said_code(fault: BastideError) -> str:
@@ -77,13 +63,13 @@ class Line:
         return wire if isinstance(wire, dict) and "documents" in wire else _json(reply)
 
     async def all(self, path: str, **query: Any) -> list[dict[str, Any]]:
-        """Every item of a list, page by page."""
+        """Every item of a list, page by page; the list is called as the last word of its path."""
         items: list[dict[str, Any]] = []
         cursor: str | None = None
         while True:
             page = await self.get(path, limit=200, cursor=cursor, **query)
-            items += page["items"]
-            cursor = page["next_cursor"]
+            items += page[path.rpartition("/")[2]]
+            cursor = page["next"]
             if cursor is None:
                 return items
 

@@ -55,15 +55,11 @@ async def add(
     local: Local = False,
 ) -> None:
     """Add a model: a runtime of our own, or an endpoint of a provider whose record is known."""
-    try:
-        key = Path(key_file).read_text("utf-8").strip() if key_file else None
-    except FileNotFoundError as fault:
-        raise MissingFile(f"There is no {key_file}.") from fault
     body = {
         "name": name,
         "kind": kind,
         "url": url,
-        "key": key,
+        "key": _key(Path(key_file)) if key_file else None,
         "model": model,
         "provider": provider,
         "local": local,
@@ -71,6 +67,13 @@ async def add(
     async with desk.server() as line:
         made = await line.post("/api/v1/models", body)
     desk.say(made, lambda: sheet(made))
+
+
+def _key(file: Path) -> str:
+    try:
+        return file.read_text("utf-8").strip()
+    except FileNotFoundError as fault:
+        raise MissingFile(f"There is no {file}.") from fault
 
 
 async def remove(desk: "Desk", which: Which) -> None:

@@ -44,7 +44,14 @@ def errand(group: typer.Typer, name: str, *, example: str) -> Callable[[Errand],
         assert known not in ERRANDS, f"two errands are called {known}"
         ERRANDS[known] = function
         parameters = list(inspect.signature(function).parameters.values())[1:]
-        _enter(group, name, example, function, parameters, lambda given: ("errand", {"errand": known, "given": given}))
+        _enter(
+            group,
+            name,
+            example=example,
+            function=function,
+            own=parameters,
+            words=lambda given: ("errand", {"errand": known, "given": given}),
+        )
         return function
 
     return register
@@ -55,7 +62,14 @@ def program(group: typer.Typer, name: str, kind: Program, *, example: str) -> Ca
 
     def register(function: Callable[..., None]) -> None:
         parameters = list(inspect.signature(function).parameters.values())
-        _enter(group, name, example, function, parameters, lambda given: (kind, {"command": name, **given}))
+        _enter(
+            group,
+            name,
+            example=example,
+            function=function,
+            own=parameters,
+            words=lambda given: (kind, {"command": name, **given}),
+        )
 
     return register
 
@@ -63,6 +77,7 @@ def program(group: typer.Typer, name: str, kind: Program, *, example: str) -> Ca
 def _enter(
     group: typer.Typer,
     name: str,
+    *,
     example: str,
     function: Callable[..., Any],
     own: list[inspect.Parameter],

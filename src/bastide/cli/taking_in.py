@@ -73,9 +73,7 @@ def _files(paths: list[Path]) -> Iterator[tuple[Path, str]]:
 
 async def _one(line: Line, path: Path, name: str, fields: list[tuple[str, str]]) -> dict[str, Any]:
     try:
-        if path.stat().st_size > _LOCAL_BYTES_MAX:
-            raise FileTooLarge
-        data = path.read_bytes()
+        data = _read(path)
         answer: dict[str, Any] = await line.upload("/api/v1/documents", name, data, fields)
         return answer
     except Unauthorised:
@@ -86,6 +84,12 @@ async def _one(line: Line, path: Path, name: str, fields: list[tuple[str, str]])
         if said_code(fault).partition(".")[0] in {"tenancy", "store", "egress", "cli", "policy"}:
             raise  # not this file's fault: the next one would fail too
         return _refused(name, fault)
+
+
+def _read(path: Path) -> bytes:
+    if path.stat().st_size > _LOCAL_BYTES_MAX:
+        raise FileTooLarge
+    return path.read_bytes()
 
 
 def _refused(name: str, fault: BastideError) -> dict[str, Any]:

@@ -42,24 +42,18 @@ class Egress:
         self._settings = settings
         self._clock = clock
         self._secret = secrets.token_bytes(32)
-        self._pins: dict[tuple[str, int], frozenset[str]] = {}
-        context = _tls_context(settings)
-        reaches = [Reach(local, settings.air_gap, settings.allowed_networks) for local in (False, True)]
-        self._transports = {
-            reach.local: CheckedTransport(
-                CheckedBackend(reach, resolver, dial or httpcore2.AnyIOBackend(), self._pins),
-                context,
-                connections_max=512,
-            )
-            for reach in reaches
-        }
+        self._context = _tls_context(settings)
+        self._resolver = resolver
+        self._dial = dial or httpcore2.AnyIOBackend()
+        self._transports: dict[tuple[bool, tuple[str, ...]], CheckedTransport] = {}
 
     async def start(self) -> None:
         """Nothing is opened before the first request."""
 
     async def stop(self) -> None:
         """Close every connection that is still kept."""
-        for transport in self._transports.values():
+        while self._transports:
+            _, transport = self._transports.popitem()
             await transport.aclose()
 
     def permit(self, decision: Decision, *, pins: Sequence[str] = ()) -> Permit:
@@ -85,8 +79,8 @@ class Egress:
             local=local,
             decision_hash=decision.digest,
             expires_at=decision.expires_at,
+            pins=tuple(sorted(pins)),
         )
-        self._pins[(host, port)] = frozenset(pins)
         telemetry.count("egress_permits", kind=endpoint.kind)
         return replace(permit, seal=self._seal(permit))
 
@@ -103,7 +97,16 @@ class Egress:
             total_s=total_s or self._settings.total_timeout_s,
             reply_bytes_max=self._settings.reply_bytes_max,
         )
-        yield Client(self._transports[permit.local], permit.origin, limits, lambda: self._still_allowed(permit))
+        yield Client(self._transport(permit), permit.origin, limits, lambda: self._still_allowed(permit))
+
+    def _transport(self, permit: Permit) -> CheckedTransport:
+        """The pool for such permits: a connection made under other conditions is never reused."""
+        conditions = (permit.local, permit.pins)
+        if conditions not in self._transports:
+            reach = Reach(permit.local, self._settings.air_gap, self._settings.allowed_networks)
+            backend = CheckedBackend(reach, self._resolver, self._dial, frozenset(permit.pins))
+            self._transports[conditions] = CheckedTransport(backend, self._context, connections_max=512)
+        return self._transports[conditions]
 
     def _still_allowed(self, permit: Permit) -> None:
         if not hmac.compare_digest(permit.seal, self._seal(permit)):

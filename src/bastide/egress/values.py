@@ -25,6 +25,7 @@ class Permit:
     local: bool
     decision_hash: str
     expires_at: datetime
+    pins: tuple[str, ...] = ()
     seal: bytes = b""
 
     @property
@@ -36,7 +37,7 @@ class Permit:
     def sealed_facts(self) -> bytes:
         """What the seal covers: every other field, in one fixed order."""
         fields = [self.scheme, self.host, self.port, self.endpoint, self.local, self.decision_hash]
-        return json.dumps([*fields, self.expires_at.isoformat()]).encode()
+        return json.dumps([*fields, self.expires_at.isoformat(), *self.pins]).encode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import ssl
 import time
@@ -25,9 +26,17 @@ from bastide.egress.addresses import (
     name_servers,
 )
 from bastide.egress.values import TlsEvidence
-from bastide.errors import AirGapClosed, BrokenReply, PinMismatch, RequestRefused, TlsRefused, TooSlow, Unreachable
+from bastide.errors import (
+    AirGapClosed,
+    BrokenReply,
+    NameUnknown,
+    PinMismatch,
+    RequestRefused,
+    TlsRefused,
+    TooSlow,
+    Unreachable,
+)
 
-Pins = dict[tuple[str, int], frozenset[str]]
 ADDRESSES_TRIED_MAX = 4
 _EVIDENCE = "bastide_evidence"
 
@@ -76,13 +85,17 @@ class CheckedBackend(httpcore2.AsyncNetworkBackend):
     """Opens TCP connections, but only to addresses that the reach allows."""
 
     def __init__(
-        self, reach: Reach, resolver: Resolver, dial: httpcore2.AsyncNetworkBackend, pins: Pins | None = None
+        self,
+        reach: Reach,
+        resolver: Resolver,
+        dial: httpcore2.AsyncNetworkBackend,
+        pins: frozenset[str] = frozenset(),
     ) -> None:
-        """`pins` holds the keys that a host and port must show; it may change while connections are made."""
+        """`pins` are the hashes of which the peer's key must have one; empty leaves it to the certificate."""
         self._reach = reach
         self._resolver = resolver
         self._dial = dial
-        self._pins: Pins = {} if pins is None else pins
+        self._pins = pins
 
     async def connect_tcp(
         self,
@@ -93,8 +106,13 @@ class CheckedBackend(httpcore2.AsyncNetworkBackend):
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
         """A connection to one of the host's checked addresses, tried in the resolver's order."""
-        addresses = check_addresses(host, await self._addresses(host, port), self._reach)[:ADDRESSES_TRIED_MAX]
         ends = time.monotonic() + (timeout or 60.0)
+        try:
+            async with asyncio.timeout(timeout):
+                found = await self._addresses(host, port)
+        except TimeoutError as late:
+            raise NameUnknown(f"Resolving {host} took too long.", host=host) from late
+        addresses = check_addresses(host, found, self._reach)[:ADDRESSES_TRIED_MAX]
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
             patience = max(0.05, (ends - time.monotonic()) / left)
             try:
@@ -103,7 +121,7 @@ class CheckedBackend(httpcore2.AsyncNetworkBackend):
                 if left == 1:
                     raise
                 continue
-            return _Witnessed(stream, TlsEvidence(ip=address, port=port), host, self._pins.get((host, port)))
+            return _Witnessed(stream, TlsEvidence(ip=address, port=port), host, self._pins)
         raise Unreachable(host=host)
 
     async def connect_unix_socket(
@@ -135,7 +153,7 @@ class _Witnessed(httpcore2.AsyncNetworkStream):
         inner: httpcore2.AsyncNetworkStream,
         evidence: TlsEvidence,
         host: str,
-        pins: frozenset[str] | None = None,
+        pins: frozenset[str] = frozenset(),
     ) -> None:
         self._inner = inner
         self._evidence = evidence

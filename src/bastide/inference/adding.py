@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from bastide.egress import Egress
 from bastide.errors import BadModel, BastideError, NoPermittedModel, NotLocal
 from bastide.inference import openai_style as wire
-from bastide.inference.calls import endpoint_of
+from bastide.inference.calls import Calls, endpoint_of
 from bastide.inference.registry import LOCAL_RUNTIME, Registry, address, checked, guessed
 from bastide.inference.values import Model, ModelSpec
 from bastide.policy import Label, Policy
@@ -23,8 +23,11 @@ _RANK_LOCAL, _RANK_REMOTE = 50, 100
 class Adding:
     """What happens once when a model is added."""
 
-    def __init__(self, registry: Registry, policy: Policy, egress: Egress, settings: InferenceSettings) -> None:
+    def __init__(
+        self, registry: Registry, calls: Calls, policy: Policy, egress: Egress, settings: InferenceSettings
+    ) -> None:
         self._registry = registry
+        self._calls = calls
         self._policy = policy
         self._egress = egress
         self._settings = settings
@@ -99,7 +102,7 @@ class Adding:
                 scope, Label.of_scope(scope), endpoint_of(asked), capability=asked.capabilities[0]
             )
             decision.permit()
-            permit = self._egress.permit(decision)
+            permit = self._calls.permit(decision, self._egress)
             async with self._egress.open(permit, total_s=_ASKING_S) as client:
                 names = await wire.list_models(client, place)
         except NoPermittedModel as refusal:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -63,9 +63,15 @@ class Calls:
         await asyncio.gather(*self._recording, return_exceptions=True)
 
     async def choose(
-        self, scope: Scope, candidates: Sequence[Known], label: Label, *, capability: str, others: Sequence[Known] = ()
+        self,
+        scope: Scope,
+        candidates: Sequence[Known],
+        label: Label,
+        *,
+        capability: str,
+        others: Callable[[], Awaitable[Sequence[Known]]],
     ) -> Choice:
-        """The first candidate that may receive bytes with this label; `others` are only told of in a refusal.
+        """The first candidate that may receive bytes with this label; `others` are asked for only in a refusal.
 
         Raises NoPermittedModel with the rules that refuse and the nearest alternative; the refusal is recorded.
         """
@@ -75,7 +81,7 @@ class Calls:
         if not refused:
             raise UnknownModel(f"There is no model for {capability} here.")
         await self._record_refusal(scope, refused, capability)
-        alternative = await self.permitted(scope, others, label, capability=capability)
+        alternative = await self.permitted(scope, await others(), label, capability=capability)
         try:
             if alternative is not None:
                 refused[0].permit(Nearest(alternative.endpoint_id, True))

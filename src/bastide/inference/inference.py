@@ -49,7 +49,7 @@ class Inference:
         self._local = LocalModels(settings)
         self._registry = Registry(store, audit)
         self._calls = Calls(store, audit, policy)
-        self._adding = Adding(self._registry, policy, egress, settings)
+        self._adding = Adding(self._registry, self._calls, policy, egress, settings)
 
     async def start(self) -> None:
         """Open the local models. Raises UnsupportedEmbedder for a model folder that cannot be run."""
@@ -233,9 +233,16 @@ class Inference:
     async def _choose(
         self, scope: Scope, name: str | None, capability: str, label: Label, *, act: str | None = None
     ) -> Choice:
+        if name is None and capability == "embeddings":
+            name = self._local.embedder_name  # the usual case, found without asking the database
         candidates = await self._candidates(scope, name, capability)
-        others = [] if name is None or act else await self._candidates(scope, None, capability)
-        return await self._calls.choose(scope, candidates, label, capability=act or capability, others=others)
+        return await self._calls.choose(
+            scope,
+            candidates,
+            label,
+            capability=act or capability,
+            others=lambda: self._candidates(scope, None, capability),
+        )
 
     async def _candidates(self, scope: Scope, name: str | None, capability: str) -> list[Known]:
         built_in = self._local.models()

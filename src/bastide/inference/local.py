@@ -53,6 +53,11 @@ class LocalModels:
         """Whether texts can be embedded here."""
         return self._embedder is not None
 
+    @property
+    def embedder_name(self) -> str | None:
+        """What the embedding model is called, if there is one."""
+        return self._embedder.name if self._embedder else None
+
     def models(self) -> list[Model]:
         """The built-in models, as every tenant sees them."""
         found = [

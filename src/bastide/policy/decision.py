@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from bastide.policy.facts import Facts, compile_facts
 from bastide.policy.label import Label
 from bastide.policy.record import Record, canonical
-from bastide.policy.rules import HOLDS, RULES_VERSION, Ask, judge
+from bastide.policy.rules import ALL_PASSED, HOLDS, RULES_VERSION, Ask, judge
 from bastide.policy.values import Decision, Endpoint, TenantPolicy
 
 _NOTHING = TenantPolicy(enabled=frozenset(), floor="measured")
@@ -102,7 +102,7 @@ class Snapshot:
         rules = judge(ask)
         expires = now + self._ttl
         return Decision(
-            all(verdict.ok for verdict in rules),
+            rules is ALL_PASSED,
             endpoint,
             facts.record.hash,
             law.hash,
@@ -140,6 +140,8 @@ class Snapshot:
             ports = (wanted.port or 443, given.port or 443)
         except ValueError:
             return False, "The address cannot be read."
+        if endpoint.kind != record.kind:
+            return False, f"The endpoint is called {endpoint.kind}, its record says {record.kind}."
         if record.kind == "local":
             here = self._is_own(endpoint.url)
             return here, HOLDS if here else "A local record does not describe an address outside this house."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -274,6 +274,17 @@ class Policy:
     def view(self, record_id: str, *, floor: str = "self") -> View:
         """What can be estimated of a record with evidence of at least `floor`. Raises UnknownRecord."""
         return view(self.record(record_id), floor, self._clock())
+
+    def expiring(self, *, within_days: int = 30) -> list[tuple[str, str, datetime]]:
+        """Evidence that has run out or will within `within_days`: record, attribute, when; soonest first."""
+        end = self._clock() + timedelta(days=within_days)
+        found = [
+            (record.id, name, fact.expires_at)
+            for record in self.records()
+            for name, fact in record.attributes.items()
+            if fact.expires_at is not None and fact.expires_at <= end
+        ]
+        return sorted(found, key=lambda one: one[2])
 
     async def record_by_hash(self, scope: Scope, digest: str) -> Mapping[str, Any]:
         """The record that a receipt names, as it was. Raises UnknownRecord."""

@@ -244,16 +244,27 @@ RULES: tuple[Rule, ...] = (
 REMEDIES = {rule.passed.id: rule.remedy for rule in RULES}
 
 
+ALL_PASSED = tuple(rule.passed for rule in RULES)
+_TESTS = tuple(rule.test for rule in RULES)
+_ALL_HOLD = [HOLDS] * len(RULES)
+
+
 def judge(ask: Ask) -> tuple[RuleVerdict, ...]:
-    """What every rule says of `ask`, in order."""
-    verdicts = []
-    for rule in RULES:
-        try:
-            why = rule.test(ask)
-        except Exception as fault:  # a rule that cannot be evaluated has not held
-            why = f"The rule could not be evaluated ({type(fault).__name__})."
-        if why == HOLDS:
-            verdicts.append(rule.passed)
-        else:
-            verdicts.append(RuleVerdict(rule.passed.id, False, str(why)))
-    return tuple(verdicts)
+    """What every rule says of `ask`, in order; `ALL_PASSED` itself if, and only if, all of them hold."""
+    try:
+        found = [test(ask) for test in _TESTS]
+    except Exception:  # told apart below, rule by rule
+        found = [_tried(test, ask) for test in _TESTS]
+    if found == _ALL_HOLD:
+        return ALL_PASSED
+    return tuple(
+        rule.passed if why == HOLDS else RuleVerdict(rule.passed.id, False, str(why))
+        for rule, why in zip(RULES, found, strict=True)
+    )
+
+
+def _tried(test: Callable[[Ask], str], ask: Ask) -> str:
+    try:
+        return test(ask)
+    except Exception as fault:  # a rule that cannot be evaluated has not held
+        return f"The rule could not be evaluated ({type(fault).__name__})."

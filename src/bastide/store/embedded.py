@@ -93,43 +93,46 @@ class EmbeddedPostgres:
 
     def _ensure(self) -> Server:
         with self._one_at_a_time:
-            password = self._prepare()
-            self._hold()
-            deadline = time.monotonic() + _PATIENCE_S
-            attempts = 0
-            while time.monotonic() < deadline and attempts < _ATTEMPTS_MAX:
-                if not self._is_supervised():
-                    attempts += 1
-                    self._start_supervisor(deadline)
-                elif (server := self._server(password)) is not None:
-                    return server
-                time.sleep(_LOOK_EVERY_S)
-            raise errors.DatabaseNotStarted(log=self._log)
+            try:
+                return self._attach()
+            except OSError as error:
+                if "No space left" in str(error):
+                    raise errors.DatabaseDiskFull(home=str(self._home)) from error
+                raise errors.HomeNotWritable(f"The home folder {self._home} cannot be used: {error}.") from error
+
+    def _attach(self) -> Server:
+        password = self._prepare()
+        self._hold()
+        deadline = time.monotonic() + _PATIENCE_S
+        attempts = 0
+        while time.monotonic() < deadline and attempts < _ATTEMPTS_MAX:
+            if not self._is_supervised():
+                attempts += 1
+                self._start_supervisor(deadline)
+            elif (server := self._server(password)) is not None:
+                return server
+            time.sleep(_LOOK_EVERY_S)
+        raise errors.DatabaseNotStarted(log=self._log)
 
     def _prepare(self) -> str:
         """The folders and the superuser's password; made by whichever process is first. Returns the password."""
-        try:
-            for folder, mode in ((self._home, 0o700), (self._folder, self._folder_mode), (self._secret.parent, 0o700)):
-                if not folder.is_dir():
-                    folder.mkdir(mode=mode, parents=folder is self._home, exist_ok=True)
-            if os.stat(self._folder).st_mode & 0o777 != self._folder_mode:
-                self._folder.chmod(self._folder_mode)
-            if not self._secret.exists():
-                if (self._folder / "data").exists():
-                    raise errors.KeysMissing(f"The database of {self._home} is there, but {self._secret} is not.")
-                fresh = self._secret.with_name(f"{self._secret.name}.{secrets.token_hex(8)}")
-                with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                    file.write(secrets.token_urlsafe(32))
-                    file.flush()
-                    os.fsync(file.fileno())
-                with contextlib.suppress(FileExistsError):
-                    os.link(fresh, self._secret)  # the first of several processes wins
-                fresh.unlink()
-            return self._secret.read_text()
-        except OSError as error:
-            if "No space left" in str(error):
-                raise errors.DatabaseDiskFull(home=str(self._home)) from error
-            raise errors.HomeNotWritable(f"The home folder {self._home} cannot be written: {error}.") from error
+        for folder, mode in ((self._home, 0o700), (self._folder, self._folder_mode), (self._secret.parent, 0o700)):
+            if not folder.is_dir():
+                folder.mkdir(mode=mode, parents=folder is self._home, exist_ok=True)
+        if os.stat(self._folder).st_mode & 0o777 != self._folder_mode:
+            self._folder.chmod(self._folder_mode)
+        if not self._secret.exists():
+            if (self._folder / "data").exists():
+                raise errors.KeysMissing(f"The database of {self._home} is there, but {self._secret} is not.")
+            fresh = self._secret.with_name(f"{self._secret.name}.{secrets.token_hex(8)}")
+            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(secrets.token_urlsafe(32))
+                file.flush()
+                os.fsync(file.fileno())
+            with contextlib.suppress(FileExistsError):
+                os.link(fresh, self._secret)  # the first of several processes wins
+            fresh.unlink()
+        return self._secret.read_text()
 
     @property
     def _folder_mode(self) -> int:

@@ -95,8 +95,15 @@ class Store:
         if not self._embedded:
             assert self._settings.database_url is not None
             return self._settings.database_url
-        self._server = await self._embedded.ensure()
-        return await provision_embedded(self._superuser_url(self._server), self._settings.home)
+        deadline = time.monotonic() + _REVIVE_S
+        while True:
+            self._server = await self._embedded.ensure()
+            try:
+                return await provision_embedded(self._superuser_url(self._server), self._settings.home)
+            except psycopg.OperationalError as fault:  # a server that was killed a moment ago, and is coming back
+                if time.monotonic() > deadline:
+                    raise DatabaseUnavailable from fault
+                await asyncio.sleep(0.1)
 
     @staticmethod
     def _superuser_url(server: Server) -> str:

@@ -1,6 +1,6 @@
 """Supervisor: the small process that keeps one embedded PostgreSQL alive for as long as somebody uses it.
 
-    python -I -S <this package's bootstrap> PLAN        see `embedded.py`; PLAN is one JSON document
+`embedded.py` starts it, with a plan as one JSON document, in a Python without site packages and without the house.
 
 What it promises, in the order in which it is done:
 1. One supervisor per home: it holds an flock on `supervisor.lock`, or says "held" and goes away.
@@ -21,7 +21,6 @@ import json
 import os
 import select
 import signal
-import sys
 import time
 from typing import Any
 
@@ -333,7 +332,3 @@ def _sync(folder: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

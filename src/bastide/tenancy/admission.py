@@ -23,6 +23,7 @@ from bastide.errors import (
     ForeignUser,
     MalformedHeader,
     MissingHeader,
+    Refusal,
     Unauthorised,
     UnknownKey,
 )
@@ -71,22 +72,30 @@ class Admission:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._remembered: OrderedDict[tuple[bytes, str | None, str | None], tuple[float, Scope, bool]] = OrderedDict()
+        self._changes = 0  # what was read before a change is not remembered after it
 
     async def admit(self, bearer: str | None, *, company: str | None, user: str | None, app: str | None) -> Scope:
         """The scope of this request. Raises Unauthorised, Forbidden or BadRequest, each with its code."""
+        try:
+            return await self._admit(bearer, company, user, app)
+        except Refusal as refusal:
+            count("tenancy_refusals", reason=refusal.code.removeprefix("tenancy."))
+            raise
+
+    async def _admit(self, bearer: str | None, company: str | None, user: str | None, app: str | None) -> Scope:
         _refuse_malformed(company, user, app)
         if not bearer:
-            count("tenancy_refusals", reason="no_key")
             raise Unauthorised
         if not _FORM.match(bearer):
-            count("tenancy_refusals", reason="unknown_key")
             raise UnknownKey
         asked = (fingerprint(bearer), user, app)
         known = self._remembered.get(asked)
         if known is None or known[0] < time.monotonic():
+            changes, until = self._changes, time.monotonic() + _REMEMBERED_S
             held = await self._held(asked[0])
-            known = (time.monotonic() + _REMEMBERED_S, await self._scope(held, user, app), held.gateway)
-            self._remember(asked, known)
+            known = (until, await self._scope(held, user, app), held.gateway)
+            if changes == self._changes:
+                self._remember(asked, known)
         _, scope, gateway = known
         if gateway and (company is None or user is None or app is None):
             raise MissingHeader
@@ -96,6 +105,7 @@ class Admission:
 
     def forget(self) -> None:
         """Ask the database again at the next request: an identity has changed."""
+        self._changes += 1
         self._remembered.clear()
 
     def _remember(self, asked: tuple[bytes, str | None, str | None], known: tuple[float, Scope, bool]) -> None:
@@ -108,13 +118,10 @@ class Admission:
         async with self._store.as_anybody() as db:
             held = await db.row(Held, _AUTHENTICATE, hash=hashed)
         if held is None:
-            count("tenancy_refusals", reason="unknown_key")
             raise UnknownKey
         if held.expired:
-            count("tenancy_refusals", reason="expired_key")
             raise ExpiredKey
         if held.disabled or held.tenant_disabled or held.member_disabled or held.app_disabled:
-            count("tenancy_refusals", reason="disabled_key")
             raise DisabledKey
         return held
 

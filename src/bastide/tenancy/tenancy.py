@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import TypeVar
-from uuid import UUID
+from typing import Any, TypeVar
 
-from bastide.audit import Audit
-from bastide.errors import AlreadyThere, BadIdentityName, BadRole, BeyondOwnRights, NameTaken, UnknownIdentity, UnknownTenant
-from bastide.store import Db, Page, Query, Scope, Store, from_uuid, is_id, new_id, queries, to_uuid
+from bastide.audit import Audit, JsonValue
+from bastide.errors import (
+    AlreadyThere,
+    BadIdentityName,
+    BadRole,
+    BeyondOwnRights,
+    NameTaken,
+    UnknownIdentity,
+    UnknownTenant,
+)
+from bastide.store import Db, Page, Query, Scope, Store, is_id, new_id, queries, to_uuid
 from bastide.tenancy.admission import Admission, fingerprint
+from bastide.tenancy.names import plain, proper_email, proper_name
 from bastide.tenancy.roles import PERMISSIONS, PLATFORM, ROLES, granted
+from bastide.tenancy.rows import TenantRow, key_of, tenant_of
 from bastide.tenancy.values import App, Key, NewKey, Tenant, User
 
 _Q = queries("bastide.tenancy")
 
 _HOME = "home"
-_NAME_MAX = 200
 _LIMIT_MAX = 500
-_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}\Z")
 _DAY_S = 86_400
 
 Identity = TypeVar("Identity", User, App)
-_TenantRow = tuple[UUID, str, bool, datetime | None, datetime]
-_KeyRow = tuple[
-    str,
-    str,
-    str | None,
-    str | None,
-    list[str] | None,
-    bool,
-    datetime | None,
-    datetime | None,
-    datetime | None,
-    datetime,
-]
 
 
 class Tenancy:
@@ -62,12 +54,19 @@ class Tenancy:
 
     async def first_start(self) -> NewKey | None:
         """Make the tenant `home` and its first administrator key; None when there is one already."""
+        # Two processes may come here at once, and either may die in between. Each step holds the same lock and
+        # looks before it acts, so there is one home and one first key however often this is begun:
+        #   1. the tenant      2. its key, in the tenant's own transaction
         async with self._store.as_operator(reason="first start") as db:
             await db.run(_Q["serialise"])
-            if await db.row(tuple, _Q["home_tenant"]) is not None:
+            row = await db.row(tuple, _Q["home_tenant"])
+            tenant = await self._add_tenant(db, _HOME, home=True) if row is None else tenant_of(row)
+        scope = await self.system_scope(tenant.id)
+        async with self._store.under(scope) as db:
+            await db.run(_Q["serialise"])
+            if await db.rows(tuple, _Q["keys"], after="", limit=1):
                 return None
-            tenant = await self._add_tenant(db, _HOME, home=True)
-        return await self._new_key(await self.system_scope(tenant.id), role="administrator")
+            return await self._add_key(db, tenant.id, role="administrator")
 
     async def renew_admin_key(self) -> NewKey:
         """Another administrator key of the home tenant, for an operator who has the home but lost the key."""
@@ -75,7 +74,7 @@ class Tenancy:
             row = await db.row(tuple, _Q["home_tenant"])
         if row is None:
             raise UnknownTenant
-        return await self._new_key(await self.system_scope(_tenant(row).id), role="administrator")
+        return await self._new_key(await self.system_scope(tenant_of(row).id), role="administrator")
 
     async def system_scope(self, tenant: str, *, user: str | None = None) -> Scope:
         """A scope for the house's own work in one tenant: first start, workers. Never made from a request."""
@@ -85,7 +84,7 @@ class Tenancy:
     async def create_tenant(self, scope: Scope, name: str) -> Tenant:
         """A new tenant. Raises NameTaken or BadIdentityName."""
         scope.need(PLATFORM)
-        name = _name(name)
+        name = proper_name(name)
         async with self._store.as_operator(reason=f"{scope.key} creates a tenant") as db:
             await db.run(_Q["serialise"])
             if await db.row(tuple, _Q["tenant_named"], name=name) is not None:
@@ -96,10 +95,12 @@ class Tenancy:
         """The tenants this scope may see: all for the platform's administrator, else its own."""
         if PLATFORM not in scope.permissions:
             return Page((await self.get_tenant(scope, scope.tenant),))
-        after = to_uuid(cursor) if cursor and is_id(cursor, "ten") else None
+        if cursor is not None and not is_id(cursor, "ten"):
+            raise BadIdentityName("The cursor is not one that this list gave.", next_step="Begin without a cursor.")
+        after = to_uuid(cursor) if cursor is not None else None
         async with self._store.as_operator(reason=f"{scope.key} lists tenants") as db:
             rows = await db.rows(tuple, _Q["tenants"], after=after, limit=_limit(limit))
-        items = tuple(_tenant(row) for row in rows)
+        items = tuple(tenant_of(row) for row in rows)
         return Page(items, items[-1].id if len(items) == _limit(limit) else None)
 
     async def get_tenant(self, scope: Scope, tenant: str) -> Tenant:
@@ -112,7 +113,7 @@ class Tenancy:
                 row = await self._find_tenant(db, tenant)
         if row is None:
             raise UnknownTenant
-        return _tenant(row)
+        return tenant_of(row)
 
     async def disable_tenant(self, scope: Scope, tenant: str) -> Tenant:
         """Every key of the tenant stops working. The home tenant cannot be disabled."""
@@ -125,7 +126,7 @@ class Tenancy:
             await self._audit.record(db, "tenant.disable", resource=found.id)
         self._admission.forget()
         assert row is not None
-        return _tenant(row)
+        return tenant_of(row)
 
     async def acting_for(self, scope: Scope, tenant: str | None) -> Scope:
         """The scope in which this caller may administer `tenant` (id or name; None is its own).
@@ -145,13 +146,13 @@ class Tenancy:
         row = await db.row(tuple, _Q["add_tenant"], tenant=to_uuid(identifier), name=name, home=home)
         assert row is not None
         await self._audit.record(db, "tenant.create", resource=identifier, details={"name": name})
-        return _tenant(row)
+        return tenant_of(row)
 
     @staticmethod
-    async def _find_tenant(db: Db, tenant: str) -> _TenantRow | None:
+    async def _find_tenant(db: Db, tenant: str) -> TenantRow | None:
         if is_id(tenant, "ten"):
             return await db.row(tuple, _Q["tenant_of"], tenant=to_uuid(tenant))
-        return await db.row(tuple, _Q["tenant_named"], name=tenant[:_NAME_MAX].replace("\0", ""))
+        return await db.row(tuple, _Q["tenant_named"], name=plain(tenant))
 
     # -- users and apps -----------------------------------------------------------------------------
 
@@ -160,15 +161,13 @@ class Tenancy:
     ) -> User:
         """A new user of the tenant. Raises NameTaken, BadIdentityName or BadRole."""
         scope.need("tenant:manage")
-        email = email.strip().lower()
-        if not _EMAIL.match(email) or not email.isprintable():
-            raise BadIdentityName("This is not an e-mail address.", next_step="Give it as name@organisation.example.")
+        email = proper_email(email)
         unknown = sorted(set(roles) - set(ROLES))
         if unknown or not roles:
             raise BadRole(f"There is no role {', '.join(unknown) or 'named'}.")
         target = await self.acting_for(scope, tenant)
-        self._refuse_beyond(target, granted(roles, home=False))
-        values = {"id": new_id("usr"), "email": email, "name": _name(name or email), "roles": sorted(set(roles))}
+        self._refuse_beyond(target, granted(roles, home=await self._is_home(target)))
+        values = {"id": new_id("usr"), "email": email, "name": proper_name(name or email), "roles": sorted(set(roles))}
         return await self._add(target, User, "add_member", "user.create", values)
 
     async def list_users(
@@ -194,7 +193,7 @@ class Tenancy:
         """A new app of the tenant. Raises NameTaken or BadIdentityName."""
         scope.need("tenant:manage")
         target = await self.acting_for(scope, tenant)
-        return await self._add(target, App, "add_app", "app.create", {"id": new_id("app"), "name": _name(name)})
+        return await self._add(target, App, "add_app", "app.create", {"id": new_id("app"), "name": proper_name(name)})
 
     async def list_apps(
         self, scope: Scope, *, tenant: str | None = None, cursor: str | None = None, limit: int = 100
@@ -222,7 +221,8 @@ class Tenancy:
             async with self._store.under(scope) as db:
                 made = await db.row(kind, _Q[query], **values)
                 assert made is not None
-                await self._audit.record(db, act, resource=made.id, details={"name": str(values["name"])})
+                about = {"name": str(values["name"])}
+                await self._audit.record(db, act, resource=made.id, subjects=_persons(made), details=about)
                 return made
         except AlreadyThere as fault:
             raise NameTaken from fault
@@ -231,12 +231,12 @@ class Tenancy:
         self, scope: Scope, kind: type[Identity], query: Query, cursor: str | None, limit: int
     ) -> Page[Identity]:
         async with self._store.under(scope) as db:
-            items = tuple(await db.rows(kind, query, after=cursor or "", limit=_limit(limit)))
+            items = tuple(await db.rows(kind, query, after=plain(cursor or ""), limit=_limit(limit)))
         return Page(items, items[-1].id if len(items) == _limit(limit) else None)
 
     async def _get(self, scope: Scope, kind: type[Identity], query: Query, identifier: str) -> Identity:
         async with self._store.under(scope) as db:
-            found = await db.row(kind, query, id=identifier.replace("\0", ""))
+            found = await db.row(kind, query, id=plain(identifier))
         if found is None:
             raise UnknownIdentity
         return found
@@ -246,7 +246,7 @@ class Tenancy:
             found = await db.row(kind, query, id=identifier)
             if found is None:
                 raise UnknownIdentity
-            await self._audit.record(db, act, resource=identifier)
+            await self._audit.record(db, act, resource=identifier, subjects=_persons(found))
         self._admission.forget()
         return found
 
@@ -276,10 +276,14 @@ class Tenancy:
             raise BadRole(f"There is no permission {', '.join(unknown)}.", next_step="GET /api/v1/roles lists them.")
         if expires_days is not None and not 0 < expires_days <= 3650:
             raise BadRole("A key expires after more than 0 and at most 3650 days.", next_step="Correct the days.")
-        rights = granted([role], home=PLATFORM in target.permissions)
-        self._refuse_beyond(target, rights if permissions is None else rights & frozenset(permissions))
-        member = await self._get(target, User, _Q["member"], user) if user else None
-        program = await self._get(target, App, _Q["app"], app) if app else None
+        rights = granted([role], home=await self._is_home(target))
+        if permissions is not None:
+            if outside := sorted(set(permissions) - rights):
+                raise BadRole(f"The role {role} does not carry {', '.join(outside)} in this tenant.")
+            rights = frozenset(permissions)
+        self._refuse_beyond(target, rights)
+        member = await self._get(target, User, _Q["member"], user) if user is not None else None
+        program = await self._get(target, App, _Q["app"], app) if app is not None else None
         return await self._new_key(
             target,
             role=role,
@@ -297,8 +301,8 @@ class Tenancy:
         scope.need("key:manage")
         target = await self.acting_for(scope, tenant)
         async with self._store.under(target) as db:
-            rows = await db.rows(tuple, _Q["keys"], after=cursor or "", limit=_limit(limit))
-        items = tuple(_key(target.tenant, row) for row in rows)
+            rows = await db.rows(tuple, _Q["keys"], after=plain(cursor or ""), limit=_limit(limit))
+        items = tuple(key_of(target.tenant, row) for row in rows)
         return Page(items, items[-1].id if len(items) == _limit(limit) else None)
 
     async def get_key(self, scope: Scope, key: str, *, tenant: str | None = None) -> Key:
@@ -306,31 +310,41 @@ class Tenancy:
         scope.need("key:manage")
         target = await self.acting_for(scope, tenant)
         async with self._store.under(target) as db:
-            row = await db.row(tuple, _Q["key"], id=key.replace("\0", ""))
+            row = await db.row(tuple, _Q["key"], id=plain(key))
         if row is None:
             raise UnknownIdentity
-        return _key(target.tenant, row)
+        return key_of(target.tenant, row)
 
     async def disable_key(self, scope: Scope, key: str, *, tenant: str | None = None) -> Key:
         """The key stops working: at once in this process, within two seconds in others."""
         scope.need("key:manage")
         target = await self.acting_for(scope, tenant)
         async with self._store.under(target) as db:
-            row = await db.row(tuple, _Q["disable_key"], id=key.replace("\0", ""))
+            row = await db.row(tuple, _Q["disable_key"], id=plain(key))
             if row is None:
                 raise UnknownIdentity
-            await self._audit.record(db, "key.disable", resource=key)
+            disabled = key_of(target.tenant, row)
+            await self._audit.record(db, "key.disable", resource=disabled.id)
         self._admission.forget()
-        return _key(target.tenant, row)
+        return disabled
+
+    async def _is_home(self, scope: Scope) -> bool:
+        """Whether the scope's tenant is the platform's home: asked of the database, not of the caller's rights."""
+        return (await self.get_tenant(scope, scope.tenant)).home
 
     @staticmethod
     def _refuse_beyond(scope: Scope, rights: frozenset[str]) -> None:
         if beyond := sorted(rights - scope.permissions):
             raise BeyondOwnRights(beyond=beyond)
 
-    async def _new_key(
+    async def _new_key(self, scope: Scope, **of_key: Any) -> NewKey:
+        async with self._store.under(scope) as db:
+            return await self._add_key(db, scope.tenant, **of_key)
+
+    async def _add_key(
         self,
-        scope: Scope,
+        db: Db,
+        tenant: str,
         *,
         role: str,
         member: str | None = None,
@@ -340,42 +354,30 @@ class Tenancy:
         seconds: float | None = None,
     ) -> NewKey:
         key, identifier = f"bst_{secrets.token_hex(32)}", new_id("key")
-        async with self._store.under(scope) as db:
-            row = await db.row(
-                tuple,
-                _Q["add_key"],
-                id=identifier,
-                hash=fingerprint(key),
-                role=role,
-                member=member,
-                app=app,
-                permissions=permissions,
-                gateway=gateway,
-                seconds=seconds,
-            )
-            assert row is not None
-            await self._audit.record(db, "key.create", resource=identifier, details={"role": role})
-        return NewKey(key, _key(scope.tenant, row))
-
-
-def _name(text: str) -> str:
-    name = " ".join(text.split())
-    if not 0 < len(name) <= _NAME_MAX or not name.isprintable():
-        raise BadIdentityName
-    return name
+        row = await db.row(
+            tuple,
+            _Q["add_key"],
+            id=identifier,
+            hash=fingerprint(key),
+            role=role,
+            member=member,
+            app=app,
+            permissions=permissions,
+            gateway=gateway,
+            seconds=seconds,
+        )
+        assert row is not None
+        made = key_of(tenant, row)
+        about: dict[str, JsonValue] = {"role": role, "gateway": gateway, "user": member, "app": app}
+        about["permissions"] = [*permissions] if permissions is not None else None
+        await self._audit.record(db, "key.create", resource=identifier, details=about)
+        return NewKey(key, made)
 
 
 def _limit(limit: int) -> int:
     return max(1, min(limit, _LIMIT_MAX))
 
 
-def _tenant(row: _TenantRow) -> Tenant:
-    return Tenant(from_uuid("ten", row[0]), row[1], row[2], row[3], row[4])
-
-
-def _key(tenant: str, row: _KeyRow) -> Key:
-    identifier, role, member, app, listed, gateway, expires_at, disabled_at, used_at, created_at = row
-    permissions = None if listed is None else tuple(listed)
-    return Key(
-        identifier, tenant, role, member, app, permissions, gateway, expires_at, disabled_at, used_at, created_at
-    )
+def _persons(identity: User | App) -> tuple[str, ...]:
+    """Whom an event about this identity is about: what can be read of it is erased with them."""
+    return (identity.id, identity.email) if isinstance(identity, User) else ()

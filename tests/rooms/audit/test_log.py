@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bastide.audit import Audit, verify_file
+from bastide.audit import Audit, canonical, verify_file
+from bastide.audit.canonical import parse_json
 from bastide.errors import BastideError, Forbidden, UnknownReceipt, UnknownTile
 from bastide.store import new_id
 
@@ -167,6 +168,23 @@ async def test_the_leaf_holds_no_text(logged: Logged) -> None:
     assert [mark for mark in marks if mark.encode() in text] == []
 
 
+async def test_a_stamped_leaf_is_canonical_and_says_where_it_stands(logged: Logged) -> None:
+    await logged.act(somebody(), 3, subjects=["x"])
+    async with logged.superuser() as connection:
+        rows = await (
+            await connection.execute("select index, body from audit.leaf order by index desc limit 3")
+        ).fetchall()
+    for index, body in rows:
+        leaf = parse_json(bytes(body))
+        assert canonical(leaf) == bytes(body)
+        assert isinstance(leaf, dict)
+        place = leaf["log"]
+        assert isinstance(place, dict)
+        assert sorted(place) == ["at", "base", "id", "n", "p"]
+        assert f"bastide/{place['id']}" == (await logged.audit.key()).split("+")[0]
+        assert 0 <= int(str(place["base"])) <= index
+
+
 async def test_the_platform_records_without_a_tenant(logged: Logged) -> None:
     async with logged.store.as_operator(reason="test") as db:
         id = await logged.audit.record(db, "platform.test", details={"x": "y"})
@@ -201,13 +219,16 @@ async def test_an_act_is_a_word(logged: Logged, act: str) -> None:
         "delete from audit.counter",
         "update audit.payload set sealed = ''",
         "update audit.counter set n = 1000",
-        "select audit.record('evt_x', 'a', 'b', 1, '', '', '{}', false)",
+        "select audit.record('evt_x', 'a', 'b', 1, '', '', '{}', false)",  # without the signed context
+        "insert into audit.outbox (id, act, outcome, t, producer, n, body) values ('x', 'x', 'x', 1, 'x', 1, 'x')",
+        "select * from audit.counter",
+        "insert into audit.payload (id, sealed) values ('x', '')",
     ],
 )
 async def test_the_application_cannot_touch_the_log(logged: Logged, statement: str) -> None:
     ours = somebody()
     await logged.act(ours)
-    with pytest.raises(Exception, match=r"permission denied|only counts|row-level security"):
+    with pytest.raises(Exception, match=r"permission denied|needs a tenant"):
         async with logged.store.under(ours) as db:
             if statement.startswith("select audit.record"):
                 await db._connection.execute("select set_config('bastide.context', '', true)")

@@ -10,7 +10,6 @@ from dataclasses import replace
 import pytest
 
 from bastide.audit import Audit, Verification
-from bastide.audit.leaf import Stamp, stamp
 from bastide.audit.merkle import leaf_hashes
 from bastide.audit.note import Checkpoint, SecretKey
 from bastide.audit.tiles import Frontier
@@ -210,12 +209,13 @@ async def test_a_clock_that_is_set_back_is_flagged_and_not_called_tampering(vict
     assert any("clock was set back" in text for text in found.warnings)
 
 
-async def test_a_forged_row_in_the_outbox_does_not_stop_the_log(victim: Logged) -> None:
+@pytest.mark.parametrize("body", ["", "x", "{}", "x" * 70_000, '"log":{}' * 9_000, 'é"log":{}'])
+async def test_a_forged_row_in_the_outbox_does_not_stop_the_log(victim: Logged, body: str) -> None:
     ours = somebody()
     async with victim.store.under(ours) as db:
         id = await victim.audit.record(db, "test.act")
     await victim.sql(
-        f"update audit.outbox set body = 'x' where id = '{id}'",
+        f"update audit.outbox set body = '{body}' where id = '{id}'",
         "insert into audit.outbox (tenant_id, id, act, outcome, t, producer, n, body)"
         " select tenant_id, id, act, outcome, t, producer, n, body from audit.outbox",
     )
@@ -272,5 +272,4 @@ async def test_two_sequencers_take_turns(victim: Logged) -> None:
 def test_a_verification_is_shown_as_it_is() -> None:
     shown = Verification(False, "log", size=3, problems=("x",)).to_wire()
     assert {"valid": False, "kind": "log", "size": 3, "problems": ["x"]}.items() <= shown.items()
-    assert stamp(b"", Stamp("a", 1, 2), "p", 1)
     assert replace(Verification(True, "log"), size=1).size == 1

@@ -48,7 +48,9 @@ def always(reply: bytes) -> Answer:
 
 
 @asynccontextmanager
-async def serving(answer: Answer, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[RawServer]:
+async def serving(
+    answer: Answer, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+) -> AsyncIterator[RawServer]:
     """A server that gives each request to `answer`."""
     server = RawServer()
 
@@ -72,7 +74,7 @@ async def serving(answer: Answer, *, tls: ssl.SSLContext | None = None) -> Async
         finally:
             writer.close()
 
-    listening = await asyncio.start_server(connection, "127.0.0.1", 0, ssl=tls)
+    listening = await asyncio.start_server(connection, host, 0, ssl=tls)
     server.port = listening.sockets[0].getsockname()[1]
     try:
         yield server

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import random
 import ssl
 import sys
 import time
@@ -377,6 +378,62 @@ async def test_an_unreachable_first_address_leaves_the_second() -> None:
         egress = Egress(EgressSettings(), resolver=names("::1", "127.0.0.1"))
         assert (await get(egress, local(server.port, host="two.example"))).tls.ip == "127.0.0.1"
         await egress.stop()
+
+
+async def test_a_name_server_that_does_not_answer() -> None:
+    async def silent(host: str, port: int) -> Sequence[str]:
+        await asyncio.sleep(60)
+        return ()
+
+    with pytest.raises(NameUnknown):
+        await get(Egress(EgressSettings(connect_timeout_s=0.1), resolver=silent), local(1, host="gpu.example"))
+
+
+async def test_an_address_of_six_groups_and_more() -> None:
+    egress = Egress(EgressSettings())
+    async with serving(always(http("200 OK", b"{}")), host="::1") as server:
+        reply = await get(egress, local(server.port, host="[::1]"))
+    assert reply.tls.ip == "::1"
+    assert f"host: [::1]:{server.port}".encode() in server.seen[0].lower()
+    await egress.stop()
+
+
+async def test_a_server_that_forgets_its_connections() -> None:
+    """A kept connection that the server has closed meanwhile is not used again."""
+
+    async def closing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _head: bytes) -> None:
+        writer.write(http("200 OK", b"{}"))
+        await writer.drain()
+        writer.close()
+
+    egress = Egress(EgressSettings())
+    async with serving(closing) as server:
+        for _ in range(5):
+            assert (await get(egress, local(server.port))).status == 200
+            await asyncio.sleep(0.02)
+    assert server.connections == 5
+    await egress.stop()
+
+
+async def test_noise_becomes_an_error_of_ours() -> None:
+    """Whatever bytes come, the caller meets our own errors or a reply, never a library's exception."""
+    chance = random.Random(7)
+    starts = [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", b"HTTP/2 200\r\n\r\n"]
+    noise = [chance.choice(starts) + chance.randbytes(chance.randrange(200)) + b"\r\n\r\n" for _ in range(150)]
+
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _head: bytes) -> None:
+        writer.write(noise.pop())
+        await writer.drain()
+        writer.close()
+
+    egress = Egress(EgressSettings(total_timeout_s=2))
+    async with serving(answer) as server:
+        while noise:
+            try:
+                assert (await get(egress, local(server.port))).status
+            except BastideError as fault:
+                assert fault.code.startswith("egress.")
+    await egress.stop()
 
 
 async def test_an_unknown_name() -> None:

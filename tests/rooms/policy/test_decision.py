@@ -1,7 +1,7 @@
 """Decisions: what a fresh tenant may do, when evidence expires, and which address is meant."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from ipaddress import ip_network
 from types import MappingProxyType
 
@@ -15,7 +15,7 @@ from bastide.policy.record import load_records
 from bastide.policy.values import Decision, Endpoint, Nearest, TenantPolicy
 
 from .casts import NOW
-from .test_rules import GOOD, STRICT, URL, record
+from .test_rules import STRICT, URL, record
 
 ONNX = Endpoint("local/minilm", "local/onnx", "minilm", "local")
 RUNTIME = Endpoint("ollama", "local/runtime", "qwen", "local", "http://127.0.0.1:11434/v1")
@@ -94,6 +94,13 @@ def test_a_local_record_describes_only_our_own_addresses(url: str, ok: bool) -> 
     decision = decide(replace(RUNTIME, url=url), Label(air_gap=True))
     assert decision.allowed is ok
     assert ok or "R15" in [verdict.id for verdict in decision.failed]
+
+
+def test_an_endpoint_is_of_the_kind_that_its_record_says() -> None:
+    law = governing(TenantPolicy(enabled=frozenset({"r", "local/runtime"})))
+    snapshot = Snapshot(HOUSE | {"r": record()})
+    for endpoint in (replace(REMOTE, kind="local"), replace(RUNTIME, kind="api")):
+        assert [verdict.id for verdict in decide(endpoint, Label(), snapshot, law=law).failed] == ["R15"]
 
 
 def test_a_listed_network_is_our_own() -> None:
@@ -201,8 +208,3 @@ def test_a_refusal_names_the_rules_and_the_way_out() -> None:
     assert refusal.value.facts["rules"] == ["R02"]
     assert refusal.value.next_step == "local/minilm may receive these bytes."
     decide(ONNX, Label()).permit()
-
-
-def test_every_fact_of_the_good_record_is_known(now: datetime = datetime(2026, 11, 21, tzinfo=UTC)) -> None:
-    assert not Snapshot({"r": record()}).facts("r", "contract", now).unknown_planes
-    assert GOOD

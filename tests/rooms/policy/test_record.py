@@ -29,10 +29,10 @@ def load(folder: Path, text: str, name: str = "example.yaml") -> dict[str, Recor
     return load_records([folder])
 
 
-@pytest.mark.parametrize(
-    "maker",
-    "anthropic google infomaniak ionos mistral nebius openai openrouter ovhcloud scaleway stackit t-systems".split(),
-)
+MAKERS = "anthropic google infomaniak ionos mistral nebius openai openrouter ovhcloud scaleway stackit t-systems"
+
+
+@pytest.mark.parametrize("maker", MAKERS.split())
 def test_there_is_a_record_for(maker: str) -> None:
     assert any(record.id.startswith(maker + "/") for record in RECORDS.values())
 

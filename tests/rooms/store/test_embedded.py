@@ -300,6 +300,11 @@ async def test_every_way_out_of_root_serves_the_same_data(home: Path, way: str) 
             pytest.skip(f"{this_way} does not work on this machine: {refused.facts}")
         assert state(home)["way"] == this_way
         assert await asked(server, "select n from kept") == 41
+        status = dict(
+            line.split(":\t", 1) for line in Path(f"/proc/{state(home)['pid']}/status").read_text().splitlines()
+        )
+        assert int(status["CapPrm"], 16).bit_count() == (1 if this_way == "capability" else 0)
+        assert status["NoNewPrivs"].strip() == "1"
         os.kill(state(home)["supervisor"], signal.SIGKILL)
         await until(lambda: servers(home) == [])  # the kernel's signal reaches the server in this way too
         assert await asked(await embedded.ensure(), "select n from kept") == 41

@@ -83,10 +83,9 @@ class ModelRefused(Said):
 
 
 class Listed(Said):
-    """A page of a list."""
+    """A page of a list, its items under the list's own name."""
 
-    items: list[dict[str, Any]]
-    next_cursor: str | None = Field(None, description="Give it as `cursor` for the next page; null at the end.")
+    next: str | None = Field(description="Give it as `cursor` for the next page; null at the end.")
 
 
 class Removed(Said):

@@ -11,22 +11,25 @@ class NewTenant(Asked):
     """A tenant to be."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "city-of-montauban"}]})
-    name: str = Field(min_length=1, max_length=200)
+    name: str
 
 
 class NewUser(Asked):
     """A user of the caller's tenant."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Ada", "email": "ada@example.org"}]})
-    name: str = Field(min_length=1, max_length=200)
-    email: str | None = Field(None, max_length=320)
+    model_config = ConfigDict(json_schema_extra={"examples": [{"email": "ada@example.org", "name": "Ada"}]})
+    email: str
+    name: str = ""
+    roles: list[str] = Field(default_factory=lambda: ["member"], max_length=10)
+    tenant: str | None = Field(None, description="Id or name; null: the caller's own.")
 
 
 class NewApp(Asked):
     """An application of the caller's tenant."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "intranet"}]})
-    name: str = Field(min_length=1, max_length=200)
+    name: str
+    tenant: str | None = Field(None, description="Id or name; null: the caller's own.")
 
 
 class NewKey(Asked):
@@ -39,7 +42,7 @@ class NewKey(Asked):
     role: str = Field(max_length=40, examples=["member"])
     user: str | None = Field(None, max_length=320)
     app: str | None = Field(None, max_length=200)
-    expires_days: float | None = Field(None, gt=0, le=3660)
+    expires_days: float | None = None
     permissions: list[str] | None = Field(None, max_length=50, description="Fewer than the role has; never more.")
     gateway: bool = Field(False, description="Trusted to name users and apps in headers.")
 

@@ -32,9 +32,9 @@ class NewText(Asked):
             "examples": [{"name": "lease.md", "text": "# Lease\n\nThe lease ends in June.", "collection": "contracts"}]
         }
     )
-    name: str = Field(min_length=1, max_length=1000, description="The file's name; its ending says what it is.")
+    name: str = Field(description="The file's name; its ending says what it is.")
     text: str
-    collection: str | None = Field(None, min_length=1, max_length=200)
+    collection: str | None = None
     label: LabelWire | None = None
     subjects: list[str] = Field(default_factory=list, max_length=1000, description="Whom the document is about.")
 
@@ -44,7 +44,7 @@ class Relabel(Asked):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"label": {"class": "confidential"}}]})
     label: LabelWire
-    reason: str | None = Field(None, max_length=1000, description="Kept in the audit log; needed to lower a label.")
+    reason: str = Field("", description="Kept in the audit log; needed to lower a label.")
 
 
 class TakenIn(Said):
@@ -89,10 +89,12 @@ class Search(Asked):
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"query": "When must personal data be erased?", "limit": 8, "mode": "hybrid"}]}
     )
-    query: str = Field(min_length=1, max_length=20_000)
-    limit: int = Field(8, ge=1, le=100)
-    collection: str | None = Field(None, max_length=200)
-    filters: dict[str, Any] = Field(default_factory=dict)
+    query: str
+    limit: int = 8
+    collection: str | None = None
+    filters: dict[str, Any] = Field(
+        default_factory=dict, description="`documents`, `names`, `languages`, `media_types` (lists) and `since`."
+    )
     mode: Literal["hybrid", "text", "vector", "graph"] = "hybrid"
 
 
@@ -127,10 +129,10 @@ class Question(Asked):
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"question": "When must personal data be erased?", "model": None, "limit": 8}]}
     )
-    question: str = Field(min_length=1, max_length=20_000)
+    question: str
     model: str | None = Field(None, max_length=200, description="Null: the best one that the label allows.")
-    limit: int = Field(8, ge=1, le=50, description="How many passages the answer may stand on.")
-    collection: str | None = Field(None, max_length=200)
+    limit: int = Field(8, description="How many passages the answer may stand on.")
+    collection: str | None = None
 
 
 class Answer(Said):
@@ -142,6 +144,13 @@ class Answer(Said):
     citations: list[Passage]
     unsupported: list[Any] = Field(description="Sentences that no cited passage supports.")
     receipt: str | None = Field(description="Fetch it at /api/v1/receipts/{id}; verify it with `bastide verify`.")
+
+
+class NewCollection(Asked):
+    """A collection to be."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "contracts"}]})
+    name: str
 
 
 class Statistics(Said):

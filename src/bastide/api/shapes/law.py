@@ -59,10 +59,26 @@ class Explained(Said):
     nearest: dict[str, Any] | None
 
 
+class Draft(Asked):
+    """A policy as a person writes it, YAML or JSON, with the cases it is tried on if it names some."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"text": "default: {class: internal}\n"}]})
+    text: str = Field(max_length=1_000_000)
+
+
+class Tried(Said):
+    """What the draft would decide, case by case."""
+
+    trials: list[dict[str, Any]]
+
+
 class PolicyText(Said):
     """The tenant's own policy; what it says beyond this shape is checked by the law itself."""
 
-    model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [{"default_label": {"class": "internal"}}]})
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={"examples": [{"enabled": ["local/onnx"], "default": {"class": "internal"}, "version": 1}]},
+    )
 
 
 class Readiness(Said):

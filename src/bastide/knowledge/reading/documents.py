@@ -72,7 +72,8 @@ def _check(draft: Draft, limits: Limits) -> None:
     kept: list[Block] = []
     size = 0
     for block in draft.blocks:
-        block.text = clean(block.text, draft.problems)
+        text = clean(block.text, draft.problems)
+        block.text = text.strip("\n").rstrip() if block.kind == "code" else text.strip()
         if not block.text.strip():
             continue
         size += len(block.text)

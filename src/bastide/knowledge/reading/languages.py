@@ -70,7 +70,7 @@ def section_language(text: str, usual: str) -> str:
     if usual in STOPWORDS:
         votes = common_words(text)
         best = max(votes, key=lambda language: votes[language])
-        if best == usual or votes[best] < 1.3 * votes[usual] + 4:
+        if best == usual or votes[best] < votes[usual] + 2:
             return ""
     language = detect_language(text, usual)
     return "" if language == usual else language

@@ -21,6 +21,7 @@ _DIGITS = re.compile(r"\d+")
 _PAGE_NUMBER = re.compile(
     r"\W*(?:\w{1,8}\.?\s)?\d{1,5}(?:\s?(?:/|of|von|van|de|sur|av|z|di)\s?\d{1,5})?\W*|[ivxlc]{1,7}", re.I
 )
+_AT_ENDS = re.compile(r"^\d{1,5}(?=\s|$)|(?<=\s)\d{1,5}$")
 _STOPS = ".:;!?”»…"
 _GOES_ON = ("en", "of", "and", "or", "und", "oder", "et", "ou", "y", "o", "e", "i", "lub", "sau", "och", "og")
 
@@ -40,6 +41,8 @@ class Line:
     hyphen: bool = False
     note: bool = False
     upright: bool = True
+    heads: bool = False
+    """Whether its words make it a heading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +62,15 @@ class _Paragraph:
 
 def lay_out(pages: list[list[Line]], heights: list[float], outline: list[Outline]) -> tuple[list[Block], list[str]]:
     """(blocks in reading order, marks) of the lines of a document's pages."""
-    marks = _take_marks(pages, heights)
-    lines = [line for page in pages for line in _in_order(page)]
     sizes: Counter[float] = Counter()
-    for line in lines:
+    for line in (line for page in pages for line in page):
         sizes[line.size] += len(line.text)
     body = sizes.most_common(1)[0][0] if sizes else 1.0
+    marks = _take_marks(pages, heights, body)
+    lines = [line for page in pages for line in _in_order(page)]
+    named = {(entry.page, _bare(entry.title)) for entry in outline}
+    for line in lines:
+        line.heads = law.heading(line.text) is not None or (line.page, _bare(line.text)) in named
     _find_notes(pages, body)
     known = _vocabulary(lines)
     paragraphs = _paragraphs(lines, _leading(lines, body), _edges(pages))
@@ -76,7 +82,7 @@ def lay_out(pages: list[list[Line]], heights: list[float], outline: list[Outline
 # -- 1. marks -------------------------------------------------------------------------------------
 
 
-def _take_marks(pages: list[list[Line]], heights: list[float]) -> list[str]:
+def _take_marks(pages: list[list[Line]], heights: list[float], body: float) -> list[str]:
     """Takes the running heads and page numbers off the pages; returns each kind of them once."""
     if len(pages) < 2:
         return []
@@ -85,17 +91,32 @@ def _take_marks(pages: list[list[Line]], heights: list[float]) -> list[str]:
     for lines, height in zip(pages, heights, strict=True):
         low, high = height * _BAND, height * (1 - _BAND)
         edge = [line for line in lines if line.upright and (line.top < low or line.bottom > high)]
+        # "2 Scope" in large type is a heading, however many pages begin with a number and a word
+        edge = [line for line in edge if line.size < 1.12 * body or not _DIGITS.search(line.text)]
         edges.append(edge)
         seen.update({_kind(line) for line in edge})
     enough = max(2 if len(pages) <= 4 else 3, round(0.3 * len(pages)))
+    counted = _page_offset(edges)
     marks: dict[str, str] = {}
     for lines, edge in zip(pages, edges, strict=True):
-        gone = {id(line) for line in edge if seen[_kind(line)] >= enough}
+        gone = {id(line) for line in edge if seen[_kind(line)] >= enough or counted in _offsets(line)}
         for line in edge:
             if id(line) in gone:
                 marks.setdefault(_kind(line), line.text)
         lines[:] = [line for line in lines if id(line) not in gone]
     return [text for text in marks.values() if not _PAGE_NUMBER.fullmatch(text)]
+
+
+def _page_offset(edges: list[list[Line]]) -> tuple[int, int] | None:
+    """(printed page number minus place in the file, height), where at least half of the pages agree on it."""
+    votes = Counter(offset for edge in edges for offset in {o for line in edge for o in _offsets(line)})
+    offset, times = votes.most_common(1)[0] if votes else ((0, 0), 0)
+    return offset if times >= 3 and times * 2 >= len(edges) else None
+
+
+def _offsets(line: Line) -> set[tuple[int, int]]:
+    """What a number at the start or the end of a line would make of it as a page number."""
+    return {(int(number) - line.page, round(line.bottom / 4)) for number in _AT_ENDS.findall(line.text)}
 
 
 def _kind(line: Line) -> str:
@@ -111,8 +132,8 @@ def _in_order(lines: list[Line]) -> list[Line]:
         return lines
     jumps = 0
     for before, line in pairwise(lines):
-        up = line.bottom > before.top + before.size
-        jumps += up and line.left < before.left + 4 * before.size  # up and to the right is the next column
+        beside = line.left > before.right or line.right < before.left  # up, but beside it: the next column
+        jumps += line.bottom > before.bottom + 0.5 * before.size and not beside
     if jumps <= max(1, len(lines) // 12):
         return lines
     return _by_columns(lines)
@@ -217,7 +238,7 @@ def _starts(above: list[Line], line: Line, leading: float, edges: dict[int, floa
         return False
     if abs(line.size - before.size) > 0.08 * before.size or line.bold != before.bold:
         return True
-    if law.heading(line.text) is not None or law.heading(before.text) is not None:
+    if line.heads or before.heads:
         return True
     ended = before.text.rstrip()[-1] in _STOPS
     return _parted(above, line, ended, leading, edges)

@@ -70,7 +70,7 @@ def test_ai_act_has_all_articles_recitals_and_annexes() -> None:
 
 def test_ai_act_shows_no_script() -> None:
     assert "ruxitagent" not in example(AI_ACT).text
-    assert "function" not in example(AI_ACT).text
+    assert "stylesheet" not in example(AI_ACT).text
 
 
 def test_bdsg_sections_38_and_5() -> None:
@@ -89,7 +89,7 @@ def test_bdsg_sections_38_and_5() -> None:
 
 def test_egovg_is_flat() -> None:
     assert example(EGOVG).title == "Gesetz zur Förderung der elektronischen Verwaltung (EGovG)"
-    assert any(p.section[0] == "§ 1 Geltungsbereich" for p in pieces(EGOVG))
+    assert any(p.section[:1] == ("§ 1 Geltungsbereich",) for p in pieces(EGOVG))
 
 
 def test_crpa_article_l231_1() -> None:

@@ -1,0 +1,69 @@
+"""The application: gate, doorkeeper and routes, one behind the other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from bastide import __version__
+from bastide.api import documents, evidence, health, identity, law, models, questions, refusals
+from bastide.api.doorkeeper import OPEN, Doorkeeper
+from bastide.api.gate import BodyLimits, Gate
+from bastide.api.values import Notices, Rooms
+
+_ABOUT = """Documents in, answers with their sources out, and a receipt for every call to a model.
+
+Every address but /healthz, /readyz, /metrics and this one needs `Authorization: Bearer bst_...`.
+`X-Company-ID`, `X-User-ID` and `X-App-ID` narrow the key, `X-Label` (JSON) tightens the label of the call.
+`X-Request-ID` is echoed. Every error has a stable code, a message and a next step.
+"""
+_HEADERS = {
+    "X-Label": "A label as JSON that tightens this call's, never loosens it.",
+    "X-Request-ID": "Echoed in the answer and in errors.",
+}
+
+
+def create(rooms: Rooms, *, notices: Notices = list) -> Gate:
+    """The ASGI application on these rooms; `notices` adds to what /readyz says."""
+    app = FastAPI(
+        title="Bastide",
+        version=__version__,
+        description=_ABOUT,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
+    app.state.rooms, app.state.notices = rooms, notices
+    app.router.redirect_slashes = False
+    refusals.install(app)
+    for part in (health, documents, questions, models, evidence, law, identity):
+        app.include_router(part.router)
+    app.openapi = lambda: _described(app)  # type: ignore[method-assign]  # FastAPI's own way to add to it
+    upload = rooms.settings.knowledge.document_bytes_max + 4 * 1024 * 1024
+    return Gate(Doorkeeper(app, rooms), BodyLimits(upload_bytes_max=upload))
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        schema["components"]["securitySchemes"] = {
+            "key": {"type": "http", "scheme": "bearer", "bearerFormat": "bst_...", "description": "An API key."}
+        }
+        for path, operations in schema["paths"].items():
+            for operation in operations.values():
+                operation["security"] = [] if path in OPEN else [{"key": []}]
+                operation.setdefault("parameters", []).extend(_header(name) for name in _HEADERS)
+        app.openapi_schema = schema
+    return app.openapi_schema
+
+
+def _header(name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "schema": {"type": "string"},
+        "description": _HEADERS[name],
+    }

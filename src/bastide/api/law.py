@@ -1,0 +1,107 @@
+"""Law: provider records, the tenant's policy, and what would be decided."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import JSONResponse
+
+from bastide.api.describing import answers
+from bastide.api.doorkeeper import Asking, Behind
+from bastide.api.paging import whole
+from bastide.api.reading import Route
+from bastide.api.shapes import law as shapes
+from bastide.api.shapes.ground import Listed
+from bastide.api.values import Caller, Rooms
+from bastide.errors import UnknownModel
+from bastide.policy import Endpoint, Trial, read_policy
+from bastide.store import Scope
+
+router = APIRouter(route_class=Route, tags=["law"])
+
+
+@router.get("/api/v1/providers", summary="List the provider records", responses=answers({200: Listed}))
+async def list_records(caller: Asking, rooms: Behind) -> Any:
+    """Which places are known, and which of them this tenant has enabled."""
+    enabled = (await rooms.policy.settings(caller.scope)).enabled
+    records = [
+        {
+            "id": record.id,
+            "title": record.title,
+            "kind": record.kind,
+            "url": record.url,
+            "models": [entry.name for entry in record.models],
+            "enabled": record.id in enabled,
+            "reviewed_at": record.reviewed_at.isoformat() if record.reviewed_at else None,
+            "hash": record.hash,
+        }
+        for record in rooms.policy.records()
+    ]
+    return JSONResponse(whole("providers", records))
+
+
+@router.get("/api/v1/providers/{id:path}", summary="Show a provider record", responses=answers({}))
+async def show_record(id: str, caller: Asking, rooms: Behind) -> Any:
+    """Every fact with its evidence, source, date and expiry; and what can be estimated from them."""
+    caller.scope.need("policy:read")
+    record = rooms.policy.record(id)
+    return JSONResponse({**record.to_wire(), "hash": record.hash, "view": rooms.policy.view(id).to_wire()})
+
+
+@router.get("/api/v1/policies", summary="The tenant's policy", responses=answers({200: shapes.PolicyText}))
+async def show_policy(caller: Asking, rooms: Behind) -> Any:
+    """As it is in force."""
+    return JSONResponse((await rooms.policy.settings(caller.scope)).to_wire())
+
+
+@router.put("/api/v1/policies", summary="Replace the tenant's policy", responses=answers({200: shapes.PolicyText}))
+async def set_policy(body: shapes.PolicyText, caller: Asking, rooms: Behind) -> Any:
+    """`version` is that of the policy it replaces: a change in between is refused with 409."""
+    draft = read_policy(body.model_dump(mode="json"))
+    return JSONResponse((await rooms.policy.set_policy(caller.scope, draft)).to_wire())
+
+
+@router.post("/api/v1/policies:test", summary="Try a policy", responses=answers({200: shapes.Tried}))
+async def test_policy(body: shapes.Draft, caller: Asking, rooms: Behind) -> Any:
+    """What a draft would decide, for its own cases or for usual ones; nothing is set."""
+    trials = await asyncio.to_thread(_tried, rooms, caller.scope, body.text)
+    return JSONResponse({"trials": [trial.to_wire() for trial in trials]})
+
+
+def _tried(rooms: Rooms, scope: Scope, text: str) -> list[Trial]:
+    with tempfile.TemporaryDirectory(prefix="bastide-draft-") as folder:
+        place = Path(folder) / "draft.yaml"
+        place.write_text(text, "utf-8")
+        return rooms.policy.test_file(scope, place)
+
+
+@router.post("/api/v1/decisions:explain", summary="What would be decided?", responses=answers({200: shapes.Explained}))
+async def explain(body: shapes.Explain, caller: Asking, rooms: Behind) -> Any:
+    """Where bytes with this label may go, where not and by which rules, and the nearest way to a yes."""
+    label = await rooms.policy.label(caller.scope, body.label)
+    if body.provider:
+        rooms.policy.record(body.provider)  # an unknown one is refused by its name
+    endpoints = await _named(body.model, caller, rooms) if body.model else None
+    found = rooms.policy.explain(caller.scope, label, endpoints, body.capability, purpose=body.purpose)
+    wire = found.to_wire()
+    if body.provider:
+        for side in ("allowed", "denied"):
+            wire[side] = [one for one in _listed(wire[side]) if one["record"] == body.provider]
+    return JSONResponse(wire)
+
+
+def _listed(value: object) -> list[dict[str, Any]]:
+    assert isinstance(value, list)
+    return value
+
+
+async def _named(name: str, caller: Caller, rooms: Rooms) -> list[Endpoint]:
+    for model in await rooms.inference.models(caller.scope):
+        if model.name == name:
+            kind = "local" if model.local else "api"
+            return [Endpoint(model.endpoint_id, model.record, model.upstream, kind, model.url)]
+    raise UnknownModel(f"There is no model {name[:128]!r} here.", model=name[:128])

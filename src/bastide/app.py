@@ -1,0 +1,338 @@
+"""The house: the one place where rooms are built and joined, opened in order and closed in reverse.
+
+open_house   the rooms, for as long as a block runs         serve         the doors, until a signal asks to stop
+first_start  the first administrator's key                  Examples      what a new house has to show
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import signal
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import uvicorn
+
+from bastide.api import Part, Rooms, create
+from bastide.audit import Audit
+from bastide.egress import Egress
+from bastide.errors import AddressUnusable, BastideError, PortTaken
+from bastide.inference import Inference
+from bastide.knowledge import Knowledge
+from bastide.policy import Policy
+from bastide.settings import ServerSettings, Settings
+from bastide.store import Store
+from bastide.telemetry import log
+from bastide.tenancy import Tenancy
+
+Role = Literal["api", "worker", "sequencer", "all"]
+
+ADMIN_KEY = Path("secrets") / "admin-key"
+"""Where the first administrator's key lies, below the home."""
+
+_GRACE_S = 10  # running requests may take so long to finish once we are asked to stop
+
+
+@dataclass(frozen=True)
+class House(Rooms):
+    """Every room of this version, joined."""
+
+
+@asynccontextmanager
+async def open_house(settings: Settings, *, sequence: bool) -> AsyncGenerator[House]:
+    """The house, open while the block runs; `sequence` lets it append to the audit log.
+
+    A room that does not open closes those that did; what it raised is the caller's.
+    """
+    store = Store(settings.store)
+    audit = Audit(store, settings.audit)
+    tenancy = Tenancy(store, audit)
+    policy = Policy(store, audit, settings.policy)
+    egress = Egress(settings.egress)
+    inference = Inference(store, audit, policy, egress, settings.inference)
+    knowledge = Knowledge(store, audit, policy, inference, settings.knowledge)
+    async with AsyncExitStack() as opened:
+        opened.push_async_callback(store.stop)
+        await store.start()
+        opened.push_async_callback(audit.stop)
+        await audit.start(sequence=sequence)
+        for room in (policy, egress, inference, knowledge):
+            opened.push_async_callback(room.stop)
+            await room.start()
+        yield House(
+            settings=settings,
+            store=store,
+            audit=audit,
+            tenancy=tenancy,
+            policy=policy,
+            egress=egress,
+            inference=inference,
+            knowledge=knowledge,
+        )
+
+
+# -- the first start --------------------------------------------------------------------------------
+
+
+async def first_start(house: House) -> bool:
+    """Make the tenant `home` and its administrator, if they are not there; True if this was the first start.
+
+    The key is written before anybody is told of it. A start that dies between the database and the file
+    leaves a mark, and the next one makes another key.
+    """
+    place = house.settings.home / ADMIN_KEY
+    interrupted = _begun(place)
+    if interrupted is None:
+        return False
+    made = await house.tenancy.first_start()
+    if made is None and interrupted:
+        made = await house.tenancy.renew_admin_key()
+    if made is not None:
+        _write_secret(place, made.key)
+    _mark(place).unlink(missing_ok=True)
+    return made is not None
+
+
+def _mark(place: Path) -> Path:
+    return place.with_name("admin-key.pending")
+
+
+def _begun(place: Path) -> bool | None:
+    """Whether an earlier first start was interrupted; None when there is nothing to do. Leaves the mark."""
+    if place.exists() and not _mark(place).exists():
+        return None
+    interrupted = _mark(place).exists()
+    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _mark(place).touch(mode=0o600)
+    return interrupted
+
+
+def _write_secret(place: Path, secret: str) -> None:
+    fresh = place.with_name(f".{place.name}.{os.getpid()}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secret + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(place)
+
+
+class Examples:
+    """The example documents of a new house, taken in once; what was begun is finished at the next start."""
+
+    def __init__(self, house: House, folder: Path | None) -> None:
+        self._house = house
+        self._folder = folder
+        self._mark = house.settings.home / "examples.pending"
+        self._files = sorted(_documents(folder), key=lambda path: path.stat().st_size) if folder else []
+        self._done = 0
+        self._problem = ""
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is still something to take in."""
+        return bool(self._files) and self._mark.exists()
+
+    def want(self) -> None:
+        """Ask for them: this is a first start."""
+        if self._files:
+            self._mark.touch()
+
+    async def load(self, said: Callable[[str], None]) -> None:
+        """Take them in as the administrator, one by one. A failure is told in /readyz and stops nothing else."""
+        try:
+            scope = await self._house.tenancy.authenticate((self._house.settings.home / ADMIN_KEY).read_text().strip())
+            for path in self._files:
+                said(f"Example {self._done + 1} of {len(self._files)}: {path.name}")
+                data = await asyncio.to_thread(path.read_bytes)
+                await self._house.knowledge.ingest(
+                    scope, path.name, data, collection="examples", label={"class": "public", "personal": "none"}
+                )
+                self._done += 1
+            self._mark.unlink(missing_ok=True)
+        except (BastideError, OSError) as fault:
+            self._problem = str(fault)
+            log.warning("the examples were not loaded: %s", fault)
+
+    def notices(self) -> list[Part]:
+        """What /readyz says of them."""
+        if self._problem:
+            step = "It is tried again at the next start; `bastide ingest` takes in documents of your own."
+            return [Part("examples", "attention", f"The examples were not loaded: {self._problem}", step)]
+        if self.pending:
+            return [Part("examples", "busy", f"{self._done} of {len(self._files)} examples are loaded.")]
+        return [Part("examples", "ok", "Loaded.")] if self._done else []
+
+
+def examples_folder() -> Path | None:
+    """Where the examples lie: in the installed package, or in the checkout that it is run from."""
+    package = Path(__file__).parent
+    for place in (package / "examples", package.parents[1] / "examples"):
+        if place.is_dir() and any(_documents(place)):
+            return place
+    return None
+
+
+def _documents(folder: Path) -> Generator[Path]:
+    kinds = {".txt", ".md", ".html", ".pdf", ".docx"}
+    return (path for path in folder.iterdir() if path.suffix in kinds and not path.name.startswith("README"))
+
+
+# -- serving ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A house whose doors are open. `url` is None for a role without doors."""
+
+    house: House
+    url: str | None
+    examples: Examples
+
+
+async def serve(
+    settings: Settings,
+    *,
+    role: Role,
+    on_ready: Callable[[Served], Any],
+    examples: bool = False,
+    said: Callable[[str], None] = lambda line: None,
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Play a role until SIGTERM, SIGINT or `stop`: then finish what runs, at most ten seconds, and close the house.
+
+    The address is bound before anything else is opened. Raises PortTaken or AddressUnusable, and what the rooms
+    raise. A second signal does not wait for running requests.
+    """
+    doors = role in {"api", "all"}
+    sockets = await _bound(settings.server) if doors else []
+    async with _stopping(stop) as stopping, open_house(settings, sequence=role in {"sequencer", "all"}) as house:
+        shown = Examples(house, examples_folder() if examples else None)
+        if doors and await first_start(house):
+            shown.want()
+        if not doors:
+            on_ready(Served(house, None, shown))
+            await stopping.asked.wait()
+        elif not stopping.asked.is_set():
+            url = _url(settings.server.host, sockets[0].getsockname()[1])
+            await _answer(Served(house, url, shown), stopping, sockets, on_ready=on_ready, said=said)
+
+
+async def _answer(
+    served: Served,
+    stopping: _Stopping,
+    sockets: list[Any],
+    *,
+    on_ready: Callable[[Served], Any],
+    said: Callable[[str], None],
+) -> None:
+    tasks: list[asyncio.Task[None]] = []
+
+    async def show() -> None:
+        if served.examples.pending:
+            await served.examples.load(said)
+        on_ready(served)
+
+    application = create(served.house, notices=served.examples.notices)
+    server = _Server(application, lambda: tasks.append(asyncio.create_task(show())))
+    stopping.server = server
+    try:
+        await server.serve(sockets)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, whose signals are ours."""
+
+    def __init__(self, application: Any, when_started: Callable[[], object]) -> None:
+        self._when_started = when_started
+        super().__init__(
+            uvicorn.Config(
+                application,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                server_header=False,
+                timeout_graceful_shutdown=_GRACE_S,
+            )
+        )
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Nothing is captured here: see `_stopping`."""
+        yield
+
+    async def startup(self, sockets: list[Any] | None = None) -> None:
+        """Listen, then say so."""
+        await super().startup(sockets)
+        self._when_started()
+
+
+class _Stopping:
+    """What a signal does: the first asks, the second hurries."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.server: uvicorn.Server | None = None
+        self._task = asyncio.current_task()
+
+    def ask(self) -> None:
+        """Stop, once what runs has finished; asked again, stop now."""
+        if self.server:
+            self.server.force_exit = self.asked.is_set()
+            self.server.should_exit = True
+        elif self.asked.is_set() and self._task:
+            self._task.cancel()
+        self.asked.set()
+
+
+@asynccontextmanager
+async def _stopping(stop: asyncio.Event | None) -> AsyncGenerator[_Stopping]:
+    stopping, loop = _Stopping(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.ask)
+    watcher = loop.create_task(_obey(stop, stopping)) if stop else None
+    try:
+        yield stopping
+    finally:
+        if watcher:
+            watcher.cancel()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def _obey(stop: asyncio.Event, stopping: _Stopping) -> None:
+    await stop.wait()
+    stopping.ask()
+
+
+async def _bound(settings: ServerSettings) -> list[Any]:
+    """Sockets that hold the address but do not listen yet, so that nobody waits for a house that is still opening."""
+    loop = asyncio.get_running_loop()
+    try:
+        held = await loop.create_server(asyncio.Protocol, settings.host, settings.port, start_serving=False)
+    except OSError as fault:
+        place = f"{settings.host}, port {settings.port}"
+        if fault.errno == errno.EADDRINUSE:
+            raise PortTaken(f"Another program already listens at {place}.", port=settings.port) from fault
+        raise AddressUnusable(f"The house cannot listen at {place}: {fault.strerror or fault}.") from fault
+    sockets = [socket.dup() for socket in held.sockets]
+    held.close()
+    return sockets if settings.port else sockets[:1]
+
+
+def _url(host: str, port: int) -> str:
+    """The address that a command on this machine uses."""
+    if host in {"0.0.0.0", "", "*"}:  # noqa: S104 compared, not bound
+        host = "127.0.0.1"
+    elif host == "::":
+        host = "::1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

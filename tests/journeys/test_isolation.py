@@ -1,0 +1,177 @@
+"""Every table that holds a tenant's rows, filled by real use, then looked at by a neighbour and by nobody.
+
+Through the application role with raw SQL, with a forged context, with a foreign id in every filter, and on a
+connection that the owner of the rows has just returned dirty: zero foreign rows.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bastide.app import House
+from bastide.errors import Forbidden
+from bastide.store import Query, Scope, to_uuid
+from tests.conftest import scope_of
+
+_TABLES = Query(
+    "test",
+    "tables",
+    """select n.nspname || '.' || c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+       join pg_attribute a on a.attrelid = c.oid and a.attname = 'tenant_id'
+       where c.relkind in ('r', 'p') and not c.relispartition and n.nspname not like 'pg_%' order by 1""",
+)
+# Filled by what a first tenant's day does not contain; each with the reason.
+EMPTY_IS_FINE = {
+    "audit.outbox": "drained within a second",
+    "knowledge.placement": "small tenants share a partition",
+    "knowledge.refusal": "every file of this day could be read",
+}
+
+
+def _sql(text: str) -> Query:
+    return Query("test", "raw", text)
+
+
+@pytest.fixture(scope="module")
+async def lived(house: House) -> AsyncIterator[Scope]:
+    """A tenant that has used everything once."""
+    admin = await house.tenancy.system_scope((await _home(house)).tenant)
+    owner = await _home(house)
+    tenant = await house.tenancy.create_tenant(owner, f"lived-{uuid.uuid4().hex[:8]}")
+    ours = await house.tenancy.acting_for(owner, tenant.id)
+    assert admin.tenant != ours.tenant
+    await house.tenancy.create_user(ours, email="clerk@example.org", name="Clerk")
+    program = await house.tenancy.create_app(ours, name="intranet")
+    await house.tenancy.create_key(ours, role="member", app=program.id)
+    text = b"# Lease\n\nThe lease of the town hall ends on 30 June 2031.\n\n## Rent\n\nThe rent is 4,200 EUR a month.\n"
+    await house.knowledge.ingest(ours, "lease.md", text, subjects=["person-17"], label={"class": "confidential"})
+    await house.knowledge.answer(ours, "When does the lease of the town hall end?")
+    await house.inference.add_model(
+        ours, _model_spec(house, name="ours", url="http://127.0.0.1:9/v1", key="sk-secret-of-ours")
+    )
+    yield ours
+
+
+def _model_spec(house: House, **values: str) -> object:
+    from bastide.inference import ModelSpec
+
+    return ModelSpec(kind="openai", local=True, **values)
+
+
+async def _home(house: House) -> Scope:
+    made = await house.tenancy.first_start() or await house.tenancy.renew_admin_key()
+    return await house.tenancy.authenticate(made.key)
+
+
+async def _tables(house: House, scope: Scope) -> list[str]:
+    async with house.store.under(scope) as db:
+        return [name for (name,) in await db.rows(tuple, _TABLES)]
+
+
+async def test_real_use_has_filled_the_tables(house: House, lived: Scope) -> None:
+    await house.audit.settled()
+    async with house.store.under(lived) as db:
+        empty = [t for t in await _tables(house, lived) if await db.value(_sql(f"select count(*) from {t}")) == 0]
+    assert set(empty) <= set(EMPTY_IS_FINE), "a table that nothing fills proves nothing"
+
+
+async def test_a_neighbour_reads_not_one_row(house: House, lived: Scope, neighbour: Scope) -> None:
+    foreign = to_uuid(lived.tenant)
+    for table in await _tables(house, lived):
+        async with house.store.under(neighbour) as db:
+            assert await db.value(_sql(f"select count(*) from {table}")) in (0, 1 if table == "store.tenant_key" else 0)
+            rows = _sql(f"select count(*) from {table} where tenant_id = %(t)s")
+            assert await db.value(rows, t=foreign) == 0, table
+
+
+@pytest.mark.parametrize(
+    "context",
+    ["", "x", "{t}", "{t}|u|1|9999999999|00", "{t}|u|{pid}|9999999999|" + "0" * 64],
+    ids=["empty", "word", "tenant", "wrong pid", "guessed mac"],
+)
+async def test_an_injected_context_reads_not_one_row(
+    house: House, lived: Scope, neighbour: Scope, context: str
+) -> None:
+    for table in await _tables(house, lived):
+        async with house.store.under(neighbour) as db:
+            pid = await db.value(_sql("select pg_backend_pid()"))
+            forged = context.format(t=to_uuid(lived.tenant), pid=pid)
+            await db.run(_sql("select set_config('bastide.context', %(c)s, true)"), c=forged)
+            assert await db.value(_sql(f"select count(*) from {table}")) == 0, table
+
+
+async def test_a_dirty_connection_shows_not_one_row(house: House, lived: Scope, neighbour: Scope) -> None:
+    for table in await _tables(house, lived):
+        async with house.store.under(lived) as db:
+            await db.run(_sql("select set_config('bastide.context', current_setting('bastide.context'), false)"))
+            await db.run(_sql("set search_path = knowledge, store"))
+        async with house.store.under(neighbour) as db:
+            rows = _sql(f"select count(*) from {table} where tenant_id = %(t)s")
+            assert await db.value(rows, t=to_uuid(lived.tenant)) == 0, table
+
+
+async def test_a_neighbour_changes_not_one_row(house: House, lived: Scope, neighbour: Scope) -> None:
+    for table in await _tables(house, lived):
+        for statement in ("delete from {} where tenant_id = %(t)s", "update {} set tenant_id = %(t)s"):
+            try:
+                async with house.store.under(neighbour) as db:
+                    touched = await db.run(_sql(statement.format(table)), t=to_uuid(lived.tenant))
+                    own_key = table == "store.tenant_key" and "update" in statement
+                    assert touched == 0 or own_key, table
+            except Exception as refused:  # no right on the table at all, or a row that may not become foreign
+                assert "permission denied" in str(refused) or "row-level security" in str(refused), table
+
+
+async def test_nobody_may_call_any_operation(house: House, nobody: Scope) -> None:
+    knowledge, tenancy, inference = house.knowledge, house.tenancy, house.inference
+    doc = "doc_" + "0" * 26
+    calls = [
+        lambda: knowledge.ingest(nobody, "a.txt", b"text"),
+        lambda: knowledge.search(nobody, "lease"),
+        lambda: knowledge.answer(nobody, "lease?"),
+        lambda: knowledge.documents(nobody),
+        lambda: knowledge.document(nobody, doc),
+        lambda: knowledge.original(nobody, doc),
+        lambda: knowledge.structure(nobody, doc),
+        lambda: knowledge.chunks(nobody, doc),
+        lambda: knowledge.versions(nobody, doc),
+        lambda: knowledge.delete(nobody, doc),
+        lambda: knowledge.relabel(nobody, doc, {"class": "secret"}),
+        lambda: knowledge.reindex(nobody, doc),
+        lambda: knowledge.collections(nobody),
+        lambda: knowledge.add_collection(nobody, "c"),
+        lambda: knowledge.delete_collection(nobody, "c"),
+        lambda: knowledge.statistics(nobody),
+        lambda: tenancy.create_tenant(nobody, "t"),
+        lambda: tenancy.disable_tenant(nobody, "t"),
+        lambda: tenancy.create_user(nobody, email="a@b.c"),
+        lambda: tenancy.list_users(nobody),
+        lambda: tenancy.create_app(nobody, name="a"),
+        lambda: tenancy.list_apps(nobody),
+        lambda: tenancy.create_key(nobody, role="member"),
+        lambda: tenancy.list_keys(nobody),
+        lambda: tenancy.disable_key(nobody, "key_x"),
+        lambda: inference.models(nobody),
+        lambda: inference.remove_model(nobody, "m"),
+        lambda: house.audit.events(nobody),
+        lambda: house.policy.settings(nobody),
+    ]
+    for call in calls:
+        with pytest.raises(Forbidden):
+            await call()
+
+
+async def test_same_names_in_two_tenants_never_meet(house: House, lived: Scope) -> None:
+    other = scope_of((await house.tenancy.create_tenant(await _home(house), f"twin-{uuid.uuid4().hex[:8]}")).id)
+    text = b"# Lease\n\nThe lease of the town hall ends on 30 June 2031.\n\n## Rent\n\nThe rent is 4,200 EUR a month.\n"
+    taken = await house.knowledge.ingest(other, "lease.md", text)
+    assert taken.documents[0].status == "ready", "not `unchanged`: the neighbour's copy is invisible"
+    assert (await house.tenancy.create_user(other, email="clerk@example.org")).email == "clerk@example.org"
+    assert (await house.tenancy.create_app(other, name="intranet")).name == "intranet"
+    ours = {hit.document_id for hit in (await house.knowledge.search(lived, "lease")).passages}
+    theirs = {hit.document_id for hit in (await house.knowledge.search(other, "lease")).passages}
+    assert len(ours) == len(theirs) == 1
+    assert not ours & theirs
