@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from bastide.app import House, open_house
+from bastide.app import House, open_house
 from bastide.settings import Settings
 from bastide.store import Scope, Store, new_id
 
@@ -92,3 +93,10 @@ def neighbour() -> Scope:
 def nobody(ours: Scope) -> Scope:
     """Our tenant, without a single permission."""
     return scope_of(ours.tenant, permissions=frozenset())
+
+
+@pytest.fixture(scope="session")
+async def house(settings: Settings, store: Store) -> AsyncIterator[House]:
+    """Every room, open on the same home and database as `store`."""
+    async with open_house(settings, sequence=True) as opened:
+        yield opened

@@ -10,7 +10,7 @@ import asyncio
 import errno
 import os
 import signal
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -200,12 +200,14 @@ async def serve(
     *,
     role: Role,
     on_ready: Callable[[Served], Any],
+    on_open: Callable[[Served], Any] = lambda served: None,
     examples: bool = False,
     said: Callable[[str], None] = lambda line: None,
     stop: asyncio.Event | None = None,
 ) -> None:
     """Play a role until SIGTERM, SIGINT or `stop`: then finish what runs, at most ten seconds, and close the house.
 
+    `on_open` is called when the doors answer, `on_ready` when the examples of a first start are there as well.
     The address is bound before anything else is opened. Raises PortTaken or AddressUnusable, and what the rooms
     raise. A second signal does not wait for running requests.
     """
@@ -220,32 +222,31 @@ async def serve(
             await stopping.asked.wait()
         elif not stopping.asked.is_set():
             url = _url(settings.server.host, sockets[0].getsockname()[1])
-            await _answer(Served(house, url, shown), stopping, sockets, on_ready=on_ready, said=said)
+            served = Served(house, url, shown)
+            await _answer(served, stopping, sockets, show=_show(served, on_open, on_ready, said))
 
 
-async def _answer(
+async def _show(
     served: Served,
-    stopping: _Stopping,
-    sockets: list[Any],
-    *,
+    on_open: Callable[[Served], Any],
     on_ready: Callable[[Served], Any],
     said: Callable[[str], None],
 ) -> None:
+    on_open(served)
+    if served.examples.pending:
+        await served.examples.load(said)
+    on_ready(served)
+
+
+async def _answer(served: Served, stopping: _Stopping, sockets: list[Any], *, show: Coroutine[Any, Any, None]) -> None:
     tasks: list[asyncio.Task[None]] = []
-
-    async def show() -> None:
-        if served.examples.pending:
-            await served.examples.load(said)
-        on_ready(served)
-
     application = create(served.house, notices=served.examples.notices)
-    server = _Server(application, lambda: tasks.append(asyncio.create_task(show())))
+    server = _Server(application, lambda: tasks.append(asyncio.create_task(show)))
     stopping.server = server
     try:
         await server.serve(sockets)
     finally:
-        for task in tasks:
-            task.cancel()
+        show.close() if not tasks else tasks[0].cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 

@@ -577,7 +577,7 @@ class UnsupportedEmbedder(Unprocessable):
     """This folder does not hold an embedding model that can be run here."""
 
     code = "inference.unsupported_embedder"
-    next = "Give a BERT, RoBERTa or XLM-RoBERTa folder (config.json, model.safetensors, tokenizer.json), or onnx/model.onnx."
+    next = "Give a BERT or XLM-RoBERTa folder: config.json, model.safetensors and tokenizer.json, or onnx/model.onnx."
 
 
 # -- knowledge --------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import pytest
 
 from bastide.app import House
 from bastide.errors import Forbidden
+from bastide.inference import ModelSpec
 from bastide.store import Query, Scope, to_uuid
 from tests.conftest import scope_of
 
@@ -21,7 +22,7 @@ _TABLES = Query(
     "tables",
     """select n.nspname || '.' || c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
        join pg_attribute a on a.attrelid = c.oid and a.attname = 'tenant_id'
-       where c.relkind in ('r', 'p') and not c.relispartition and n.nspname not like 'pg_%' order by 1""",
+       where c.relkind in ('r', 'p') and not c.relispartition and has_table_privilege('bastide_app', c.oid, 'select') and n.nspname not like 'pg\_%%' order by 1""",
 )
 # Filled by what a first tenant's day does not contain; each with the reason.
 EMPTY_IS_FINE = {
@@ -50,14 +51,13 @@ async def lived(house: House) -> AsyncIterator[Scope]:
     await house.knowledge.ingest(ours, "lease.md", text, subjects=["person-17"], label={"class": "confidential"})
     await house.knowledge.answer(ours, "When does the lease of the town hall end?")
     await house.inference.add_model(
-        ours, _model_spec(house, name="ours", url="http://127.0.0.1:9/v1", key="sk-secret-of-ours")
+        ours, _model_spec(name="ours", url="http://127.0.0.1:9/v1", key="sk-secret-of-ours")
     )
+    await house.policy.enable(ours, "local-runtime")
     yield ours
 
 
-def _model_spec(house: House, **values: str) -> object:
-    from bastide.inference import ModelSpec
-
+def _model_spec(**values: str) -> ModelSpec:
     return ModelSpec(kind="openai", local=True, **values)
 
 
@@ -72,7 +72,6 @@ async def _tables(house: House, scope: Scope) -> list[str]:
 
 
 async def test_real_use_has_filled_the_tables(house: House, lived: Scope) -> None:
-    await house.audit.settled()
     async with house.store.under(lived) as db:
         empty = [t for t in await _tables(house, lived) if await db.value(_sql(f"select count(*) from {t}")) == 0]
     assert set(empty) <= set(EMPTY_IS_FINE), "a table that nothing fills proves nothing"

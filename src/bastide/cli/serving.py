@@ -58,15 +58,17 @@ def _serve(words: Words) -> int:
         written = _claim(held, settings.home, role)
         said = _silent if quiet else _progress
 
-        def ready(served: Served) -> None:
+        def opened(served: Served) -> None:
             running = _running(served)
             if running and written:
                 announce(settings.home, running)
-            _tell(running, role, quiet=quiet)
+
+        def ready(served: Served) -> None:
+            _tell(_running(served), role, quiet=quiet)
 
         examples = words["command"] == "up" and not words.get("no_examples")
         try:
-            asyncio.run(serve(settings, role=role, on_ready=ready, examples=examples, said=said))
+            asyncio.run(serve(settings, role=role, on_open=opened, on_ready=ready, examples=examples, said=said))
         except asyncio.CancelledError:  # the second signal came before the house was open
             return 130
     return 0

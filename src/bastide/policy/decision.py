@@ -135,23 +135,15 @@ class Snapshot:
 
     def _look_at(self, endpoint: Endpoint) -> tuple[bool, str]:
         record = self.records.get(endpoint.record_id, _NO_RECORD)
-        try:
-            wanted, given = urlsplit(record.url), urlsplit(endpoint.url)
-            ports = (wanted.port or 443, given.port or 443)
-        except ValueError:
-            return False, "The address cannot be read."
         if endpoint.kind != record.kind:
             return False, f"The endpoint is called {endpoint.kind}, its record says {record.kind}."
-        if record.kind == "local":
+        try:
+            if record.kind == "api":
+                return False, _differs(record.url, endpoint.url)
             here = self._is_own(endpoint.url)
-            return here, HOLDS if here else "A local record does not describe an address outside this house."
-        if not record.url or not endpoint.url:
-            return False, "The record or the endpoint names no address."
-        if given.scheme != "https":
-            return False, "The address is not https."
-        if given.hostname != wanted.hostname or ports[0] != ports[1]:
-            return False, f"The record describes {wanted.hostname}, not {given.hostname}."
-        return False, HOLDS
+        except ValueError:
+            return False, "The address cannot be read."
+        return here, HOLDS if here else "A local record does not describe an address outside this house."
 
     def _is_own(self, url: str) -> bool:
         """True if `url` is empty (in this process), on loopback, or in a network listed as our own.
@@ -160,7 +152,10 @@ class Snapshot:
         """
         if not url:
             return True
-        host = urlsplit(url).hostname or ""
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        if parts.port == 0:
+            return False
         if host == "localhost":
             return True
         try:
@@ -168,3 +163,15 @@ class Snapshot:
         except ValueError:
             return bool(host and self._networks)
         return address.is_loopback or any(address in network for network in self._networks)
+
+
+def _differs(recorded: str, given: str) -> str:
+    """Why `given` is not the address that a record describes; HOLDS if it is. Raises ValueError."""
+    if not recorded or not given:
+        return "The record or the endpoint names no address."
+    there, here = urlsplit(recorded), urlsplit(given)
+    if here.scheme != "https":
+        return "The address is not https."
+    if (here.hostname, here.port or 443) != (there.hostname, there.port or 443):
+        return f"The record describes {there.hostname}, not {here.hostname}."
+    return HOLDS

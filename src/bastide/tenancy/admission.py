@@ -132,14 +132,18 @@ class Admission:
             raise ForeignApp
         scope = _scope_of_key(held)
         roles = held.member_roles
+        asked_user = user if held.member is None else None
+        asked_app = app if held.app is None else None
+        if asked_user is None and asked_app is None and held.used_lately:
+            return _narrowed(scope, held, user=held.member, app=held.app, roles=roles)
         async with self._store.under(scope) as db:
-            if user is not None and held.member is None:
-                acting = await db.row(User, _MEMBER, id=user)
+            if asked_user is not None:
+                acting = await db.row(User, _MEMBER, id=asked_user)
                 if acting is None or acting.disabled_at is not None:
                     raise ForeignUser
                 roles = acting.roles
-            if app is not None and held.app is None:
-                program = await db.row(App, _APP, id=app)
+            if asked_app is not None:
+                program = await db.row(App, _APP, id=asked_app)
                 if program is None or program.disabled_at is not None:
                     raise ForeignApp
             if not held.used_lately:

@@ -90,11 +90,12 @@ def _check(draft: Draft, limits: Limits) -> None:
 
 
 def _only_outermost(blocks: list[Block]) -> str:
-    """The one heading of the outermost level, where there is just one and it stands above the others: the title."""
+    """The one heading of the outermost level, where there is just one and the text begins with it: the title."""
+    first = next((block for block in blocks if block.kind != "code"), None)
     headings = [block for block in blocks if block.kind == "heading"]
     outermost = min((block.level for block in headings), default=FORMLESS)
     alone = [block for block in headings if block.level == outermost < FORMLESS]
-    return alone[0].text if len(alone) == 1 and headings[0] is alone[0] else ""
+    return alone[0].text if len(alone) == 1 and alone[0] is first else ""
 
 
 def _title(found: str, name: str) -> str:

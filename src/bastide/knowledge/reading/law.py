@@ -29,8 +29,9 @@ _RANK_OF = {word: rank for rank, words in _RANKS.items() for word in words.split
 _WORD = "|".join(sorted((re.escape(word) for word in _RANK_OF), key=len, reverse=True))
 _MORE = r"(?:\s?(?:bis|ter|quater|quinquies|sexies|septies|octies|nonies|decies)\b)*"
 _NUMBER = (
-    r"(?:[IVXLC]{1,8}(?:er|re)?\b|(?i:premi(?:er|ère)|preliminar|unique|único)\b"
-    rf"|[LRDA]\.?\s?\*{{0,2}}\s?\d+(?:-\d+)*|\d{{1,4}}(?:er|re|º|°)?(?:-\d+)*(?:\s?[a-z]\b)?{_MORE}|[A-H]\b)"
+    r"(?:[LRDA]\.?\s?\*{0,2}\s?\d+(?:-\d+)*"
+    r"|[IVXLC]{1,8}(?:er|re)?\b|(?i:premi(?:er|ère)|preliminar|unique|único)\b"
+    rf"|\d{{1,4}}(?:er|re|º|°)?(?:-\d+)*(?:\s?[a-z]\b)?{_MORE}|[A-H]\b)"
 )
 _PREFIXED = re.compile(rf"(?P<word>(?i:{_WORD})|§§?)\s*(?P<number>{_NUMBER})(?P<rest>.*)", re.DOTALL)
 _SUFFIXED = re.compile(

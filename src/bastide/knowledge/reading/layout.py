@@ -255,7 +255,7 @@ def _parted(above: list[Line], line: Line, ended: bool, leading: float, edges: d
         return ended or (line.text[0].isupper() and before.right < 0.75 * far)
     if below > max(1.45 * leading, 1.6 * line.size):
         return True
-    short = before.right < edges.get(before.page, 0.0) - 12 * line.size * 0.5
+    short = before.right - before.left < 0.85 * (edges.get(before.page, 0.0) - before.left)
     return ended and (short or (len(above) > 1 and line.left > before.left + 0.8 * line.size))
 
 

@@ -9,6 +9,7 @@ from markdown_it.token import Token
 from bastide.knowledge.reading.blocks import Block, Draft
 from bastide.knowledge.reading.decoding import decode
 from bastide.knowledge.reading.hypertext import html_blocks
+from bastide.knowledge.reading.plain import plain_blocks
 from bastide.knowledge.reading.values import Limits
 
 _FRONT = re.compile(r"\A---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
@@ -16,6 +17,7 @@ _FRONT_TITLE = re.compile(r"^title[ \t]*:[ \t]*(.+?)[ \t]*$", re.IGNORECASE | re
 _MARKED = re.compile(r"[*_`\[\]<>\\&!~]|  \n")
 _DEFINITION = re.compile(r"\n:[ \t]+")
 _BLANKS = re.compile(r"[ \t\u00a0]+")
+_DEEPEST = 40
 _INLINE_MAX = 20_000
 """Characters of one paragraph whose inline marks are looked at; beyond it they stay as they are."""
 
@@ -23,7 +25,7 @@ _INLINE_MAX = 20_000
 @cache
 def _parser() -> MarkdownIt:
     # Indented text is no code here: statutes indent the points of their lists.
-    return MarkdownIt("commonmark", {"maxNesting": 40}).enable("table").disable(["code"])
+    return MarkdownIt("commonmark", {"maxNesting": _DEEPEST}).enable("table").disable(["code"])
 
 
 def read_markdown(data: bytes, limits: Limits) -> Draft:
@@ -37,8 +39,13 @@ def read_markdown(data: bytes, limits: Limits) -> Draft:
         if front[1].strip():
             draft.blocks.append(Block("code", front[1].strip("\n")))
         text = text[front.end() :]
-    walk = _Walk(draft, limits)
-    walk.through(_block_tokens(text))
+    tokens = _block_tokens(text)
+    if max((token.level for token in tokens), default=0) >= _DEEPEST - 2:
+        # the parser leaves out in silence what is nested deeper
+        draft.problems.append(f"nested deeper than {_DEEPEST} levels; read as plain text")
+        draft.blocks += plain_blocks(text)
+        return draft
+    _Walk(draft, limits).through(tokens)
     return draft
 
 

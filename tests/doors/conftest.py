@@ -1,0 +1,81 @@
+"""A served house: the application on a real port, two tenants with keys for each role, and clients."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+import httpx2
+import pytest
+import uvicorn
+
+from bastide.api import create
+from bastide.app import House
+
+ROLES = ("administrator", "member", "auditor", "dpo", "worker")
+
+
+@dataclass(frozen=True)
+class Company:
+    """A tenant with one key a role, and one key that may do nothing."""
+
+    id: str
+    name: str
+    keys: dict[str, str] = field(repr=False)
+
+
+@pytest.fixture(scope="session")
+async def platform_key(house: House) -> str:
+    """The key of the platform's administrator."""
+    made = await house.tenancy.first_start() or await house.tenancy.renew_admin_key()
+    return made.key
+
+
+@pytest.fixture(scope="session")
+async def served(house: House) -> AsyncIterator[str]:
+    """The address of the application on a free port of loopback."""
+    server = uvicorn.Server(uvicorn.Config(create(house), port=0, log_config=None, lifespan="off", server_header=False))
+    task = asyncio.create_task(server._serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    await task
+
+
+@pytest.fixture(scope="session")
+async def web(served: str) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client without a key."""
+    async with httpx2.AsyncClient(base_url=served, timeout=60, trust_env=False) as client:
+        yield client
+
+
+async def company(house: House, platform_key: str, stem: str) -> Company:
+    """A new tenant."""
+    operator = await house.tenancy.authenticate(platform_key)
+    tenant = await house.tenancy.create_tenant(operator, f"{stem}-{secrets.token_hex(4)}")
+    keys = {role: (await house.tenancy.create_key(operator, tenant=tenant.id, role=role)).key for role in ROLES}
+    keys["nobody"] = (await house.tenancy.create_key(operator, tenant=tenant.id, role="member", permissions=[])).key
+    return Company(tenant.id, tenant.name, keys)
+
+
+@pytest.fixture(scope="session")
+async def us(house: House, platform_key: str) -> Company:
+    """Our tenant."""
+    return await company(house, platform_key, "ours")
+
+
+@pytest.fixture(scope="session")
+async def them(house: House, platform_key: str) -> Company:
+    """The neighbour."""
+    return await company(house, platform_key, "theirs")
+
+
+As = Callable[..., dict[str, str]]
+
+
+def bearer(key: str, **headers: str) -> dict[str, str]:
+    """The headers of a request with this key."""
+    return {"authorization": f"Bearer {key}", **{name.replace("_", "-"): value for name, value in headers.items()}}
