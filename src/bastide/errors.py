@@ -614,6 +614,12 @@ class FileTooLarge(TooLarge):
     code, next = "knowledge.too_large", "Split the file, or let an administrator raise the limit."
 
 
+class ReaderUnavailable(Unavailable):
+    """The process that reads PDF files could not be started."""
+
+    code, next = "knowledge.reader_unavailable", "Free memory or process slots on this machine, then try again."
+
+
 class BombFile(TooLarge):
     """The file would unpack to far more than its size: it looks like a decompression bomb."""
 

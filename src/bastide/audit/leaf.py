@@ -19,6 +19,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from bastide.audit.canonical import JsonValue, canonical
 from bastide.audit.merkle import NotProven
@@ -129,6 +130,25 @@ def parse_leaf(body: bytes) -> dict[str, JsonValue]:
     if not isinstance(found, dict) or not isinstance(found.get("log"), dict):
         raise NotProven("is not a leaf of this log")
     return found
+
+
+def parse_leaves(bodies: Sequence[bytes | None]) -> list[dict[str, JsonValue] | None]:
+    """Many stored leaves, None where one is missing or is not a leaf; in one go where all are."""
+    if None not in bodies:
+        try:
+            found = json.loads(b"[" + b",".join(body for body in bodies if body is not None) + b"]")
+            if len(found) == len(bodies) and all(isinstance(leaf["log"], dict) for leaf in found):
+                return cast("list[dict[str, JsonValue] | None]", found)
+        except (ValueError, RecursionError, KeyError, TypeError):
+            pass
+    return [_leaf_or_none(body) for body in bodies]
+
+
+def _leaf_or_none(body: bytes | None) -> dict[str, JsonValue] | None:
+    try:
+        return parse_leaf(body) if body is not None else None
+    except NotProven:
+        return None
 
 
 def _letters(raw: bytes) -> str:

@@ -1,5 +1,9 @@
 -- name: record
-select audit.record(%(id)s, %(act)s, %(outcome)s, %(t)s, %(body)s, %(sealed)s, %(subjects)s::bytea[], %(announce)s)
+select audit.record(%(id)s, %(act)s, %(outcome)s, %(t)s, %(body)s, %(sealed)s, %(announce)s)
+
+-- name: record_about
+-- The same for an event about persons.
+select audit.record(%(id)s, %(act)s, %(outcome)s, %(t)s, %(body)s, %(sealed)s, %(announce)s, %(subjects)s::bytea[])
 
 -- name: log
 select id, vkey from audit.log

@@ -19,9 +19,10 @@ from bastide.audit.values import ReceiptFacts
 from bastide.store import Db, is_id, new_id, queries
 
 _Q = queries("bastide.audit")
-_RECORD, _FORGET = _Q["record"], _Q["forget"]
+_RECORD, _RECORD_ABOUT, _FORGET = _Q["record"], _Q["record_about"], _Q["forget"]
 
 _ANNOUNCE_S = 0.05
+_KNOWN_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self._announced = 0.0
+        self._known: dict[tuple[str, str, str], str] = {}  # pseudonyms of who acts often
 
     async def record(
         self,
@@ -81,24 +83,44 @@ class Recorder:
             act=act,
             outcome=outcome,
             t=t,
-            who=await _pseudonyms(db, actor, app, resource),
+            who=await self._pseudonyms(db, actor, app, resource),
             subjects=subjects,
             payload=payload,
             secret=secret,
             evidence=evidence_of(body, receipt, secret) if receipt and body else None,
         )
-        await db.run(
-            _RECORD,
-            id=id,
-            act=act,
-            outcome=outcome,
-            t=t,
-            body=leaf,
-            sealed=await db.seal(secret + payload, about=about(id)),
-            subjects=[await mention(db, subject) for subject in set(subjects)],
-            announce=self._announce(),
-        )
+        values = {
+            "id": id,
+            "act": act,
+            "outcome": outcome,
+            "t": t,
+            "body": leaf,
+            "sealed": await db.seal(secret + payload, about=about(id)),
+            "announce": self._announce(),
+        }
+        if subjects:
+            mentions = [await mention(db, subject) for subject in set(subjects)]
+            await db.run(_RECORD_ABOUT, **values, subjects=mentions)
+        else:
+            await db.run(_RECORD, **values)
         return id
+
+    async def _pseudonyms(self, db: Db, actor: str, app: str, resource: str) -> Pseudonyms:
+        return Pseudonyms(
+            tenant=await self._often(db, "audit tenant", ""),
+            actor=await self._often(db, "audit actor", actor) if actor else "",
+            app=await self._often(db, "audit app", app) if app else "",
+            resource=pseudonym(await db.keyed(resource.encode(), purpose="audit resource")) if resource else "",
+        )
+
+    async def _often(self, db: Db, purpose: str, value: str) -> str:
+        place = (db.scope.tenant if db.scope else "", purpose, value)
+        known = self._known.get(place)
+        if known is None:
+            known = self._known[place] = pseudonym(await db.keyed(value.encode(), purpose=purpose))
+            if len(self._known) > _KNOWN_MAX:
+                self._known.clear()
+        return known
 
     def _announce(self) -> bool:
         # NOTIFY takes a lock of the whole database at commit; the sequencer looks by itself while events flow.
@@ -133,15 +155,3 @@ def about(id: str) -> str:
 async def mention(db: Db, subject: str) -> bytes:
     """The keyed pseudonym under which the tenant finds the events of a person."""
     return await db.keyed(subject.encode(), purpose="audit mention")
-
-
-async def _pseudonyms(db: Db, actor: str, app: str, resource: str) -> Pseudonyms:
-    async def one(value: str, purpose: str) -> str:
-        return pseudonym(await db.keyed(value.encode(), purpose=purpose)) if value else ""
-
-    return Pseudonyms(
-        tenant=pseudonym(await db.keyed(b"", purpose="audit tenant")),
-        actor=await one(actor, "audit actor"),
-        app=await one(app, "audit app"),
-        resource=await one(resource, "audit resource"),
-    )

@@ -14,11 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from bastide.audit.leaf import parse_leaf
+from bastide.audit.canonical import JsonValue
+from bastide.audit.leaf import parse_leaves
 from bastide.audit.merkle import HASH_BYTES, NotProven, leaf_hashes
 from bastide.audit.note import Checkpoint, PublicKey
 from bastide.audit.tiles import HEIGHT, WIDTH, Frontier, Tiles
+
+Leaf: TypeAlias = dict[str, JsonValue]
 
 _PROBLEMS_MAX = 50
 _CLOCK_MS = 1000  # a clock that steps back less than this is being kept by NTP
@@ -33,14 +37,6 @@ class Problem:
 
     def __str__(self) -> str:
         return f"leaf {self.index}: {self.text}" if self.index >= 0 else self.text
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What a leaf says of its event."""
-
-    line: str  # id|act|outcome|t
-    tenant: str
 
 
 class Replay:
@@ -87,8 +83,11 @@ class Replay:
 
     def block(
         self, entries: Sequence[bytes | None], held: bytes, checkpoints: Sequence[tuple[int, str]]
-    ) -> list[Said | None]:
-        """The next up to 256 leaves (None = missing), the hashes stored for them, the checkpoints inside."""
+    ) -> list[Leaf | None]:
+        """The next up to 256 leaves (None = missing), the hashes stored for them, the checkpoints inside.
+
+        The leaves as they read, None where one cannot be read.
+        """
         first = self._own.size
         stored = [held[i : i + HASH_BYTES] for i in range(0, len(entries) * HASH_BYTES, HASH_BYTES)]
         own = leaf_hashes(entry or b"" for entry in entries)
@@ -104,7 +103,9 @@ class Replay:
             done = upto
             if note:
                 self._settle(size, note)
-        return [self._follow(first + i, entry) if entry is not None else None for i, entry in enumerate(entries)]
+        leaves = parse_leaves(entries)
+        self._follow_all(first, leaves, entries)
+        return leaves
 
     def _compare(
         self, first: int, entries: Sequence[bytes | None], own: list[bytes], stored: list[bytes]
@@ -169,31 +170,32 @@ class Replay:
             self.report(self._good, f"from here to leaf {size - 1} something is not what was signed at size {size}")
         self._stored, self._suspects = None, []
 
-    def _follow(self, index: int, entry: bytes) -> Said | None:
-        try:
-            leaf = parse_leaf(entry)
+    def _follow_all(self, first: int, leaves: Sequence[Leaf | None], entries: Sequence[bytes | None]) -> None:
+        counts, log = self.counts, self._log
+        for index, leaf in enumerate(leaves, first):
+            if leaf is None:
+                if entries[index - first] is not None:
+                    self.report(index, "the leaf cannot be read")
+                continue
             place = leaf["log"]
             assert isinstance(place, dict)
-            log, base, at, producer, n = place["id"], place["base"], place["at"], place["p"], place["n"]
-        except NotProven as fault:
-            self.report(index, f"the leaf {fault}")
-            return None
-        except KeyError:
-            self.report(index, "the leaf has no place in the log")
-            return None
+            producer, n = str(place.get("p")), place.get("n")
+            if n == counts.get(producer, 0) + 1 and place.get("base") == self._base and place.get("id") == log:
+                counts[producer] = n  # the ordinary case, fast
+            else:
+                self._follow(index, place, producer, n)
+
+    def _follow(self, index: int, place: Mapping[str, JsonValue], producer: str, n: JsonValue) -> None:
+        base, log = place.get("base"), place.get("id")
         if base != self._base:
-            self._begin_batch(index, base, at)
+            self._begin_batch(index, base, place.get("at"))
         if log != self._log:
             self.report(index, f"the leaf is of the log {str(log)[:40]}")
-        expected = self.counts.get(str(producer), 0) + 1
+        expected = self.counts.get(producer, 0) + 1
         if n != expected:
-            self.report(
-                index, f"its producer counts {n} where {expected} was next: events are missing, doubled or moved"
-            )
+            self.report(index, f"its producer counts {n} where {expected} was next: events are missing or moved")
         if isinstance(n, int):
-            self.counts[str(producer)] = n
-        said = f"{leaf.get('event')}|{leaf.get('act')}|{leaf.get('outcome')}|{leaf.get('t')}"
-        return Said(said, str(leaf.get("tenant")))
+            self.counts[producer] = n
 
     def _begin_batch(self, index: int, base: object, at: object) -> None:
         if base != index or not isinstance(base, int) or not isinstance(at, int):

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from bastide.cli.line import segment
+from bastide.cli.line import address, segment
 from bastide.cli.printing import sheet, table
 from bastide.cli.registering import Errand, errand
 
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What it is called.")]
 Which = Annotated[str, typer.Argument(metavar="ID", help="Its id, or its name.")]
-Email = Annotated[str | None, typer.Option("--email", help="The user's e-mail address.")]
+Email = Annotated[str, typer.Argument(metavar="EMAIL", help="The user's e-mail address.")]
+FullName = Annotated[str | None, typer.Option("--name", help="The user's name.")]
+RoleNames = Annotated[list[str] | None, typer.Option("--role", help="What the user may do; may be repeated.")]
 RoleName = Annotated[
     Literal["administrator", "member", "auditor", "dpo", "worker"], typer.Option("--role", help="What it may do.")
 ]
@@ -23,14 +25,14 @@ Days = Annotated[float | None, typer.Option("--expires", metavar="DAYS", help="A
 Gateway = Annotated[bool, typer.Option("--gateway", help="Trusted to name users and apps in headers.")]
 
 _COLUMNS = {
-    "tenant": ("id", "name", "disabled", "created"),
-    "user": ("id", "name", "email", "disabled", "created"),
-    "app": ("id", "name", "disabled", "created"),
-    "key": ("id", "role", "user", "app", "expires", "disabled", "created"),
+    "tenant": ("id", "name", "disabled_at", "created_at"),
+    "user": ("id", "email", "name", "roles", "disabled_at"),
+    "app": ("id", "name", "disabled_at", "created_at"),
+    "key": ("id", "role", "user", "app", "expires_at", "disabled_at", "used_at"),
 }
 _EXAMPLES = {
     "tenant": "bastide tenant create city-of-montauban",
-    "user": "bastide user create Ada --email ada@example.org",
+    "user": "bastide user create ada@example.org --name Ada --role member",
     "app": "bastide app create intranet",
     "key": "bastide key create --tenant city-of-montauban --role member --expires 90",
 }
@@ -66,17 +68,18 @@ def _id(kind: str) -> str:
 
 async def create_tenant(desk: "Desk", name: Name) -> None:
     """Make a tenant."""
-    await _create(desk, "tenants", {"name": name}, within=False)
+    await _create(desk, "tenants", {"name": name})
 
 
-async def create_user(desk: "Desk", name: Name, email: Email = None) -> None:
+async def create_user(desk: "Desk", email: Email, name: FullName = None, role: RoleNames = None) -> None:
     """Make a user."""
-    await _create(desk, "users", {"name": name, "email": email})
+    body = {"email": email, "name": name or "", "roles": role or ["member"], "tenant": desk.tenant}
+    await _create(desk, "users", body)
 
 
 async def create_app(desk: "Desk", name: Name) -> None:
     """Make an app."""
-    await _create(desk, "apps", {"name": name})
+    await _create(desk, "apps", {"name": name, "tenant": desk.tenant})
 
 
 async def create_key(
@@ -98,18 +101,24 @@ async def create_key(
     desk.say(made, lambda: f"{sheet(made)}\n\nKeep the key now: it is not shown again.")
 
 
-async def _create(desk: "Desk", plural: str, body: dict[str, Any], *, within: bool = True) -> None:
-    async with desk.server(within=within) as line:
+async def _create(desk: "Desk", plural: str, body: dict[str, Any]) -> None:
+    async with desk.server(within=False) as line:
         made = await line.post(f"/api/v1/{plural}", body)
     desk.say(made, lambda: sheet(made))
 
 
+def _of(kind: str, desk: "Desk") -> dict[str, str | None]:
+    return {} if kind == "tenant" else {"tenant": desk.tenant}
+
+
 def _lister(kind: str) -> Errand:
     async def show_all(desk: "Desk") -> None:
-        async with desk.server(within=kind != "tenant") as line:
-            items = await line.all(f"/api/v1/{kind}s")
+        async with desk.server(within=False) as line:
+            items = await line.all(f"/api/v1/{kind}s", **_of(kind, desk))
         columns = _COLUMNS[kind]
-        desk.say({"items": items}, lambda: table([[item.get(column) for column in columns] for item in items], columns))
+        desk.say(
+            {f"{kind}s": items}, lambda: table([[item.get(column) for column in columns] for item in items], columns)
+        )
 
     show_all.__name__ = f"list_{kind}s"
     show_all.__doc__ = f"List the {kind}s."
@@ -118,8 +127,8 @@ def _lister(kind: str) -> Errand:
 
 def _shower(kind: str) -> Errand:
     async def show(desk: "Desk", which: Which) -> None:
-        async with desk.server(within=kind != "tenant") as line:
-            wire = await line.get(f"/api/v1/{kind}s/{segment(which)}")
+        async with desk.server(within=False) as line:
+            wire = await line.get(f"/api/v1/{kind}s/{segment(which)}", **_of(kind, desk))
         desk.say(wire, lambda: sheet(wire))
 
     show.__name__ = f"show_{kind}"
@@ -129,10 +138,10 @@ def _shower(kind: str) -> Errand:
 
 def _disabler(kind: str) -> Errand:
     async def disable(desk: "Desk", which: Which) -> None:
-        async with desk.server(within=kind != "tenant") as line:
-            wire = await line.post(f"/api/v1/{kind}s/{segment(which)}:disable")
+        async with desk.server(within=False) as line:
+            wire = await line.post(address(f"/api/v1/{kind}s/{segment(which)}:disable", _of(kind, desk)))
         desk.say(wire, lambda: f"{which} is disabled.")
 
     disable.__name__ = f"disable_{kind}"
-    disable.__doc__ = f"Disable one {kind}: nothing is deleted, nobody is let in with it."
+    disable.__doc__ = f"Disable one {kind}: nothing is deleted, but nothing is let in with it any more."
     return disable

@@ -20,7 +20,7 @@ Personal = Annotated[
     str | None, typer.Option("--personal", help="none, pseudonymised, personal, special, criminal or minor.")
 ]
 Capability = Annotated[str, typer.Option("--capability", help="What it would be used for.")]
-Draft = Annotated[Path, typer.Argument(metavar="FILE", help="A policy as JSON, with the cases it is tried on.")]
+Draft = Annotated[Path, typer.Argument(metavar="FILE", help="A policy as YAML or JSON, with the cases it is tried on.")]
 
 _provider = typer.Typer(help="Provider records: what is known of each place, on what evidence.", no_args_is_help=True)
 _policy = typer.Typer(help="The tenant's own rules.", no_args_is_help=True)
@@ -32,7 +32,7 @@ def add_to(root: typer.Typer) -> None:
     errand(_provider, "show", example="bastide provider show local/onnx")(show_record)
     errand(_provider, "explain", example="bastide provider explain local/onnx --class confidential")(explain)
     errand(_policy, "show", example="bastide policy show --json")(show_policy)
-    errand(_policy, "test", example="bastide policy test draft.json")(test_policy)
+    errand(_policy, "test", example="bastide policy test draft.yaml")(test_policy)
     root.add_typer(_provider, name="provider")
     root.add_typer(_policy, name="policy")
 
@@ -42,7 +42,7 @@ async def list_records(desk: "Desk") -> None:
     async with desk.server() as line:
         items = await line.all("/api/v1/providers")
     columns = ("id", "title", "kind", "enabled")
-    desk.say({"items": items}, lambda: table([[item.get(column) for column in columns] for item in items], columns))
+    desk.say({"providers": items}, lambda: table([[item.get(column) for column in columns] for item in items], columns))
 
 
 async def show_record(desk: "Desk", id: RecordId) -> None:
@@ -81,18 +81,18 @@ async def test_policy(desk: "Desk", file: Draft) -> int:
     """
     draft = _read(Path(file))
     async with desk.server() as line:
-        wire = await line.post("/api/v1/policies:test", draft)
+        wire = await line.post("/api/v1/policies:test", {"text": draft})
     desk.say(wire, lambda: _trials(wire["trials"]))
     return 0 if all(trial["ok"] for trial in wire["trials"]) else 1
 
 
-def _read(file: Path) -> Any:
+def _read(file: Path) -> str:
     try:
-        return json.loads(file.read_text("utf-8"))
+        return file.read_text("utf-8")
     except FileNotFoundError as fault:
         raise MissingFile(f"There is no {file}.") from fault
-    except ValueError as fault:
-        raise BadPolicy(f"{file} is not JSON: {fault}.") from fault
+    except UnicodeDecodeError as fault:
+        raise BadPolicy(f"{file} is not text in UTF-8.") from fault
 
 
 def _explanation(wire: dict[str, Any]) -> str:

@@ -40,7 +40,7 @@ async def list_models(desk: "Desk") -> None:
     async with desk.server() as line:
         items = await line.all("/api/v1/models")
     columns = ("name", "kind", "capabilities", "record", "url", "problem")
-    desk.say({"items": items}, lambda: table([[item.get(column) for column in columns] for item in items], columns))
+    desk.say({"models": items}, lambda: table([[item.get(column) for column in columns] for item in items], columns))
 
 
 async def add(

@@ -11,8 +11,9 @@ import importlib.util
 import platform
 import re
 import threading
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +31,7 @@ CARRIED_NAME = "local/minilm"
 # No token of a real text is longer than this; what lies behind is cut before a megabyte reaches the tokenizer.
 _CHARACTERS_PER_TOKEN_MAX = 128
 _WINDOW = 1024  # texts tokenised at a time
+_PIECE_TOKENS = 256  # what a thread works on before it looks for the next: some 15 ms
 
 
 class Embedder:
@@ -48,22 +50,39 @@ class Embedder:
         self._tokenizer.enable_truncation(self.max_tokens)
         self._counting: Any = None
         self._counting_lock = threading.Lock()
+        self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="bastide-embed")
         self.dimensions = int(self._vector(self._tokenizer.encode("a").ids).shape[0])
 
     def embed(self, texts: Sequence[str], *, kind: Literal["passage", "query"] = "passage") -> NDArray[np.float32]:
         """`(n, d) float32`, L2-normalised, one row a text in the order given; a text is cut at `max_tokens`."""
+        return self.embed_counted(texts, kind=kind)[0]
+
+    def embed_counted(
+        self, texts: Sequence[str], *, kind: Literal["passage", "query"] = "passage"
+    ) -> tuple[NDArray[np.float32], list[int]]:
+        """The same, and how many tokens were read of each text."""
         found = np.zeros((len(texts), self.dimensions), dtype=np.float32)
+        counts: list[int] = []
         for start in range(0, len(texts), _WINDOW):
             tokens = self._tokens(texts[start : start + _WINDOW], kind)
+            counts += [len(ids) for ids in tokens]
             if len(tokens) == 1:  # a question does not queue behind a document
                 found[start] = self._vector(tokens[0])
                 continue
-            order = sorted(range(len(tokens)), key=lambda row: -len(tokens[row]))
-            vectors = self._pool.map(self._vector, [tokens[row] for row in order])
-            for row, vector in zip(order, vectors, strict=True):
-                found[start + row] = vector
-        return found
+            self._share_out(tokens, found[start : start + _WINDOW])
+        return found, counts
+
+    def _share_out(self, tokens: list[list[int]], found: NDArray[np.float32]) -> None:
+        """Fill `found` on all threads. Few pieces are handed in at a time, so that callers take turns."""
+        running: deque[tuple[list[int], Future[list[NDArray[np.float32]]]]] = deque()
+        for rows in _pieces(tokens):
+            if len(running) >= 2 * self._threads:
+                done, vectors = running.popleft()
+                found[done] = vectors.result()
+            running.append((rows, self._pool.submit(self._vectors, [tokens[row] for row in rows])))
+        for done, vectors in running:
+            found[done] = vectors.result()
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """How many tokens each text has, its two end marks included, however long it is."""
@@ -81,6 +100,9 @@ class Embedder:
         prompt = self._folder.prompts.get(kind, "")
         cut = [_clean(prompt + text[:limit]) for text in texts]
         return [each.ids or [0] for each in self._tokenizer.encode_batch_fast(cut)]
+
+    def _vectors(self, texts: list[list[int]]) -> list[NDArray[np.float32]]:
+        return [self._vector(ids) for ids in texts]
 
     def _vector(self, ids: list[int]) -> NDArray[np.float32]:
         row = np.array([ids], dtype=np.int64)
@@ -118,6 +140,20 @@ def _carried() -> Path | None:
         if (Path(place) / "model" / "config.json").is_file():
             return Path(place) / "model"
     return None
+
+
+def _pieces(tokens: list[list[int]]) -> Iterator[list[int]]:
+    """Row numbers, longest text first, in pieces of about `_PIECE_TOKENS` tokens."""
+    piece: list[int] = []
+    size = 0
+    for row in sorted(range(len(tokens)), key=lambda row: -len(tokens[row])):
+        piece.append(row)
+        size += len(tokens[row])
+        if size >= _PIECE_TOKENS:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece
 
 
 def _clean(text: str) -> str:

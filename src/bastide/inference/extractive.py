@@ -22,6 +22,13 @@ from bastide.inference.sentence_ends import sentence_spans
 
 _PASSAGES_MAX, _SENTENCES_WEIGHED_MAX, _EMBEDDED_MAX = 50, 2000, 24
 _SENTENCE_CHARACTERS_MAX, _LIST_CHARACTERS_MAX = 1500, 700
+# Some models give any two texts a cosine of 0.7. What these get is what unrelated texts get.
+_PROBES = (
+    "The weather was mild and the birds sang in the garden.",
+    "Sie kochte eine Suppe aus Karotten und Lauch.",
+    "Le train avait vingt minutes de retard ce matin.",
+    "De kinderen speelden voetbal op het strand.",
+)
 _WORD = re.compile(r"\w+")
 _ITEM = re.compile(r"\s*(?:[-–—•*▪◦·]|\(?(?:\d{1,3}|[a-z]{1,4}|[ivx]{1,5})[.)°])\s")
 
@@ -118,8 +125,9 @@ def _is_heading(text: str, words: list[str]) -> bool:
     """Whether this names what follows and says nothing itself."""
     if text.startswith("#"):
         return True
-    whole = text[-1] in ".!?…;:\"'»”)" or _ITEM.match(text) is not None
-    return not whole and len(words) < 16 and not any(sign.isdecimal() for sign in text)
+    if text[-1] in ".!?…;:\"'»”)" or ":" in text or _ITEM.match(text):
+        return False
+    return len(words) < 4 or (len(words) < 16 and not any(sign.isdecimal() for sign in text))
 
 
 def _kinship(asked: str, word: str) -> float:
@@ -165,11 +173,13 @@ def _weigh_words(content: list[str], candidates: list[_Candidate]) -> None:
 def _weigh_likeness(
     question: str, candidates: list[_Candidate], embed: Callable[[Sequence[str]], NDArray[np.float32]]
 ) -> None:
-    """Sets the likeness of the most promising candidates: the cosine with the question, where positive."""
+    """Sets the likeness of the most promising candidates: the cosine with the question above that of the probes."""
     ranked = sorted(range(len(candidates)), key=lambda at: (-candidates[at].score, at))[:_EMBEDDED_MAX]
-    vectors = embed([question, *(candidates[at].text for at in ranked)])
-    for at, cosine in zip(ranked, vectors[1:] @ vectors[0], strict=True):
-        candidates[at].likeness = max(0.0, float(cosine))
+    vectors = embed([question, *_PROBES, *(candidates[at].text for at in ranked)])
+    cosines = vectors[1:] @ vectors[0]
+    floor = max(0.0, float(cosines[: len(_PROBES)].mean()))
+    for at, cosine in zip(ranked, cosines[len(_PROBES) :], strict=True):
+        candidates[at].likeness = max(0.0, (float(cosine) - floor) / max(1e-6, 1 - floor))
 
 
 def _score(each: _Candidate, *, with_likeness: bool) -> float:

@@ -35,7 +35,8 @@ def question_and_passages(messages: Sequence[Message]) -> tuple[str, list[str]]:
 
 def reply_text(sentences: Sequence[str]) -> str:
     """The answer: the sentences as they stand, or the plain statement that nothing fits."""
-    return " ".join(sentence.strip() for sentence in sentences) or NOTHING_FITS
+    text = " ".join(sentence.strip() for sentence in sentences) or NOTHING_FITS
+    return text.encode("utf-8", "replace").decode("utf-8")  # half a character in the question stays out of the reply
 
 
 def completion(text: str, usage: Usage, receipt: str) -> dict[str, Any]:

@@ -175,7 +175,7 @@ class Inference:
             question, passages = question_and_passages(request.messages)
             found = await self._local.extract(question, passages, None)
             text = reply_text([one.text for one in found])
-            call.output = text.encode("utf-8", "replace")
+            call.output = text.encode()
             call.usage = _guessed(body, call.output)
         raw = completion(text, call.usage, call.receipt)
         return ChatReply(text, choice.model.name, "stop", call.usage, call.receipt, raw, mode="extractive")

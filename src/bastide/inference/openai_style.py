@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bastide.egress import Client, Flow
 from bastide.errors import (
+    BadChat,
     BrokenReply,
     KeyRefused,
     StreamBroken,
@@ -151,8 +152,11 @@ async def list_models(client: Client, place: Place) -> list[str]:
 
 
 def encode(body: Mapping[str, Any]) -> bytes:
-    """A body as bytes: what is sent, and what the receipt commits to."""
-    return json.dumps(body, ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode()
+    """A body as bytes: what is sent, and what the receipt commits to. Raises BadChat for what JSON cannot say."""
+    try:
+        return json.dumps(body, ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode()
+    except (ValueError, TypeError, RecursionError) as fault:
+        raise BadChat("The request holds something that JSON cannot say, such as NaN.") from fault
 
 
 def said(messages: Sequence[Any]) -> bytes:

@@ -209,8 +209,14 @@ async def _hits(db: Db, order: list[Scored], limit: int) -> list[Hit]:
     if not chosen:
         return []
     rows = {row.chunk: row for row in await db.rows(_Row, _PASSAGES, chunks=[one.chunk for one in chosen])}
-    kept = spread(chosen, {chunk: row.text for chunk, row in rows.items()}, limit)
+    kept = spread(chosen, {chunk: (_section(row), row.text) for chunk, row in rows.items()}, limit)
     return [Hit(_passage(n, rows[one.chunk], one.score), one.words, one.cosine) for n, one in enumerate(kept, start=1)]
+
+
+def _section(row: _Row) -> str:
+    """The section that has a name, without the numbers of paragraphs in it; "" where there is none."""
+    named = [part for part in row.section if any(map(str.isalpha, part))]
+    return "\n".join([row.document_id, *named]) if named else ""
 
 
 def _passage(n: int, row: _Row, score: float) -> Passage:

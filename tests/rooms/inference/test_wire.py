@@ -79,6 +79,17 @@ def test_a_malformed_request_is_named(body: object) -> None:
     assert refused.value.next_step
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), object()])
+def test_what_json_cannot_say_is_refused(value: object) -> None:
+    with pytest.raises(BadChat):
+        encode(ChatRequest((Message("user", "x"),), raw={"seed": value}).to_wire("m", stream=False))
+
+
+def test_half_a_character_does_not_reach_the_reply() -> None:
+    assert reply_text(["a\ud800b", "c"]) == "a?b c"
+    assert encode({"a": "\ud800"}) == b'{"a":"\\ud800"}'
+
+
 def test_the_words_of_a_message_with_parts() -> None:
     parts = [{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {}}, {"type": "text", "text": "b"}, 7]
     assert Message("user", parts).text == "a\nb"

@@ -31,6 +31,7 @@ class Rooms:
     policy: Policy
     inference: Inference
     knowledge: Knowledge
+    without_embedder: Knowledge
 
     def knowledge_with(self, settings: KnowledgeSettings) -> Knowledge:
         """The same rooms below another knowledge."""
@@ -49,7 +50,8 @@ async def rooms(store: Store, settings: Settings) -> AsyncIterator[Rooms]:
     inference = Inference(store, audit, policy, egress, settings.inference)
     await inference.start()
     knowledge = Knowledge(store, audit, policy, inference, settings.knowledge)
-    yield Rooms(store, audit, policy, inference, knowledge)
+    closed = Inference(store, audit, policy, egress, settings.inference)  # never started: it has no embedder
+    yield Rooms(store, audit, policy, inference, knowledge, Knowledge(store, audit, policy, closed, settings.knowledge))
     await knowledge.stop()
     await inference.stop()
     await egress.stop()

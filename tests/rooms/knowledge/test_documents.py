@@ -109,7 +109,9 @@ async def test_handing_in_again_with_a_stricter_label_tightens(rooms: Rooms, our
 
 
 async def test_other_content_under_a_known_name_is_a_new_version(knowledge: Knowledge, ours: Scope) -> None:
-    first = (await knowledge.ingest(ours, "note.txt", b"The gate opens at seven.", label={"class": "secret"})).documents[0]
+    first = (
+        await knowledge.ingest(ours, "note.txt", b"The gate opens at seven.", label={"class": "secret"})
+    ).documents[0]
     second = (await knowledge.ingest(ours, "note.txt", b"The gate opens at nine.")).documents[0]
     assert (second.id, second.version, second.status) == (first.id, 2, "ready")
     identifier = first.id or ""
@@ -266,7 +268,7 @@ async def test_collections(knowledge: Knowledge, ours: Scope) -> None:
 
 
 async def _rows_of_tenant(store: Store, scope: Scope) -> dict[str, int]:
-    """Every table of this room and of blobs: how many rows this tenant has in it, seen as the owner without a policy."""
+    """How many rows this tenant has in every table of this room and of blobs, as the owner sees it without a policy."""
     found: dict[str, int] = {}
     async with store.as_owner(reason="look for leftovers") as owner:
         cursor = await owner.execute(

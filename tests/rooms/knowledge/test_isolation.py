@@ -88,9 +88,7 @@ async def test_equal_documents_of_two_tenants_know_nothing_of_each_other(
     assert (await knowledge.original(ours, mine.id or "")).data == LEASE
 
 
-async def test_what_a_neighbour_has_changes_no_score(
-    knowledge: Knowledge, ours: Scope, neighbour: Scope
-) -> None:
+async def test_what_a_neighbour_has_changes_no_score(knowledge: Knowledge, ours: Scope, neighbour: Scope) -> None:
     await knowledge.ingest(ours, "lease.md", LEASE)
     await knowledge.ingest(ours, "menu.md", MENU)
     before = [(p.document_id, p.score) for p in (await knowledge.search(ours, "lease of the workshop")).passages]

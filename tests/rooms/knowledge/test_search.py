@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -16,6 +15,7 @@ from bastide.knowledge.reading import terms
 from bastide.policy import Label
 from bastide.settings import KnowledgeSettings
 from bastide.store import Scope, new_id
+from bastide.store import queries as stored
 
 from .conftest import EXAMPLES, LEASE, MENU, Rooms
 
@@ -23,18 +23,23 @@ KNOWN_PLACES = [
     ("How soon must a personal data breach be notified?", "gdpr-en.txt", "Article 33"),
     ("Binnen welke termijn moet een ernstig incident worden gemeld?", "ai-act-nl.html", "Artikel 73"),
     ("Wann ist ein Datenschutzbeauftragter zu benennen?", "bdsg-de.md", "§ 38"),
-    ("Dans quel délai le silence de l'administration vaut-il acceptation ?", "relations-public-administration-fr.md", "L231-1"),
+    (
+        "Dans quel délai le silence de l'administration vaut-il acceptation ?",
+        "relations-public-administration-fr.md",
+        "L231-1",
+    ),
 ]
 LAWS = ("gdpr-en.txt", "ai-act-nl.html", "bdsg-de.md", "egovg-de.md", "relations-public-administration-fr.md")
 
 
 @pytest.fixture(scope="session")
 async def library(rooms: Rooms) -> Scope:
-    """A tenant with the example laws."""
+    """A tenant with the example laws. Only those in English have vectors, which saves a minute of every run."""
     permissions = frozenset({"knowledge:read", "knowledge:write", "model:use"})
     scope = Scope(new_id("ten"), None, None, frozenset(), permissions)
     for name in LAWS:
-        taken = await rooms.knowledge.ingest(scope, name, (EXAMPLES / name).read_bytes())
+        room = rooms.knowledge if name.endswith("-en.txt") else rooms.without_embedder
+        taken = await room.ingest(scope, name, (EXAMPLES / name).read_bytes())
         assert taken.documents[0].status == "ready"
     return scope
 
@@ -64,7 +69,13 @@ async def test_a_passage_says_where_it_stands(knowledge: Knowledge, library: Sco
 
 
 async def test_bm25_is_lucenes(knowledge: Knowledge, ours: Scope) -> None:
-    texts = ["red apple pie", "green apple", "apple apple apple tree in the garden", "blue sky", "pie in the sky, red pie"]
+    texts = [
+        "red apple pie",
+        "green apple",
+        "apple apple apple tree in the garden",
+        "blue sky",
+        "pie in the sky, red pie",
+    ]
     for n, text in enumerate(texts):
         await knowledge.ingest(ours, f"{n}.txt", text.encode())
     found = await knowledge.search(ours, "red apple pie", mode="text")
@@ -107,7 +118,7 @@ async def test_words_find_what_vectors_cannot_and_vectors_what_words_cannot(know
 async def test_filters_narrow(knowledge: Knowledge, ours: Scope) -> None:
     lease = (await knowledge.ingest(ours, "lease.md", LEASE, collection="contracts")).documents[0].id
     await knowledge.ingest(ours, "menu.md", MENU)
-    await knowledge.ingest(ours, "bail.txt", "Le bail de l'atelier de Gand se termine le 30 juin 2031.".encode())
+    await knowledge.ingest(ours, "bail.txt", b"Le bail de l'atelier de Gand se termine le 30 juin 2031.")
 
     async def names(**options: object) -> set[str]:
         return {p.name for p in (await knowledge.search(ours, "lease bail soup 2031", **options)).passages}  # type: ignore[arg-type]
@@ -157,7 +168,17 @@ async def test_modes_and_collections_that_are_not_there(knowledge: Knowledge, ou
 
 
 @pytest.mark.parametrize(
-    "query", ["'; drop table knowledge.chunk; --", "%s %(x)s {}", "\\x00 \\", "٣٤ 漢字 🙂", "\ud800", "a" * 3_999, "!?", "the of and"]
+    "query",
+    [
+        "'; drop table knowledge.chunk; --",
+        "%s %(x)s {}",
+        "\\x00 \\",
+        "٣٤ 漢字 🙂",
+        "\ud800",
+        "a" * 3_999,
+        "!?",
+        "the of and",
+    ],
 )
 async def test_odd_queries_are_answered(knowledge: Knowledge, ours: Scope, query: str) -> None:
     await knowledge.ingest(ours, "lease.md", LEASE)
@@ -182,7 +203,9 @@ async def _cosines(rooms: Rooms, scope: Scope, texts: list[str], query: str) -> 
 
 
 async def test_vectors_are_searched_exactly(rooms: Rooms, ours: Scope) -> None:
-    facts = [f"{thing} number {n} is kept in room {n * 3}." for n, thing in enumerate(["Lamp", "Chair", "Book", "Pen"] * 12)]
+    facts = [
+        f"{thing} number {n} is kept in room {n * 3}." for n, thing in enumerate(["Lamp", "Chair", "Book", "Pen"] * 12)
+    ]
     for n, fact in enumerate(facts):
         await rooms.knowledge.ingest(ours, f"{n}.txt", fact.encode())
     found = await rooms.knowledge.search(ours, "Where is the seat?", mode="vector", limit=10)
@@ -196,10 +219,12 @@ async def test_vectors_are_searched_exactly(rooms: Rooms, ours: Scope) -> None:
 
 
 async def test_a_large_tenant_gets_its_partition_and_the_same_answers(
-    rooms: Rooms, ours: Scope, neighbour: Scope, scope_with: Callable[..., Scope]
+    rooms: Rooms, ours: Scope, neighbour: Scope
 ) -> None:
     small = rooms.knowledge_with(KnowledgeSettings(partition_chunks_min=40))
-    body = "\n\n".join(f"# Part {n}\n\nThe {w} engine number {n} turns {n * 13} times." for n, w in enumerate(["red", "blue"] * 25))
+    body = "\n\n".join(
+        f"# Part {n}\n\nThe {w} engine number {n} turns {n * 13} times." for n, w in enumerate(["red", "blue"] * 25)
+    )
     await rooms.knowledge.ingest(ours, "engines.md", body.encode())
     await rooms.knowledge.ingest(neighbour, "engines.md", body.encode())
     queries = ["red motor", "blue machine number 31", "how often does engine 12 turn"]
@@ -207,9 +232,7 @@ async def test_a_large_tenant_gets_its_partition_and_the_same_answers(
     await small.ingest(ours, "one more.md", b"# One more\n\nA green engine stands still.")
     await small.settled()
     async with rooms.store.under(ours) as db:
-        from bastide.store import queries as load  # noqa: PLC0415
-
-        assert await db.rows(tuple, load("bastide.knowledge")["placed"]) == [("local/minilm", 384)]
+        assert await db.rows(tuple, stored("bastide.knowledge")["placed"]) == [("local/minilm", 384)]
     for query, found in zip(queries, before, strict=True):
         after = await rooms.knowledge.search(ours, query, mode="vector", limit=10)
         texts = {p.text for p in after.passages}

@@ -114,7 +114,8 @@ create policy operator_writes on audit.mention for insert to bastide_operator wi
 -- record: one event of the transaction's tenant; of the platform where the operator itself asks. It is lent, not
 -- left to the caller's rights, so that an injected statement can neither count for others nor write past the count.
 create function audit.record(
-    p_id text, p_act text, p_outcome text, p_t bigint, p_body text, p_sealed bytea, p_subjects bytea[], p_announce boolean
+    p_id text, p_act text, p_outcome text, p_t bigint, p_body text, p_sealed bytea, p_announce boolean,
+    p_subjects bytea[] default '{}'
 ) returns void language plpgsql security definer set search_path = pg_catalog as $$
 declare
     whose uuid := store.tenant();
@@ -149,5 +150,5 @@ begin
     end if;
 end
 $$;
-call store.lend('audit.record(text,text,text,bigint,text,bytea,bytea[],boolean)',
+call store.lend('audit.record(text,text,text,bigint,text,bytea,boolean,bytea[])',
     'writes an event of the verified tenant into tables on which the application has no right');

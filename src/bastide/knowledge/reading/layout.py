@@ -31,16 +31,18 @@ class Line:
     """One printed line; lengths in points, from the lower left corner of the page."""
 
     text: str
-    page: int
     left: float
     right: float
     bottom: float
     top: float
     size: float
     bold: bool
-    hyphen: bool = False
-    note: bool = False
-    upright: bool = True
+    hyphen: bool
+    """Whether a hyphen at its end parts a word."""
+    note: bool
+    """Whether it belongs to a note; at first, whether a raised number begins it."""
+    upright: bool
+    page: int = 0
     heads: bool = False
     """Whether its words make it a heading."""
 

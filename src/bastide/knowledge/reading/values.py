@@ -14,13 +14,17 @@ class Limits:
     pages_max: int = 10_000
     text_max: int = 20_000_000
     """Characters of plain text."""
-    nodes_max: int = 1_000_000
+    nodes_max: int = 400_000
     depth_max: int = 2_000
     """How deep the elements of a HTML file may be nested."""
     unpacked_max: int = 400_000_000
     """Bytes that all parts of a zip container may unpack to."""
     ratio_max: int = 200
     """Unpacked bytes per packed byte of one part of a zip container."""
+    seconds_max: int = 120
+    """Of computing, for the lines of one PDF."""
+    memory_max: int = 2_000_000_000
+    """Bytes of address space, for the lines of one PDF."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,11 @@ create table knowledge.embedding (
 create table knowledge.embedding_shared partition of knowledge.embedding default;
 call store.protect('knowledge.embedding');
 
--- The owner moves a tenant's vectors from the shared partition to its own, and reads nothing else. It could
--- lift row security anyway: it owns the table. No service logs in as the owner.
+-- The owner moves a tenant's vectors from the shared partition to its own, for which PostgreSQL checks, as the
+-- owner, that their chunks exist. It could lift row security anyway: it owns the tables. No service logs in as the
+-- owner.
 create policy owner_moves on knowledge.embedding_shared to current_user using (true) with check (true);
+create policy owner_checks on knowledge.chunk for select to current_user using (true);
 
 -- Which tenants have a partition of their own, and for which model and dimension its graph was built.
 create table knowledge.placement (

@@ -96,7 +96,7 @@ def pdf(
     trailer = f"/Info {add(f'<< /Title ({title}) >>'.encode())} 0 R" if title else ""
     if password:
         trailer += f" /Encrypt {add(_lock(password))} 0 R /ID [<{b'0123456789abcdef'.hex()}> <00>]"
-    return _written(objects, trailer)
+    return written(objects, trailer)
 
 
 def _shown(line: Line) -> bytes:
@@ -104,7 +104,8 @@ def _shown(line: Line) -> bytes:
     return b"BT /F%d %g Tf %g %g Td (%s) Tj ET" % (2 if line.bold else 1, line.size, line.x, line.y, text)
 
 
-def _written(objects: Sequence[bytes], trailer: str) -> bytes:
+def written(objects: Sequence[bytes], trailer: str = "") -> bytes:
+    """A PDF file of these objects, the first of which is its catalogue."""
     out = bytearray(b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n")
     places: list[int] = []
     for number, body in enumerate(objects, 1):

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import io
+import resource
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import docx
 import pytest
 
 from bastide import errors
 from bastide.knowledge.reading import Limits, read
-from tests.rooms.knowledge.reading.made import EXAMPLES, OMNIBUS, Line, bare_docx, pdf, zipped
+from tests.rooms.knowledge.reading.made import (
+    AI_ACT,
+    BDSG,
+    EXAMPLES,
+    GDPR,
+    OMNIBUS,
+    Line,
+    bare_docx,
+    example,
+    pdf,
+    written,
+    zipped,
+)
 
 _WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 
@@ -135,6 +149,45 @@ def test_limits_of_pages_text_and_paragraphs() -> None:
         read("a.txt", b"word\n\n" * 100, Limits(nodes_max=50))
     with pytest.raises(errors.BombFile):
         read("a.docx", LETTER, Limits(unpacked_max=1000))
+
+
+def _forms(levels: int) -> bytes:
+    """A PDF of a few kilobytes whose forms show each other ten times a level: 10 ** levels times in all."""
+    box = "/Type /XObject /Subtype /Form /BBox [0 0 595 842]"
+    page = "/Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Resources << /XObject << /X 5 0 R >> >> /Contents 4 0 R"
+    objects = [
+        "<< /Type /Catalog /Pages 2 0 R >>",
+        "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        f"<< {page} >>",
+        "<< /Length 5 >>\nstream\n/X Do\nendstream",
+    ]
+    for level in range(levels):
+        resources = f"/Resources << /XObject << /X {6 + level} 0 R >> >>"
+        objects.append(f"<< {box} {resources} /Length 60 >>\nstream\n{'/X Do ' * 10}\nendstream")
+    words = "BT /F1 11 Tf 72 700 Td (words) Tj ET"
+    font = f"/Resources << /Font << /F1 {len(objects) + 2} 0 R >> >>"
+    objects.append(f"<< {box} {font} /Length {len(words)} >>\nstream\n{words}\nendstream")
+    objects.append("<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>")
+    return written([body.encode() for body in objects])
+
+
+def test_a_pdf_that_grows_is_stopped_in_its_own_process() -> None:
+    assert len(_forms(9)) < 4_000
+    assert "words" in read("a.pdf", _forms(2)).text
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(errors.BombFile, match="1 seconds"):
+        read("a.pdf", _forms(9), Limits(seconds_max=1))
+    with pytest.raises(errors.Refusal) as refused:
+        read("a.pdf", _forms(9), Limits(memory_max=250_000_000))
+    assert refused.value.code in {"knowledge.bomb", "knowledge.unreadable_file"}
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kilobytes
+
+
+def test_files_are_read_in_several_threads_at_once() -> None:
+    names = [OMNIBUS, GDPR, AI_ACT, OMNIBUS, BDSG, GDPR]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda name: read(name, (EXAMPLES / name).read_bytes()), names))
+    assert found == [example(name) for name in names]
 
 
 def test_a_page_count_that_lies_is_not_believed() -> None:

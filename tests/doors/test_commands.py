@@ -1,0 +1,317 @@
+"""The command line as a person uses it: a real server, real files, and everything that a newcomer gets wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BASTIDE = str(Path(sys.executable).with_name("bastide"))
+CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("BASTIDE_")}  # noqa: TID251
+VERBS = ("create", "list", "show", "disable")
+COMMANDS = (
+    "up serve doctor ingest search ask receipt verify audit_verify audit_export provider_list provider_show "
+    "provider_explain policy_show policy_test model_list model_add model_remove "
+    + " ".join(
+        f"{kind}_{verb}" for kind in ("tenant", "user", "app", "key") for verb in ["create", "list", "show", "disable"]
+    )
+).split()
+
+
+def bastide(*arguments: str, home: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command as a person types it."""
+    words = [BASTIDE, *arguments, *(["--home", str(home)] if home else [])]
+    return subprocess.run(
+        words,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        env=CLEAN | environment,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+
+
+@dataclass
+class Server:
+    """A server of our own on a home of its own."""
+
+    home: Path
+    first_line: dict[str, Any]
+    process: subprocess.Popen[str]
+
+    def json(self, *arguments: str) -> Any:
+        """A command that must succeed; its JSON."""
+        done = bastide(*arguments, "--json", home=self.home)
+        assert done.returncode == 0, (arguments, done.stdout, done.stderr)
+        assert done.stdout.count("\n") == 1, "one JSON document and nothing else"
+        return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    home = tmp_path_factory.mktemp("door") / "home"
+    words = [BASTIDE, "up", "--no-examples", "--port", "0", "--home", str(home), "--json"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=CLEAN)
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, process.stderr.read() if process.stderr else ""
+    yield Server(home, json.loads(line), process)
+    process.terminate()
+    assert process.wait(timeout=40) == 0
+    assert not (home / "run.json").exists()
+
+
+def test_what_up_says_and_leaves(server: Server) -> None:
+    line = server.first_line
+    assert set(line) >= {"url", "home", "admin_key_file", "tenant", "database", "air_gap"}
+    assert json.loads((server.home / "run.json").read_text()) == line
+    assert Path(line["admin_key_file"]).stat().st_mode & 0o777 == 0o600
+    assert server.home.stat().st_mode & 0o777 == 0o700
+    assert Path(line["admin_key_file"]).read_text().startswith("bst_")
+
+
+def test_the_main_journey(server: Server, tmp_path: Path) -> None:
+    folder = tmp_path / "papers"
+    (folder / "below").mkdir(parents=True)
+    (folder / "lease.md").write_text("# Lease\n\nThe lease of the mill ends on 30 June 2031.\n")
+    (folder / "below" / "mill.txt").write_text("The mill has two wheels.")
+    (folder / "bad.pdf").write_bytes(b"%PDF-1.7 cut off")
+    done = bastide("ingest", str(folder), "--collection", "mill", "--class", "confidential", "--json", home=server.home)
+    assert done.returncode == 1, "a file was refused"
+    taken = json.loads(done.stdout)
+    assert (taken["ingested"], taken["refused"]) == (2, 1)
+    assert {one["name"] for one in taken["documents"]} == {"lease.md", "below/mill.txt", "bad.pdf"}
+    again = server.json("ingest", str(folder / "lease.md"), "--collection", "mill", "--class", "confidential")
+    assert again["unchanged"] == 1
+
+    found = server.json("search", "mill", "-k", "2", "--collection", "mill")
+    assert found["passages"][0]["label"]["class"] == "confidential"
+    answer = server.json("ask", "When does the lease of the mill end?")
+    assert "30 June 2031" in answer["answer"]
+    file, log = tmp_path / "receipt.json", tmp_path / "log"
+    server.json("receipt", answer["receipt"], "--out", str(file))
+    assert server.json("verify", str(file), "--key", str(server.home / "log.vkey"))["valid"] is True
+    verified = server.json("audit", "verify")
+    assert verified["valid"] is True
+    assert verified["size"] > 0
+    server.json("audit", "export", str(log))
+    assert server.json("verify", str(log))["kind"] == "log"
+
+    forged = json.loads(file.read_text())
+    forged["model"] = "another"
+    file.write_text(json.dumps(forged))
+    refused = bastide("verify", str(file), "--json")
+    assert refused.returncode == 1
+    assert json.loads(refused.stdout)["valid"] is False
+
+
+def test_what_a_person_reads(server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "tower.md"
+    file.write_text("# Tower\n\nThe tower was built in 1284 by the people of the town.\n")
+    told = bastide("ingest", str(file), home=server.home)
+    assert "1 taken in" in told.stdout
+    asked = bastide("ask", "When was the tower built?", home=server.home)
+    assert "1284" in asked.stdout
+    assert "Sources" in asked.stdout
+    assert "extractive" in asked.stdout
+    assert "\x1b" not in asked.stdout + asked.stderr, "no colours without a terminal"
+    assert all(len(line) <= 110 for line in asked.stdout.splitlines())
+    doctor = bastide("doctor", home=server.home)
+    assert doctor.returncode == 0, doctor.stdout
+    assert "row security" in doctor.stdout
+
+
+def test_identities(server: Server) -> None:
+    tenant = server.json("tenant", "create", "acme")
+    assert tenant["id"].startswith("ten_")
+    assert [one["name"] for one in server.json("tenant", "list")["tenants"]] == ["home", "acme"]
+    key = server.json("key", "create", "--tenant", "acme", "--role", "member", "--expires", "30")
+    assert key["key"].startswith("bst_")
+    user = server.json("user", "create", "ada@example.org", "--name", "Ada", "--tenant", "acme")
+    assert server.json("user", "show", "ada@example.org", "--tenant", "acme")["id"] == user["id"]
+    assert server.json("app", "create", "intranet", "--tenant", "acme")["name"] == "intranet"
+    assert server.json("user", "list")["users"] == [], "the home tenant has none"
+    mine = bastide("search", "mill", "--json", home=server.home, BASTIDE_API_KEY=key["key"])
+    assert json.loads(mine.stdout)["passages"] == []
+    theirs = server.json("--tenant", "acme", "search", "mill")
+    assert theirs["passages"] == []
+    left = [one for one in server.json("key", "list", "--tenant", "acme")["keys"] if not one["disabled_at"]]
+    assert [one["id"] for one in left] == [key["id"]], "a borrowed key is handed back"
+    refused = bastide("tenant", "create", "beta", home=server.home, BASTIDE_API_KEY=key["key"])
+    assert refused.returncode == 1
+    assert "tenancy.forbidden" in refused.stderr
+    server.json("key", "disable", key["id"], "--tenant", "acme")
+    gone = bastide("search", "mill", "--json", home=server.home, BASTIDE_API_KEY=key["key"])
+    assert gone.returncode == 1
+    assert json.loads(gone.stderr)["error"]["code"] == "tenancy.disabled_key"
+
+
+def test_law_and_models(server: Server, tmp_path: Path) -> None:
+    listed = server.json("provider", "list")["providers"]
+    outside = next(one["id"] for one in listed if one["kind"] == "api")
+    assert server.json("provider", "show", outside)["attributes"]
+    refused = bastide("provider", "explain", outside, "--class", "secret", home=server.home)
+    assert refused.returncode == 1
+    assert "no   " in refused.stdout
+    assert bastide("provider", "explain", "local/onnx", home=server.home).returncode == 0
+    assert "local/onnx" in server.json("policy", "show")["enabled"]
+    draft = tmp_path / "draft.yaml"
+    draft.write_text("cases:\n- {label: {class: public}, endpoint: local/onnx, allowed: true}\n")
+    assert bastide("policy", "test", str(draft), home=server.home).returncode == 0
+    draft.write_text(f"cases:\n- {{label: {{class: secret}}, endpoint: {outside}, allowed: true}}\n")
+    assert bastide("policy", "test", str(draft), home=server.home).returncode == 1
+    server.json("model", "add", "--name", "mine", "--url", "http://127.0.0.1:9/v1", "--local", "--model", "m")
+    assert "mine" in [one["name"] for one in server.json("model", "list")["models"]]
+    server.json("model", "remove", "mine")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    words = command.split("_")
+    done = bastide(*words, "--help")
+    assert done.returncode == 0
+    assert f"Example:  bastide {' '.join(words)}" in " ".join(done.stdout.split("\n")).replace("   ", "  ") or (
+        f"Example: bastide {' '.join(words)}" in " ".join(done.stdout.split())
+    )
+    assert "--json" in done.stdout
+    assert "--home" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "status"),
+    [
+        (("nothing",), "cli.wrong_usage", 2),
+        (("search",), "cli.wrong_usage", 2),
+        (("search", "x", "--limt", "3"), "cli.wrong_usage", 2),
+        (("search", "x", "-k", "many"), "cli.wrong_usage", 2),
+        (("key", "create", "--role", "king"), "cli.wrong_usage", 2),
+        (("ingest", "/nowhere/at/all"), "cli.missing_file", 1),
+        (("verify", "/nowhere/at/all"), "cli.missing_file", 1),
+        (("policy", "test", "/nowhere/at/all"), "cli.missing_file", 1),
+        (("model", "add", "--name", "x", "--url", "u", "--key-file", "/nowhere"), "cli.missing_file", 1),
+        (("receipt", "nonsense"), "audit.unknown_receipt", 1),
+        (("ask", "   "), "knowledge.bad_query", 1),
+        (("ask", "x" * 5000), "knowledge.bad_query", 1),
+        (("ask", "Why?", "--model", "nothing"), "inference.unknown_model", 1),
+        (("ingest", __file__, "--class", "topsecret"), "policy.bad_label", 1),
+        (("provider", "show", "nothing"), "policy.unknown_record", 1),
+        (("tenant", "show", "nothing"), "tenancy.unknown_tenant", 1),
+        (("search", "x", "--tenant", "nothing"), "tenancy.unknown_tenant", 1),
+    ],
+)
+def test_wrong_in_one_sentence(server: Server, arguments: tuple[str, ...], code: str, status: int) -> None:
+    done = bastide(*arguments, home=server.home)
+    assert done.returncode == status, done.stderr
+    assert done.stdout == ""
+    assert code in " ".join(done.stderr.split())
+    assert "Next:" in done.stderr
+    assert "Traceback" not in done.stderr
+    as_json = bastide(*arguments, "--json", home=server.home)
+    assert as_json.returncode == status
+    error = json.loads(as_json.stderr)["error"]
+    assert error["code"] == code
+    assert error["next"]
+
+
+def test_a_bad_key_and_no_key(server: Server) -> None:
+    done = bastide("search", "x", "--json", home=server.home, BASTIDE_API_KEY="bst_" + "0" * 64)
+    assert (done.returncode, json.loads(done.stderr)["error"]["code"]) == (1, "tenancy.unknown_key")
+
+
+def test_a_second_up_and_a_taken_port(server: Server, tmp_path: Path) -> None:
+    second = bastide("up", "--port", "0", home=server.home)
+    assert second.returncode == 1
+    assert server.first_line["url"] in second.stderr
+    assert "app.already_running" in second.stderr
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        other = bastide("up", "--port", str(taken.getsockname()[1]), home=tmp_path / "other")
+    assert other.returncode == 1
+    assert "app.port_taken" in other.stderr
+    assert not (tmp_path / "other" / "postgres").exists(), "nothing was opened"
+    unusable = bastide("up", "--host", "203.0.113.7", "--port", "0", home=tmp_path / "other")
+    assert "app.address_unusable" in unusable.stderr
+
+
+def test_a_home_that_is_none(tmp_path: Path) -> None:
+    done = bastide("search", "x", home=tmp_path / "nothing")
+    assert (done.returncode, "cli.no_house" in done.stderr) == (1, True)
+    assert not (tmp_path / "nothing").exists()
+    (tmp_path / "file").write_text("in the way")
+    blocked = bastide("up", "--port", "0", home=tmp_path / "file" / "home")
+    assert (blocked.returncode, "store.home_not_writable" in blocked.stderr) == (1, True), blocked.stderr
+    wrong = bastide("up", home=tmp_path / "x", BASTIDE_PORT="many")
+    assert (wrong.returncode, "settings.bad_value" in wrong.stderr) == (1, True)
+    doctor = bastide("doctor", "--json", home=tmp_path / "nothing")
+    assert doctor.returncode == 0
+    assert json.loads(doctor.stdout)["state"] == "attention"
+
+
+def test_output_that_cannot_be_written(server: Server, tmp_path: Path) -> None:
+    done = bastide("receipt", _a_receipt(server), "--out", "/proc/receipt.json", home=server.home)
+    assert (done.returncode, "cli.file_not_written" in done.stderr) == (1, True), done.stderr
+    with open("/dev/full", "w") as full:
+        words = [BASTIDE, "provider", "list", "--json", "--home", str(server.home)]
+        drowned = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, env=CLEAN, check=False)
+    assert drowned.returncode == 1
+    assert "cli.file_not_written" in drowned.stderr
+    assert "Traceback" not in drowned.stderr
+    words = f"{BASTIDE} provider list --home {server.home} | head -1"
+    piped = subprocess.run(words, shell=True, capture_output=True, text=True, env=CLEAN, check=False)
+    assert piped.stderr == ""
+
+
+def _a_receipt(server: Server) -> str:
+    return str(server.json("ask", "When was the tower built?")["receipt"])
+
+
+def test_commands_without_a_server_open_the_house_themselves(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    words = [BASTIDE, "up", "--no-examples", "--port", "0", "--home", str(home), "--json"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=CLEAN)
+    assert process.stdout is not None
+    assert process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=40) == 0
+    alone = Server(home, {}, process)
+    file = tmp_path / "bridge.md"
+    file.write_text("The bridge has seven arches.")
+    assert alone.json("ingest", str(file))["ingested"] == 1
+    answer = alone.json("ask", "How many arches has the bridge?")
+    assert "seven" in answer["answer"]
+    assert alone.json("audit", "verify")["valid"] is True
+    assert alone.json("doctor")["state"] == "ok"
+    assert not (home / "run.json").exists()
+
+    # A server that was killed leaves a run.json; nobody is fooled by it.
+    killed = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=CLEAN)
+    assert killed.stdout is not None
+    started = time.monotonic()
+    assert killed.stdout.readline()
+    assert time.monotonic() - started < 30, "an existing home starts quickly (5 s on a quiet machine)"
+    killed.kill()
+    killed.wait()
+    assert (home / "run.json").exists()
+    assert "seven" in alone.json("ask", "How many arches has the bridge?")["answer"]
+
+
+def test_help_comes_in_a_blink() -> None:
+    bastide("--help")
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        assert bastide("--help").returncode == 0
+        times.append(time.perf_counter() - start)
+    assert min(times) < 1.5, times

@@ -1,0 +1,205 @@
+"""Two tenants through every route of the API: with a neighbour's id nothing is found, and nothing foreign is said.
+
+The table of routes is read off the OpenAPI description, so a new route is tested before anybody thinks of it.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+import pytest
+
+from bastide.api import create
+from bastide.app import House
+from tests.doors.conftest import Company, bearer
+
+MARK = f"heliotrope{secrets.token_hex(6)}"
+OPEN = {"/healthz", "/readyz", "/metrics", "/openapi.json"}
+# What every tenant is shown alike: facts about providers, roles, models built in, and the log's hashes.
+SHARED = {
+    "/api/v1/providers",
+    "/api/v1/providers/{id}",
+    "/api/v1/roles",
+    "/api/v1/audit/checkpoint",
+    "/api/v1/audit/key",
+    "/api/v1/audit/tile/{level}/{n}",
+}
+
+
+@dataclass(frozen=True)
+class Things:
+    """One of everything, all belonging to the neighbour and marked."""
+
+    ids: dict[str, str]
+    texts: tuple[str, ...]
+
+
+@pytest.fixture(scope="module")
+async def things(web: httpx2.AsyncClient, them: Company) -> Things:
+    headers = bearer(them.keys["administrator"])
+
+    async def made(path: str, body: dict[str, Any]) -> Any:
+        reply = await web.post(path, json=body, headers=headers)
+        assert reply.status_code in {200, 201}, reply.text
+        return reply.json()
+
+    text = f"# {MARK}\n\nThe {MARK} is kept in the cellar of the neighbour."
+    taken = await made(
+        "/api/v1/documents", {"name": f"{MARK}.md", "text": text, "collection": MARK, "subjects": [MARK]}
+    )
+    user = await made("/api/v1/users", {"email": f"{MARK}@example.org", "name": MARK})
+    app = await made("/api/v1/apps", {"name": MARK})
+    key = await made("/api/v1/keys", {"role": "member"})
+    url = "http://127.0.0.1:9/v1"
+    model = await made(
+        "/api/v1/models", {"name": MARK, "url": url, "local": True, "model": "m", "capabilities": ["chat"]}
+    )
+    answer = await made("/api/v1/answer", {"question": f"Where is the {MARK} kept?", "model": "local/extractive"})
+    assert MARK in answer["answer"]
+    ids = {
+        "documents": taken["documents"][0]["id"],
+        "collections": MARK,
+        "users": user["id"],
+        "apps": app["id"],
+        "keys": key["id"],
+        "models": model["name"],
+        "receipts": answer["receipt"],
+        "tenants": them.id,
+    }
+    return Things(ids, (MARK, them.id, them.name, *ids.values(), *them.keys.values()))
+
+
+def routes(house: House) -> list[tuple[str, str]]:
+    """Every (method, path) that the API describes."""
+    schema = create(house)._inner._inner.openapi()  # type: ignore[attr-defined]  # the application behind the doors
+    return [
+        (method.upper(), path)
+        for path, operations in schema["paths"].items()
+        for method in operations
+        if path not in OPEN
+    ]
+
+
+def filled(path: str, things: Things) -> str:
+    """The path with the neighbour's ids in it."""
+    kind = path.removeprefix("/api/v1/").removeprefix("/v1/").split("/")[0].split(":")[0]
+    path = path.replace("{level}", "0").replace("{n}", "0")
+    return re.sub(r"\{(id|name)(:path)?\}", things.ids.get(kind, "local/onnx"), path)
+
+
+BODIES: dict[str, dict[str, Any]] = {
+    "/api/v1/search": {"query": MARK},
+    "/api/v1/answer": {"question": f"Where is the {MARK} kept?"},
+    "/api/v1/documents/{id}": {"label": {"class": "secret"}},
+    "/api/v1/decisions:explain": {"label": {"class": "secret"}, "model": MARK},
+    "/v1/chat/completions": {"model": MARK, "messages": [{"role": "user", "content": "Hello"}]},
+    "/v1/embeddings": {"model": MARK, "input": "Hello"},
+    "/api/v1/keys": {"role": "member", "user": f"{MARK}@example.org"},
+    "/api/v1/documents": {"name": "mine.md", "text": "Nothing of yours."},
+    "/api/v1/collections": {"name": "ours"},
+    "/api/v1/policies": {"version": 0},
+    "/api/v1/policies:test": {"text": "{}"},
+    "/api/v1/models": {"name": "ours", "url": "http://127.0.0.1:9/v1", "local": True, "model": "m"},
+}
+
+
+async def _ask(
+    web: httpx2.AsyncClient, method: str, path: str, things: Things, headers: dict[str, str]
+) -> httpx2.Response:
+    body = BODIES.get(path) if method in {"POST", "PUT", "PATCH"} else None
+    if method == "POST" and body is None and "{" not in path and not path.endswith(":verify"):
+        body = {"name": f"isolation-{secrets.token_hex(4)}", "email": f"{secrets.token_hex(4)}@example.org"}
+        body = {k: v for k, v in body.items() if k == "name" or path.endswith("users")}
+    return await web.request(method, filled(path, things), json=body, headers=headers)
+
+
+async def test_without_a_key_and_with_nobodys(
+    house: House, web: httpx2.AsyncClient, us: Company, things: Things
+) -> None:
+    for method, path in routes(house):
+        reply = await _ask(web, method, path, things, {})
+        assert reply.status_code == 401, f"{method} {path}: {reply.status_code}"
+        reply = await _ask(web, method, path, things, bearer(us.keys["nobody"]))
+        about_himself = path in {"/api/v1/me", "/api/v1/roles", "/api/v1/tenants", "/api/v1/tenants/{id}"}
+        hashes = path.startswith("/api/v1/audit/") and path != "/api/v1/audit/events"
+        own_only = path == "/api/v1/receipts/{id}"
+        if not (about_himself or hashes or own_only):
+            assert reply.status_code == 403, f"{method} {path}: {reply.status_code} {reply.text[:200]}"
+        _says_nothing_foreign(reply, things, f"{method} {path}")
+
+
+def _says_nothing_foreign(reply: httpx2.Response, things: Things, where: str) -> None:
+    asked = str(reply.request.url) + reply.request.content.decode(errors="replace")
+    for text in things.texts:
+        if text in asked:
+            continue  # an error may name what was asked for
+        assert text not in reply.text, f"{where} says {text}"
+
+
+@pytest.mark.parametrize("role", ["administrator", "member", "auditor", "dpo", "worker"])
+async def test_every_route_with_the_neighbours_ids(
+    house: House, web: httpx2.AsyncClient, us: Company, things: Things, role: str
+) -> None:
+    for method, path in routes(house):
+        if (method, path) in {("POST", "/api/v1/models"), ("PUT", "/api/v1/policies")}:
+            continue  # they change our own tenant for the other tests; they name nothing of the neighbour's
+        reply = await _ask(web, method, path, things, bearer(us.keys[role]))
+        where = f"{role}: {method} {path} -> {reply.status_code}"
+        assert reply.status_code < 500, f"{where} {reply.text}"
+        if "{" in path and path not in SHARED:
+            assert reply.status_code in {403, 404, 422}, f"{where} {reply.text[:300]}"
+        _says_nothing_foreign(reply, things, where)
+
+
+async def test_the_neighbour_still_has_everything(web: httpx2.AsyncClient, them: Company, things: Things) -> None:
+    headers = bearer(them.keys["administrator"])
+    for kind in ("documents", "users", "apps", "keys", "models", "receipts"):
+        reply = await web.get(f"/api/v1/{kind}/{things.ids[kind]}", headers=headers)
+        assert reply.status_code == 200, f"{kind}: {reply.text}"
+    found = (await web.post("/api/v1/search", json={"query": MARK}, headers=headers)).json()
+    assert found["passages"][0]["document_id"] == things.ids["documents"]
+
+
+async def test_the_same_names_do_not_meet(web: httpx2.AsyncClient, us: Company, them: Company) -> None:
+    name = f"same-{secrets.token_hex(4)}"
+    for company in (us, them):
+        headers = bearer(company.keys["administrator"])
+        user = await web.post("/api/v1/users", json={"email": f"{name}@example.org", "name": name}, headers=headers)
+        assert user.status_code == 201, user.text
+        app = await web.post("/api/v1/apps", json={"name": name}, headers=headers)
+        assert app.status_code == 201, app.text
+        text = {"name": f"{name}.md", "text": f"The same {name} in both houses.", "collection": name}
+        taken = await web.post("/api/v1/documents", json=text, headers=headers)
+        assert taken.json()["ingested"] == 1, "what the neighbour has is not known here"
+
+
+async def test_a_tenants_administrator_is_no_operator(web: httpx2.AsyncClient, us: Company, them: Company) -> None:
+    headers = bearer(us.keys["administrator"])
+    assert (await web.post("/api/v1/tenants", json={"name": "new"}, headers=headers)).status_code == 403
+    listed = (await web.get("/api/v1/tenants", headers=headers)).json()["tenants"]
+    assert [tenant["id"] for tenant in listed] == [us.id]
+    for tenant in (them.id, them.name, "home"):
+        reply = await web.post("/api/v1/keys", json={"tenant": tenant, "role": "member"}, headers=headers)
+        assert reply.status_code in {403, 404}, reply.text
+        assert (await web.get("/api/v1/users", params={"tenant": tenant}, headers=headers)).status_code in {403, 404}
+    assert (await web.get("/api/v1/doctor", headers=headers)).status_code == 403
+    beyond = await web.post("/api/v1/keys", json={"role": "administrator"}, headers=bearer(us.keys["member"]))
+    assert beyond.status_code == 403
+
+
+async def test_a_disabled_key_and_an_expired_one(web: httpx2.AsyncClient, us: Company) -> None:
+    headers = bearer(us.keys["administrator"])
+    made = (await web.post("/api/v1/keys", json={"role": "member", "expires_days": 1}, headers=headers)).json()
+    assert (await web.get("/api/v1/me", headers=bearer(made["key"]))).status_code == 200
+    assert (await web.post(f"/api/v1/keys/{made['id']}:disable", headers=headers)).status_code == 200
+    refused = await web.get("/api/v1/me", headers=bearer(made["key"]))
+    assert (refused.status_code, refused.json()["error"]["code"]) == (401, "tenancy.disabled_key")
+    shown = (await web.get(f"/api/v1/keys/{made['id']}", headers=headers)).text
+    assert made["key"] not in shown
+    short = (await web.post("/api/v1/keys", json={"role": "member", "expires_days": 1e-9}, headers=headers)).json()
+    expired = await web.get("/api/v1/me", headers=bearer(short["key"]))
+    assert (expired.status_code, expired.json()["error"]["code"]) == (401, "tenancy.expired_key")
