@@ -1,17 +1,24 @@
 """Writes the reference pages that are read off the code: errors, operations, commands.
 
-    python docs/pages.py             `make docs`; house tests hold that the pages name everything
+python docs/pages.py             `make docs`; house tests hold that the pages name everything
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
-from bastide import cli
-from bastide.app import describe
+from typer.main import get_command
+
+from bastide.api import create
+from bastide.cli import tree
+from bastide.egress import local_client
 from bastide.errors import BastideError
+from bastide.settings import Settings
 
 FOLDER = Path(__file__).parent / "reference"
 NOTE = "<!-- written by docs/pages.py; `make docs` renews it -->"
@@ -31,7 +38,7 @@ def errors() -> str:
         NOTE,
         "",
         "Every refusal has a stable code, an HTTP status and a next step. On the wire:",
-        "`{\"error\": {\"code\": ..., \"message\": ..., \"next\": ..., \"request_id\": ...}}`.",
+        '`{"error": {"code": ..., "message": ..., "next": ..., "request_id": ...}}`.',
         "",
         "| code | status | what it means | what to do |",
         "|---|---|---|---|",
@@ -47,11 +54,19 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;")
 
 
+async def _described() -> dict[str, Any]:
+    rooms: Any = SimpleNamespace(settings=Settings.read(environment={}))  # the description asks no room
+    async with local_client(create(rooms)) as client:
+        reply = await client.request("GET", "/openapi.json")
+    described: dict[str, Any] = json.loads(reply.body)
+    return described
+
+
 def operations() -> str:
     """Every operation on HTTP, from the OpenAPI description."""
     lines = ["# Operations", "", NOTE, "", "The machine-readable description is at `/openapi.json`.", ""]
     lines += ["| operation | does |", "|---|---|"]
-    for path, methods in sorted(asyncio.run(describe())["paths"].items()):
+    for path, methods in sorted(asyncio.run(_described())["paths"].items()):
         for method, operation in methods.items():
             lines.append(f"| `{method.upper()} {path}` | {_cell(operation.get('summary', ''))} |")
     return "\n".join(lines) + "\n"
@@ -60,9 +75,18 @@ def operations() -> str:
 def commands() -> str:
     """Every command, with its help."""
     lines = ["# Commands", "", NOTE, ""]
-    for name, text in cli.pages():
-        lines += [f"## {name}", "", "```text", text.strip(), "```", ""]
+    for name, command, context in _commands("bastide", get_command(tree._root), None):
+        lines += [f"## {name}", "", "```text", command.get_help(context).strip(), "```", ""]
     return "\n".join(lines)
+
+
+def _commands(name: str, command: Any, parent: Any) -> Iterator[tuple[str, Any, Any]]:
+    context = command.make_context(name.rsplit(" ", 1)[-1], [], parent=parent, resilient_parsing=True)
+    if hasattr(command, "list_commands"):
+        for below in command.list_commands(context):
+            yield from _commands(f"{name} {below}", command.get_command(context, below), context)
+    else:
+        yield name, command, context
 
 
 def main() -> None:

@@ -249,7 +249,10 @@ class LogDamaged(Fault):
 class LogNotStarted(Unavailable):
     """The audit log has not begun: no sequencer has run on this database."""
 
-    code, next = "audit.not_started", "Start `bastide up`, or `bastide serve --role sequencer` where the log's key lies."
+    code, next = (
+        "audit.not_started",
+        "Start `bastide up`, or `bastide serve --role sequencer` where the log's key lies.",
+    )
 
 
 class UnknownReceipt(NotFound):
@@ -268,6 +271,7 @@ class OtherLog(Conflict):
     """The folder holds the export of another log, or of one that does not continue here."""
 
     code, next = "audit.other_log", "Export to an empty folder, and keep the old export: it may be the evidence."
+
 
 # -- tenancy ----------------------------------------------------------------------------------------
 
@@ -356,6 +360,7 @@ class BeyondOwnRights(Forbidden):
     """A key cannot be given more rights than its maker has."""
 
     code, next = "tenancy.beyond_own_rights", "Name fewer permissions, or ask somebody who has them."
+
 
 # -- policy -----------------------------------------------------------------------------------------
 
@@ -550,7 +555,10 @@ class UpstreamBusy(TooMany):
 class UpstreamRefused(BadRequest):
     """The model's server refuses the request."""
 
-    code, next = "inference.upstream_refused", "Read its message: often the text is too long or an option is unknown there."
+    code, next = (
+        "inference.upstream_refused",
+        "Read its message: often the text is too long or an option is unknown there.",
+    )
 
 
 class UpstreamFailed(Unavailable):
@@ -570,7 +578,6 @@ class StreamBroken(Fault):
     """The model's server broke off in the middle of its answer."""
 
     code, status, next = "inference.stream_broken", 502, "Try again; what had arrived is recorded in the receipt."
-
 
 
 class UnsupportedEmbedder(Unprocessable):
@@ -653,7 +660,7 @@ class BadQuery(Unprocessable):
 class BadName(Unprocessable):
     """A document's or a collection's name cannot be used."""
 
-    code, next = "knowledge.bad_name", "Use 1 to 400 printable characters; for a collection letters, digits, . _ -"
+    code, next = "knowledge.bad_name", "Use 1 to 400 printable characters; for a collection only letters, digits, dot, `_` and `-`."
 
 
 class BadOption(Unprocessable):

@@ -9,7 +9,7 @@ setting that switches it off.
 
 from bastide.audit.audit import Audit
 from bastide.audit.canonical import JsonValue, canonical
-from bastide.audit.values import Event, Exported, Health, Page, Receipt, ReceiptFacts, Verification
+from bastide.audit.values import Event, Exported, Health, Receipt, ReceiptFacts, Verification
 from bastide.audit.verify import verify_file
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "Exported",
     "Health",
     "JsonValue",
-    "Page",
     "Receipt",
     "ReceiptFacts",
     "Verification",

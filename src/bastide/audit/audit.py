@@ -20,7 +20,7 @@ from bastide.audit.receipts import committed, letters, opening_of
 from bastide.audit.recording import Opened, Recorder, actor_of, forget, open_payload
 from bastide.audit.sequencer import Sequencer, restore
 from bastide.audit.tiles import Frontier, TileReader, edge_tiles, place
-from bastide.audit.values import Event, Exported, Health, Page, Receipt, ReceiptFacts, Verification
+from bastide.audit.values import Event, Exported, Health, Receipt, ReceiptFacts, Verification
 from bastide.errors import (
     LogDamaged,
     LogKeyMismatch,
@@ -31,7 +31,7 @@ from bastide.errors import (
     UnknownTile,
 )
 from bastide.settings import AuditSettings
-from bastide.store import Db, Scope, Store, is_id, queries
+from bastide.store import Db, Page, Scope, Store, is_id, queries
 
 _Q = queries("bastide.audit")
 _LOG, _BEGIN_LOG, _LAST_CHECKPOINT, _ADD_CHECKPOINT = (

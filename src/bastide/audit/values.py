@@ -5,19 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Generic, TypeVar
 
 from bastide.audit.canonical import JsonValue
-
-Item = TypeVar("Item")
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[Item]):
-    """One page of a list; `cursor` asks for the next, None ends it."""
-
-    items: tuple[Item, ...]
-    cursor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The command line: every operation for a person at a terminal, and for a script.
+"""Cli: every operation for a person at a terminal, and for a script.
 
 A command speaks HTTP to the server that runs on the home; where none runs, it starts one for as long as it
 takes, on a free port of loopback. So there is one way through the doors, and a command loads no room: what

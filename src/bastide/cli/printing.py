@@ -86,10 +86,11 @@ def passage(wire: Wire) -> str:
 
 def failure(fault: BastideError, *, as_json: bool) -> None:
     """An error and its next step, on standard error."""
+    wire = {name: value for name, value in fault.to_wire().items() if value is not None}
     if as_json:
-        print(json.dumps({"error": fault.to_wire()}, default=str), file=sys.stderr)
+        print(json.dumps({"error": wire}, default=str), file=sys.stderr)
         return
-    print(wrap(f"{fault.message} ({fault.code})", "  ", "Error: "), file=sys.stderr)
+    print(wrap(f"{fault.message} ({wire['code']})", "  ", "Error: "), file=sys.stderr)
     if fault.next_step:
         print(wrap(fault.next_step, "  ", "Next:  "), file=sys.stderr)
 

@@ -29,6 +29,7 @@ NEARNESS_MIN = 0.72
 
 _FEW_WORDS = "too few of its words stand in the cited passage"
 
+_BEGINNINGS = {"", ".", ":", "!", "?", "“", '"', "("}
 _GROUP = r"\[\s*\d{1,3}(?:\s*[,;–-]\s*\d{1,3})*\s*\]"
 _CITATION = re.compile(_GROUP)
 _AFTER_STOP = re.compile(rf"([.!?…])((?:\s*{_GROUP})+)")
@@ -189,30 +190,28 @@ def _numbers(text: str) -> set[str]:
 
 
 def _names(claim: str, language: str) -> set[str]:
-    """Words written large within a sentence; in German nearly every noun is, so there the words' share must do."""
+    """Words written large within a sentence, and at its beginning before another such word.
+
+    In German nearly every noun is written large, so there the share of the words must do.
+    """
     if language == "de":
         return set()
+    words = list(_WORD.finditer(claim))
     found = set()
-    for match in _WORD.finditer(claim):
+    for place, match in enumerate(words):
         word = match[0].removesuffix("'s").removesuffix("’s")
-        within = match.start() > 0 and claim[: match.start()].rstrip()[-1:] not in {
-            ".",
-            ":",
-            "!",
-            "?",
-            "“",
-            '"',
-            "(",
-            "",
-        }
-        if word[0].isupper() and len(word) > 1 and (within or word.isupper()):
+        if len(word) < 2 or not word[0].isupper():
+            continue
+        begins = claim[: match.start()].rstrip()[-1:] in _BEGINNINGS
+        before_another = place + 1 < len(words) and words[place + 1][0][0].isupper()
+        if not begins or word.isupper() or (before_another and terms(word, language)):
             found.add(word.casefold())
     return found
 
 
 def _denies(claim: str, cited: Sequence[Evidence], language: str) -> bool:
     """Whether claim and its nearest sentence in the passages use nearly the same words, one denying and one not."""
-    stems = set(terms(claim, language))
+    stems = set(terms(re.sub(r"\bne\b", " ", _NEGATION.sub(" ", claim)), language))
     best, nearest = 0.0, ""
     for one in cited:
         for start, end in sentences(one.text, one.language):

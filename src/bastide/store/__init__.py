@@ -8,7 +8,7 @@ tenants (`as_operator`, `as_owner`) is ugly to type and names its reason.
 from bastide.store.db import Db, Json
 from bastide.store.identifiers import from_uuid, is_id, new_id, to_uuid
 from bastide.store.lint import Fault
-from bastide.store.queries import Query, queries
+from bastide.store.questions import Query, queries
 from bastide.store.store import Store
 from bastide.store.values import Page, Scope, vector_text
 

@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 
 from bastide.errors import AlreadyThere, BlobDamaged, NotFound
 from bastide.store.keys import TenantKeys
-from bastide.store.queries import Query, queries
+from bastide.store.questions import Query, queries
 from bastide.store.values import Scope
 
 Json = Jsonb

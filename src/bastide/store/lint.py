@@ -14,7 +14,7 @@ import psycopg
 from psycopg.rows import tuple_row
 
 from bastide.store.migrate import ROOMS
-from bastide.store.queries import Query, queries
+from bastide.store.questions import Query, queries
 from bastide.telemetry import log
 
 _Q = queries("bastide.store")

@@ -25,7 +25,7 @@ from bastide.store.keys import KeyRing, TenantKeys, secret_file
 from bastide.store.lint import Fault, faults
 from bastide.store.migrate import migrate
 from bastide.store.provision import connect, provision_embedded, provision_roles
-from bastide.store.queries import queries
+from bastide.store.questions import queries
 from bastide.store.values import Scope
 from bastide.telemetry import count, log
 

@@ -7,10 +7,11 @@ from bastide.knowledge.reading.sentences import sentences
 from bastide.knowledge.reading.values import Node, Piece, Reading
 
 _WORD = re.compile(r"\S+")
-_CHARS_PER_WORD = {"en": 9.0, "fr": 6.9, "es": 6.9, "it": 6.9, "pt": 6.9}
-_CHARS_PER_FOREIGN_WORD = 5.75
+_CHARS_PER_WORD = {"en": 8.6, "fr": 6.3, "es": 6.3, "it": 6.3, "pt": 6.3}
+_CHARS_PER_FOREIGN_WORD = 5.3
 """A chunk may hold so many characters per allowed word. Measured on laws with the English vocabulary of MiniLM:
-a word piece is 5.4 characters of English, 3.4 of French, 2.8 of German or Dutch; 120 words must stay below 256."""
+a word piece is 5.4 characters of English, 3.4 of French, 2.8 of German or Dutch; 120 words
+and the nearest headings must stay below 256."""
 
 
 @dataclass(slots=True)

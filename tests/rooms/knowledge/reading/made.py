@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from bastide.errors import BastideError
 from bastide.knowledge.reading import Piece, Reading, cut, read
 
 EXAMPLES = Path(__file__).parents[4] / "examples"
@@ -33,6 +34,16 @@ def example(name: str) -> Reading:
 def pieces(name: str) -> tuple[Piece, ...]:
     """The chunks of an example document."""
     return cut(example(name))
+
+
+def tried(name: str, data: bytes) -> Reading | None:
+    """What reading gives, or None where it refuses with one of the room's own errors; others are raised."""
+    try:
+        return read(name, data)
+    except BastideError as refused:
+        if not refused.code.startswith("knowledge."):
+            raise
+        return None
 
 
 def holding(name: str, *words: str) -> list[Piece]:

@@ -23,6 +23,7 @@ from tests.rooms.knowledge.reading.made import (
     bare_docx,
     example,
     pdf,
+    tried,
     written,
     zipped,
 )
@@ -192,10 +193,8 @@ def test_files_are_read_in_several_threads_at_once() -> None:
 
 def test_a_page_count_that_lies_is_not_believed() -> None:
     data = pdf([[Line("one page")]]).replace(b"/Count 1 >>", b"/Count 9999999 >>")
-    try:
-        assert read("a.pdf", data).text == "one page"
-    except errors.BastideError as error:
-        assert error.code in {"knowledge.too_large", "knowledge.unreadable_file"}
+    reading = tried("a.pdf", data)
+    assert reading is None or reading.text == "one page"
 
 
 def test_a_wrong_extension_does_not_matter() -> None:
@@ -257,7 +256,8 @@ def test_no_external_entity_and_no_network() -> None:
     page = b'<!DOCTYPE html [<!ENTITY x SYSTEM "file:///etc/passwd">]><html><body><p>safe &x; text</p></body></html>'
     assert "root:" not in read("a.html", page).text
     body = "<w:p><w:r><w:t>&x;</w:t></w:r></w:p>"
-    entity = f'<!DOCTYPE d [<!ENTITY x SYSTEM "file:///etc/passwd">]><w:document xmlns:w="{_WORD}"><w:body>{body}</w:body></w:document>'
+    declared = '<!DOCTYPE d [<!ENTITY x SYSTEM "file:///etc/passwd">]>'
+    entity = f'{declared}<w:document xmlns:w="{_WORD}"><w:body>{body}</w:body></w:document>'
     with pytest.raises(errors.UnreadableFile, match="entities"):
         read("a.docx", zipped(word__document_dot_xml=entity.encode()))
 

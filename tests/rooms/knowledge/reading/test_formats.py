@@ -42,9 +42,11 @@ def own(reading: Reading, node: Node) -> str:
 
 PAGE = """<!doctype html><html lang=en><head><title>Lease &amp; terms</title><style>p{color:red}</style></head><body>
 <h1>Lease</h1><p>First <b>bold</b> and<br>second line.</p><script>alert('x')</script>
-<h2>Rent</h2><ul><li>Monthly<ul><li>in advance</li></ul></li><li>By <a href=x>transfer</a><p>to our account</p></li></ul>
+<h2>Rent</h2><ul><li>Monthly<ul><li>in advance</li></ul></li>
+<li>By <a href=x>transfer</a><p>to our account</p></li></ul>
 <ol start=3><li>three</li><li>four</li></ol>
-<table><caption>Prices</caption><tr><th>Room</th><th>Euro</th></tr><tr><td>Attic<td>300</tr><tr><td>Cellar</td><td>150</td></tr></table>
+<table><caption>Prices</caption><tr><th>Room</th><th>Euro</th></tr>
+<tr><td>Attic<td>300</tr><tr><td>Cellar</td><td>150</td></tr></table>
 <h2>Other</h2><blockquote>Quoted words.</blockquote><pre>a  = 1
   b</pre><p hidden>secret one</p><p style="display: none">secret two</p><div style="font-size:0">secret three</div>
 <p>un&shy;broken<!-- secret four --> text</p><noscript>secret five</noscript><textarea>typed</textarea></body></html>"""
@@ -156,8 +158,9 @@ def test_markdown_made_to_be_slow(hard: str) -> None:
 
 def test_plain_text_headings_and_wrapped_lines() -> None:
     text = (
-        "A short guide\n\nIntroduction\n============\n\nLines that are wrapped\nbelong together.\n\n1. First point\n2. Second point\n\n"
-        "2.1 Scope of the work\n\nWords about scope.\n\nGENERAL TERMS\n\nSome terms.\nArticle 5\nPayment\nPay in time.\n"
+        "A short guide\n\nIntroduction\n============\n\nLines that are wrapped\nbelong together.\n\n"
+        "1. First point\n2. Second point\n\n2.1 Scope of the work\n\nWords about scope.\n\n"
+        "GENERAL TERMS\n\nSome terms.\nArticle 5\nPayment\nPay in time.\n"
     )
     reading = read("a.txt", text.encode())
     assert reading.title == "A short guide"
@@ -173,8 +176,8 @@ def test_plain_text_headings_and_wrapped_lines() -> None:
 
 def test_references_are_not_headings() -> None:
     text = (
-        "Article 33(1) applies here.\n\nArticle 5, paragraph 2\n\n§ 6 Absatz 4 gilt.\n\nChapter V on transfers is long.\n\n"
-        "Article 7 ........ 12\n\nSection 2 applies.\n\narticle 9\n"
+        "Article 33(1) applies here.\n\nArticle 5, paragraph 2\n\n§ 6 Absatz 4 gilt.\n\n"
+        "Chapter V on transfers is long.\n\nArticle 7 ........ 12\n\nSection 2 applies.\n\narticle 9\n"
     )
     assert outline(read("a.txt", text.encode())) == []
 
@@ -243,7 +246,8 @@ def test_docx() -> None:
 def test_docx_tracked_changes_boxes_and_wrappers() -> None:
     body = (
         "<w:p><w:ins><w:r><w:t>kept</w:t></w:r></w:ins><w:del><w:r><w:delText>gone</w:delText></w:r></w:del>"
-        "<w:moveFrom><w:r><w:t>moved</w:t></w:r></w:moveFrom><w:hyperlink><w:r><w:t xml:space='preserve'> link</w:t></w:r>"
+        "<w:moveFrom><w:r><w:t>moved</w:t></w:r></w:moveFrom>"
+        "<w:hyperlink><w:r><w:t xml:space='preserve'> link</w:t></w:r>"
         "</w:hyperlink><w:r><w:instrText>PAGE</w:instrText></w:r></w:p>"
         "<w:sdt><w:sdtContent><w:p><w:r><w:t>in a control</w:t></w:r></w:p></w:sdtContent></w:sdt>"
         "<w:p><w:r><w:t>before the box</w:t><w:pict><w:txbxContent><w:p><w:r><w:t>in the box</w:t></w:r></w:p>"
@@ -284,7 +288,8 @@ def test_docx_of_a_law_nests_by_its_words() -> None:
 BODY = (
     "This is the first paragraph of a page that has some\nlength and is wrapped over several lines so that the\n"
     "reader can see how it is joined, with hyphen-\nated words at line ends. It ends here.\n"
-    "Second paragraph starts after a short line and goes on\nto fill the column as well, as paragraphs should do in\nany document."
+    "Second paragraph starts after a short line and goes on\nto fill the column as well, as paragraphs should do in\n"
+    "any document."
 )
 
 
@@ -349,7 +354,8 @@ def test_pdf_paragraphs_and_pages() -> None:
 def test_pdf_raised_numbers_are_notes() -> None:
     page = [
         Line("As the Court has held", 72, 700), Line("3", 176.5, 704, 6), Line("it applies. And more", 186, 700),
-        Line("words follow on the next line.", 72, 686), Line("3", 72, 100, 6), Line("Case C-131/12, of 13 May 2014.", 80, 96),
+        Line("words follow on the next line.", 72, 686), Line("3", 72, 100, 6),
+        Line("Case C-131/12, of 13 May 2014.", 80, 96),
     ]  # fmt: skip
     reading = read("h.pdf", pdf([page]))
     assert reading.text.startswith("As the Court has held (3) it applies. And more words follow")
