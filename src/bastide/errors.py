@@ -735,6 +735,12 @@ class AlreadyRunning(Conflict):
     code, next = "app.already_running", "Use that one, stop it first, or give another folder with --home."
 
 
+class Stopping(Unavailable):
+    """The server is stopping and did not finish this."""
+
+    code, next = "app.stopping", "Send it again when the server is back."
+
+
 class StartFailed(Fault):
     """The house could not be opened for this command."""
 

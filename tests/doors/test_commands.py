@@ -66,7 +66,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     assert process.stdout is not None
     line = process.stdout.readline()
     assert line, process.stderr.read() if process.stderr else ""
-    yield Server(home, json.loads(line), process)
+    opened = Server(home, json.loads(line), process)
+    tower = home.parent / "tower.md"
+    tower.write_text("# Tower\n\nThe tower was built in 1284 by the people of the town.\n")
+    assert opened.json("ingest", str(tower))["ingested"] == 1
+    yield opened
     process.terminate()
     assert process.wait(timeout=40) == 0
     assert not (home / "run.json").exists()
@@ -117,8 +121,8 @@ def test_the_main_journey(server: Server, tmp_path: Path) -> None:
 
 
 def test_what_a_person_reads(server: Server, tmp_path: Path) -> None:
-    file = tmp_path / "tower.md"
-    file.write_text("# Tower\n\nThe tower was built in 1284 by the people of the town.\n")
+    file = tmp_path / "gate.md"
+    file.write_text("# Gate\n\nThe gate of the town is closed at nine.\n")
     told = bastide("ingest", str(file), home=server.home)
     assert "1 taken in" in told.stdout
     asked = bastide("ask", "When was the tower built?", home=server.home)
@@ -203,7 +207,7 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
         (("receipt", "nonsense"), "audit.unknown_receipt", 1),
         (("ask", "   "), "knowledge.bad_query", 1),
         (("ask", "x" * 5000), "knowledge.bad_query", 1),
-        (("ask", "Why?", "--model", "nothing"), "inference.unknown_model", 1),
+        (("ask", "When was the tower built?", "--model", "nothing"), "inference.unknown_model", 1),
         (("ingest", __file__, "--class", "topsecret"), "policy.bad_label", 1),
         (("provider", "show", "nothing"), "policy.unknown_record", 1),
         (("tenant", "show", "nothing"), "tenancy.unknown_tenant", 1),

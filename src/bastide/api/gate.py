@@ -11,6 +11,7 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from starlette.datastructures import Headers, MutableHeaders
 
 from bastide import telemetry
 from bastide.api.refusals import refusal
-from bastide.errors import BadRequest, BastideError, BodyTooLarge, Fault
+from bastide.errors import BadRequest, BastideError, BodyTooLarge, Fault, Stopping
 from bastide.store import new_id
 
 Message = MutableMapping[str, Any]
@@ -93,6 +94,8 @@ class _Passage:
         except BastideError as fault:
             await self._answer(fault)
         except asyncio.CancelledError:
+            with suppress(Exception):
+                await self._answer(Stopping())
             raise
         except Exception:
             telemetry.log.exception("request %s failed", self.request_id)

@@ -61,6 +61,7 @@ class Audit:
         self._recorder = Recorder()
         self._sequencer: Sequencer | None = None
         self._public: PublicKey | None = None
+        self._verifying = asyncio.Lock()
 
     # -- starting -----------------------------------------------------------------------------------
 
@@ -160,8 +161,9 @@ class Audit:
 
         For `restore` only, before `start`.
         """
-        stored = await self._stored_key()
-        latest = await asyncio.to_thread(self._keeping.latest, stored) if stored else None
+        own = await asyncio.to_thread(self._keeping.load_key)
+        key = await self._stored_key() or (own.public if own else None)
+        latest = await asyncio.to_thread(self._keeping.latest, key) if key else None
         if latest is None:
             return
         async with self._store.as_operator(reason=reason) as db:
@@ -309,7 +311,8 @@ class Audit:
 
     async def verify(self) -> Verification:
         """Verify the whole log from its stored leaves; the first bad index is named."""
-        return await Inspection(self._store, self._keeping, await self._key()).run()
+        async with self._verifying:  # one at a time: it keeps a connection for as long as it reads
+            return await Inspection(self._store, self._keeping, await self._key()).run()
 
     async def export(self, directory: Path) -> Exported:
         """Write the log as static files (C2SP tlog-tiles) into `directory`, or continue the export there.

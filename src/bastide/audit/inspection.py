@@ -13,26 +13,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import TypeAlias
 
 from bastide.audit.keeping import Keeping
 from bastide.audit.merkle import HASH_BYTES, NotProven
 from bastide.audit.note import Checkpoint, PublicKey
 from bastide.audit.replay import Leaf, Replay
-from bastide.audit.tiles import WIDTH, unpack_entries, widths
+from bastide.audit.tiles import WIDTH, widths
 from bastide.audit.values import Verification
 from bastide.store import Db, Store, queries
 
 _Q = queries("bastide.audit")
-_ONE_PICTURE, _LOG, _LAST_CHECKPOINT, _UPPER_TILES = (
+_ONE_PICTURE, _LOG, _LAST_CHECKPOINTS, _UPPER_TILES = (
     _Q["one_picture"],
     _Q["log"],
-    _Q["last_checkpoint"],
+    _Q["last_checkpoints"],
     _Q["upper_tiles"],
 )
 _LEAF_BLOCKS, _LEAF_TILES, _CHECKPOINTS = _Q["leaf_blocks"], _Q["leaf_tiles"], _Q["checkpoints"]
 _BEYOND, _DOUBLED_EVENTS, _COUNTERS = _Q["beyond"], _Q["doubled_events"], _Q["counters"]
 
 _LEAVES_AT_ONCE = 64 * WIDTH
+
+_Block: TypeAlias = tuple[int, bytes, list[int], list[int], list[str]]  # n, bodies joined, lengths, indices, lines
 
 
 class Inspection:
@@ -49,12 +52,11 @@ class Inspection:
         """Verify everything."""
         async with self._store.as_operator(reason="audit verify") as db:
             await db.run(_ONE_PICTURE)
-            row = await db.row(tuple, _LAST_CHECKPOINT)
-            size = row[0] if row else 0
+            size, forged = await self._signed_size(db)
             upper = {(level, n): bytes(hashes) for level, n, hashes in await db.rows(tuple, _UPPER_TILES)}
             replay = Replay(self._key, upper, whole_history=True)
-            if row is None:
-                replay.report(-1, "the log has no checkpoint at all")
+            for one in forged:
+                replay.report(max(one - 1, 0), f"the checkpoint of size {one} does not hold")
             await self._check_identity(db, replay)
             self._read_latest(replay, size)
             for low in range(0, size, _LEAVES_AT_ONCE):
@@ -67,6 +69,18 @@ class Inspection:
             valid, "log", self._key.name, index, size, problems=problems, warnings=warnings, key="database"
         )
 
+    async def _signed_size(self, db: Db) -> tuple[int, list[int]]:
+        """The size of the last checkpoint that this log has signed, and of those after it that it has not."""
+        forged: list[int] = []
+        for size, note in await db.rows(tuple, _LAST_CHECKPOINTS):
+            try:
+                if Checkpoint.open(note, self._key).size == size:
+                    return size, forged
+            except NotProven:
+                pass
+            forged.append(size)
+        return 0, forged or [0]
+
     async def _check_identity(self, db: Db, replay: Replay) -> None:
         row = await db.row(tuple, _LOG)
         if row is None or row[1] != str(self._key) or f"bastide/{row[0]}" != self._key.name:
@@ -78,7 +92,7 @@ class Inspection:
         blocks = {row[0]: row for row in await db.rows(tuple, _LEAF_BLOCKS, low=low, high=high)}
         tiles: dict[int, bytes] = dict(await db.rows(tuple, _LEAF_TILES, low=low // WIDTH, high=-(-high // WIDTH)))
         checkpoints: list[tuple[int, str]] = [
-            (size, note) for size, note in await db.rows(tuple, _CHECKPOINTS, low=low, high=high)
+            (size, note) for size, note in await db.rows(tuple, _CHECKPOINTS, low=low or -1, high=high)
         ]
         await asyncio.to_thread(self._follow, replay, (low, high), blocks, tiles, checkpoints)
 
@@ -86,7 +100,7 @@ class Inspection:
         self,
         replay: Replay,
         part: tuple[int, int],
-        blocks: dict[int, tuple[int, int, int, bytes, list[int], list[str]]],
+        blocks: dict[int, _Block],
         tiles: dict[int, bytes],
         checkpoints: Sequence[tuple[int, str]],
     ) -> None:
@@ -104,14 +118,17 @@ class Inspection:
             self._compare_latest(replay, inside)
 
     @staticmethod
-    def _unpack(
-        replay: Replay, row: tuple[int, int, int, bytes, list[int], list[str]] | None, first: int, width: int
-    ) -> tuple[list[bytes | None], list[str]]:
+    def _unpack(replay: Replay, row: _Block | None, first: int, width: int) -> tuple[list[bytes | None], list[str]]:
         if row is None:
             return [None] * width, [""] * width
-        bodies, indices, lines = unpack_entries(bytes(row[3])), row[4], row[5]
+        _, joined, lengths, indices, lines = row
+        bodies: list[bytes | None] = []
+        at = 0
+        for length in lengths:
+            bodies.append(joined[at : at + length])
+            at += length
         if indices == list(range(first, first + width)):
-            return list(bodies), lines
+            return bodies, lines
         for before, after in pairwise(indices):
             if before == after:
                 replay.report(before, "two events name this leaf")

@@ -65,9 +65,9 @@ class Keeping:
         except ValueError as fault:
             raise NotProven("the file is not text") from fault
 
-    def keep_latest(self, note: str, *, durably: bool = True) -> None:
-        """Remember a checkpoint; `durably` waits for the disk, otherwise only a loss of power can lose it."""
-        replace_whole(self._latest, note.encode(), durably=durably)
+    def keep_latest(self, note: str) -> None:
+        """Remember a checkpoint, durably."""
+        replace_whole(self._latest, note.encode())
 
     def set_latest_aside(self, size: int) -> None:
         """Keep the last checkpoint as evidence under another name: the log goes on from an older state."""
@@ -75,20 +75,19 @@ class Keeping:
             self._latest.replace(self._latest.with_name(f"checkpoint.lost-{size}"))
 
 
-def replace_whole(path: Path, content: bytes, *, durably: bool = True) -> None:
-    """Put `content` in place of the file at once or not at all."""
+def replace_whole(path: Path, content: bytes) -> None:
+    """Put `content` in place of the file at once or not at all, and wait until the disk has it."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    _write_new(fresh, content, durably=durably)
+    _write_new(fresh, content)
     fresh.replace(path)
 
 
-def _write_new(path: Path, content: bytes, *, durably: bool = True, mode: int = 0o644) -> None:
+def _write_new(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with open(descriptor, "wb") as file:
         file.write(content)
-        if durably:
-            file.flush()
-            os.fsync(file.fileno())
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

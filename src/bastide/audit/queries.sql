@@ -53,6 +53,9 @@ insert into audit.checkpoint (size, note) values (%(size)s, %(note)s)
 -- name: last_checkpoint
 select size, note from audit.checkpoint order by size desc limit 1
 
+-- name: last_checkpoints
+select size, note from audit.checkpoint order by size desc limit 1000
+
 -- name: tiles
 select level, n, hashes from audit.tile
 where (level, n) in (select * from unnest(%(levels)s::integer[], %(ns)s::bigint[]))
@@ -92,10 +95,10 @@ select count(*), coalesce(min(t), 0) from audit.outbox
 set transaction isolation level repeatable read, read only
 
 -- name: leaf_blocks
--- Leaves as entry bundles of 256, each with what the tenants' lists of events say of them.
-select l.index / 256, min(l.index), count(*),
-    string_agg(substr(int4send(length(l.body)), 3) || l.body, ''::bytea order by l.index),
-    array_agg(l.index order by l.index),
+-- Leaves in blocks of 256, each with what the tenants' lists of events say of them. A leaf that somebody made
+-- longer than any of ours is cut: that is as good as any change.
+select l.index / 256, string_agg(substr(l.body, 1, 65536), ''::bytea order by l.index),
+    array_agg(least(length(l.body), 65536) order by l.index), array_agg(l.index order by l.index),
     array_agg(concat_ws('|', e.id, e.act, e.outcome, e.t, e.tenant_id) order by l.index)
 from audit.leaf l left join audit.event e on e.index = l.index and e.index >= %(low)s and e.index < %(high)s
 where l.index >= %(low)s and l.index < %(high)s

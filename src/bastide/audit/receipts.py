@@ -22,7 +22,7 @@ PROVING = frozenset({"leaf", "opening", "proof", "key"})
 ASSURANCES = frozenset({"local-measured", "attested", "contractual", "self-declared"})
 
 
-def body_of(facts: ReceiptFacts, *, id: str, t: int, secret: bytes) -> dict[str, JsonValue]:
+def body_of(facts: ReceiptFacts, *, id: str, t: int, outcome: str, secret: bytes) -> dict[str, JsonValue]:
     """The body of the receipt for these facts.
 
     Raises ValueError when `assurance` is not one of the four words.
@@ -33,6 +33,7 @@ def body_of(facts: ReceiptFacts, *, id: str, t: int, secret: bytes) -> dict[str,
         "id": id,
         "time": moment(t),
         "act": facts.act,
+        "outcome": outcome,
         "decision": facts.decision,
         "label": facts.label,
         "endpoint": facts.endpoint,

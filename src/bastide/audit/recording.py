@@ -70,7 +70,7 @@ class Recorder:
         t = time.time_ns() // 1_000_000
         secret = os.urandom(SECRET_BYTES)
         actor, app = actor_of(db), (db.scope.app or "" if db.scope else "")
-        body = body_of(receipt, id=id, t=t, secret=secret) if receipt else None
+        body = body_of(receipt, id=id, t=t, outcome=outcome, secret=secret) if receipt else None
         named: dict[str, JsonValue] = {"actor": actor, "app": app, "resource": resource, "subjects": list(subjects)}
         content: dict[str, JsonValue] = {name: value for name, value in named.items() if value}
         if details is not None:

@@ -52,7 +52,7 @@ class Replay:
         self._suspects: list[int] = []
         self._good = 0  # the last size whose root was the signed one
         self._lost = False  # the tree and the signatures have parted for good
-        self._sizes: set[int] = {0}
+        self._sizes: set[int] = set()
         self._batch = (0, 0)  # base and time of the current batch
         self._base = -1
         self.counts: dict[str, int] = {}

@@ -37,7 +37,7 @@ _TILES, _LAST_CHECKPOINT = _Q["tiles"], _Q["last_checkpoint"]
 _CHANNEL = "audit_outbox"
 _QUIET_LOOKS = 10  # short looks after the last event, before the long ones begin again
 _RETRY_S = 1.0
-_SYNC_S = 1.0  # between two waits for the disk: each would delay the commits of everybody
+_KEEP_S = 1.0  # between two checkpoints kept: waiting for the disk delays the commits of everybody
 
 
 class Sequencer:
@@ -62,7 +62,8 @@ class Sequencer:
         self._called = asyncio.Event()
         self._turning = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
-        self._synced = 0.0
+        self._unkept = ""  # the last checkpoint, while it is not outside the database yet
+        self._kept_at = 0.0
         self.problem = ""
 
     # -- running ------------------------------------------------------------------------------------
@@ -79,9 +80,12 @@ class Sequencer:
             with suppress(asyncio.CancelledError):
                 await task
         self._tasks = []
-        with suppress(BastideError):
+        try:
             while await self.turn() == self._settings.batch_max:
                 pass
+        except Exception as fault:  # what waits is still there for the next start
+            log.warning("the last turn of the sequencer failed: %s", type(fault).__name__)
+        await self._keep(now=True)
 
     async def _listen(self) -> None:
         while True:
@@ -101,12 +105,15 @@ class Sequencer:
             begun = time.monotonic()
             try:
                 appended = await asyncio.shield(self.turn())
+                await self._keep()
                 self.problem = ""
             except asyncio.CancelledError:
                 raise
             except Exception as fault:  # the log must go on by itself when what broke it is mended
-                self.problem = str(fault)
-                log.error("the sequencer's turn failed: %s", type(fault).__name__)
+                told = fault.message if isinstance(fault, BastideError) else type(fault).__name__
+                if told != self.problem:
+                    log.error("nothing is appended to the audit log: %s", told)
+                self.problem = told
                 count("audit_turns_failed")
                 await asyncio.sleep(_RETRY_S)
                 continue
@@ -128,13 +135,17 @@ class Sequencer:
             if checkpoint is None:
                 return 0
             self._agreed = True
-            durably = begun - self._synced > _SYNC_S
-            self._synced = begun if durably else self._synced
-            await asyncio.to_thread(self._keeping.keep_latest, checkpoint.note, durably=durably)
+            self._unkept = checkpoint.note
+            await self._keep()
         count("audit_events", appended)
         gauge("audit_log_size", checkpoint.size)
         observe("audit_turn", time.monotonic() - begun)
         return appended
+
+    async def _keep(self, *, now: bool = False) -> None:
+        if self._unkept and (now or time.monotonic() - self._kept_at > _KEEP_S):
+            note, self._unkept, self._kept_at = self._unkept, "", time.monotonic()
+            await asyncio.to_thread(self._keeping.keep_latest, note)
 
     async def _append(self, db: Db) -> tuple[Checkpoint | None, int]:
         taken = await db.row(tuple, _TAKE_TURN)

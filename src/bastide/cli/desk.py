@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bastide.cli.guest import guest
-from bastide.cli.line import Line
+from bastide.cli.line import Line, address
 from bastide.cli.running import find, read_key
 from bastide.egress import local_client
 from bastide.errors import NoHouse, NoKeyHere
@@ -74,7 +74,7 @@ async def _borrowed(line: Line, tenant: str) -> AsyncGenerator[Line]:
     try:
         yield line.with_key(key["key"])
     finally:
-        await line.post(f"/api/v1/keys/{key['id']}:disable")
+        await line.post(address(f"/api/v1/keys/{key['id']}:disable", {"tenant": tenant}))
 
 
 def _takes_unicode() -> bool:

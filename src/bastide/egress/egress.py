@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import httpcore2
@@ -21,8 +21,10 @@ from bastide.egress.client import Client, Limits
 from bastide.egress.values import Permit
 from bastide.egress.wire import CheckedBackend, CheckedTransport
 from bastide.errors import BadSetting, PermitRefused
-from bastide.policy import Decision
 from bastide.settings import EgressSettings
+
+if TYPE_CHECKING:  # the command line uses this room without loading the rooms below it
+    from bastide.policy import Decision
 
 _PORTS: Final = {"http": 80, "https": 443}
 

@@ -126,11 +126,9 @@ delete from knowledge.refusal where fingerprint = %(fingerprint)s
 -- == search =========================================================================================
 
 -- name: extent
-select language, chunks, length from knowledge.extent where chunks > 0
-
--- name: placed
--- The models for which this tenant has a partition with a graph.
-select model, dimensions from knowledge.placement
+-- What there is in each language, and, for this model, the dimension of the tenant's own graph if it has one.
+select e.language, e.chunks, e.length, (select p.dimensions from knowledge.placement p where p.model = %(model)s) as graph
+from knowledge.extent e where e.chunks > 0
 
 -- name: documents_within
 -- The documents that a filtered search may look into.
@@ -144,9 +142,10 @@ where (%(collection)s::text is null or d.collection = %(collection)s)
   and (%(media_types)s::text[] is null or v.media_type = any(%(media_types)s))
   and (%(since)s::timestamptz is null or d.updated >= %(since)s)
 
--- name: rank_by_terms
--- BM25 in Lucene's form: idf = ln(1 + (N - df + 0.5) / (df + 0.5)), k1 = 1.2, b = 0.75, computed over the tenant's
--- chunks of the term's language. `also` asks for the scores of chunks that another ranking found.
+-- name: rank
+-- Both rankings in one question, exactly. Words: BM25 in Lucene's form, idf = ln(1 + (N - df + 0.5) / (df + 0.5)),
+-- k1 = 1.2, b = 0.75, over the tenant's chunks of the term's language. Vectors: the inner product with every vector of
+-- the tenant (all are of length one), none where `vector` is null. The best of each are given with both scores.
 with block as (
     select t.total, t.mean, t.weight, p.document, p.chunks, p.counts,
            sum(cardinality(p.chunks)) over (partition by p.term) as df
@@ -154,31 +153,74 @@ with block as (
              as t(term, total, mean, weight)
     join knowledge.posting p on p.term = t.term
 ),
-hit as (
+word as (
     select h.chunk,
-           b.weight * ln(1 + (greatest(b.total - b.df, 0) + 0.5::float8) / (b.df + 0.5::float8)) * (h.count >> 16)
-               / ((h.count >> 16) + 1.2::float8 * (0.25::float8 + 0.75::float8 * (h.count & 65535) / b.mean)) as score
+           sum(b.weight * ln(1 + (greatest(b.total - b.df, 0) + 0.5::float8) / (b.df + 0.5::float8)) * (h.count >> 16)
+               / ((h.count >> 16) + 1.2::float8 * (0.25::float8 + 0.75::float8 * (h.count & 65535) / b.mean))) as score
     from block b
     cross join lateral unnest(b.chunks, b.counts) as h(chunk, count)
     where %(within)s::bigint[] is null or b.document = any(%(within)s)
+    group by h.chunk
+),
+near as (
+    select e.chunk, -(e.v <#> %(vector)s::halfvec) as score
+    from knowledge.embedding e
+    where %(vector)s::halfvec is not null and e.model = %(model)s
+      and (%(within)s::bigint[] is null or e.document = any(%(within)s))
+),
+-- put together by grouping and not by joins, whose sizes the planner cannot guess
+scored as (
+    select chunk, max(words) as words, max(cosine) as cosine
+    from (select chunk, score as words, null::float8 as cosine from word
+          union all select chunk, null, score from near) as pair
+    group by chunk
+),
+placed as (
+    select chunk, words, cosine, row_number() over (order by words desc nulls last, chunk) as by_words,
+           row_number() over (order by cosine desc nulls last, chunk) as by_cosine
+    from scored
 )
-select chunk, sum(score) as score
-from hit group by chunk
-order by (chunk = any(%(also)s::bigint[])) desc, score desc, chunk
-limit %(limit)s + cardinality(%(also)s::bigint[])
+select p.chunk, p.words, p.cosine, (select c.language from knowledge.chunk c where c.id = p.chunk) as language
+from placed p
+where (p.words is not null and p.by_words <= %(limit)s) or (p.cosine is not null and p.by_cosine <= %(limit)s)
+
+-- name: rank_through_graph
+-- The same for a tenant with a partition of its own, where `near` are the chunks that its graph led to: the words
+-- are ranked exactly, and both scores of what either found are given.
+with block as (
+    select t.total, t.mean, t.weight, p.chunks, p.counts, sum(cardinality(p.chunks)) over (partition by p.term) as df
+    from unnest(%(terms)s::bigint[], %(totals)s::float8[], %(means)s::float8[], %(weights)s::float8[])
+             as t(term, total, mean, weight)
+    join knowledge.posting p on p.term = t.term
+),
+word as (
+    select h.chunk,
+           sum(b.weight * ln(1 + (greatest(b.total - b.df, 0) + 0.5::float8) / (b.df + 0.5::float8)) * (h.count >> 16)
+               / ((h.count >> 16) + 1.2::float8 * (0.25::float8 + 0.75::float8 * (h.count & 65535) / b.mean))) as score
+    from block b
+    cross join lateral unnest(b.chunks, b.counts) as h(chunk, count)
+    group by h.chunk
+),
+scored as (
+    select chunk, max(score) as words, bool_or(led) as led
+    from (select chunk, score, false as led from word
+          union all select near.chunk, null, true from unnest(%(near)s::bigint[]) as near(chunk)) as pair
+    group by chunk
+),
+placed as (
+    select chunk, words, led, row_number() over (order by words desc nulls last, chunk) as by_words from scored
+)
+select p.chunk, p.words,
+       (select -(e.v <#> %(vector)s::halfvec) from knowledge.embedding e where e.chunk = p.chunk and e.model = %(model)s)
+           as cosine,
+       (select c.language from knowledge.chunk c where c.id = p.chunk) as language
+from placed p
+where p.led or p.by_words <= %(limit)s
 
 -- name: term_counts
 -- In how many chunks each term occurs.
 select p.term, sum(cardinality(p.chunks))::bigint as df
 from knowledge.posting p where p.term = any(%(terms)s::bigint[]) group by p.term
-
--- name: nearest
--- Exact: the inner product with every vector of the tenant (all are of length one).
-select e.chunk, -(e.v <#> %(vector)s::halfvec) as score
-from knowledge.embedding e
-where e.model = %(model)s and (%(within)s::bigint[] is null or e.document = any(%(within)s))
-order by e.v <#> %(vector)s::halfvec
-limit %(limit)s
 
 -- name: walk_widely
 -- Before a search in a graph: look at 100 candidates, and go on while too few are the caller's.
@@ -186,34 +228,25 @@ select set_config('hnsw.ef_search', '100', true), set_config('hnsw.iterative_sca
 
 -- name: nearest_384
 -- Through the graph of a tenant with its own partition; the cast is the indexed expression.
-select e.chunk, -(e.v::halfvec(384) <#> %(vector)s::halfvec(384)) as score
+select e.chunk
 from knowledge.embedding e
 where e.model = %(model)s
 order by e.v::halfvec(384) <#> %(vector)s::halfvec(384)
 limit %(limit)s
 
 -- name: nearest_768
-select e.chunk, -(e.v::halfvec(768) <#> %(vector)s::halfvec(768)) as score
+select e.chunk
 from knowledge.embedding e
 where e.model = %(model)s
 order by e.v::halfvec(768) <#> %(vector)s::halfvec(768)
 limit %(limit)s
 
 -- name: nearest_1024
-select e.chunk, -(e.v::halfvec(1024) <#> %(vector)s::halfvec(1024)) as score
+select e.chunk
 from knowledge.embedding e
 where e.model = %(model)s
 order by e.v::halfvec(1024) <#> %(vector)s::halfvec(1024)
 limit %(limit)s
-
--- name: closeness
--- The scores of chunks that the words found.
-select e.chunk, -(e.v <#> %(vector)s::halfvec) as score
-from knowledge.embedding e
-where e.model = %(model)s and e.chunk = any(%(chunks)s::bigint[])
-
--- name: languages_of_chunks
-select id, language from knowledge.chunk where id = any(%(chunks)s::bigint[])
 
 -- name: passages
 select c.id as chunk, c.section, c.page, c.start_at, c.end_at, c.text, c.language, d.id as document_id, d.name,

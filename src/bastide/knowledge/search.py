@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from bastide.errors import Refusal, Unavailable, UnknownCollection
 from bastide.inference import Embedded, Inference
@@ -23,11 +24,10 @@ from bastide.store import Db, Query, Scope, Store, queries, vector_text
 from bastide.telemetry import observe
 
 _Q = queries("bastide.knowledge")
-_EXTENT, _PLACED, _WITHIN, _HAS_COLLECTION = _Q["extent"], _Q["placed"], _Q["documents_within"], _Q["has_collection"]
-_BY_TERMS, _TERM_COUNTS = _Q["rank_by_terms"], _Q["term_counts"]
-_NEAREST, _WALK_WIDELY, _CLOSENESS = _Q["nearest"], _Q["walk_widely"], _Q["closeness"]
+_EXTENT, _WITHIN, _HAS_COLLECTION = _Q["extent"], _Q["documents_within"], _Q["has_collection"]
+_RANK, _RANK_THROUGH_GRAPH, _TERM_COUNTS = _Q["rank"], _Q["rank_through_graph"], _Q["term_counts"]
+_WALK_WIDELY, _PASSAGES = _Q["walk_widely"], _Q["passages"]
 _BY_GRAPH: Mapping[int, Query] = {384: _Q["nearest_384"], 768: _Q["nearest_768"], 1024: _Q["nearest_1024"]}
-_LANGUAGES, _PASSAGES = _Q["languages_of_chunks"], _Q["passages"]
 
 CANDIDATES = 100  # from each ranking
 _STEMS_MAX = 64  # of one query, in one language
@@ -39,11 +39,12 @@ KNOWN_LANGUAGES: Mapping[str, frozenset[str]] = {"local/minilm": frozenset({"en"
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How much a tenant has in one language; `length` counts indexed terms."""
+    """How much a tenant has in one language, in chunks and in indexed terms; `graph` is the dimension of its graph."""
 
     language: str
     chunks: int
     length: int
+    graph: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class Finder:
         async with self._store.under(scope) as db:
             if filters.collection is not None and not await db.value(_HAS_COLLECTION, name=filters.collection):
                 raise UnknownCollection(f"There is no collection {filters.collection!r} here.")
-            extents = await db.rows(Extent, _EXTENT)
+            extents = await db.rows(Extent, _EXTENT, model=embedded.model if embedded else "")
             language = query_language(query, extents)
             within = await db.value(_WITHIN, **_wire(filters)) if filters.narrow else None
             asked = _Asked(query, language, extents, embedded, mode, within)
@@ -138,19 +139,27 @@ async def _rank(db: Db, asked: _Asked) -> list[Scored]:
     if not asked.extents or asked.within == []:
         return []
     embedded = asked.embedded
-    cosines = await _by_vector(db, embedded, asked.within) if embedded is not None else {}
-    words: dict[int, float] = {}
-    if asked.mode != "vector":
-        words = await _by_terms(db, asked, also=list(cosines))
-        missing = [chunk for chunk in words if chunk not in cosines]
-        if embedded is not None and missing:
-            vector = vector_text(embedded.vectors[0])
-            cosines |= dict(await db.rows(tuple, _CLOSENESS, vector=vector, model=embedded.model, chunks=missing))
-    known = KNOWN_LANGUAGES.get(embedded.model, frozenset()) if embedded is not None else frozenset()
-    languages: dict[int, str] = {}
-    if known and cosines and [extent.language for extent in asked.extents] != [asked.language]:
-        languages = dict(await db.rows(tuple, _LANGUAGES, chunks=list(words.keys() | cosines.keys())))
-    return fuse(words, cosines, languages=languages, query_language=asked.language, known=known)
+    values = {
+        **_terms(asked),
+        "vector": vector_text(embedded.vectors[0]) if embedded else None,
+        "model": embedded.model if embedded else "",
+        "limit": CANDIDATES,
+    }
+    graph = asked.extents[0].graph
+    found: list[tuple[int, float | None, float | None, str]]
+    if graph is None or embedded is None or asked.within is not None:
+        found = await db.rows(tuple, _RANK, within=asked.within, **values)
+    else:
+        await db.run(_WALK_WIDELY)
+        near = await db.rows(tuple, _BY_GRAPH[graph], vector=values["vector"], model=embedded.model, limit=CANDIDATES)
+        found = await db.rows(tuple, _RANK_THROUGH_GRAPH, near=[chunk for (chunk,) in near], **values)
+    return fuse(
+        {chunk: words for chunk, words, _, _ in found if words is not None},
+        {chunk: cosine for chunk, _, cosine, _ in found if cosine is not None},
+        languages={chunk: language for chunk, _, _, language in found},
+        query_language=asked.language,
+        known=KNOWN_LANGUAGES.get(embedded.model, frozenset()) if embedded is not None else frozenset(),
+    )
 
 
 def query_language(query: str, extents: list[Extent]) -> str:
@@ -162,45 +171,16 @@ def query_language(query: str, extents: list[Extent]) -> str:
     return language
 
 
-async def _by_terms(db: Db, asked: _Asked, *, also: list[int]) -> dict[int, float]:
-    keys: list[int] = []
-    totals: list[float] = []
-    means: list[float] = []
-    weights: list[float] = []
-    for extent in asked.extents:
+def _terms(asked: _Asked) -> dict[str, list[Any]]:
+    """The query's stems in every language here, as columns; none where only vectors are asked for."""
+    rows: list[tuple[int, float, float, float]] = []
+    for extent in asked.extents if asked.mode != "vector" else ():
         weight = 1.0 if extent.language == asked.language else OTHER_LANGUAGE_WEIGHT
         for stem, times in list(terms(asked.query, extent.language).items())[:_STEMS_MAX]:
-            keys.append(term_key(extent.language, stem))
-            totals.append(extent.chunks)
-            means.append(extent.length / extent.chunks)
-            weights.append(weight * times)
-    if not keys:
-        return {}
-    found = await db.rows(
-        tuple,
-        _BY_TERMS,
-        terms=keys,
-        totals=totals,
-        means=means,
-        weights=weights,
-        within=asked.within,
-        also=also,
-        limit=CANDIDATES,
-    )
-    return dict(found)
-
-
-async def _by_vector(db: Db, embedded: Embedded, within: list[int] | None) -> dict[int, float]:
-    vector = vector_text(embedded.vectors[0])
-    query = _NEAREST
-    if within is None:
-        placed: dict[str, int] = dict(await db.rows(tuple, _PLACED))
-        dimensions = placed.get(embedded.model)
-        if dimensions is not None:
-            query = _BY_GRAPH[dimensions]
-            await db.run(_WALK_WIDELY)
-    values = {"within": within} if query is _NEAREST else {}
-    return dict(await db.rows(tuple, query, vector=vector, model=embedded.model, limit=CANDIDATES, **values))
+            key = term_key(extent.language, stem)
+            rows.append((key, extent.chunks, extent.length / extent.chunks, weight * times))
+    columns = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return dict(zip(("terms", "totals", "means", "weights"), map(list, columns), strict=True))
 
 
 async def _hits(db: Db, order: list[Scored], limit: int) -> list[Hit]:

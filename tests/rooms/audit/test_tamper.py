@@ -15,7 +15,7 @@ from bastide.audit.note import Checkpoint, SecretKey
 from bastide.audit.tiles import Frontier
 from bastide.errors import LogDamaged, LogKeyMismatch, LogKeyMissing, LogRewound
 
-from .conftest import Logged, facts, somebody
+from .conftest import TABLES, Logged, facts, somebody
 
 FIRST = 260  # a leaf in the second tile
 
@@ -54,11 +54,12 @@ DAMAGE = {
     "leaf deleted": f"delete from audit.leaf where index = {FIRST}",
     "leaves swapped": f"""update audit.leaf set body = case index when {FIRST} then (select body from audit.leaf where index = {FIRST + 9})
         else (select body from audit.leaf where index = {FIRST}) end where index in ({FIRST}, {FIRST + 9})""",
-    "leaf inserted": f"""update audit.leaf set index = -index - 1 where index >= {FIRST};
-        update audit.leaf set index = -index where index < 0;
+    "leaf inserted": f"""update audit.leaf set index = index + 1000001 where index >= {FIRST};
+        update audit.leaf set index = index - 1000000 where index > 1000000;
         insert into audit.leaf select {FIRST}, body from audit.leaf where index = 3""",
     "leaf removed, the rest moved up": f"""delete from audit.leaf where index = {FIRST};
-        update audit.leaf set index = -index where index > {FIRST}; update audit.leaf set index = -index - 1 where index < 0""",
+        update audit.leaf set index = index + 1000000 where index > {FIRST};
+        update audit.leaf set index = index - 1000001 where index > 1000000""",
     "leaf copied over": f"update audit.leaf set body = (select body from audit.leaf where index = 3) where index = {FIRST}",
     "tile edited": f"update audit.tile set hashes = set_byte(hashes, 32 * {FIRST % 256} + 5, get_byte(hashes, 32 * {FIRST % 256} + 5) # 1) where level = 0 and n = 1",
     "tile cut": f"update audit.tile set hashes = substr(hashes, 1, 32 * {FIRST % 256}) where level = 0 and n = 1",
@@ -84,6 +85,11 @@ DAMAGE = {
     "tile too many": "insert into audit.tile values (0, 1000, decode(repeat('00', 32), 'hex'))",
     "counter turned back": "update audit.counter set n = n - 1 where n > 1",
     "counter deleted": "delete from audit.counter",
+    "leaf blown up": f"update audit.leaf set body = body || decode(repeat('20', 70000), 'hex') where index = {FIRST}",
+    "checkpoint far ahead": "insert into audit.checkpoint select 1000000000000, note from audit.checkpoint where size = 0",
+    "first checkpoint deleted": "delete from audit.checkpoint where size = 0",
+    "first checkpoint edited": "update audit.checkpoint set note = replace(note, '=', 'A') where size = 0",
+    "every checkpoint deleted": "truncate audit.checkpoint",
     "log renamed": "update audit.log set id = 'other'",
     "everything deleted": "truncate audit.leaf, audit.tile, audit.checkpoint, audit.event",
     "the end cut off": f"""delete from audit.leaf where index >= {FIRST}; delete from audit.event where index >= {FIRST};
@@ -184,6 +190,17 @@ async def test_a_database_set_back_is_named_as_such(victim: Logged) -> None:
     assert found.valid, found.problems
     assert (victim.home / f"checkpoint.lost-{size + 1}").exists()
     assert await victim.value("select act from audit.event order by index desc limit 1") == "audit.rewound"
+
+
+async def test_an_empty_database_under_a_home_that_has_signed_is_refused(victim: Logged) -> None:
+    await victim.sql(*(f"truncate audit.{table}" for table in TABLES))
+    with pytest.raises(LogRewound):
+        await Audit(victim.store, victim.settings).start()
+    await Audit(victim.store, victim.settings).accept_rewind("a new database, on purpose")
+    await _append(victim)
+    found = await victim.audit.verify()
+    assert found.valid, found.problems
+    assert found.size == 1
 
 
 async def test_a_split_view_is_found(victim: Logged) -> None:

@@ -50,7 +50,7 @@ def exact(embedder: Embedder) -> Iterator[Embedder]:
 
 def test_int8_stays_with_fp32_in_every_language(embedder: Embedder, exact: Embedder) -> None:
     cosine = np.sum(embedder.embed(TEXTS) * exact.embed(TEXTS), axis=1)
-    assert cosine.min() >= 0.98, cosine
+    assert cosine.min() >= 0.985, cosine
 
 
 def test_meaning_is_near(embedder: Embedder) -> None:

@@ -232,7 +232,8 @@ async def test_a_large_tenant_gets_its_partition_and_the_same_answers(
     await small.ingest(ours, "one more.md", b"# One more\n\nA green engine stands still.")
     await small.settled()
     async with rooms.store.under(ours) as db:
-        assert await db.rows(tuple, stored("bastide.knowledge")["placed"]) == [("local/minilm", 384)]
+        extents = await db.rows(dict, stored("bastide.knowledge")["extent"], model="local/minilm")
+    assert [extent["graph"] for extent in extents] == [384]
     for query, found in zip(queries, before, strict=True):
         after = await rooms.knowledge.search(ours, query, mode="vector", limit=10)
         texts = {p.text for p in after.passages}

@@ -15,7 +15,7 @@ create table audit.log (
 call store.share('audit.log', '', 'one log an installation: its name and public key');
 
 create table audit.leaf (
-    index bigint primary key,
+    index bigint primary key check (index >= 0),
     body bytea not null            -- canonical JSON: pseudonyms and commitments, never text
 );
 call store.share('audit.leaf', '', 'the log''s leaves hold pseudonyms and commitments only; the application has no right on it');
@@ -30,7 +30,7 @@ alter table audit.tile alter column hashes set storage external;   -- hashes do 
 call store.share('audit.tile', '', 'hashes of the log''s tree; the application has no right on it');
 
 create table audit.checkpoint (
-    size bigint primary key,
+    size bigint primary key check (size >= 0),
     note text not null,
     made_at timestamptz not null default clock_timestamp()
 );

@@ -1,18 +1,21 @@
 """Decoding: bytes to clean text, and what had to be guessed or removed on the way."""
 
 import re
+import unicodedata
 
-from bastide.errors import UnsupportedType
+from bastide.errors import FileTooLarge, UnsupportedType
+from bastide.knowledge.reading.values import Limits
 
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe\x00\x00", "utf-32"), (b"\x00\x00\xfe\xff", "utf-32"),
          (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))  # fmt: skip
 _LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 _INVISIBLE = re.compile(r"[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb]")
+_LIGATURE = re.compile("[\ufb00-\ufb06]")
 _TAGS = re.compile("[\U000e0000-\U000e007f]")
 _DIRTY = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f\x85\u00ad\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\uffff"
-    "\U000e0000-\U000e007f]"
+    "\U000e0000-\U000e007f\ufb00-\ufb06]"
 )
 _BINARY_SHARE = 0.02
 
@@ -69,14 +72,23 @@ def _wide(data: bytes) -> str:
     return "utf-16-be" if even > 0.7 * len(head[0::2]) and odd < 0.1 * len(head) else ""
 
 
+def hold(text: str, limits: Limits) -> str:
+    """`text`, if it is within the limit, before anything is built of it."""
+    if len(text) > limits.text_max:
+        raise FileTooLarge(f"The file holds {len(text):,} characters of text; the limit is {limits.text_max:,}.")
+    return text
+
+
 def clean(text: str, problems: list[str], *, binary_refused: bool = False) -> str:
     """`text` without what cannot be shown or stored: NUL, controls, lone surrogates, invisible marks.
 
-    Line ends become "\\n". What is removed is told in `problems`; Unicode tags too, which can hide orders
-    to a language model from the eye of its reader.
+    Line ends become "\\n", letters with loose accents one character, ligatures their letters. What is removed is
+    told in `problems`; Unicode tags too, which can hide orders to a language model from the eye of its reader.
     """
+    text = unicodedata.normalize("NFC", text)
     if _DIRTY.search(text) is None:
         return text
+    text = _LIGATURE.sub(lambda found: unicodedata.normalize("NFKC", found[0]), text)
     text = _LINE_ENDS.sub("\n", text)
     text, controls = _CONTROLS.subn("", text)
     if binary_refused and controls > 16 and controls > _BINARY_SHARE * (len(text) + controls):

@@ -7,7 +7,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from bastide.knowledge.reading.blocks import Block, Draft
-from bastide.knowledge.reading.decoding import decode
+from bastide.knowledge.reading.decoding import decode, hold
 from bastide.knowledge.reading.hypertext import html_blocks
 from bastide.knowledge.reading.plain import plain_blocks
 from bastide.knowledge.reading.values import Limits
@@ -22,16 +22,26 @@ _INLINE_MAX = 20_000
 """Characters of one paragraph whose inline marks are looked at; beyond it they stay as they are."""
 
 
+class _Words(MarkdownIt):
+    """Markdown of which only the words are wanted: where a link leads is neither checked nor rewritten."""
+
+    def validateLink(self, url: str) -> bool:  # the parser's own name
+        return True
+
+    def normalizeLink(self, url: str) -> str:
+        return url
+
+
 @cache
 def _parser() -> MarkdownIt:
     # Indented text is no code here: statutes indent the points of their lists.
-    return MarkdownIt("commonmark", {"maxNesting": _DEEPEST}).enable("table").disable(["code"])
+    return _Words("commonmark", {"maxNesting": _DEEPEST}).enable("table").disable(["code"])
 
 
 def read_markdown(data: bytes, limits: Limits) -> Draft:
     """The blocks of a Markdown text; its front matter stays, as code, so that nothing is lost."""
     draft = Draft([])
-    text = decode(data, draft.problems)
+    text = hold(decode(data, draft.problems), limits)
     front = _FRONT.match(text)
     if front is not None:
         titled = _FRONT_TITLE.search(front[1])

@@ -100,15 +100,13 @@ def _textual(name: str, data: bytes) -> str:
         return XHTML if b"http://www.w3.org/1999/xhtml" in head[:2000] else HTML
     if _XML_START.match(head):
         raise UnsupportedType("This is XML of a kind that is not known here.")
-    tags = len(_HTML_TAG.findall(head))
-    if head.lstrip().startswith(b"<") and (tags >= 3 or name.endswith((".html", ".htm", ".xhtml"))):
-        return HTML
     if name.endswith(_MARKDOWN_NAMES):
         return MARKDOWN
-    if name.endswith((".html", ".htm", ".xhtml")) and tags:
+    tags = len(_HTML_TAG.findall(head))
+    begins = head.lstrip().startswith(b"<")
+    if begins and b"<svg" in head[:1000]:
+        raise UnsupportedType("This is an SVG picture.")
+    if (begins and tags >= 3) or (tags and name.endswith((".html", ".htm", ".xhtml"))):
         return HTML
-    if not name.endswith((".txt", ".text", ".log", ".csv", ".tsv", ".json", ".yaml", ".yml", ".toml", ".ini")):
-        signs = _MARKDOWN_SIGN.findall(head.decode("utf-8", "replace"))
-        if len(signs) >= 3:
-            return MARKDOWN
-    return PLAIN
+    nameless = "." not in name  # a program's comments begin with "#", too
+    return MARKDOWN if nameless and len(_MARKDOWN_SIGN.findall(head.decode("utf-8", "replace"))) >= 3 else PLAIN

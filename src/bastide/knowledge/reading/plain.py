@@ -4,7 +4,7 @@ import re
 
 from bastide.knowledge.reading import law
 from bastide.knowledge.reading.blocks import FORMLESS, Block, Draft
-from bastide.knowledge.reading.decoding import decode
+from bastide.knowledge.reading.decoding import decode, hold
 from bastide.knowledge.reading.values import Limits
 
 _UNDERLINE = re.compile(r"[ \t]*(={3,}|-{3,}|~{3,}|\*{3,})[ \t]*")
@@ -16,7 +16,7 @@ _BLANKS = re.compile(r"[ \t\u00a0]+")
 def read_plain(data: bytes, limits: Limits) -> Draft:
     """The paragraphs of a plain text."""
     draft = Draft([])
-    text = decode(data, draft.problems)
+    text = hold(decode(data, draft.problems), limits)
     draft.blocks = plain_blocks(text)
     first = draft.blocks[0] if draft.blocks else None
     if first is not None and len(first.text) <= 200 and "\n" not in first.text and not first.text.endswith("."):

@@ -79,7 +79,7 @@ def terms(text: str, language: str) -> Counter[str]:
     if stems is None:
         stems = _stems.setdefault(language, _Stems(language))
     counted: Counter[str] = Counter()
-    words = Counter(_WORD.findall(text))
+    words = Counter(_WORD.findall(text if text.isascii() else unicodedata.normalize("NFC", text)))
     for word, times in words.items():
         for stem in stems[word]:
             counted[stem] += times

@@ -145,6 +145,8 @@ def test_limits_of_pages_text_and_paragraphs() -> None:
     with pytest.raises(errors.FileTooLarge, match="characters"):
         read("a.txt", b"word " * 1000, Limits(text_max=100))
     with pytest.raises(errors.FileTooLarge, match="characters"):
+        read("a.md", b"word " * 1000, Limits(text_max=100))
+    with pytest.raises(errors.FileTooLarge, match="characters"):
         read("a.pdf", pdf([[Line("a page with some words")] for _ in range(9)]), Limits(text_max=100))
     with pytest.raises(errors.FileTooLarge, match="paragraphs"):
         read("a.txt", b"word\n\n" * 100, Limits(nodes_max=50))
@@ -215,6 +217,10 @@ def test_nul_and_controls_never_reach_the_text() -> None:
     assert not any(ord(letter) < 32 for letter in html.text)
     word = read("a.docx", bare_docx("<w:p><w:r><w:t>a&#x200B;b\u202ec</w:t></w:r></w:p>"))
     assert word.text == "abc"
+
+
+def test_loose_accents_and_ligatures_become_letters() -> None:
+    assert read("a.txt", "De\u0301lai ﬁxé par l’oﬀice".encode()).text == "Délai fixé par l’office"
 
 
 def test_hidden_orders_in_unicode_tags_are_removed_and_told() -> None:
