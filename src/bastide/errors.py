@@ -735,6 +735,12 @@ class AlreadyRunning(Conflict):
     code, next = "app.already_running", "Use that one, stop it first, or give another folder with --home."
 
 
+class Broken(Fault):
+    """Something broke here; the server's log has it under this request id."""
+
+    code = "request.broken"
+
+
 class Stopping(Unavailable):
     """The server is stopping and did not finish this."""
 

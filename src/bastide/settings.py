@@ -80,7 +80,7 @@ class KnowledgeSettings:
     """Limits of one document, and when a tenant's vectors get a partition of their own."""
 
     document_bytes_max: int = 100 * 1024 * 1024
-    partition_chunks_min: int = 20_000
+    partition_chunks_min: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ class Settings:
             ),
             knowledge=KnowledgeSettings(
                 document_bytes_max=env.number("BASTIDE_DOCUMENT_MB", 100, 1, 4096) * 1024 * 1024,
-                partition_chunks_min=env.number("BASTIDE_PARTITION_CHUNKS", 20_000, 1_000, 10_000_000),
+                partition_chunks_min=env.number("BASTIDE_PARTITION_CHUNKS", 10_000, 1_000, 10_000_000),
             ),
             server=server,
             api_key=env.text("BASTIDE_API_KEY"),

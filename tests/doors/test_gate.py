@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from dataclasses import replace
 
 import httpx2
 import pytest
 
+from bastide.api import create
+from bastide.app import House
 from tests.doors.conftest import Company, bearer
 
 REQUEST_ID = re.compile(r"req_[0-9a-z]{26}")
@@ -192,3 +195,19 @@ async def test_metrics_hold_no_tenant_and_no_content(web: httpx2.AsyncClient, us
     assert 'route="/api/v1/search"' in text
     for secret in (us.id, them.id, us.name, "sesame", json.dumps(us.keys)[:20]):
         assert secret not in text
+
+
+class _Broken:
+    """A room that fails in a way nobody thought of, with something in its words that nobody may read."""
+
+    async def statistics(self, scope: object) -> object:
+        raise ValueError("hidden words")
+
+
+async def test_what_nobody_thought_of_is_an_envelope_too(house: House, us: Company) -> None:
+    application = create(replace(house, knowledge=_Broken()))  # type: ignore[arg-type]  # a double of a room
+    transport = httpx2.ASGITransport(app=application)  # type: ignore[arg-type]  # its own type of ASGI scopes
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as inside:
+        reply = await inside.get("/api/v1/knowledge/statistics", headers=bearer(us.keys["member"]))
+    envelope(reply, 500, "request.broken")
+    assert "hidden" not in reply.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
@@ -46,6 +47,7 @@ class Process:
         self.port = port or free_port()
         self.arguments = arguments
         self.process = self._launch()
+        atexit.register(lambda: self.process.poll() is None and self.process.kill())  # a failed test leaves nobody
 
     def _launch(self) -> subprocess.Popen[str]:
         log = open(self.home.parent / "process.log", "a")  # noqa: SIM115

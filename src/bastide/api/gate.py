@@ -19,7 +19,7 @@ from starlette.datastructures import Headers, MutableHeaders
 
 from bastide import telemetry
 from bastide.api.refusals import refusal
-from bastide.errors import BadRequest, BastideError, BodyTooLarge, Fault, Stopping
+from bastide.errors import BadRequest, BastideError, BodyTooLarge, Broken, Stopping
 from bastide.store import new_id
 
 Message = MutableMapping[str, Any]
@@ -99,7 +99,7 @@ class _Passage:
             raise
         except Exception:
             telemetry.log.exception("request %s failed", self.request_id)
-            await self._answer(Fault("Something broke here; the log has it under this request id."))
+            await self._answer(Broken())
         finally:
             self._note(time.perf_counter() - start)
 

@@ -23,7 +23,7 @@ from bastide.api.refusals import envelope
 from bastide.api.shapes import models as shapes
 from bastide.api.shapes.ground import Listed, Removed
 from bastide.api.values import Caller
-from bastide.errors import BadRequest, BastideError, Fault, UnknownModel
+from bastide.errors import BadRequest, BastideError, Broken, Fault, UnknownModel
 from bastide.inference import ChatPiece, ChatRequest, Model, ModelSpec
 from bastide.telemetry import log
 
@@ -69,7 +69,7 @@ async def _stream(first: ChatPiece, pieces: AsyncGenerator[ChatPiece], caller: C
             return
         except Exception:
             log.exception("stream of request %s failed", caller.request_id)
-            yield _event(envelope(Fault(), path="/v1/", request_id=caller.request_id))
+            yield _event(envelope(Broken(), path="/v1/", request_id=caller.request_id))
             return
     yield "data: [DONE]\n\n"
 

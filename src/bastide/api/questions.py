@@ -15,7 +15,7 @@ from bastide.api.doorkeeper import Asking, Behind
 from bastide.api.reading import Route
 from bastide.api.refusals import envelope
 from bastide.api.shapes import knowledge as shapes
-from bastide.errors import BastideError, Fault
+from bastide.errors import BastideError, Broken
 from bastide.knowledge import Answer
 from bastide.telemetry import log
 
@@ -79,7 +79,7 @@ async def _events(task: asyncio.Task[Answer], path: str, request_id: str) -> Asy
             wire = ("error", envelope(fault, path=path, request_id=request_id))
         except Exception:
             log.exception("answer to request %s failed", request_id)
-            wire = ("error", envelope(Fault(), path=path, request_id=request_id))
+            wire = ("error", envelope(Broken(), path=path, request_id=request_id))
         yield f"event: {wire[0]}\ndata: {json.dumps(wire[1])}\n\n"
     finally:
         task.cancel()

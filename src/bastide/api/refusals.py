@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from bastide.errors import (
     BadRequest,
     BastideError,
+    Broken,
     Fault,
     FieldsWrong,
     MethodNotAllowed,
@@ -66,7 +67,7 @@ def install(app: FastAPI) -> None:
     """Let `app` answer each kind of error with our envelope."""
 
     async def ours(request: Request, fault: Exception) -> Response:
-        return _answer(request, fault if isinstance(fault, BastideError) else Fault())
+        return _answer(request, fault if isinstance(fault, BastideError) else Broken())
 
     async def of_fields(request: Request, fault: Exception) -> Response:
         assert isinstance(fault, RequestValidationError)
@@ -77,6 +78,7 @@ def install(app: FastAPI) -> None:
         return _answer(request, _routing(fault, request), fault.headers)
 
     app.add_exception_handler(BastideError, ours)
+    app.add_exception_handler(Exception, ours)  # and raised again behind it, so that the gate logs it
     app.add_exception_handler(RequestValidationError, of_fields)
     app.add_exception_handler(HTTPException, of_routing)
 

@@ -59,8 +59,7 @@ class Inspection:
                 replay.report(max(one - 1, 0), f"the checkpoint of size {one} does not hold")
             await self._check_identity(db, replay)
             self._read_latest(replay, size)
-            for low in range(0, size, _LEAVES_AT_ONCE):
-                await self._check_part(db, replay, low, min(low + _LEAVES_AT_ONCE, size))
+            await self._check_leaves(db, replay, size)
             replay.finish(size)
             await self._check_beyond(db, replay, size)
             await self._check_counters(db, replay)
@@ -88,13 +87,23 @@ class Inspection:
 
     # -- leaves, tiles, checkpoints, events ---------------------------------------------------------
 
-    async def _check_part(self, db: Db, replay: Replay, low: int, high: int) -> None:
-        blocks = {row[0]: row for row in await db.rows(tuple, _LEAF_BLOCKS, low=low, high=high)}
+    async def _check_leaves(self, db: Db, replay: Replay, size: int) -> None:
+        parts = [(low, min(low + _LEAVES_AT_ONCE, size)) for low in range(0, size, _LEAVES_AT_ONCE)]
+        read = await self._read(db, *parts[0]) if parts else None
+        for part, following in zip(parts, [*parts, None][1:], strict=True):
+            assert read is not None
+            followed = asyncio.create_task(asyncio.to_thread(self._follow, replay, part, *read))
+            try:
+                read = await self._read(db, *following) if following else None  # while the last is being followed
+            finally:
+                await followed
+
+    @staticmethod
+    async def _read(db: Db, low: int, high: int) -> tuple[dict[int, _Block], dict[int, bytes], list[tuple[int, str]]]:
+        blocks: dict[int, _Block] = {row[0]: row for row in await db.rows(tuple, _LEAF_BLOCKS, low=low, high=high)}
         tiles: dict[int, bytes] = dict(await db.rows(tuple, _LEAF_TILES, low=low // WIDTH, high=-(-high // WIDTH)))
-        checkpoints: list[tuple[int, str]] = [
-            (size, note) for size, note in await db.rows(tuple, _CHECKPOINTS, low=low or -1, high=high)
-        ]
-        await asyncio.to_thread(self._follow, replay, (low, high), blocks, tiles, checkpoints)
+        checkpoints: list[tuple[int, str]] = await db.rows(tuple, _CHECKPOINTS, low=low or -1, high=high)
+        return blocks, tiles, checkpoints
 
     def _follow(
         self,

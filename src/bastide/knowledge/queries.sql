@@ -163,26 +163,26 @@ word as (
     group by h.chunk
 ),
 near as (
-    select e.chunk, -(e.v <#> %(vector)s::halfvec) as score
+    select e.chunk
     from knowledge.embedding e
     where %(vector)s::halfvec is not null and e.model = %(model)s
       and (%(within)s::bigint[] is null or e.document = any(%(within)s))
+    order by e.v <#> %(vector)s::halfvec
+    limit %(limit)s
 ),
 -- put together by grouping and not by joins, whose sizes the planner cannot guess
 scored as (
-    select chunk, max(words) as words, max(cosine) as cosine
-    from (select chunk, score as words, null::float8 as cosine from word
-          union all select chunk, null, score from near) as pair
+    select chunk, max(score) as words, bool_or(led) as led
+    from (select chunk, score, false as led from word union all select chunk, null, true from near) as pair
     group by chunk
 ),
-placed as (
-    select chunk, words, cosine, row_number() over (order by words desc nulls last, chunk) as by_words,
-           row_number() over (order by cosine desc nulls last, chunk) as by_cosine
-    from scored
-)
-select p.chunk, p.words, p.cosine, (select c.language from knowledge.chunk c where c.id = p.chunk) as language
-from placed p
-where (p.words is not null and p.by_words <= %(limit)s) or (p.cosine is not null and p.by_cosine <= %(limit)s)
+least as (select min(score) as words from (select score from word order by score desc limit %(limit)s) as best)
+select s.chunk, s.words,
+       (select -(e.v <#> %(vector)s::halfvec) from knowledge.embedding e where e.chunk = s.chunk and e.model = %(model)s)
+           as cosine,
+       (select c.language from knowledge.chunk c where c.id = s.chunk) as language
+from scored s, least
+where s.led or s.words >= least.words
 
 -- name: rank_through_graph
 -- The same for a tenant with a partition of its own, where `near` are the chunks that its graph led to: the words
@@ -207,15 +207,13 @@ scored as (
           union all select near.chunk, null, true from unnest(%(near)s::bigint[]) as near(chunk)) as pair
     group by chunk
 ),
-placed as (
-    select chunk, words, led, row_number() over (order by words desc nulls last, chunk) as by_words from scored
-)
-select p.chunk, p.words,
-       (select -(e.v <#> %(vector)s::halfvec) from knowledge.embedding e where e.chunk = p.chunk and e.model = %(model)s)
+least as (select min(score) as words from (select score from word order by score desc limit %(limit)s) as best)
+select s.chunk, s.words,
+       (select -(e.v <#> %(vector)s::halfvec) from knowledge.embedding e where e.chunk = s.chunk and e.model = %(model)s)
            as cosine,
-       (select c.language from knowledge.chunk c where c.id = p.chunk) as language
-from placed p
-where p.led or p.by_words <= %(limit)s
+       (select c.language from knowledge.chunk c where c.id = s.chunk) as language
+from scored s, least
+where s.led or s.words >= least.words
 
 -- name: term_counts
 -- In how many chunks each term occurs.

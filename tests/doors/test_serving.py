@@ -1,0 +1,142 @@
+"""Processes of the house: roles, a graceful stop, a start that fails, two servers on one home."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BASTIDE = str(Path(sys.executable).with_name("bastide"))
+CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("BASTIDE_")}  # noqa: TID251
+
+
+@contextmanager
+def running(*arguments: str, home: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """A long-running command, and its first line."""
+    words = [BASTIDE, *arguments, "--home", str(home), "--json"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=CLEAN)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    line = process.stdout.readline()
+    try:
+        yield process, json.loads(line) if line else {"error": process.stderr.read()}
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.wait(timeout=40)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home that has been started once."""
+    place = tmp_path_factory.mktemp("serving") / "home"
+    with running("up", "--no-examples", "--port", "0", home=place) as (_, line):
+        assert line["url"]
+    return place
+
+
+def get(url: str, key: str = "", timeout_s: float = 30) -> tuple[int, Any]:
+    request = urllib.request.Request(url, headers={"authorization": f"Bearer {key}"})
+    try:
+        with urllib.request.urlopen(request, timeout=timeout_s) as reply:
+            return reply.status, json.loads(reply.read())
+    except urllib.error.HTTPError as refused:
+        return refused.code, json.loads(refused.read())
+
+
+def test_api_and_sequencer_apart(home: Path) -> None:
+    key = (home / "secrets" / "admin-key").read_text().strip()
+    with running("serve", "--role", "api", "--port", "0", home=home) as (_, api):
+        with running("serve", "--role", "sequencer", home=home) as (_, sequencer):
+            assert sequencer == {"role": "sequencer"}
+            with running("serve", "--role", "api", "--port", "0", home=home) as (_, second):
+                assert second["url"] != api["url"]
+                assert json.loads((home / "run.json").read_text())["url"] == api["url"]
+                for one in (api, second):
+                    assert get(f"{one['url']}/api/v1/me", key)[0] == 200
+            assert (home / "run.json").exists(), "the second one was not the server of this home"
+        with running("up", "--port", "0", home=home) as (up, line):
+            assert up.wait(timeout=30) == 1
+            assert api["url"] in line["error"]
+
+
+def test_a_worker_is_alive_and_says_what_it_cannot_do(home: Path) -> None:
+    process = subprocess.Popen(
+        [BASTIDE, "serve", "--role", "worker", "--home", str(home)], stdout=subprocess.PIPE, text=True, env=CLEAN
+    )
+    assert process.stdout is not None
+    assert "no durable work" in process.stdout.readline()
+    process.terminate()
+    assert process.wait(timeout=40) == 0
+
+
+def test_a_running_request_is_finished_when_asked_to_stop(home: Path) -> None:
+    key = (home / "secrets" / "admin-key").read_text().strip()
+    text = "\n\n".join(f"Paragraph {number} speaks of the walls and of gate {number}." for number in range(120))
+    body = json.dumps({"name": f"slow-{time.time()}.md", "text": text}).encode()
+    done: list[Any] = []
+
+    def take_in(url: str) -> None:
+        headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+        request = urllib.request.Request(f"{url}/api/v1/documents", data=body, headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as reply:
+                done.append((reply.status, json.loads(reply.read())))
+        except urllib.error.HTTPError as refused:
+            done.append((refused.code, json.loads(refused.read())))
+
+    with running("serve", "--port", "0", home=home) as (process, line):
+        asking = threading.Thread(target=take_in, args=(line["url"],))
+        asking.start()
+        time.sleep(0.4)
+        process.send_signal(signal.SIGTERM)
+        asking.join(timeout=60)
+        assert process.wait(timeout=40) == 0
+    status, answer = done[0]
+    assert status == 201 or answer["error"]["code"] == "app.stopping", done
+    assert not (home / "run.json").exists()
+
+
+def test_a_start_can_be_interrupted(tmp_path: Path) -> None:
+    words = [BASTIDE, "up", "--no-examples", "--port", "0", "--home", str(tmp_path / "home")]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=CLEAN)
+    time.sleep(2.5)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert "Traceback" not in out + err
+    again = subprocess.Popen([*words, "--json"], stdout=subprocess.PIPE, text=True, env=CLEAN)
+    assert again.stdout is not None
+    assert json.loads(again.stdout.readline())["url"], "what was begun is finished"
+    assert (tmp_path / "home" / "secrets" / "admin-key").read_text().startswith("bst_")
+    again.terminate()
+    assert again.wait(timeout=40) == 0
+
+
+def test_examples_are_loaded_once_and_resumed(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    words = [BASTIDE, "up", "--port", "0", "--home", str(home)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=CLEAN)
+    assert process.stderr is not None
+    for said in process.stderr:
+        if said.startswith("Example 2"):
+            break
+    where = json.loads((home / "run.json").read_text())
+    status, ready = get(f"{where['url']}/readyz")
+    assert status == 200
+    assert next(part for part in ready["parts"] if part["name"] == "examples")["state"] == "busy"
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert (home / "examples.pending").exists(), "the next start goes on with them"
