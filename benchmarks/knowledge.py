@@ -172,7 +172,7 @@ async def fill(rooms: Rooms, tenants: int, chunks: int) -> Library:
 
 
 async def _write(rooms: Rooms, scope: Scope, name: str, prepared: Prepared, vectors: np.ndarray) -> None:
-    rows = Vectors("local/minilm", vectors)
+    rows = Vectors("local/minilm", [vector_text(row) for row in vectors])
     async with rooms.store.under(scope) as db:
         await db.run(_Q["add_collection"], name="default")
         identifier = new_id("doc")

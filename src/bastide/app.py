@@ -23,10 +23,10 @@ from bastide.audit import Audit
 from bastide.egress import Egress
 from bastide.errors import AddressUnusable, BastideError, PortTaken
 from bastide.inference import Inference
-from bastide.knowledge import Knowledge
+from bastide.knowledge import Document, IngestedDocument, Knowledge
 from bastide.policy import Policy
 from bastide.settings import ServerSettings, Settings
-from bastide.store import Store
+from bastide.store import Scope, Store
 from bastide.telemetry import log
 from bastide.tenancy import Tenancy
 
@@ -130,7 +130,7 @@ class Examples:
         self._folder = folder
         self._mark = house.settings.home / "examples.pending"
         self._files = sorted(_documents(folder), key=lambda path: path.stat().st_size) if folder else []
-        self._done = 0
+        self._progress = ""
         self._problem = ""
 
     @property
@@ -143,30 +143,46 @@ class Examples:
         if self._files:
             self._mark.touch()
 
-    async def load(self, said: Callable[[str], None]) -> None:
-        """Take them in as the administrator, one by one. A failure is told in /readyz and stops nothing else."""
+    async def load(self, said: Callable[[str], None], *, on_searchable: Callable[[], object]) -> None:
+        """Take them in as the administrator: first all words, so that they can be asked, then all meanings.
+
+        A failure is told in /readyz and stops nothing else.
+        """
         try:
             scope = await self._house.tenancy.authenticate((self._house.settings.home / ADMIN_KEY).read_text().strip())
-            for path in self._files:
-                said(f"Example {self._done + 1} of {len(self._files)}: {path.name}")
-                data = await asyncio.to_thread(path.read_bytes)
-                await self._house.knowledge.ingest(
-                    scope, path.name, data, collection="examples", label={"class": "public", "personal": "none"}
-                )
-                self._done += 1
+            taken = [await self._take_in(scope, path, said) for path in self._files]
+            on_searchable()
+            for number, document in enumerate(taken):
+                self._progress = f"{number} of {len(taken)} examples are embedded; all are searched by their words."
+                if document.id and any(problem.startswith("Not embedded") for problem in document.problems):
+                    await self._house.knowledge.reindex(scope, document.id)
+            self._progress = "Loaded."
             self._mark.unlink(missing_ok=True)
         except (BastideError, OSError) as fault:
             self._problem = str(fault)
             log.warning("the examples were not loaded: %s", fault)
+            on_searchable()
+
+    async def _take_in(self, scope: Scope, path: Path, said: Callable[[str], None]) -> IngestedDocument | Document:
+        number = self._files.index(path) + 1
+        said(f"Example {number} of {len(self._files)}: {path.name}")
+        self._progress = f"{number - 1} of {len(self._files)} examples are loaded."
+        data = await asyncio.to_thread(path.read_bytes)
+        label = {"class": "public", "personal": "none"}
+        done = await self._house.knowledge.ingest(
+            scope, path.name, data, collection="examples", label=label, vectors=False
+        )
+        taken = done.documents[0]
+        return await self._house.knowledge.document(scope, taken.id) if taken.id else taken
 
     def notices(self) -> list[Part]:
         """What /readyz says of them."""
         if self._problem:
             step = "It is tried again at the next start; `bastide ingest` takes in documents of your own."
             return [Part("examples", "attention", f"The examples were not loaded: {self._problem}", step)]
-        if self.pending:
-            return [Part("examples", "busy", f"{self._done} of {len(self._files)} examples are loaded.")]
-        return [Part("examples", "ok", "Loaded.")] if self._done else []
+        if self._progress:
+            return [Part("examples", "busy" if self.pending else "ok", self._progress)]
+        return []
 
 
 def examples_folder() -> Path | None:
@@ -207,7 +223,7 @@ async def serve(
 ) -> None:
     """Play a role until SIGTERM, SIGINT or `stop`: then finish what runs, at most ten seconds, and close the house.
 
-    `on_open` is called when the doors answer, `on_ready` when the examples of a first start are there as well.
+    `on_open` is called when the doors answer, `on_ready` when the examples of a first start can be asked as well.
     The address is bound before anything else is opened. Raises PortTaken or AddressUnusable, and what the rooms
     raise. A second signal does not wait for running requests.
     """
@@ -234,8 +250,9 @@ async def _show(
 ) -> None:
     on_open(served)
     if served.examples.pending:
-        await served.examples.load(said)
-    on_ready(served)
+        await served.examples.load(said, on_searchable=lambda: on_ready(served))
+    else:
+        on_ready(served)
 
 
 async def _answer(served: Served, stopping: _Stopping, sockets: list[Any], *, show: Coroutine[Any, Any, None]) -> None:

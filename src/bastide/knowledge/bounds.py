@@ -21,6 +21,7 @@ REASON_CHARACTERS_MAX = 2_000
 _MODES = ("hybrid", "text", "vector")
 _COLLECTION = re.compile(r"[\w][\w .-]{0,99}")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def subjects(names: Iterable[str]) -> frozenset[str]:
 
 def reason(text: object) -> str:
     """Why something is done, in at most 2,000 characters. Raises BadOption."""
-    if not isinstance(text, str) or len(text) > REASON_CHARACTERS_MAX or "\0" in text:
+    if not isinstance(text, str) or len(text) > REASON_CHARACTERS_MAX or _UNSTORABLE.search(text):
         raise BadOption(f"A reason is text of at most {REASON_CHARACTERS_MAX:,} characters.", option="reason")
     return text.strip()
 
@@ -120,7 +121,9 @@ def filters(wire: Mapping[str, object] | None, collection_name: str | None) -> F
     for key, value in (wire or {}).items():
         if key in {"documents", "names", "languages", "media_types"}:
             values = [value] if isinstance(value, str) else value
-            if not isinstance(values, list | tuple) or not all(isinstance(v, str) and "\0" not in v for v in values):
+            if not isinstance(values, list | tuple) or not all(
+                isinstance(v, str) and not _UNSTORABLE.search(v) for v in values
+            ):
                 raise BadOption(f"The filter {key} is a list of texts.", option=f"filters.{key}")
             found[key] = list(values)
         elif key == "since":
@@ -157,6 +160,9 @@ def after_cursor(cursor: str | None) -> str | None:
     if cursor is None:
         return None
     try:
-        return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
+        key = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
     except (ValueError, binascii.Error, AttributeError, TypeError) as fault:
         raise BadOption("The cursor was not given out by this list.", option="cursor") from fault
+    if not key.isprintable():
+        raise BadOption("The cursor was not given out by this list.", option="cursor")
+    return key

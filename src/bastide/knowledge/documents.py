@@ -14,6 +14,7 @@ from bastide.errors import (
     UnknownDocument,
 )
 from bastide.knowledge.bounds import after_cursor, cursor_of
+from bastide.knowledge.bounds import subjects as subjects_of
 from bastide.knowledge.indexing import Known, extent_of, label_change, write_extent, write_label
 from bastide.knowledge.values import Chunk, Collection, Document, Original, Page, Statistics, StructureNode, Version
 from bastide.policy import Label
@@ -160,6 +161,7 @@ class Shelf:
             known = await _locked(db, document_id)
             before = Label.from_wire(known.label)
             after = Label.from_wire(wire, default=before).join(Label.of_scope(scope))
+            subjects_of(after.subjects)
             tighter = before.join(after) == after
             if not tighter and ("policy:manage" not in scope.permissions or not reason.strip()):
                 raise LooseningRefused

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-import numpy as np
-
 from bastide.audit import JsonValue
 from bastide.knowledge.preparing import Prepared
 from bastide.policy import Label
-from bastide.store import Db, Json, queries, vector_text
+from bastide.store import Db, Json, queries
 
 _Q = queries("bastide.knowledge")
 _ADD_VERSION, _ADD_NODES, _ADD_CHUNKS = _Q["add_version"], _Q["add_nodes"], _Q["add_chunks"]
@@ -39,10 +38,10 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Vectors:
-    """The embeddings of a document's chunks; `problem` says why there are none."""
+    """The embeddings of a document's chunks, as the database reads them; `problem` says why there are none."""
 
     model: str = ""
-    rows: np.ndarray | None = None
+    texts: Sequence[str] = ()
     problem: str = ""
 
 
@@ -118,14 +117,15 @@ async def write_index(db: Db, number: int, prepared: Prepared, vectors: Vectors)
         lengths=list(prepared.lengths),
     )
     chunk_of = dict(written)
-    await db.run(_ADD_POSTINGS, document=number, **_posting_columns(prepared, chunk_of))
-    if vectors.rows is not None:
+    columns = await asyncio.to_thread(_posting_columns, prepared, chunk_of)
+    await db.run(_ADD_POSTINGS, document=number, **columns)
+    if vectors.texts:
         await db.run(
             _ADD_EMBEDDINGS,
             document=number,
             model=vectors.model,
             chunks=[chunk_of[piece.ord] for piece in pieces],
-            vectors=[vector_text(row) for row in vectors.rows],
+            vectors=list(vectors.texts),
         )
 
 

@@ -35,7 +35,7 @@ from bastide.knowledge.reading import Limits
 from bastide.knowledge.values import IngestedDocument
 from bastide.policy import Label
 from bastide.settings import KnowledgeSettings
-from bastide.store import Db, Json, Scope, Store, new_id, queries
+from bastide.store import Db, Json, Scope, Store, new_id, queries, vector_text
 from bastide.telemetry import count, timed
 
 _Q = queries("bastide.knowledge")
@@ -44,6 +44,7 @@ _ADD_COLLECTION, _ADD_DOCUMENT, _RENEW = _Q["add_collection"], _Q["add_document"
 _ADD_REFUSAL, _FORGET_REFUSAL = _Q["add_refusal"], _Q["forget_refusal"]
 _ORIGINAL = _Q["original"]
 
+_LATER = "Not embedded yet: found by its words only."
 _READERS = 2  # files read at a time: reading is CPU and memory
 _EMBED_AT_ONCE = 1_024
 
@@ -68,7 +69,7 @@ class Intake:
         self._limits = Limits(bytes_max=settings.document_bytes_max)
         self._readers = asyncio.Semaphore(_READERS)
 
-    async def ingest(self, scope: Scope, given: Given) -> IngestedDocument:
+    async def ingest(self, scope: Scope, given: Given, *, vectors: bool) -> IngestedDocument:
         """Take one file in; what became of it."""
         digest = await asyncio.to_thread(lambda: hashlib.sha256(given.data).digest())
         async with self._store.under(scope) as db:
@@ -80,12 +81,12 @@ class Intake:
             prepared = await self._prepare(given.name, given.data)
         except Refusal as no:
             return await self._refused(scope, given, fingerprint, no)
-        vectors = await self._embed(scope, prepared, given.label)
+        meaning = await self._embed(scope, prepared, given.label) if vectors else Vectors(problem=_LATER)
         with timed("knowledge_write"):
             for last in (False, True):
                 try:
                     async with self._store.under(scope) as db:
-                        return await self._write(db, given, fingerprint, prepared, vectors)
+                        return await self._write(db, given, fingerprint, prepared, meaning)
                 except AlreadyThere:
                     if last:  # somebody else wrote the same name in between, twice: that is no race
                         raise
@@ -134,7 +135,7 @@ class Intake:
         if not prepared.pieces:
             return Vectors()
         texts = prepared.texts_to_embed()
-        rows: list[np.ndarray] = []
+        written: list[str] = []
         model = ""
         try:
             with timed("knowledge_embed"):
@@ -142,11 +143,11 @@ class Intake:
                     part = await self._inference.embed(
                         scope, texts[start : start + _EMBED_AT_ONCE], label=label, kind="passage"
                     )
-                    rows.append(part.vectors)
+                    written += await asyncio.to_thread(_as_texts, part.vectors)
                     model = part.model
         except (Refusal, Unavailable) as no:
-            return Vectors(problem=f"Not embedded ({no.code}): found by its words only.")
-        return Vectors(model, np.concatenate(rows))
+            return Vectors(problem=f"Not embedded ({no.code}): found by its words only until it is reindexed.")
+        return Vectors(model, written)
 
     # -- what is here already -----------------------------------------------------------------------
 
@@ -247,6 +248,10 @@ class Intake:
         place = await db.keyed(f"{given.collection}\0{given.name}".encode(), purpose="knowledge name")
         content = await db.keyed(given.collection.encode() + b"\0" + fingerprint, purpose="knowledge content lock")
         return sorted(struct.unpack(">q", key[:8])[0] for key in (place, content))
+
+
+def _as_texts(vectors: np.ndarray) -> list[str]:
+    return [vector_text(row) for row in vectors]
 
 
 def _taken_in(identifier: str, name: str, version: int, prepared: Prepared, vectors: Vectors) -> IngestedDocument:

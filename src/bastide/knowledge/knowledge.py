@@ -68,17 +68,19 @@ class Knowledge:
         collection: str = "default",
         label: Mapping[str, object] | Label | None = None,
         subjects: Iterable[str] = (),
+        vectors: bool = True,
     ) -> Ingested:
         """Take one file in. What was handed in before is `unchanged`; what cannot be read is `refused`, not raised.
 
         Other content under a known name of the collection is a new version. What `label` leaves unsaid is as the
         tenant's default; the label of the scope and, for a new version, that of the document before only tighten it.
+        Without `vectors` the file is found by its words at once, and by its meaning after `reindex`.
         """
         scope.need(WRITE)
         given = Given(
             bounds.name(name), bytes(data), bounds.collection(collection), await self._label(scope, label, subjects)
         )
-        document = await self._intake.ingest(scope, given)
+        document = await self._intake.ingest(scope, given, vectors=vectors)
         if document.status == "ready":
             self._placement.consider_soon(scope)
         return Ingested((document,))
@@ -93,7 +95,9 @@ class Knowledge:
             said = label
         else:
             said = Label.from_wire(label or {}, default=(await self._policy.refresh(scope)).default)
-        return said.join(Label(subjects=bounds.subjects(subjects))).join(Label.of_scope(scope))
+        joined = said.join(Label(subjects=frozenset(subjects))).join(Label.of_scope(scope))
+        bounds.subjects(joined.subjects)
+        return joined
 
     # -- passages and answers out -------------------------------------------------------------------
 
@@ -163,7 +167,7 @@ class Knowledge:
             scope,
             collection=collection if collection is None else bounds.collection(collection),
             name=name if name is None else bounds.name(name),
-            subject=subject,
+            subject=subject if subject is None else min(bounds.subjects([subject])),
             cursor=cursor,
             limit=bounds.limit(limit, bounds.LIST_MAX),
         )

@@ -8,12 +8,14 @@
 select pg_advisory_xact_lock(key) from unnest(%(keys)s::bigint[]) as u(key)
 
 -- name: find_by_content
--- The current version only: content that was replaced may come back as a new version.
+-- The current version only: content that was replaced may come back as a new version. Locked, like the two below,
+-- because its label may be tightened by what was read here.
 select d.id, d.number, d.collection, d.name, d.version, d.label, v.fingerprint, v.chunks
 from knowledge.document_version v
 join knowledge.document d on d.number = v.document and d.version = v.version
 where v.fingerprint = %(fingerprint)s and d.collection = %(collection)s
 order by d.id limit 1
+for update of d
 
 -- name: find_by_name
 select d.id, d.number, d.collection, d.name, d.version, d.label, v.fingerprint, v.chunks

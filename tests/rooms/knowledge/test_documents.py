@@ -135,6 +135,27 @@ async def test_two_equal_requests_at_once_give_one_document(knowledge: Knowledge
     assert (await knowledge.statistics(ours)).documents == 1
 
 
+async def test_labels_tightened_at_once_are_joined(knowledge: Knowledge, ours: Scope) -> None:
+    first = (await knowledge.ingest(ours, "lease.md", LEASE, label={"class": "public", "personal": "none"})).documents[
+        0
+    ]
+    labels: list[dict[str, object]] = [
+        {"class": "restricted"},
+        {"air_gap": True},
+        {"integrity": "untrusted"},
+        {"subjects": ["per_1"]},
+        {"zone": ["FR", "BE"]},
+        {"zone": ["BE", "DE"]},
+    ]
+    await asyncio.gather(
+        *(knowledge.ingest(ours, f"{n}.md", LEASE, label=label) for n, label in enumerate(labels)),
+        *(knowledge.relabel(ours, first.id or "", label) for label in labels[:3]),
+    )
+    label = (await knowledge.document(ours, first.id or "")).label
+    assert (label.cls, label.air_gap, label.integrity) == ("restricted", True, "untrusted")
+    assert (label.subjects, label.zone) == ({"per_1"}, {"BE"})
+
+
 async def test_versions_at_once_lose_nothing(knowledge: Knowledge, ours: Scope) -> None:
     bodies = [f"Reading {n} of the meter is {n * 7}.".encode() for n in range(6)]
     await asyncio.gather(*(knowledge.ingest(ours, "meter.txt", body) for body in bodies))
@@ -193,8 +214,13 @@ async def test_a_bad_collection_is_refused(knowledge: Knowledge, ours: Scope, co
 async def test_a_misspelt_label_is_refused(knowledge: Knowledge, ours: Scope) -> None:
     with pytest.raises(BadLabel):
         await knowledge.ingest(ours, "lease.md", LEASE, label={"classe": "secret"})
-    with pytest.raises(BadOption):
-        await knowledge.ingest(ours, "lease.md", LEASE, subjects=[""])
+    for subject in ("", "a\0b", "\ud800", "x" * 401):
+        with pytest.raises(BadOption):
+            await knowledge.ingest(ours, "lease.md", LEASE, subjects=[subject])
+        with pytest.raises((BadOption, BadLabel)):
+            await knowledge.ingest(ours, "lease.md", LEASE, label={"subjects": [subject]})
+        with pytest.raises(BadOption):
+            await knowledge.documents(ours, subject=subject)
 
 
 async def test_the_scopes_label_tightens(knowledge: Knowledge, ours: Scope) -> None:
@@ -215,6 +241,12 @@ async def test_tightening_is_free_and_loosening_is_a_declassification(
         await rooms.knowledge.relabel(writer, identifier, {"class": "public"}, reason="it is on the website")
     with pytest.raises(LooseningRefused):
         await rooms.knowledge.relabel(ours, identifier, {"class": "public"})
+    with pytest.raises(BadOption):
+        await rooms.knowledge.relabel(ours, identifier, {"class": "public"}, reason="a\0b")
+    with pytest.raises(BadLabel):
+        await rooms.knowledge.relabel(ours, identifier, {"class": "publicc"}, reason="a slip")
+    with pytest.raises((BadLabel, BadOption)):
+        await rooms.knowledge.relabel(ours, identifier, {"subjects": ["a\0b"]})
     loosened = await rooms.knowledge.relabel(ours, identifier, {"class": "public"}, reason="it is on the website")
     assert loosened.label.cls == "public"
     acts = await _acts(rooms, ours, identifier, expect="document.declassify")
@@ -238,8 +270,9 @@ async def test_documents_are_paged_newest_first_and_found_by_subject(knowledge: 
     assert {document.name for document in about.items} == {"note 1.txt", "note 3.txt"}
     with pytest.raises(UnknownCollection):
         await knowledge.documents(ours, collection="nowhere")
-    with pytest.raises(BadOption):
-        await knowledge.documents(ours, cursor="☃")
+    for cursor in ("☃", "AAAA", "a", "\ud800", "'"):
+        with pytest.raises(BadOption):
+            await knowledge.documents(ours, cursor=cursor)
 
 
 async def test_reindexing_keeps_id_version_and_answers(knowledge: Knowledge, ours: Scope) -> None:

@@ -151,6 +151,8 @@ async def test_a_bad_query_is_refused(knowledge: Knowledge, ours: Scope, query: 
         {"mode": "magic"},
         {"filters": {"colour": "red"}},
         {"filters": {"languages": [1]}},
+        {"filters": {"names": ["a\0b"]}},
+        {"filters": {"names": ["\ud800"]}},
         {"filters": {"since": "yesterday"}},
         {"filters": {"since": "2026-01-01"}},
     ],
