@@ -1,6 +1,6 @@
 """Run every benchmark, one after the other, each in a process of its own.
 
-    python -m benchmarks [NAME...] [--full]      --full: 100,000 chunks, 10^6 events (takes long)
+python -m benchmarks [NAME...] [--full]      --full: 100,000 chunks, 10^6 events (takes long)
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ def main() -> int:
     if unknown:
         print(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(NAMES)}", file=sys.stderr)
         return 2
-    print(f"machine: {platform.node()}, {platform.machine()}, {platform.platform()}, Python {platform.python_version()}")
+    print(
+        f"machine: {platform.node()}, {platform.machine()}, {platform.platform()}, Python {platform.python_version()}"
+    )
     failed = 0
     for name in asked or NAMES:
         print(f"\n== {name}", flush=True)

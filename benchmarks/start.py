@@ -1,6 +1,6 @@
 """How long a start takes, and what it weighs: an empty home, an existing home, the first question after it.
 
-    python -m benchmarks.start
+python -m benchmarks.start
 """
 
 from __future__ import annotations

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from bastide.app import House, open_house
-from bastide.app import House, open_house
 from bastide.settings import Settings
 from bastide.store import Scope, Store, new_id
 

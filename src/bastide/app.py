@@ -151,7 +151,12 @@ class Examples:
         try:
             scope = await self._house.tenancy.authenticate((self._house.settings.home / ADMIN_KEY).read_text().strip())
             taken = [await self._take_in(scope, path, said) for path in self._files]
+        except (BastideError, OSError) as fault:
+            self._failed(fault)
             on_searchable()
+            return
+        on_searchable()
+        try:
             for number, document in enumerate(taken):
                 self._progress = f"{number} of {len(taken)} examples are embedded; all are searched by their words."
                 if document.id and any(problem.startswith("Not embedded") for problem in document.problems):
@@ -159,9 +164,11 @@ class Examples:
             self._progress = "Loaded."
             self._mark.unlink(missing_ok=True)
         except (BastideError, OSError) as fault:
-            self._problem = str(fault)
-            log.warning("the examples were not loaded: %s", fault)
-            on_searchable()
+            self._failed(fault)
+
+    def _failed(self, fault: Exception) -> None:
+        self._problem = str(fault)
+        log.warning("the examples were not loaded: %s", fault)
 
     async def _take_in(self, scope: Scope, path: Path, said: Callable[[str], None]) -> IngestedDocument | Document:
         number = self._files.index(path) + 1

@@ -660,7 +660,10 @@ class BadQuery(Unprocessable):
 class BadName(Unprocessable):
     """A document's or a collection's name cannot be used."""
 
-    code, next = "knowledge.bad_name", "Use 1 to 400 printable characters; for a collection only letters, digits, dot, `_` and `-`."
+    code, next = (
+        "knowledge.bad_name",
+        "Use 1 to 400 printable characters; for a collection only letters, digits, dot, `_` and `-`.",
+    )
 
 
 class BadOption(Unprocessable):

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 BASTIDE = str(Path(sys.executable).with_name("bastide"))
-CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("BASTIDE_")}  # noqa: TID251
+CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("BASTIDE_")}
 
 
 @contextmanager

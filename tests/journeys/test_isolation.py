@@ -20,7 +20,7 @@ from tests.conftest import scope_of
 _TABLES = Query(
     "test",
     "tables",
-    """select n.nspname || '.' || c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    r"""select n.nspname || '.' || c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
        join pg_attribute a on a.attrelid = c.oid and a.attname = 'tenant_id'
        where c.relkind in ('r', 'p') and not c.relispartition and has_table_privilege('bastide_app', c.oid, 'select') and n.nspname not like 'pg\_%%' order by 1""",
 )

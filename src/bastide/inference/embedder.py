@@ -30,6 +30,7 @@ CARRIED_NAME = "local/minilm"
 
 # No token of a real text is longer than this; what lies behind is cut before a megabyte reaches the tokenizer.
 _CHARACTERS_PER_TOKEN_MAX = 128
+_REPORTS_HOME = (1, 29)  # from this release on the builds on the index carry their maker's telemetry, switched on
 _WINDOW = 1024  # texts tokenised at a time
 _PIECE_TOKENS = 256  # what a thread works on before it looks for the next: some 15 ms
 
@@ -162,9 +163,11 @@ def _clean(text: str) -> str:
 
 
 def _session(graph: bytes | Path) -> Any:
-    quiet = getattr(onnxruntime, "disable_telemetry_events", None)
-    if quiet is not None:
-        quiet()
+    if _release(onnxruntime.__version__) >= _REPORTS_HOME:
+        raise UnsupportedEmbedder(
+            f"onnxruntime {onnxruntime.__version__} reports to its maker, so it is not loaded.",
+            next_step="Install the release that this version of Bastide asks for: pip install 'onnxruntime<1.29'.",
+        )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # the width is in the texts
     options.log_severity_level = 3
@@ -178,6 +181,10 @@ def _session(graph: bytes | Path) -> Any:
         )
     except Exception as fault:  # the runtime raises its own kinds, none of them public
         raise UnsupportedEmbedder(f"The model's graph cannot be run: {fault}.") from fault
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2])
 
 
 def _overflows() -> bool:

@@ -19,6 +19,7 @@ from bastide.inference import EXTRACTIVE, ChatRequest, Inference, Message
 from bastide.knowledge.bounds import Filters
 from bastide.knowledge.preparing import headings
 from bastide.knowledge.reading import sentences, terms
+from bastide.knowledge.references import named_by, named_in
 from bastide.knowledge.search import KNOWN_LANGUAGES, Finder, Found, Hit
 from bastide.knowledge.support import Checked, Evidence, check, with_citations
 from bastide.knowledge.values import Answer, Passage
@@ -175,7 +176,12 @@ def relevant(question: str, found: Found) -> list[Hit]:
     def near(hit: Hit) -> bool:
         return hit.cosine is not None and found.language == "en" and hit.cosine >= COSINE_MIN
 
-    good = [hit for hit in found.hits if share(hit) >= RARE_WORDS_SHARE_MIN or near(hit)]
+    places = named_in(question)
+
+    def named(hit: Hit) -> bool:
+        return not places.isdisjoint(named_by(hit.passage.section))
+
+    good = [hit for hit in found.hits if share(hit) >= RARE_WORDS_SHARE_MIN or near(hit) or named(hit)]
     return list(found.hits) if good else []
 
 

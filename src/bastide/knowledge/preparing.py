@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bastide.knowledge.ranking import term_key
 from bastide.knowledge.reading import Limits, Piece, Reading, cut, read, terms
+from bastide.knowledge.references import FIELD, named_by
 
 _TITLE_CHARACTERS_MAX = 160
 _LENGTH_MAX = 65_535
@@ -39,7 +40,8 @@ def prepare(name: str, data: bytes, limits: Limits) -> Prepared:
         counted = terms(piece.text, language) + terms(headings(reading.title, piece.section), language)
         length = min(sum(counted.values()), _LENGTH_MAX)
         lengths.append(length)
-        for key, times in _keys(counted, language).items():
+        keys = _keys(counted, language) | dict.fromkeys((term_key(FIELD, one) for one in named_by(piece.section)), 1)
+        for key, times in keys.items():
             postings.setdefault(key, []).append((piece.ord, min(times, _TIMES_MAX) << 16 | length))
     return Prepared(reading, pieces, tuple(lengths), postings)
 

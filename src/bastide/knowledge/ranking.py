@@ -19,8 +19,14 @@ from functools import lru_cache
 VECTOR_SHARE = 0.6
 VECTOR_SHARE_ELSEWHERE = 0.3
 
+# A place that the query names ("Article 17") against one of its words.
+PLACE_WEIGHT = 2.0
+
 # A passage in another language than the query, while the query's own language might have said it better.
 ACROSS_LANGUAGES = 0.75
+
+# A chunk that has no vector (yet) is judged by its words alone, among others that have one.
+WITHOUT_VECTOR = 0.9
 
 # What the second, the third and each further passage of one section keeps of its score, so that the first ones
 # of a list do not all say the same.
@@ -73,12 +79,10 @@ def fuse(
     found: list[Scored] = []
     for chunk in words.keys() | cosines.keys():
         language = languages.get(chunk, query_language)
-        share = vector_share(query_language, language, known) if cosines else 0.0
-        if not words:
-            share = 1.0
+        share = (vector_share(query_language, language, known) if words else 1.0) if cosines else 0.0
         by_words = words.get(chunk, 0.0) / best_words
         cosine = cosines.get(chunk)
-        near = max(cosine, 0.0) / best_cosine if cosine is not None else 0.0
+        near = max(cosine, 0.0) / best_cosine if cosine is not None else WITHOUT_VECTOR * by_words
         score = (1 - share) * by_words + share * near
         if known and language != query_language:
             score *= ACROSS_LANGUAGES

@@ -16,8 +16,9 @@ from typing import Any
 from bastide.errors import Refusal, Unavailable, UnknownCollection
 from bastide.inference import Embedded, Inference
 from bastide.knowledge.bounds import Filters
-from bastide.knowledge.ranking import OTHER_LANGUAGE_WEIGHT, Scored, fuse, spread, term_key
+from bastide.knowledge.ranking import OTHER_LANGUAGE_WEIGHT, PLACE_WEIGHT, Scored, fuse, spread, term_key
 from bastide.knowledge.reading import detect_language, terms
+from bastide.knowledge.references import FIELD, named_in
 from bastide.knowledge.values import Passage
 from bastide.policy import Label
 from bastide.store import Db, Query, Scope, Store, queries, vector_text
@@ -179,6 +180,10 @@ def _terms(asked: _Asked) -> dict[str, list[Any]]:
         for stem, times in list(terms(asked.query, extent.language).items())[:_STEMS_MAX]:
             key = term_key(extent.language, stem)
             rows.append((key, extent.chunks, extent.length / extent.chunks, weight * times))
+    chunks = sum(extent.chunks for extent in asked.extents)
+    mean = sum(extent.length for extent in asked.extents) / chunks
+    for place in named_in(asked.query) if asked.mode != "vector" else ():
+        rows.append((term_key(FIELD, place), chunks, mean, PLACE_WEIGHT))
     columns = zip(*rows, strict=True) if rows else ((), (), (), ())
     return dict(zip(("terms", "totals", "means", "weights"), map(list, columns), strict=True))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpcore2
 import pytest
+from tests.rooms.egress.conftest import Authority, authority
 
 from bastide.audit import Audit
 from bastide.egress import Egress
@@ -17,8 +18,6 @@ from bastide.inference import Inference
 from bastide.policy import Policy
 from bastide.settings import AuditSettings, EgressSettings, InferenceSettings, PolicySettings, Settings
 from bastide.store import Store
-
-from tests.rooms.egress.conftest import Authority, authority
 
 __all__ = ["authority"]
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.rooms.egress.conftest import Authority
 
 from bastide.audit import canonical
 from bastide.errors import (
@@ -40,7 +41,6 @@ from bastide.policy import Label
 from bastide.store import Scope, new_id
 from bastide.testing import Fails, Raw, Says, ScriptedModel
 
-from tests.rooms.egress.conftest import Authority
 from .conftest import Rooms
 
 LEAST = Label()

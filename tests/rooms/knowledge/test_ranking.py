@@ -61,6 +61,11 @@ def test_an_embedder_counts_less_where_it_does_not_know_the_language() -> None:
     assert there[0].chunk == 1
 
 
+def test_a_chunk_without_a_vector_is_judged_by_its_words() -> None:
+    order = fuse({1: 10.0, 2: 9.0}, {2: 0.1, 3: 0.3}, languages={}, query_language="en")
+    assert [one.chunk for one in order] == [1, 3, 2]
+
+
 def test_equal_texts_once_and_sections_take_turns() -> None:
     order = [Scored(n, 1.0 - n / 100, 1.0, None) for n in range(1, 7)]
     places = {1: ("a", "one"), 2: ("a", "two"), 3: ("a", "three"), 4: ("a", "one"), 5: ("b", "five"), 6: ("", "six")}

@@ -8,11 +8,11 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
+from tests.conftest import scope_of
 
 from bastide.errors import DatabaseUnavailable, MigrationChanged, NewerDatabase, UnsafeDatabase
 from bastide.settings import Settings
 from bastide.store import Store, new_id
-from tests.conftest import scope_of
 
 
 @pytest.fixture
