@@ -69,13 +69,6 @@ async def store(settings: Settings) -> AsyncIterator[Store]:
     await opened.stop()
 
 
-@pytest.fixture(scope="session")
-async def house(settings: Settings) -> AsyncIterator[House]:
-    """All rooms, started; the sequencer runs."""
-    async with open_house(settings, sequence=True) as opened:
-        yield opened
-
-
 @pytest.fixture
 def ours() -> Scope:
     """A new tenant, ours."""

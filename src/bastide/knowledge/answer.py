@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
+from itertools import islice
 
 from bastide.errors import Refusal, Unavailable
 from bastide.inference import EXTRACTIVE, ChatRequest, Inference, Message
@@ -42,6 +43,7 @@ RARE_WORDS_SHARE_MIN = 0.5
 COSINE_MIN = 0.5
 
 _TOKENS_MAX = 700
+_BEGINNING_SENTENCES = 3
 _THOUGHT = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
 
 
@@ -91,16 +93,20 @@ class Answering:
         return chosen.name if chosen is not None else None
 
     async def _extract(self, scope: Scope, question: str, found: Found, hits: Sequence[Hit], label: Label) -> Answer:
+        places = named_in(question)
+        hits = [hit for hit in hits if _stands_in(hit, places)] or hits
         reply = await self._inference.answer_extractively(
             scope, question, [hit.passage.text for hit in hits], label=label, language=found.language
         )
-        if not reply.sentences:
+        chosen = [(sentence.passage, sentence.text) for sentence in reply.sentences]
+        chosen = chosen or _beginnings(hits, places)
+        if not chosen:
             return replace(_nothing(found, None, label), receipt=reply.receipt)
         numbers: dict[int, int] = {}
         parts: list[str] = []
-        for sentence in reply.sentences:
-            n = numbers.setdefault(sentence.passage, len(numbers) + 1)
-            parts.append(with_citations(" ".join(sentence.text.split()), [n]))
+        for place, text in chosen:
+            n = numbers.setdefault(place, len(numbers) + 1)
+            parts.append(with_citations(" ".join(text.split()), [n]))
         return Answer(
             answer=" ".join(parts),
             mode="extractive",
@@ -177,12 +183,24 @@ def relevant(question: str, found: Found) -> list[Hit]:
         return hit.cosine is not None and found.language == "en" and hit.cosine >= COSINE_MIN
 
     places = named_in(question)
-
-    def named(hit: Hit) -> bool:
-        return not places.isdisjoint(named_by(hit.passage.section))
-
-    good = [hit for hit in found.hits if share(hit) >= RARE_WORDS_SHARE_MIN or near(hit) or named(hit)]
+    good = [hit for hit in found.hits if share(hit) >= RARE_WORDS_SHARE_MIN or near(hit) or _stands_in(hit, places)]
     return list(found.hits) if good else []
+
+
+def _stands_in(hit: Hit, places: set[str]) -> bool:
+    return not places.isdisjoint(named_by(hit.passage.section))
+
+
+def _beginnings(hits: Sequence[Hit], places: set[str]) -> list[tuple[int, str]]:
+    """The first sentences of the places that the question names: "What does Article 17 say?" shares no word with it."""
+    named = [(place, hit.passage) for place, hit in enumerate(hits) if _stands_in(hit, places)]
+    named.sort(key=lambda one: (one[1].document_id != named[0][1].document_id, one[1].document_id, one[1].start))
+    found = (
+        (place, passage.text[start:end])
+        for place, passage in named
+        for start, end in sentences(passage.text, passage.language)
+    )
+    return list(islice(found, _BEGINNING_SENTENCES))
 
 
 def messages(question: str, hits: Sequence[Hit], language: str) -> tuple[Message, ...]:

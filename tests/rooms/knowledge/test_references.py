@@ -65,3 +65,4 @@ async def test_a_named_place_comes_before_those_that_mention_it(knowledge: Knowl
         assert found.passages[0].text.endswith("A bakery is closed at night.")
     answer = await knowledge.answer(ours, "What does Article 3 say?")
     assert answer.found
+    assert "A bakery is closed at night [1]." in answer.answer
