@@ -193,7 +193,8 @@ class DatabaseMajorDiffers(Fault):
 class DatabaseDiskFull(Fault):
     """The disk is full, so the embedded database could not be written."""
 
-    code, next = "store.database_disk_full", "Free some space on the disk of the home folder, then start again."
+    code, status = "store.database_disk_full", 507
+    next = "Free some space on the disk of the home folder, then try again."
 
 
 class PrivilegesNotDropped(Fault):

@@ -16,11 +16,6 @@ from bastide.errors import BadSetting
 
 DEFAULT_PORT = 8092
 
-# ONNX Runtime from 1.29 on tells its maker about every process that loads it, from threads of its own that no
-# permit is asked for. Only this word in the environment stops it, and only if it stands there before the library
-# is loaded; its own `disable_telemetry_events` comes too late. Every room that loads it imports this module first.
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # noqa: TID251
-
 
 @dataclass(frozen=True, slots=True)
 class StoreSettings:

@@ -194,7 +194,8 @@ def _stands_in(hit: Hit, places: set[str]) -> bool:
 def _beginnings(hits: Sequence[Hit], places: set[str]) -> list[tuple[int, str]]:
     """The first sentences of the places that the question names: "What does Article 17 say?" shares no word with it."""
     named = [(place, hit.passage) for place, hit in enumerate(hits) if _stands_in(hit, places)]
-    named.sort(key=lambda one: (one[1].document_id != named[0][1].document_id, one[1].document_id, one[1].start))
+    best = named[0][1].document_id if named else ""
+    named.sort(key=lambda one: (one[1].document_id != best, one[1].document_id, one[1].start))
     found = (
         (place, passage.text[start:end])
         for place, passage in named

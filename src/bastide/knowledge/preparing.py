@@ -13,6 +13,7 @@ from bastide.knowledge.references import FIELD, named_by
 _TITLE_CHARACTERS_MAX = 160
 _LENGTH_MAX = 65_535
 _TIMES_MAX = 32_767
+_FIRST_OF_A_PLACE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,16 @@ def prepare(name: str, data: bytes, limits: Limits) -> Prepared:
     pieces = tuple(cut(reading))
     lengths: list[int] = []
     postings: dict[int, list[tuple[int, int]]] = {}
+    places: set[str] = set()
     for piece in pieces:
         language = piece.language or reading.language
         counted = terms(piece.text, language) + terms(headings(reading.title, piece.section), language)
         length = min(sum(counted.values()), _LENGTH_MAX)
         lengths.append(length)
-        keys = _keys(counted, language) | dict.fromkeys((term_key(FIELD, one) for one in named_by(piece.section)), 1)
+        keys = _keys(counted, language)
+        for place in named_by(piece.section):  # its first chunk is the place above all
+            keys[term_key(FIELD, place)] = 1 if place in places else _FIRST_OF_A_PLACE
+            places.add(place)
         for key, times in keys.items():
             postings.setdefault(key, []).append((piece.ord, min(times, _TIMES_MAX) << 16 | length))
     return Prepared(reading, pieces, tuple(lengths), postings)

@@ -10,7 +10,7 @@ import zstandard
 from psycopg.rows import class_row, dict_row, tuple_row
 from psycopg.types.json import Jsonb
 
-from bastide.errors import AlreadyThere, BlobDamaged, NotFound
+from bastide.errors import AlreadyThere, BlobDamaged, DatabaseDiskFull, NotFound
 from bastide.store.keys import TenantKeys
 from bastide.store.questions import Query, queries
 from bastide.store.values import Scope
@@ -44,6 +44,8 @@ class Db:
             await cursor.execute(query.sql, values)
         except psycopg.errors.UniqueViolation as fault:
             raise AlreadyThere(query=f"{query.room}.{query.name}") from fault
+        except psycopg.errors.DiskFull as fault:
+            raise DatabaseDiskFull from fault
 
     async def rows(self, shape: type[Row], query: Query, **values: Any) -> list[Row]:
         """All rows, each as a `shape`: a frozen dataclass, `dict` or `tuple`."""
