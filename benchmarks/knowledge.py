@@ -32,8 +32,7 @@ from bastide.audit import Audit
 from bastide.egress import Egress
 from bastide.inference import Inference
 from bastide.knowledge import Knowledge
-from bastide.knowledge.indexing import Vectors, growth, write_extent, write_index, write_version
-from bastide.knowledge.intake import Known
+from bastide.knowledge.indexing import Known, Vectors, growth, write_extent, write_index, write_version
 from bastide.knowledge.preparing import Prepared, prepare
 from bastide.knowledge.reading import Limits, sentences
 from bastide.policy import Label, Policy
@@ -269,7 +268,8 @@ async def peer(rooms: Rooms, library: Library, count: int) -> None:
 async def quality(rooms: Rooms, folder: Path, most: int) -> None:
     """nDCG@10 and R@5 of each set below `folder`, by words, by vectors, and fused."""
     for corpus in sorted(folder.rglob("corpus.jsonl")):
-        scope, of = tenant(), {}
+        scope = tenant()
+        of: dict[str | None, list[Any]] = {}
         for line in corpus.read_text("utf-8").splitlines():
             row = json.loads(line)
             head = f"# {row['title']}\n\n" if row.get("title") else ""

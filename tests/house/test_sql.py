@@ -24,11 +24,14 @@ def _schemas_named(sql: str) -> set[str]:
     return {room for room in ROOMS if re.search(rf"\b{room}\.[a-z_]+", text)}
 
 
-@pytest.mark.parametrize("query", _all(), ids=lambda query: f"{query.room}.{query.name}")
+def _planned() -> list[Query]:
+    """All but utility statements, which have no plan; the rooms' own tests run those."""
+    text = {query: re.sub(r"\A(?:\s*--[^\n]*\n)*", "", query.sql).lower() for query in _all()}
+    return [query for query in text if not text[query].startswith(("copy", "listen", "call", "lock", "set "))]
+
+
+@pytest.mark.parametrize("query", _planned(), ids=lambda query: f"{query.room}.{query.name}")
 async def test_a_query_plans(store: Store, query: Query) -> None:
-    statement = re.sub(r"\A(?:\s*--[^\n]*\n)*", "", query.sql).lower()
-    if statement.startswith(("copy", "listen", "call", "lock", "set ")):
-        pytest.skip("a utility statement has no plan")
     numbers: dict[str, str] = {}
     sql = PARAMETER.sub(lambda m: numbers.setdefault(m["name"], f"${len(numbers) + 1}"), query.sql).replace("%%", "%")
     async with store.as_owner(reason="explain the queries") as owner:

@@ -98,11 +98,11 @@ class Intake:
     async def reindex(self, scope: Scope, document_id: str) -> IngestedDocument:
         """Read, cut, embed and index the current original anew; id and version stay."""
         async with self._store.under(scope) as db:
-            row = await db.row(dict, _ORIGINAL, id=document_id, version=None)
-            if row is None:
-                raise UnknownDocument
             known = await db.row(Known, _BY_ID, id=document_id)
-            assert known is not None
+            if known is None:
+                raise UnknownDocument
+            row = await db.row(dict, _ORIGINAL, id=document_id, version=known.version)
+            assert row is not None, "the document is locked"
             data = await db.get_blob(row["blob"])
         label = Label.from_wire(known.label)
         prepared = await self._prepare(known.name, data)

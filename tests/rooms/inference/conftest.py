@@ -16,7 +16,7 @@ from bastide.egress import Egress
 from bastide.errors import NameUnknown
 from bastide.inference import Inference
 from bastide.policy import Policy
-from bastide.settings import AuditSettings, EgressSettings, InferenceSettings, PolicySettings, Settings
+from bastide.settings import EgressSettings, InferenceSettings, PolicySettings, Settings
 from bastide.store import Store
 
 __all__ = ["authority"]
@@ -99,7 +99,7 @@ async def rooms(
     }.items():
         (home / "providers" / f"{name}.yaml").write_text(text)
     world = World()
-    audit = Audit(store, AuditSettings(home=home))
+    audit = Audit(store, settings.audit)  # one log a database
     policy = Policy(store, audit, PolicySettings(home=home))
     egress = Egress(EgressSettings(ca_file=authority.ca_file), resolver=world.resolve, dial=world)
     inference = Inference(store, audit, policy, egress, InferenceSettings(home=home, timeout_s=5.0))

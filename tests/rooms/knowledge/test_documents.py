@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -356,3 +357,44 @@ async def test_an_unknown_id_is_unknown_everywhere(knowledge: Knowledge, ours: S
     ):
         with pytest.raises(UnknownDocument):
             await call
+
+
+TEXTS = (
+    "The controller shall publish the contact details of the data protection officer number {n}.",
+    "Der Verantwortliche veröffentlicht die Kontaktdaten des Datenschutzbeauftragten Nummer {n} ohne Verzug.",
+    "Le responsable du traitement publie les coordonnées du délégué à la protection des données numéro {n}.",
+)
+
+
+async def test_the_books_balance_after_everything_at_once(rooms: Rooms, ours: Scope) -> None:
+    knowledge = rooms.without_embedder
+    chance = random.Random(5)
+
+    async def live(lane: int) -> None:
+        for step in range(12):
+            body = "\n\n".join(f"# {k}\n\n{text.format(n=chance.randrange(9))}" for k, text in enumerate(TEXTS))
+            await knowledge.ingest(ours, f"{(lane + step) % 5}.md", body.encode())
+            page = await knowledge.documents(ours, limit=5)
+            one = chance.choice(page.items) if page.items else None
+            try:
+                if one and step % 4 == 1:
+                    await knowledge.delete(ours, one.id)
+                if one and step % 4 == 2:
+                    await knowledge.reindex(ours, one.id)
+                if one and step % 4 == 3:
+                    await knowledge.relabel(ours, one.id, {"class": "secret"})
+            except UnknownDocument:
+                pass  # another lane was faster
+
+    await asyncio.gather(*(live(lane) for lane in range(8)))
+    counted: dict[str, list[int]] = {}
+    for document in (await knowledge.documents(ours)).items:
+        for chunk in (await knowledge.chunks(ours, document.id)).items:
+            counted.setdefault(chunk.language, [0])[0] += 1
+    async with rooms.store.under(ours) as db:
+        extents = await db.rows(dict, stored("bastide.knowledge")["extent"], model="")
+    assert {extent["language"]: [extent["chunks"]] for extent in extents} == counted
+    for document in (await knowledge.documents(ours)).items:
+        await knowledge.delete(ours, document.id)
+    left = {table: rows for table, rows in (await _rows_of_tenant(rooms.store, ours)).items() if rows}
+    assert left == {"knowledge.collection": 1}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -218,6 +220,28 @@ async def test_vectors_are_searched_exactly(rooms: Rooms, ours: Scope) -> None:
     by_text = dict(zip(facts, cosines, strict=True))
     assert len(found.passages) == 10
     assert all(by_text[p.text] >= floor - 1e-3 for p in found.passages)
+
+
+async def test_placing_waits_for_nobody_who_waits_for_it(rooms: Rooms, scope_with: Callable[..., Scope]) -> None:
+    eager = rooms.knowledge_with(KnowledgeSettings(partition_chunks_min=4))
+    tenants = [scope_with("knowledge:read", "knowledge:write", "knowledge:erase", "model:use") for _ in range(5)]
+
+    async def live(scope: Scope) -> None:
+        for n in range(6):
+            body = "\n\n".join(f"# Part {p}\n\nEngine {p} of plant {n} turns." for p in range(4))
+            taken = await eager.ingest(scope, f"{n}.md", body.encode())
+            assert (await eager.search(scope, f"engine of plant {n}", limit=30)).passages
+            if n % 2:
+                await eager.delete(scope, taken.documents[0].id or "")
+
+    await asyncio.gather(*(live(scope) for scope in tenants))
+    await eager.settled()
+    for scope in tenants:
+        async with rooms.store.under(scope) as db:
+            extents = await db.rows(dict, stored("bastide.knowledge")["extent"], model="local/minilm")
+        assert [(extent["chunks"], extent["graph"]) for extent in extents] == [(12, 384)]
+        found = await eager.search(scope, "engine", mode="vector", limit=30)
+        assert len(found.passages) == 12
 
 
 async def test_a_large_tenant_gets_its_partition_and_the_same_answers(

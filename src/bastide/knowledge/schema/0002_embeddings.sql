@@ -53,7 +53,8 @@ begin
     execute format('create table knowledge.%I (like knowledge.embedding including defaults including indexes)', name);
     execute format('insert into knowledge.%I select * from knowledge.embedding_shared where tenant_id = %L', name, tenant);
     execute graph;
-    -- 2
+    -- 2: in the order of writers (chunk, then embedding), or they would wait for us and we for them
+    lock table knowledge.chunk in share row exclusive mode;
     lock table only knowledge.embedding in share row exclusive mode;
     lock table knowledge.embedding_shared in access exclusive mode;
     -- 3
