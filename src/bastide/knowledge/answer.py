@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from itertools import islice
 
-from bastide.errors import Refusal, Unavailable
+from bastide.errors import Refusal, Unavailable, UnknownModel
 from bastide.inference import EXTRACTIVE, ChatRequest, Inference, Message
 from bastide.knowledge.bounds import Filters
 from bastide.knowledge.preparing import headings
@@ -83,11 +83,20 @@ class Answering:
                 return _nothing(found, generator, label)
             if generator is None:
                 return await self._extract(scope, question, found, hits, label)
-            return await self._write(scope, question, found, hits, label=label, model=generator)
+            try:
+                return await self._write(scope, question, found, hits, label=label, model=generator)
+            except Unavailable as fault:
+                if model is not None:  # asked for by name: its silence is the answer
+                    raise
+                taken = await self._extract(scope, question, found, hits, label)
+                note = f"The model {generator} did not answer ({fault.code}): these are the documents' own sentences."
+                return replace(taken, notes=(*taken.notes, note))
 
     async def _generator(self, scope: Scope, label: Label, model: str | None) -> str | None:
-        """The model that writes; None when sentences are taken from the passages."""
+        """The model that writes; None when sentences are taken from the passages. Raises UnknownModel."""
         if model is not None:
+            if all(model != known.name for known in await self._inference.models(scope)):
+                raise UnknownModel
             return None if model == EXTRACTIVE else model
         chosen = await self._inference.generator(scope, label)
         return chosen.name if chosen is not None else None

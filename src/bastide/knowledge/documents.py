@@ -16,9 +16,9 @@ from bastide.errors import (
 from bastide.knowledge.bounds import after_cursor, cursor_of
 from bastide.knowledge.bounds import subjects as subjects_of
 from bastide.knowledge.indexing import Known, extent_of, label_change, write_extent, write_label
-from bastide.knowledge.values import Chunk, Collection, Document, Original, Page, Statistics, StructureNode, Version
+from bastide.knowledge.values import Chunk, Collection, Document, Original, Statistics, StructureNode, Version
 from bastide.policy import Label
-from bastide.store import Db, Scope, Store, queries
+from bastide.store import Db, Page, Scope, Store, queries
 
 _Q = queries("bastide.knowledge")
 _LIST, _GET, _BY_ID, _VERSIONS = _Q["list_documents"], _Q["get_document"], _Q["find_by_id"], _Q["list_versions"]

@@ -20,7 +20,6 @@ from bastide.knowledge.values import (
     Ingested,
     IngestedDocument,
     Original,
-    Page,
     SearchResult,
     Statistics,
     StructureNode,
@@ -28,7 +27,7 @@ from bastide.knowledge.values import (
 )
 from bastide.policy import Label, Policy
 from bastide.settings import KnowledgeSettings
-from bastide.store import Scope, Store
+from bastide.store import Page, Scope, Store
 
 READ, WRITE, ERASE = "knowledge:read", "knowledge:write", "knowledge:erase"
 

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Generic, Literal, TypeVar
+from typing import Literal
 
 from bastide.policy import Label
-
-T = TypeVar("T")
 
 Mode = Literal["hybrid", "text", "vector", "graph"]
 Status = Literal["ready", "queued", "unchanged", "refused"]
 Wire = dict[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    """A stretch of a list; `cursor` asks for the next one, None when there is none."""
-
-    items: tuple[T, ...]
-    cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,9 @@ async def rooms(store: Store, settings: Settings) -> AsyncIterator[Rooms]:
     await inference.start()
     knowledge = Knowledge(store, audit, policy, inference, settings.knowledge)
     closed = Inference(store, audit, policy, egress, settings.inference)  # never started: it has no embedder
-    yield Rooms(store, audit, policy, inference, knowledge, Knowledge(store, audit, policy, closed, settings.knowledge))
+    words_only = Knowledge(store, audit, policy, closed, settings.knowledge)
+    yield Rooms(store, audit, policy, inference, knowledge, words_only)
+    await words_only.stop()
     await knowledge.stop()
     await inference.stop()
     await egress.stop()

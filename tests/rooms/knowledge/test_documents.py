@@ -22,6 +22,7 @@ from bastide.errors import (
 from bastide.knowledge import Knowledge
 from bastide.settings import KnowledgeSettings
 from bastide.store import Scope, Store
+from bastide.store import queries as stored
 from bastide.store.identifiers import to_uuid
 
 from .conftest import LEASE, MENU, Rooms

@@ -31,6 +31,8 @@ KNOWN_PLACES = [
         "L231-1",
     ),
 ]
+pytestmark = pytest.mark.xdist_group("library")  # the same long documents: read once
+
 LAWS = ("gdpr-en.txt", "ai-act-nl.html", "bdsg-de.md", "egovg-de.md", "relations-public-administration-fr.md")
 
 
