@@ -157,6 +157,12 @@ class AlreadyThere(Conflict):
     code, next = "store.already_there", "Use another name, or change the one that is there."
 
 
+class Contended(Unavailable):
+    """Two changes stood in each other's way, and this one gave way; nothing of it was written."""
+
+    code, next = "store.contended", "Send it again."
+
+
 class BlobDamaged(Fault):
     """Stored bytes do not match their fingerprint or cannot be decrypted."""
 

@@ -10,7 +10,7 @@ import zstandard
 from psycopg.rows import class_row, dict_row, tuple_row
 from psycopg.types.json import Jsonb
 
-from bastide.errors import AlreadyThere, BlobDamaged, DatabaseDiskFull, NotFound
+from bastide.errors import AlreadyThere, BlobDamaged, Contended, DatabaseDiskFull, NotFound
 from bastide.store.keys import TenantKeys
 from bastide.store.questions import Query, queries
 from bastide.store.values import Scope
@@ -46,6 +46,8 @@ class Db:
             raise AlreadyThere(query=f"{query.room}.{query.name}") from fault
         except psycopg.errors.DiskFull as fault:
             raise DatabaseDiskFull from fault
+        except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure) as fault:
+            raise Contended from fault
 
     async def rows(self, shape: type[Row], query: Query, **values: Any) -> list[Row]:
         """All rows, each as a `shape`: a frozen dataclass, `dict` or `tuple`."""
