@@ -100,9 +100,9 @@ class Recorder:
         }
         if subjects:
             mentions = [await mention(db, subject) for subject in set(subjects)]
-            await db.run(_RECORD_ABOUT, **values, subjects=mentions)
+            await db.at_commit(_RECORD_ABOUT, **values, subjects=mentions)
         else:
-            await db.run(_RECORD, **values)
+            await db.at_commit(_RECORD, **values)
         return id
 
     async def _pseudonyms(self, db: Db, actor: str, app: str, resource: str) -> Pseudonyms:

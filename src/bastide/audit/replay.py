@@ -77,8 +77,8 @@ class Replay:
         elif index in self._found or len(self._found) < _PROBLEMS_MAX:
             self._found.setdefault(index, text)
 
-    def _report_changed(self, text: str) -> None:
-        for index in self._suspects[:_PROBLEMS_MAX]:
+    def _report_changed(self, indices: Sequence[int], text: str) -> None:
+        for index in indices[:_PROBLEMS_MAX]:
             self._found[index] = text
 
     def block(
@@ -155,20 +155,23 @@ class Replay:
         if self._lost:
             return
         own = self._own.root() == checkpoint.root
-        if self._stored is not None:
+        # A checkpoint tells of the leaves before it; a difference further on waits for its own.
+        judged = [index for index in self._suspects if index < size]
+        later = [index for index in self._suspects if index >= size]
+        if self._stored is not None and judged:
             if own:
-                self._report_changed("the tile's hash is not this leaf's: the tile was changed")
+                self._report_changed(judged, "the tile's hash is not this leaf's: the tile was changed")
             elif self._stored.root() == checkpoint.root:
-                self._report_changed("the leaf was changed: its hash is not the one that was signed")
+                self._report_changed(judged, "the leaf was changed: its hash is not the one that was signed")
                 self._own, own = self._stored, True
             else:
-                self._report_changed("leaf and tile differ, and neither leads to the signed root")
+                self._report_changed(judged, "leaf and tile differ, and neither leads to the signed root")
         if own:
             self._good = size
         else:
             self._lost = True
             self.report(self._good, f"from here to leaf {size - 1} something is not what was signed at size {size}")
-        self._stored, self._suspects = None, []
+        self._stored, self._suspects = self._own.copy() if later else None, later
 
     def _follow_all(self, first: int, leaves: Sequence[Leaf | None], entries: Sequence[bytes | None]) -> None:
         counts, log = self.counts, self._log

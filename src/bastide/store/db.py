@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import psycopg
@@ -31,23 +32,43 @@ def _factory(shape: type[Row]) -> Any:
     return tuple_row if shape is tuple else class_row(shape)
 
 
+@contextmanager
+def _in_our_words(query: str) -> Iterator[None]:
+    try:
+        yield
+    except psycopg.errors.UniqueViolation as fault:
+        raise AlreadyThere(query=query) from fault
+    except psycopg.errors.DiskFull as fault:
+        raise DatabaseDiskFull from fault
+    except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure) as fault:
+        raise Contended from fault
+
+
 class Db:
     """One open transaction. Made by the store; never kept beyond its `async with`."""
 
     def __init__(self, connection: psycopg.AsyncConnection[Any], scope: Scope | None, keys: TenantKeys) -> None:
         self._connection = connection
         self._keys = keys
+        self._last: list[str] = []
         self.scope = scope
 
     async def _run(self, cursor: psycopg.AsyncCursor[Any], query: Query, values: Mapping[str, Any]) -> None:
-        try:
+        with _in_our_words(f"{query.room}.{query.name}"):
             await cursor.execute(query.sql, values)
-        except psycopg.errors.UniqueViolation as fault:
-            raise AlreadyThere(query=f"{query.room}.{query.name}") from fault
-        except psycopg.errors.DiskFull as fault:
-            raise DatabaseDiskFull from fault
-        except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure) as fault:
-            raise Contended from fault
+
+    async def at_commit(self, query: Query, **values: Any) -> None:
+        """Execute in the same round trip as the commit: for a row that nothing else in this transaction reads.
+
+        If it fails, nothing of the transaction is written and the error leaves the `async with`.
+        """
+        # The values become literals here, by libpq's own quoting: one message can hold several statements only so.
+        self._last.append(psycopg.AsyncClientCursor(self._connection).mogrify(query.sql, values))
+
+    async def commit(self) -> None:
+        """End the transaction; the store calls this."""
+        with _in_our_words("at commit"):
+            await self._connection.execute("; ".join([*self._last, "commit"]))
 
     async def rows(self, shape: type[Row], query: Query, **values: Any) -> list[Row]:
         """All rows, each as a `shape`: a frozen dataclass, `dict` or `tuple`."""

@@ -145,8 +145,8 @@ class Store:
 
     async def lint(self) -> list[Fault]:
         """What the catalogue linter finds, seen as the application role; empty when all is well."""
-        async with self._session("app", lambda connection: "begin") as connection:
-            return list(await faults(connection))
+        async with self._session("app", lambda connection: "begin") as db:
+            return list(await faults(db._connection))
 
     # -- transactions -------------------------------------------------------------------------------
 
@@ -154,21 +154,21 @@ class Store:
     async def under(self, scope: Scope) -> AsyncIterator[Db]:
         """A transaction that sees the tenant of `scope` and no other; commits at the end, rolls back on an error."""
         keys = await self._tenant_keys(scope)
-        async with self._session("app", self._enter(scope)) as connection:
-            yield Db(connection, scope, keys)
+        async with self._session("app", self._enter(scope), scope, keys) as db:
+            yield db
 
     @asynccontextmanager
     async def as_anybody(self) -> AsyncIterator[Db]:
         """A transaction of the application without a tenant: it sees no row, and may call what is lent to it."""
-        async with self._session("app", lambda connection: "reset all; begin") as connection:
-            yield Db(connection, None, self._platform_keys)
+        async with self._session("app", lambda connection: "reset all; begin") as db:
+            yield db
 
     @asynccontextmanager
     async def as_operator(self, *, reason: str) -> AsyncIterator[Db]:
         """A transaction across tenants, on the tables whose policies name bastide_operator; the reason is logged."""
         log.debug("as operator: %s", reason)
-        async with self._session("operator", lambda connection: "reset all; begin") as connection:
-            yield Db(connection, None, self._platform_keys)
+        async with self._session("operator", lambda connection: "reset all; begin") as db:
+            yield db
 
     @asynccontextmanager
     async def as_owner(self, *, reason: str) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
@@ -201,17 +201,20 @@ class Store:
         return begin
 
     @asynccontextmanager
-    async def _session(self, door: str, begin: Callable[[_Connection], str]) -> AsyncIterator[_Connection]:
+    async def _session(
+        self, door: str, begin: Callable[[_Connection], str], scope: Scope | None = None, keys: TenantKeys | None = None
+    ) -> AsyncIterator[Db]:
         pool, connection = await self._begin(door, begin)
+        db = Db(connection, scope, keys or self._platform_keys)
         try:
             try:
-                yield connection
+                yield db
+                await db.commit()
             except BaseException:
                 if not connection.closed:
                     with suppress(psycopg.Error):
                         await connection.execute("rollback")
                 raise
-            await connection.execute("commit")
         except (psycopg.OperationalError, psycopg.InterfaceError) as fault:
             if connection.closed:
                 raise DatabaseUnavailable("The database went away in the middle of a transaction.") from fault
@@ -276,8 +279,7 @@ class Store:
         if known is not None:
             self._keys.move_to_end(scope.tenant)
             return known
-        async with self._session("app", self._enter(scope)) as connection:
-            db = Db(connection, scope, self._platform_keys)
+        async with self._session("app", self._enter(scope), scope) as db:
             row = await db.row(tuple, _TENANT_KEY)
             if row is None:
                 _, wrapped = self._ring.wrap(scope.tenant)

@@ -116,6 +116,19 @@ async def test_damage_is_found(victim: Logged, name: str) -> None:
         assert found.index == before + 1, found.problems
 
 
+async def test_a_checkpoint_between_a_tile_s_start_and_the_damage_judges_only_what_lies_before_it(
+    victim: Logged,
+) -> None:
+    start = FIRST - FIRST % 256
+    sizes = f"select {{}}(size) from audit.checkpoint where size > {start} and size < {start + 255}"
+    early, late = await victim.value(sizes.format("min")), await victim.value(sizes.format("max"))
+    assert start < early < late, "the log has checkpoints inside the tile"
+    await victim.sql(f"update audit.leaf set body = set_byte(body, 40, get_byte(body, 40) # 1) where index = {late}")
+    found = await victim.audit.verify()
+    assert found.index == late, found.problems
+    assert "the leaf was changed" in found.problems[0]
+
+
 async def test_leaf_and_tiles_rewritten_together_are_found_by_the_next_signature(victim: Logged) -> None:
     """The whole tree is recomputed around a changed leaf; only the signatures cannot be."""
     async with victim.superuser() as connection:
