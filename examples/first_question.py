@@ -48,7 +48,7 @@ def main() -> int:
     assert server.stdout is not None
     for line in server.stdout:
         print(line, end="", flush=True)
-        if "http://" in line:
+        if line.startswith("Ctrl-C"):
             break
     if server.poll() is not None:
         return server.returncode
