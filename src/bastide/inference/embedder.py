@@ -163,11 +163,7 @@ def _clean(text: str) -> str:
 
 
 def _session(graph: bytes | Path) -> Any:
-    if _release(onnxruntime.__version__) >= _REPORTS_HOME:
-        raise UnsupportedEmbedder(
-            f"onnxruntime {onnxruntime.__version__} reports to its maker, so it is not loaded.",
-            next_step="Install the release that this version of Bastide asks for: pip install 'onnxruntime<1.29'.",
-        )
+    refuse_reporting(onnxruntime.__version__)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # the width is in the texts
     options.log_severity_level = 3
@@ -183,8 +179,13 @@ def _session(graph: bytes | Path) -> Any:
         raise UnsupportedEmbedder(f"The model's graph cannot be run: {fault}.") from fault
 
 
-def _release(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".")[:2])
+def refuse_reporting(version: str) -> None:
+    """Refuse a release of the runtime whose builds report to their maker. Raises UnsupportedEmbedder."""
+    if tuple(int(part) for part in version.split(".")[:2]) >= _REPORTS_HOME:
+        raise UnsupportedEmbedder(
+            f"onnxruntime {version} reports to its maker, so it is not loaded.",
+            next_step="Install the release that this version of Bastide asks for: pip install 'onnxruntime<1.29'.",
+        )
 
 
 def _overflows() -> bool:

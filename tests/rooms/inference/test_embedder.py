@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bastide.errors import UnsupportedEmbedder
-from bastide.inference.embedder import CARRIER, Embedder, open_embedder
+from bastide.inference.embedder import CARRIER, Embedder, open_embedder, refuse_reporting
 from bastide.inference.graph_cache import make_graph
 from bastide.inference.model_folder import read_folder
 
@@ -175,3 +175,14 @@ def test_missing_pieces_say_so(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("[]")
     with pytest.raises(UnsupportedEmbedder, match="not a JSON object"):
         open_embedder(tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize("version", ["1.29.0", "1.31.1", "2.0.0"])
+def test_a_runtime_that_reports_to_its_maker_is_not_loaded(version: str) -> None:
+    with pytest.raises(UnsupportedEmbedder, match="reports to its maker"):
+        refuse_reporting(version)
+
+
+@pytest.mark.parametrize("version", ["1.23.2", "1.28.0"])
+def test_a_quiet_runtime_is_loaded(version: str) -> None:
+    refuse_reporting(version)
