@@ -492,6 +492,184 @@ class ReplyTooLarge(Fault):
     code, status, next = "egress.reply_too_large", 502, "Ask for less at a time."
 
 
+# -- workflows --------------------------------------------------------------------------------------
+
+
+class UnknownJobType(Unprocessable):
+    """There is no job type of this name."""
+
+    code, next = "workflows.unknown_type", "List the types with `bastide job types`, and use a name from that list."
+
+
+class UnknownJobVersion(Unprocessable):
+    """This version of the job type can no longer, or not yet, be run."""
+
+    code, next = "workflows.unknown_version", "Leave the version out, or start a worker of the version that is named."
+
+
+class JobInputWrong(Unprocessable):
+    """The job's input does not fit its type."""
+
+    code, next = "workflows.bad_input", "Correct the named field; `bastide job types NAME` shows the shape."
+
+
+class BadJob(Unprocessable):
+    """How the job is to be done cannot be understood."""
+
+    code, next = "workflows.bad_job", "Correct the named field."
+
+
+class JobTooLarge(TooLarge):
+    """The job's input is over the limit of its type."""
+
+    code = "workflows.too_large"
+    next = "Take the content in as a document, or put it where the job can fetch it, and hand the job its id."
+
+
+class JobLabelRefused(Refusal):
+    """The job's label is stricter than this type may work with."""
+
+    code, status, next = "workflows.label_refused", 409, "Use a type that is allowed for this class."
+
+
+class UnknownJob(NotFound):
+    """There is no such job here."""
+
+    code, next = "workflows.unknown_job", "List the jobs with `bastide job list`."
+
+
+class JobEnded(Conflict):
+    """The job has ended already."""
+
+    code, next = "workflows.job_ended", "Look at it with `bastide job show ID`; a failed one can be retried."
+
+
+class JobNotFailed(Conflict):
+    """Only a failed or cancelled job can be retried."""
+
+    code, next = "workflows.not_failed", "Wait for its end, or cancel it first."
+
+
+class JobHasEffects(Conflict):
+    """The job has had effects already, so it cannot be given another input."""
+
+    code, next = "workflows.has_effects", "Retry it as it is, or dispatch a new job."
+
+
+class Superseded(Conflict):
+    """Another worker has taken this run over, or it was stopped: nothing more of it is committed here."""
+
+    code, next = "workflows.superseded", "Nothing is to be done: the other worker goes on."
+
+
+class BadStepResult(Fault):
+    """A step returned something that is not JSON."""
+
+    code, next = "workflows.bad_step_result", "Return numbers, texts, lists and objects only; keep bytes in a document."
+
+
+class StepTooSlow(Unavailable):
+    """A step took longer than its limit."""
+
+    code, next = "workflows.step_too_slow", "Look at what it waits for; raise the limit of its type if it is honest work."
+
+
+class DeadlinePassed(Refusal):
+    """The job was not finished by its deadline."""
+
+    code, status, next = "workflows.deadline_passed", 409, "Dispatch it again with a later deadline."
+
+
+class BudgetExhausted(Refusal):
+    """The job has spent its budget."""
+
+    code, status, next = "workflows.budget_exhausted", 409, "Dispatch it again with a larger budget."
+
+
+class TooManyAttempts(Fault):
+    """The job was begun too often: its worker died each time."""
+
+    code, next = "workflows.too_many_attempts", "Look at the workers' logs for what kills them, then retry the job."
+
+
+class ChildFailed(Refusal):
+    """A job that this one waited for has failed."""
+
+    code, status, next = "workflows.child_failed", 409, "Look at the named job; retry it, then this one."
+
+
+class UnknownApproval(NotFound):
+    """There is no such approval here."""
+
+    code, next = "workflows.unknown_approval", "List what waits with `bastide approval list`."
+
+
+class NotYourDecision(Forbidden):
+    """This person may not decide here."""
+
+    code, next = "workflows.not_your_decision", "Ask one of the named persons, or a stand-in once it is their turn."
+
+
+class AlreadyDecided(Conflict):
+    """This has been decided already."""
+
+    code, next = "workflows.already_decided", "Read the decision with `bastide approval show ID`."
+
+
+class ProposalChanged(Conflict):
+    """What was seen is not what is proposed now."""
+
+    code, next = "workflows.proposal_changed", "Read the approval again, then decide."
+
+
+class ApprovalRefused(Refusal):
+    """A person has refused this effect, or nobody decided in time."""
+
+    code, status, next = "workflows.approval_refused", 409, "Read the reason with `bastide approval show ID`."
+
+
+class ApprovalMissing(Refusal):
+    """This effect needs a person's approval, and there is none."""
+
+    code, status, next = "workflows.approval_missing", 409, "Let the job ask for it; it then waits for a person."
+
+
+class BadSchedule(Unprocessable):
+    """The schedule cannot be understood."""
+
+    code, next = "workflows.bad_schedule", "Write five cron fields, such as `0 6 * * 1-5`, and a zone such as Europe/Paris."
+
+
+class UnknownSchedule(NotFound):
+    """There is no such schedule here."""
+
+    code, next = "workflows.unknown_schedule", "List them with `bastide schedule list`."
+
+
+class BadTrigger(Unprocessable):
+    """The trigger cannot be understood."""
+
+    code, next = "workflows.bad_trigger", "Correct the named field."
+
+
+class UnknownTrigger(NotFound):
+    """There is no such trigger here."""
+
+    code, next = "workflows.unknown_trigger", "List them with `bastide trigger list`."
+
+
+class TriggerLoop(Refusal):
+    """A trigger would start itself again, so the chain was stopped."""
+
+    code, status, next = "workflows.trigger_loop", 409, "Narrow the trigger's filter so that its own jobs do not match."
+
+
+class WebhookRefused(Unauthorised):
+    """The webhook's signature is missing, wrong or too old."""
+
+    code, next = "workflows.webhook_refused", "Sign the body with the trigger's secret as Standard Webhooks says."
+
+
 # -- inference --------------------------------------------------------------------------------------
 
 
@@ -592,6 +770,13 @@ class UnsupportedEmbedder(Unprocessable):
 
     code = "inference.unsupported_embedder"
     next = "Give a BERT or XLM-RoBERTa folder: config.json, model.safetensors and tokenizer.json, or onnx/model.onnx."
+
+
+class TaskAnswerUnusable(Unprocessable):
+    """The model's answer to this task could not be used, nor could the one that it gave when told why."""
+
+    code = "inference.task_answer_unusable"
+    next = "Name a more capable model, or give a shorter text; `local/extractive` does without one where that is possible."
 
 
 # -- knowledge --------------------------------------------------------------------------------------

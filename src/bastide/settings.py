@@ -52,6 +52,18 @@ class PolicySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkSettings:
+    """How a worker of this process works, and when another may take over from a dead one."""
+
+    concurrency: int = 8  # runs at a time in this process
+    heartbeat_s: float = 2.0
+    stale_s: float = 10.0  # a worker that was silent for so long has lost its runs
+    poll_s: float = 1.0  # between two looks while nothing is announced
+    grace_s: float = 10.0  # running steps may take so long once we are asked to stop
+    keep_days: int = 30  # what an ended job was given and gave is kept so long
+
+
+@dataclass(frozen=True, slots=True)
 class EgressSettings:
     """What may be reached at all."""
 
@@ -102,6 +114,7 @@ class Settings:
     policy: PolicySettings
     egress: EgressSettings
     inference: InferenceSettings
+    work: WorkSettings = field(default_factory=WorkSettings)
     knowledge: KnowledgeSettings = field(default_factory=KnowledgeSettings)
     server: ServerSettings = field(default_factory=ServerSettings)
     api_key: str | None = None  # for the command line as a client
@@ -150,6 +163,10 @@ class Settings:
                 threads=env.number("BASTIDE_THREADS", min(2, os.cpu_count() or 1), 1, 256),
                 timeout_s=float(env.number("BASTIDE_MODEL_TIMEOUT", 120, 1, 3600)),
                 allowed_networks=networks,
+            ),
+            work=WorkSettings(
+                concurrency=env.number("BASTIDE_WORKER_CONCURRENCY", 8, 1, 200),
+                keep_days=env.number("BASTIDE_JOB_DAYS", 30, 1, 3650),
             ),
             knowledge=KnowledgeSettings(
                 document_bytes_max=env.number("BASTIDE_DOCUMENT_MB", 100, 1, 4096) * 1024 * 1024,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from bastide.errors import BastideError, BrokenReply, ServerSaid
 
 if TYPE_CHECKING:
-    from bastide.egress import Client, Reply
+    from bastide.egress import Client, Flow, Reply
 
 
 def said_code(fault: BastideError) -> str:
@@ -59,7 +59,7 @@ class Line:
             content=_multipart(boundary, name, data, fields),
             headers={"content-type": f"multipart/form-data; boundary={boundary}"},
         )
-        wire = _parsed(reply)
+        wire = _parsed(reply.status, reply.body)
         return wire if isinstance(wire, dict) and "documents" in wire else _json(reply)
 
     async def all(self, path: str, **query: Any) -> list[dict[str, Any]]:
@@ -72,6 +72,20 @@ class Line:
             cursor = page["next"]
             if cursor is None:
                 return items
+
+    async def events(self, path: str) -> AsyncGenerator[Any]:
+        """What a stream of Server-Sent Events says, event by event, until the server ends it."""
+        headers = {"authorization": f"Bearer {self._key}", "accept": "text/event-stream"}
+        async with self._client.stream("GET", path, headers=headers) as flow:
+            if flow.status >= 400:
+                raise _refusal(flow.status, await flow.read())
+            data: list[str] = []
+            async for line in _lines(flow):
+                if line.startswith("data:"):
+                    data.append(line[5:].removeprefix(" "))
+                elif not line and data:  # a blank line ends an event; without data it was a sign of life
+                    yield _event("\n".join(data))
+                    data = []
 
     async def _request(self, method: str, path: str, **rest: Any) -> Reply:
         headers = {"authorization": f"Bearer {self._key}", **rest.pop("headers", {})}
@@ -89,22 +103,44 @@ def segment(text: str) -> str:
     return quote(text, safe="")
 
 
-def _parsed(reply: Reply) -> Any:
+async def _lines(flow: Flow) -> AsyncGenerator[str]:
+    rest = b""
+    async for piece in flow:
+        *whole, rest = (rest + piece).split(b"\n")
+        for line in whole:
+            yield line.removesuffix(b"\r").decode("utf-8", "replace")
+
+
+def _event(data: str) -> Any:
     try:
-        return json.loads(reply.body) if reply.body else None
+        wire = json.loads(data)
     except ValueError as fault:
-        raise BrokenReply("The server's answer is not JSON.", upstream_status=reply.status) from fault
+        raise BrokenReply("An event of the server is not JSON.") from fault
+    if isinstance(wire, dict) and isinstance(wire.get("error"), dict) and "id" not in wire:
+        raise ServerSaid(wire["error"], 500)  # a stream that has begun can only say so in an event
+    return wire
+
+
+def _parsed(status: int, body: bytes) -> Any:
+    try:
+        return json.loads(body) if body else None
+    except ValueError as fault:
+        raise BrokenReply("The server's answer is not JSON.", upstream_status=status) from fault
+
+
+def _refusal(status: int, body: bytes) -> ServerSaid:
+    wire = _parsed(status, body)
+    return ServerSaid(wire.get("error", {}) if isinstance(wire, dict) else {}, status)
 
 
 def _checked(reply: Reply) -> Reply:
     if reply.status >= 400:
-        wire = _parsed(reply)
-        raise ServerSaid(wire.get("error", {}) if isinstance(wire, dict) else {}, reply.status)
+        raise _refusal(reply.status, reply.body)
     return reply
 
 
 def _json(reply: Reply) -> Any:
-    return _parsed(_checked(reply))
+    return _parsed(reply.status, _checked(reply).body)
 
 
 def _multipart(boundary: str, name: str, data: bytes, fields: Sequence[tuple[str, str]]) -> bytes:

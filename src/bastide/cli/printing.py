@@ -8,6 +8,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from bastide.errors import BastideError
@@ -95,26 +96,39 @@ def failure(fault: BastideError, *, as_json: bool) -> None:
         print(wrap(fault.next_step, "  ", "Next:  "), file=sys.stderr)
 
 
-class Progress:
+def when(moment: str | None) -> str:
+    """A moment of the wire, to the second, in UTC."""
+    if not moment:
+        return "-"
+    return datetime.fromisoformat(moment).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def how_long(milliseconds: float | None) -> str:
+    """A length of time in the unit that a person would choose."""
+    if milliseconds is None:
+        return "-"
+    seconds = milliseconds / 1000
+    if seconds < 1:
+        return f"{milliseconds:.0f} ms"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+class LiveLine:
     """One line on standard error that is written over; without a terminal, a line every five seconds."""
 
-    def __init__(self, total: int, *, quiet: bool = False) -> None:
-        self._total = total
+    def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
         self._live = sys.stderr.isatty()
-        self._start = time.monotonic()
-        self._said = self._start
-        self.done = 0
-        self.chunks = 0
+        self._said = time.monotonic()
 
-    def show(self, current: str) -> None:
+    def show(self, line: str) -> None:
         """Say what is being done now."""
         now = time.monotonic()
         if self._quiet or (not self._live and now - self._said < 5.0):
             return
         self._said = now
-        rate = self.chunks / max(now - self._start, 0.001)
-        line = f"{self.done}/{self._total} files, {self.chunks} chunks, {rate:.0f} chunks/s  {current}"
         if self._live:
             room = width(sys.stderr) - 1
             print("\r" + line[:room].ljust(room), end="", file=sys.stderr, flush=True)
@@ -131,3 +145,19 @@ class Progress:
         """Take the live line away."""
         if self._live and not self._quiet:
             print("\r" + " " * (width(sys.stderr) - 1) + "\r", end="", file=sys.stderr, flush=True)
+
+
+class Progress(LiveLine):
+    """How far the taking in of files is."""
+
+    def __init__(self, total: int, *, quiet: bool = False) -> None:
+        super().__init__(quiet=quiet)
+        self._total = total
+        self._start = time.monotonic()
+        self.done = 0
+        self.chunks = 0
+
+    def show(self, current: str) -> None:
+        """Say which file it is at."""
+        rate = self.chunks / max(time.monotonic() - self._start, 0.001)
+        super().show(f"{self.done}/{self._total} files, {self.chunks} chunks, {rate:.0f} chunks/s  {current}")

@@ -164,10 +164,19 @@ class Store:
             yield db
 
     @asynccontextmanager
-    async def as_operator(self, *, reason: str) -> AsyncIterator[Db]:
-        """A transaction across tenants, on the tables whose policies name bastide_operator; the reason is logged."""
+    async def as_operator(self, *, reason: str, search_path: str = "public", durable: bool = True) -> AsyncIterator[Db]:
+        """A transaction across tenants, on the tables whose policies name bastide_operator; the reason is logged.
+
+        `search_path` is one schema; not `durable` is a transaction that a crash of the server may undo.
+        """
         log.debug("as operator: %s", reason)
-        async with self._session("operator", lambda connection: "reset all; begin") as db:
+        begin = "reset all; begin"
+        if search_path != "public":
+            assert search_path.isidentifier(), "a schema's name comes from the program"
+            begin += f"; set local search_path = {search_path}"
+        if not durable:
+            begin += "; set local synchronous_commit = off"
+        async with self._session("operator", lambda connection: begin) as db:
             yield db
 
     @asynccontextmanager

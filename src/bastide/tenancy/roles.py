@@ -15,6 +15,10 @@ PERMISSIONS: Mapping[str, str] = MappingProxyType(
         "knowledge:read": "search, ask, read documents",
         "knowledge:write": "take documents in, tighten their label",
         "knowledge:erase": "delete documents",
+        "work:read": "see one's own jobs",
+        "work:run": "dispatch jobs, cancel and retry one's own",
+        "work:manage": "see and steer all jobs of the tenant; schedules, triggers, limits, pauses",
+        "work:approve": "see all jobs, decide what waits for a person, stop what runs",
         "model:use": "call models",
         "model:manage": "add and remove models",
         "policy:read": "see records and what a decision would be",
@@ -28,10 +32,13 @@ PERMISSIONS: Mapping[str, str] = MappingProxyType(
 ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "administrator": frozenset(PERMISSIONS),
-        "member": frozenset({"knowledge:read", "knowledge:write", "model:use", "policy:read"}),
+        "member": frozenset(
+            {"knowledge:read", "knowledge:write", "model:use", "policy:read", "work:read", "work:run"}
+        ),
+        "overseer": frozenset({"work:read", "work:approve", "policy:read", "knowledge:read"}),
         "auditor": frozenset({"audit:read", "audit:verify", "policy:read"}),
         "dpo": frozenset({"audit:read", "rights:use", "knowledge:read", "knowledge:erase", "policy:read"}),
-        "worker": frozenset({"knowledge:read", "knowledge:write", "model:use"}),
+        "worker": frozenset({"knowledge:read", "knowledge:write", "model:use", "work:read", "work:run"}),
     }
 )
 

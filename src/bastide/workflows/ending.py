@@ -1,0 +1,145 @@
+"""How a run ends, waits no longer, or gives its place back: each in one transaction with everything that follows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bastide.audit import Audit
+from bastide.errors import BastideError
+from bastide.policy import Label
+from bastide.store import Db, Json, queries
+from bastide.telemetry import count, observe
+from bastide.workflows.dispatching import Chain
+from bastide.workflows.queue import Claim
+from bastide.workflows.values import JsonValue, Problem
+
+_Q = queries("bastide.workflows")
+_END, _WAKE_PARENT = _Q["end_run"], _Q["wake_parent"]
+_WAKE, _ANNOUNCE, _NOTE, _LEAVE = _Q["wake_run"], _Q["announce"], _Q["add_moment"], _Q["leave_queue"]
+
+Happened = Callable[..., Coroutine[Any, Any, None]]
+"""`await happened(db, kind, facts, label=, chain=)`: what triggers are told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What is written when a run ends."""
+
+    status: str  # done, failed, cancelled
+    output: bytes | None = None  # JSON
+    problem: Problem | None = None
+
+
+class Endings:
+    """Ends runs: the row, the queue, the parent, the log, and the triggers that follow the end of a job."""
+
+    def __init__(self, audit: Audit, happened: Happened) -> None:
+        self._audit = audit
+        self._happened = happened
+
+    async def end(self, db: Db, id: str, outcome: Outcome, *, claim: Claim | None = None) -> bool:
+        """Write the end in this transaction; False when the run is not ours to end.
+
+        With a claim: by the worker that holds it. Without: for a run that nobody holds.
+        """
+        problem = outcome.problem
+        row = await db.row(
+            tuple,
+            _END,
+            id=id,
+            status=outcome.status,
+            fence=claim.fence if claim else None,
+            output=await db.seal(outcome.output, about=f"workflows.run|{id}|output") if outcome.output else None,
+            code=problem.code if problem else None,
+            problem=await sealed_problem(db, id, problem),
+        )
+        if row is None:
+            return False
+        if claim is not None:
+            await leave_queue(db, claim)
+        await self.follow(db, id, outcome, *row)
+        return True
+
+    async def follow(
+        self,
+        db: Db,
+        id: str,
+        outcome: Outcome,
+        kind: str,
+        parent: str | None,
+        user: str | None,
+        chain: Chain,
+        label: Mapping[str, object],
+        attempt: int,
+        took: Any,
+    ) -> None:
+        """What comes after the end of a run."""
+        if parent is not None:
+            await self.end_of_part(db, parent)
+        if parent is None or outcome.status != "done":
+            details: dict[str, JsonValue] = {"type": kind, "attempt": attempt}
+            if outcome.problem:
+                details["code"] = outcome.problem.code
+            await self._audit.record(db, f"job.{outcome.status}", resource=id, outcome=outcome.status, details=details)
+        facts = {"job": id, "type": kind, "status": outcome.status, "parent": parent, "user": user}
+        await self._happened(db, "job.ended", facts, label=Label.from_wire(label), chain=[tuple(link) for link in chain])
+        count("jobs_ended", type=kind, status=outcome.status)
+        observe("job", took.total_seconds(), type=kind)
+
+    @staticmethod
+    async def end_of_part(db: Db, parent: str) -> None:
+        """A part has ended: the parent goes on when it was the last. (Two last ones that do not see each other are
+        caught by the feeder's turn.)"""
+        if await db.value(_WAKE_PARENT, id=parent) is not None:
+            await db.at_commit(_ANNOUNCE, said="ready")
+
+
+async def wake(db: Db, run: str, waits_for: str) -> bool:
+    """A run that waits for exactly this goes on; False when it does not wait for it (any more)."""
+    if await db.value(_WAKE, id=run, waits_for=waits_for) is None:
+        return False
+    await note(db, run, "woken", {"by": waits_for})
+    await db.at_commit(_ANNOUNCE, said="ready")
+    return True
+
+
+async def note(db: Db, run: str, kind: str, facts: Mapping[str, JsonValue] | None = None) -> None:
+    """A line in the run's time line. `facts` hold no content."""
+    await db.run(_NOTE, run=run, kind=kind, facts=Json(dict(facts or {})))
+
+
+async def leave_queue(db: Db, claim: Claim) -> None:
+    """The queue's row goes with this transaction."""
+    await db.at_commit(_LEAVE, job=claim.queue_row)
+
+
+def problem_from(fault: BaseException) -> Problem:
+    """What is told of an error: a known one in its own words, an unknown one by its kind only."""
+    if isinstance(fault, BastideError):
+        return Problem(fault.code, fault.message, fault.next_step or "")
+    return Problem(
+        "workflows.handler_failed",
+        f"The job's code failed: {type(fault).__name__}: {str(fault)[:500]}",
+        "Mend the cause, then `bastide job retry ID`; the worker's log has the details.",
+    )
+
+
+async def sealed_problem(db: Db, id: str, problem: Problem | None) -> bytes | None:
+    """The words of a problem, sealed."""
+    if problem is None:
+        return None
+    return await db.seal(json.dumps([problem.message, problem.next]).encode(), about=f"workflows.run|{id}|problem")
+
+
+async def problem_of(db: Db, id: str, code: str | None, sealed: bytes | None) -> Problem | None:
+    """The problem of a run, opened."""
+    if code is None:
+        return None
+    if sealed is None:
+        return Problem(code, "What was said of it has been deleted.")
+    message, following = json.loads(await db.unseal(sealed, about=f"workflows.run|{id}|problem"))
+    return Problem(code, message, following)
+
