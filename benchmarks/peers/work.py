@@ -15,6 +15,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from importlib.metadata import PackageNotFoundError, version
@@ -43,14 +44,18 @@ def _procrastinate(url: str, marks: Marks) -> Any:
     return app
 
 
-async def procrastinate_worker(url: str, folder: Path) -> None:
+def procrastinate_worker(url: str, folder: Path) -> None:
     """A bare worker: no steps, no tenants, no audit."""
     app = _procrastinate(url, Marks(folder / "marks"))
-    async with app.open_async():
-        if not await app.check_connection_async():
-            await app.schema_manager.apply_schema_async()
-        (folder / "ready").touch()
-        await app.run_worker_async(concurrency=CONCURRENCY, install_signal_handlers=False)
+
+    async def work() -> None:
+        async with app.open_async():
+            if not await app.check_connection_async():
+                await app.schema_manager.apply_schema_async()
+            (folder / "ready").touch()
+            await app.run_worker_async(concurrency=CONCURRENCY, install_signal_handlers=False)
+
+    asyncio.run(work())
 
 
 async def procrastinate_producer(url: str, folder: Path, go: Callable[[Produce], Awaitable[Any]]) -> None:
@@ -64,14 +69,13 @@ async def procrastinate_producer(url: str, folder: Path, go: Callable[[Produce],
 # -- DBOS ---------------------------------------------------------------------------------------------------
 
 
-def _dbos_worker(poll_s: float) -> Callable[[str, Path], Awaitable[None]]:
-    async def work(url: str, folder: Path) -> None:
-        from dbos import DBOS, Queue  # noqa: PLC0415
+def _dbos_worker(poll_s: float) -> Callable[[str, Path], None]:
+    def work(url: str, folder: Path) -> None:
+        from dbos import DBOS  # noqa: PLC0415
 
         marks = Marks(folder / "marks")
         config: Any = {"name": "bench", "system_database_url": url, "log_level": "ERROR", "application_version": "1"}
         DBOS(config=config)
-        Queue("bench", polling_interval_sec=poll_s)
 
         @DBOS.step(name="one")
         def one(number: int) -> int:
@@ -83,8 +87,9 @@ def _dbos_worker(poll_s: float) -> Callable[[str, Path], Awaitable[None]]:
             return one(number)
 
         DBOS.launch()
+        DBOS.register_queue("bench", polling_interval_sec=poll_s, on_conflict="always_update")
         (folder / "ready").touch()
-        await asyncio.Event().wait()
+        threading.Event().wait()
 
     return work
 
@@ -128,7 +133,7 @@ def _celery(folder: Path) -> Any:
 
     @app.task(name="noop")
     def noop(number: int) -> int:
-        Marks(folder / "marks").note(number) if not _marks else _marks[0].note(number)
+        _marks[0].note(number)
         return number
 
     return app
@@ -137,7 +142,7 @@ def _celery(folder: Path) -> Any:
 _marks: list[Marks] = []
 
 
-async def celery_worker(url: str, folder: Path) -> None:
+def celery_worker(url: str, folder: Path) -> None:
     """Its usual form: a pool of processes, as many as the machine has cores."""
     app = _celery(folder)
     _marks.append(Marks(folder / "marks"))
@@ -214,7 +219,7 @@ def main() -> int:
         print(f"{missing.name} is not installed for {sys.executable}", file=sys.stderr)
         return 2
     if given.as_worker:
-        asyncio.run(worker(given.url, given.folder))
+        worker(given.url, given.folder)
         return 0
     print(json.dumps({"engine": named, **asyncio.run(_drive(given))}))
     return 0

@@ -11,7 +11,7 @@ import errno
 import os
 import signal
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +29,7 @@ from bastide.settings import ServerSettings, Settings
 from bastide.store import Scope, Store
 from bastide.telemetry import log
 from bastide.tenancy import Tenancy
+from bastide.workflows import Workflows
 
 Role = Literal["api", "worker", "sequencer", "all"]
 
@@ -44,8 +45,12 @@ class House(Rooms):
 
 
 @asynccontextmanager
-async def open_house(settings: Settings, *, sequence: bool) -> AsyncGenerator[House]:
-    """The house, open while the block runs; `sequence` lets it append to the audit log.
+async def open_house(
+    settings: Settings, *, sequence: bool, work: bool = False, register: Callable[[House], None] = lambda house: None
+) -> AsyncGenerator[House]:
+    """The house, open while the block runs; `sequence` lets it append to the audit log, `work` do what is dispatched.
+
+    `register` may add job types before the work begins.
 
     A room that does not open closes those that did; what it raised is the caller's.
     """
@@ -54,6 +59,7 @@ async def open_house(settings: Settings, *, sequence: bool) -> AsyncGenerator[Ho
     tenancy = Tenancy(store, audit)
     policy = Policy(store, audit, settings.policy)
     egress = Egress(settings.egress)
+    workflows = Workflows(store, audit, tenancy, policy, settings.work)
     inference = Inference(store, audit, policy, egress, settings.inference)
     knowledge = Knowledge(store, audit, policy, inference, settings.knowledge)
     async with AsyncExitStack() as opened:
@@ -64,16 +70,21 @@ async def open_house(settings: Settings, *, sequence: bool) -> AsyncGenerator[Ho
         for room in (policy, egress, inference, knowledge):
             opened.push_async_callback(room.stop)
             await room.start()
-        yield House(
+        house = House(
             settings=settings,
             store=store,
             audit=audit,
             tenancy=tenancy,
             policy=policy,
             egress=egress,
+            workflows=workflows,
             inference=inference,
             knowledge=knowledge,
         )
+        register(house)
+        opened.push_async_callback(workflows.stop)
+        await workflows.start(work=work)
+        yield house
 
 
 # -- the first start --------------------------------------------------------------------------------
@@ -227,6 +238,7 @@ async def serve(
     examples: bool = False,
     said: Callable[[str], None] = lambda line: None,
     stop: asyncio.Event | None = None,
+    register: Callable[[House], None] = lambda house: None,
 ) -> None:
     """Play a role until SIGTERM, SIGINT or `stop`: then finish what runs, at most ten seconds, and close the house.
 
@@ -236,7 +248,7 @@ async def serve(
     """
     doors = role in {"api", "all"}
     sockets = await _bound(settings.server) if doors else []
-    async with _stopping(stop) as stopping, open_house(settings, sequence=role in {"sequencer", "all"}) as house:
+    async with _stopping(stop) as stopping, _opened(settings, role, register) as house:
         shown = Examples(house, examples_folder() if examples else None)
         if doors and await first_start(house):
             shown.want()
@@ -247,6 +259,14 @@ async def serve(
             url = _url(settings.server.host, sockets[0].getsockname()[1])
             served = Served(house, url, shown)
             await _answer(served, stopping, sockets, show=_show(served, on_open, on_ready, said))
+
+
+def _opened(
+    settings: Settings, role: Role, register: Callable[[House], None]
+) -> AbstractAsyncContextManager[House]:
+    return open_house(
+        settings, sequence=role in {"sequencer", "all"}, work=role in {"worker", "all"}, register=register
+    )
 
 
 async def _show(

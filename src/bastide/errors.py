@@ -634,6 +634,30 @@ class ApprovalMissing(Refusal):
     code, status, next = "workflows.approval_missing", 409, "Let the job ask for it; it then waits for a person."
 
 
+class UndeclaredEffect(Unprocessable):
+    """The job type declares no such effect, so nobody can have agreed to it."""
+
+    code, next = "workflows.undeclared_effect", "Declare the effect, with the oversight it needs, in its job type."
+
+
+class EditedWrongly(Unprocessable):
+    """The edited arguments have another shape than those that were proposed."""
+
+    code, next = "workflows.edited_wrongly", "Change values only, or take the effect over and give its result."
+
+
+class BadOversight(Unprocessable):
+    """The rule of oversight cannot be kept as it stands."""
+
+    code, next = "workflows.bad_oversight", "Correct the named field."
+
+
+class UnknownOversight(NotFound):
+    """There is no such rule of oversight here."""
+
+    code, next = "workflows.unknown_oversight", "List the rules with `bastide approval rules`."
+
+
 class BadSchedule(Unprocessable):
     """The schedule cannot be understood."""
 
@@ -870,6 +894,36 @@ class ModeUnavailable(Unprocessable):
     code, next = "knowledge.mode_unavailable", "Search with mode hybrid or text."
 
 
+class UnknownIntake(NotFound):
+    """There is no such intake here, or it has ended."""
+
+    code, next = "knowledge.unknown_intake", "Open one with POST /api/v1/intakes, and name its job."
+
+
+class IntakeClosed(Conflict):
+    """This intake was closed; it takes no further file."""
+
+    code, next = "knowledge.intake_closed", "Open another intake, or hand the file in by itself."
+
+
+class StagedGone(NotFound):
+    """The file that this job was to take in is no longer kept."""
+
+    code, next = "knowledge.staged_gone", "Hand the file in again; what a failed job was given is kept for thirty days."
+
+
+class ArtifactGone(NotFound):
+    """This job made no file, or the file was cleared away."""
+
+    code, next = "knowledge.artifact_gone", "Run the job again; what it makes is kept for seven days."
+
+
+class ExportTooLarge(TooLarge):
+    """These documents are more than one export holds."""
+
+    code, next = "knowledge.export_too_large", "Export the collections one by one."
+
+
 class LooseningRefused(Forbidden):
     """A label is loosened only by somebody who may manage policy, and with a reason."""
 
@@ -884,6 +938,13 @@ class NoSuchRoute(NotFound):
     """There is no such address here."""
 
     code, next = "request.no_such_route", "/openapi.json lists every address."
+
+
+class NoSuchOperation(NotFound):
+    """There is no such operation here."""
+
+    code = "request.no_such_operation"
+    next = "Send `op` as `subscribe`, `unsubscribe` or the name of an operation, such as `jobs.dispatch`."
 
 
 class MethodNotAllowed(BadRequest):

@@ -8,21 +8,33 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from bastide import __version__
-from bastide.api import documents, evidence, health, identity, law, models, questions, refusals
-from bastide.api.doorkeeper import OPEN, Doorkeeper
+from bastide.api import documents, evidence, health, identity, law, models, oversight, questions, refusals
+from bastide.api import streaming, timely, work
+from bastide.api.closing import Closing
+from bastide.api.doorkeeper import HOOKS, OPEN, Doorkeeper
 from bastide.api.gate import BodyLimits, Gate
+from bastide.api.queues import Queues
+from bastide.api.socket import Talk
 from bastide.api.values import Notices, Rooms
 
 _ABOUT = """Documents in, answers with their sources out, and a receipt for every call to a model.
 
-Every address but /healthz, /readyz, /metrics and this one needs `Authorization: Bearer bst_...`.
+Every address but /healthz, /readyz, /metrics, this one and those of signed webhooks needs `Authorization: Bearer bst_...`.
 `X-Company-ID`, `X-User-ID` and `X-App-ID` narrow the key, `X-Label` (JSON) tightens the label of the call.
 `X-Request-ID` is echoed. Every error has a stable code, a message and a next step.
+
+The WebSocket `/ws` takes the operations on durable work as messages, `{"id": 1, "op": "jobs.list"}`, and pushes
+what is followed: `{"id": 2, "op": "subscribe", "jobs": ["job_..."], "types": ["*"], "approvals": true}`. A browser
+sends its key as the first message, `{"authorization": "Bearer bst_..."}`.
 """
 _HEADERS = {
     "X-Label": "A label as JSON that tightens this call's, never loosens it.",
     "X-Request-ID": "Echoed in the answer and in errors.",
 }
+
+
+_OPERATIONS = (work.DISPATCH, *work.TABLE, *oversight.TABLE, *timely.TABLE)
+"""What a message of the WebSocket may name."""
 
 
 def create(rooms: Rooms, *, notices: Notices = list) -> Gate:
@@ -35,14 +47,17 @@ def create(rooms: Rooms, *, notices: Notices = list) -> Gate:
         redoc_url=None,
         openapi_url="/openapi.json",
     )
-    app.state.rooms, app.state.notices = rooms, notices
+    closing = Closing()
+    app.state.rooms, app.state.notices, app.state.closing = rooms, notices, closing
+    app.state.queues = Queues(rooms.workflows)
     app.router.redirect_slashes = False
     refusals.install(app)
-    for part in (health, documents, questions, models, evidence, law, identity):
+    for part in (health, documents, questions, work, streaming, oversight, timely, models, evidence, law, identity):
         app.include_router(part.router)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]  # FastAPI's own way to add to it
     upload = rooms.settings.knowledge.document_bytes_max + 4 * 1024 * 1024
-    return Gate(Doorkeeper(app, rooms), BodyLimits(upload_bytes_max=upload))
+    talk = Talk(rooms, {one.name: one for one in _OPERATIONS}, closing)
+    return Gate(Doorkeeper(app, rooms, talk), BodyLimits(upload_bytes_max=upload), closing)
 
 
 def _described(app: FastAPI) -> dict[str, Any]:
@@ -53,7 +68,7 @@ def _described(app: FastAPI) -> dict[str, Any]:
         }
         for path, operations in schema["paths"].items():
             for operation in operations.values():
-                operation["security"] = [] if path in OPEN else [{"key": []}]
+                operation["security"] = [] if path in OPEN or path.startswith(HOOKS) else [{"key": []}]
                 operation.setdefault("parameters", []).extend(_header(name) for name in _HEADERS)
         app.openapi_schema = schema
     return app.openapi_schema

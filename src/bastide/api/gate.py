@@ -3,6 +3,8 @@
 1. the request gets its id, its own if it brought a good one        4. every error becomes our envelope
 2. a body over the limit is cut while it arrives                     5. the answer gets its safety headers
 3. the next door is asked                                            6. log and metrics, without content
+
+A WebSocket passes in the same order; its messages are limited as bodies are, and its errors close it.
 """
 
 from __future__ import annotations
@@ -16,8 +18,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.websockets import WebSocketDisconnect
 
 from bastide import telemetry
+from bastide.api.closing import Closing
 from bastide.api.refusals import refusal
 from bastide.errors import BadRequest, BastideError, BodyTooLarge, Broken, Stopping
 from bastide.store import new_id
@@ -46,6 +50,7 @@ class BodyLimits:
 
     json_bytes_max: int = 16 * 1024 * 1024
     upload_bytes_max: int = 128 * 1024 * 1024
+    message_bytes_max: int = 1024 * 1024  # of one message of a WebSocket
 
     def of(self, headers: Headers) -> int:
         """The limit for a request with these headers."""
@@ -56,9 +61,14 @@ class BodyLimits:
 class Gate:
     """The outermost door, an ASGI application around the next one."""
 
-    def __init__(self, inner: Door, limits: BodyLimits) -> None:
+    def __init__(self, inner: Door, limits: BodyLimits, closing: Closing | None = None) -> None:
         self._inner = inner
         self._limits = limits
+        self._closing = closing or Closing()
+
+    async def close(self) -> None:
+        """Let streams and sockets say goodbye: the server is about to stop. Takes three seconds at most."""
+        await self._closing.close()
 
     async def __call__(self, scope: Wires, receive: Receive, send: Send) -> None:
         """Let one request through, or answer it here."""
@@ -66,8 +76,8 @@ class Gate:
             await self._inner(scope, receive, send)
         elif scope["type"] == "http":
             await _Passage(self._inner, self._limits, scope, receive, send).run()
-        else:
-            await send({"type": "websocket.close", "code": 1008})
+        elif scope["type"] == "websocket":
+            await _SocketPassage(self._inner, self._limits, scope, receive, send).run()
 
 
 class _Passage:
@@ -77,9 +87,7 @@ class _Passage:
         self._inner, self._scope, self._receive, self._send = inner, scope, receive, send
         self._headers = Headers(scope=scope)
         self._limit = limits.of(self._headers)
-        given = self._headers.get("x-request-id", "")
-        self.request_id = given if _REQUEST_ID.fullmatch(given) else new_id("req")
-        scope.setdefault("state", {})["request_id"] = self.request_id
+        self.request_id = _request_id(scope, self._headers)
         self._seen = 0
         self._ended = False  # the whole body has been read
         self._too_large = False
@@ -104,8 +112,7 @@ class _Passage:
             self._note(time.perf_counter() - start)
 
     def _check_head(self) -> None:
-        if b"%00" in self._scope.get("raw_path", b"") or b"%00" in self._scope.get("query_string", b""):
-            raise BadRequest("The address holds a NUL character.", next_step="Remove the NUL character (%00).")
+        _check_address(self._scope)
         length = self._headers.get("content-length", "0")
         if not length.isdecimal():
             raise BadRequest("The header Content-Length is not a number.")
@@ -173,6 +180,95 @@ class _Passage:
         telemetry.count("http_requests", method=method, route=route, status=str(self._status))
         telemetry.observe("http_request", seconds, route=route)
         telemetry.log.info("%s %s %d %.1f ms %s", method, route, self._status, seconds * 1000, self.request_id)
+
+
+class _SocketPassage:
+    """One WebSocket on its way through the gate."""
+
+    def __init__(self, inner: Door, limits: BodyLimits, scope: Wires, receive: Receive, send: Send) -> None:
+        self._inner, self._scope, self._receive, self._send = inner, scope, receive, send
+        self._limit = limits.message_bytes_max
+        self.request_id = _request_id(scope, Headers(scope=scope))
+        self._opened = self._ended = False
+        self._code = 1000
+
+    async def run(self) -> None:
+        start = time.perf_counter()
+        try:
+            _check_address(self._scope)
+            await self._inner(self._scope, self._measured_receive, self._marked_send)
+        except BastideError as fault:
+            await self._refuse(fault)
+        except asyncio.CancelledError:
+            await self._refuse(Stopping())
+            raise
+        except (OSError, WebSocketDisconnect):
+            self._ended = True  # the other side is gone
+        except Exception:
+            telemetry.log.exception("socket %s failed", self.request_id)
+            await self._refuse(Broken())
+        finally:
+            seconds = time.perf_counter() - start
+            telemetry.count("sockets", code=str(self._code))
+            telemetry.log.info("socket closed %d after %.1f s %s", self._code, seconds, self.request_id)
+
+    async def _measured_receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "websocket.disconnect":
+            self._ended, self._code = True, int(message.get("code") or 1005)
+        text = message.get("text") or ""
+        size = max(len(message.get("bytes") or b""), len(text), len(text.encode()) if len(text) <= self._limit else 0)
+        if size > self._limit:
+            raise BodyTooLarge(f"A message is over the limit of {self._limit // 1024} KiB.", limit_bytes=self._limit)
+        return message
+
+    async def _marked_send(self, message: Message) -> None:
+        if self._ended:
+            return
+        if message["type"] == "websocket.close":
+            self._ended, self._code = True, message.get("code", 1000)
+        elif message["type"] in {"websocket.accept", "websocket.http.response.start"}:
+            self._opened = True
+            headers = MutableHeaders(raw=message.setdefault("headers", []))
+            for name, value in (_SAFETY if message["type"] != "websocket.accept" else {}).items():
+                headers.setdefault(name, value)
+            headers["x-request-id"] = self.request_id
+        await self._send(message)
+
+    async def _refuse(self, fault: BastideError) -> None:
+        """Our envelope as an answer to the handshake, or as the last message of a socket that is open."""
+        code = _close_code(fault)
+        with suppress(Exception):
+            response = refusal(fault, path=self._scope["path"], request_id=self.request_id)
+            if self._opened:
+                await self._marked_send({"type": "websocket.send", "text": bytes(response.body).decode()})
+            elif "websocket.http.response" in self._scope.get("extensions", {}):
+                await response(self._scope, self._receive, self._marked_send)
+                self._ended, self._code = True, fault.status
+            await self._marked_send({"type": "websocket.close", "code": code, "reason": fault.code})
+
+
+def _close_code(fault: BastideError) -> int:
+    """What a socket is closed with: 4401 and 4403 for a key, 1009 for size, 1001 when we stop, 1011 for a fault."""
+    if isinstance(fault, Stopping):
+        return 1001
+    if fault.status in {401, 403}:
+        return 4000 + fault.status
+    if fault.status == 413:
+        return 1009
+    return 1011 if fault.status >= 500 else 1008
+
+
+def _request_id(scope: Wires, headers: Headers) -> str:
+    given = headers.get("x-request-id", "")
+    request_id = given if _REQUEST_ID.fullmatch(given) else new_id("req")
+    scope.setdefault("state", {})["request_id"] = request_id
+    return request_id
+
+
+def _check_address(scope: Wires) -> None:
+    if b"%00" in scope.get("raw_path", b"") or b"%00" in scope.get("query_string", b""):
+        raise BadRequest("The address holds a NUL character.", next_step="Remove the NUL character (%00).")
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

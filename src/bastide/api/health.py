@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from bastide import __version__, telemetry
 from bastide.api.describing import TEXT, answers
 from bastide.api.doorkeeper import Asking, Behind
+from bastide.api.queues import Queues
 from bastide.api.shapes import law as shapes
 from bastide.api.values import Notices, Part, Rooms
 from bastide.errors import BastideError
@@ -41,8 +42,9 @@ async def readyz(request: Request, rooms: Behind) -> Any:
 
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=PlainTextResponse, responses=TEXT)
-async def metrics() -> Response:
-    """Counters and durations without content, names or tenants."""
+async def metrics(request: Request) -> Response:
+    """Counters, durations and how the queues are, without content, names or tenants."""
+    await _queues(request).measure()
     return PlainTextResponse(telemetry.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -65,7 +67,16 @@ async def doctor(request: Request, caller: Asking, rooms: Behind) -> Any:
 async def parts_of(rooms: Rooms, request: Request) -> list[Part]:
     """The rooms, and what else this process has to say of itself."""
     notices = cast(Notices, request.app.state.notices)
-    return [*await _log_and_database(rooms), _embedder(rooms), _records(rooms), _way_out(rooms), *notices()]
+    grounds = await _log_and_database(rooms)
+    if any(part.state == "broken" for part in grounds):
+        work = Part("work", "attention", "Nothing is known of the queues while the database is away.", grounds[0].next)
+    else:
+        work = await _queues(request).part()
+    return [*grounds, work, _embedder(rooms), _records(rooms), _way_out(rooms), *notices()]
+
+
+def _queues(request: Request) -> Queues:
+    return cast(Queues, request.app.state.queues)
 
 
 async def _log_and_database(rooms: Rooms) -> list[Part]:

@@ -14,6 +14,7 @@ from bastide.policy import Label, Policy
 from bastide.settings import Settings
 from bastide.store import Scope, Store
 from bastide.tenancy import Tenancy
+from bastide.workflows import Workflows
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Rooms:
     tenancy: Tenancy
     policy: Policy
     egress: Egress
+    workflows: Workflows
     inference: Inference
     knowledge: Knowledge
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bastide.cli.line import segment
 from bastide.cli.printing import LiveLine, how_long, sheet, wrap
-from bastide.errors import BrokenReply, TooSlow, Unreachable
+from bastide.errors import BrokenReply, ServerSaid, Stopping, TooSlow, Unreachable
 
 if TYPE_CHECKING:
     from bastide.cli.desk import Desk
@@ -30,7 +30,7 @@ async def follow(desk: Desk, line: Line, id: str) -> int:
     try:
         async with aclosing(_states(line, id)) as states:
             async for job in states:
-                if job["status"] == "waiting" and job.get("why") and job["why"] != said:
+                if job["status"] in {"waiting", "delayed"} and job.get("why") and job["why"] != said:
                     said = job["why"]
                     live.note(wrap(f"It waits: {said}"))
                 live.show(f"{job['type']}  {state(job)}")
@@ -58,9 +58,9 @@ async def _states(line: Line, id: str) -> AsyncGenerator[dict[str, Any]]:
             if job["status"] not in ENDED:
                 await asyncio.sleep(_PAUSE_S)
             job = await line.get(f"/api/v1/jobs/{segment(id)}")
-        except (Unreachable, BrokenReply, TooSlow):
+        except (Unreachable, BrokenReply, TooSlow, ServerSaid) as fault:
             tries += 1
-            if tries >= _TRIES:
+            if tries >= _TRIES or (isinstance(fault, ServerSaid) and fault.wire_code != Stopping.code):
                 raise
             await asyncio.sleep(_PAUSE_S)
     yield job
@@ -112,5 +112,3 @@ def _after(job: dict[str, Any]) -> str:
 
 def _seconds(moment: str) -> float:
     return datetime.fromisoformat(moment).timestamp()
-
-

@@ -17,7 +17,8 @@ Email = Annotated[str, typer.Argument(metavar="EMAIL", help="The user's e-mail a
 FullName = Annotated[str | None, typer.Option("--name", help="The user's name.")]
 RoleNames = Annotated[list[str] | None, typer.Option("--role", help="What the user may do; may be repeated.")]
 RoleName = Annotated[
-    Literal["administrator", "member", "auditor", "dpo", "worker"], typer.Option("--role", help="What it may do.")
+    Literal["administrator", "member", "overseer", "auditor", "dpo", "worker"],
+    typer.Option("--role", help="What it may do."),
 ]
 OfUser = Annotated[str | None, typer.Option("--user", help="The user who acts with it: id or e-mail.")]
 OfApp = Annotated[str | None, typer.Option("--app", help="The app that acts with it.")]

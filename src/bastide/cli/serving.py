@@ -22,7 +22,7 @@ Words = dict[str, Any]
 
 _NO_DOORS = {
     "sequencer": "The sequencer carries events into the log. Ctrl-C stops it.",
-    "worker": "The worker is alive; this version has no durable work for it yet. Ctrl-C stops it.",
+    "worker": "The worker takes {jobs} jobs at a time. Ctrl-C stops it; what runs is finished or given back.",
 }
 
 
@@ -64,7 +64,7 @@ def _serve(words: Words) -> int:
                 announce(settings.home, running)
 
         def ready(served: Served) -> None:
-            _tell(_running(served), role, quiet=quiet)
+            _tell(_running(served), role, settings.work.concurrency, quiet=quiet)
 
         examples = words["command"] == "up" and not words.get("no_examples")
         try:
@@ -102,9 +102,9 @@ def _running(served: Served) -> Running | None:
     )
 
 
-def _tell(running: Running | None, role: str, *, quiet: bool) -> None:
+def _tell(running: Running | None, role: str, jobs: int, *, quiet: bool) -> None:
     if running is None:
-        print(json.dumps({"role": role}) if quiet else _NO_DOORS[role], flush=True)
+        print(json.dumps({"role": role}) if quiet else _NO_DOORS[role].format(jobs=jobs), flush=True)
     elif quiet:
         print(running.to_json(), flush=True)
     else:

@@ -9,7 +9,19 @@ import typer
 from typer.main import get_command
 
 from bastide import __version__
-from bastide.cli import asking, doctor, evidence, identities, law, models, starting, taking_in
+from bastide.cli import (
+    asking,
+    doctor,
+    evidence,
+    identities,
+    law,
+    models,
+    overseeing,
+    starting,
+    taking_in,
+    timely,
+    work,
+)
 from bastide.cli.attending import attended
 from bastide.cli.printing import failure
 from bastide.cli.registering import AsJson, Home, Shared, Tenant
@@ -40,7 +52,7 @@ def _before(
     ctx.obj = Shared(json, home, tenant)
 
 
-for _part in (starting, taking_in, asking, evidence, identities, law, models, doctor):
+for _part in (starting, taking_in, asking, work, overseeing, timely, evidence, identities, law, models, doctor):
     _part.add_to(_root)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,6 +20,7 @@ from bastide.knowledge.indexing import Known, extent_of, label_change, write_ext
 from bastide.knowledge.values import Chunk, Collection, Document, Original, Statistics, StructureNode, Version
 from bastide.policy import Label
 from bastide.store import Db, Page, Scope, Store, queries
+from bastide.workflows import Workflows
 
 _Q = queries("bastide.knowledge")
 _LIST, _GET, _BY_ID, _VERSIONS = _Q["list_documents"], _Q["get_document"], _Q["find_by_id"], _Q["list_versions"]
@@ -62,9 +64,10 @@ class _Row:
 class Shelf:
     """The documents of a tenant, one by one."""
 
-    def __init__(self, store: Store, audit: Audit) -> None:
+    def __init__(self, store: Store, audit: Audit, workflows: Workflows) -> None:
         self._store = store
         self._audit = audit
+        self._workflows = workflows
 
     async def page(
         self,
@@ -133,24 +136,33 @@ class Shelf:
             raise UnknownDocument
         return tuple(found)
 
-    # One transaction, in this order: what it added to the extent is counted before it goes; the originals of all
-    # versions are given up; one DELETE takes the rest; the event names the id and counts, never the name.
     async def delete(self, scope: Scope, document_id: str, *, reason: str) -> None:
         """Delete a document with everything that was made from it. Raises UnknownDocument."""
         async with self._store.under(scope) as db:
-            known = await _locked(db, document_id)
-            taken = await extent_of(db, known.number)
-            blobs: list[tuple[str]] = await db.rows(tuple, _BLOBS, document=known.number)
-            await db.run(_FORGET, document=known.number)
-            for (blob,) in blobs:
-                await db.drop_blob(blob)
-            await self._audit.record(
-                db,
-                "document.delete",
-                resource=known.id,
-                details={"versions": len(blobs), "chunks": known.chunks, "reason": reason},
-            )
-            await write_extent(db, {}, taken)
+            await self.delete_here(db, document_id, reason=reason)
+
+    # One transaction, in this order: what it added to the extent is counted before it goes; the originals of all
+    # versions are given up; one DELETE takes the rest; the event names the id and counts, never the name.
+    async def delete_here(
+        self, db: Db, document_id: str, *, reason: str, chain: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        """The same in a transaction that is open; `chain` is what led to it. Raises UnknownDocument."""
+        known = await _locked(db, document_id)
+        taken = await extent_of(db, known.number)
+        blobs: list[tuple[str]] = await db.rows(tuple, _BLOBS, document=known.number)
+        await db.run(_FORGET, document=known.number)
+        for (blob,) in blobs:
+            await db.drop_blob(blob)
+        await self._audit.record(
+            db,
+            "document.delete",
+            resource=known.id,
+            details={"versions": len(blobs), "chunks": known.chunks, "reason": reason},
+        )
+        facts = {"document": known.id, "collection": known.collection, "versions": len(blobs)}
+        label = Label.from_wire(known.label)
+        await self._workflows.triggers.happened(db, "document.deleted", facts, label=label, chain=chain)
+        await write_extent(db, {}, taken)
 
     async def relabel(self, scope: Scope, document_id: str, wire: dict[str, object], *, reason: str) -> Document:
         """Give a document another label; what `wire` leaves out stays as it is.
@@ -211,7 +223,7 @@ class Shelf:
             documents=row["documents"],
             chunks=row["chunks"],
             entities=0,
-            queued=0,
+            queued=row["queued"],
             refused=row["refused"],
             languages=dict(languages),
         )

@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import struct
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from bastide.audit import Audit
-from bastide.errors import AlreadyThere, Refusal, Unavailable, UnknownDocument
+from bastide.errors import AlreadyThere, Contended, Refusal, Unavailable, UnknownDocument
 from bastide.inference import Inference
 from bastide.knowledge.indexing import (
     Known,
@@ -37,6 +39,13 @@ from bastide.policy import Label
 from bastide.settings import KnowledgeSettings
 from bastide.store import Db, Json, Scope, Store, new_id, queries, vector_text
 from bastide.telemetry import count, timed
+from bastide.workflows import Workflows
+
+Chain = Sequence[tuple[str, str]]
+"""What led to a job, as workflows keeps it: (trigger or schedule, job) of each before it."""
+
+Act = Callable[[Db], Awaitable[IngestedDocument]]
+"""What is left to do once everything slow is done: it runs in one transaction and says what became of the file."""
 
 _Q = queries("bastide.knowledge")
 _LOCK, _BY_CONTENT, _BY_NAME, _BY_ID = _Q["lock_intake"], _Q["find_by_content"], _Q["find_by_name"], _Q["find_by_id"]
@@ -62,41 +71,57 @@ class Given:
 class Intake:
     """Takes files in, and cuts and indexes documents anew."""
 
-    def __init__(self, store: Store, audit: Audit, inference: Inference, settings: KnowledgeSettings) -> None:
+    def __init__(
+        self, store: Store, audit: Audit, inference: Inference, workflows: Workflows, settings: KnowledgeSettings
+    ) -> None:
         self._store = store
         self._audit = audit
         self._inference = inference
+        self._workflows = workflows
         self._limits = Limits(bytes_max=settings.document_bytes_max)
         self._readers = asyncio.Semaphore(_READERS)
 
     async def ingest(self, scope: Scope, given: Given, *, vectors: bool) -> IngestedDocument:
         """Take one file in; what became of it."""
+        for last in (False, True):
+            act = await self.ready(scope, given, vectors=vectors)
+            try:
+                with timed("knowledge_write"):
+                    async with self._store.under(scope) as db:
+                        return await act(db)
+            except (AlreadyThere, Contended):
+                if last:  # somebody else wrote or deleted the same in between, twice: that is no race
+                    raise
+        raise AssertionError("unreachable")
+
+    async def ready(self, scope: Scope, given: Given, *, vectors: bool, chain: Chain = ()) -> Act:
+        """Everything that comes before the transaction; what it gives is that transaction's work.
+
+        `chain` is what led to this: the triggers that follow a document are told.
+        """
         digest = await asyncio.to_thread(lambda: hashlib.sha256(given.data).digest())
         async with self._store.under(scope) as db:
             fingerprint = await db.keyed(digest, purpose="knowledge content")
-            known = await self._same(db, given, fingerprint)
-            if known is not None:
-                return await self._unchanged(db, known, given)
+            if await self._same(db, given, fingerprint) is not None:
+                return partial(self._still, given, fingerprint)
             older = await db.row(Known, _BY_NAME, collection=given.collection, name=given.name)
         if older is not None:  # what holds for a document holds for its new version, the embedder's decision included
             given = replace(given, label=Label.from_wire(older.label).join(given.label))
         try:
             prepared = await self._prepare(given.name, given.data)
         except Refusal as no:
-            return await self._refused(scope, given, fingerprint, no)
+            return partial(self._refused, given, fingerprint, no)
         meaning = await self._embed(scope, prepared, given.label) if vectors else Vectors(problem=_LATER)
-        with timed("knowledge_write"):
-            for last in (False, True):
-                try:
-                    async with self._store.under(scope) as db:
-                        return await self._write(db, given, fingerprint, prepared, meaning)
-                except AlreadyThere:
-                    if last:  # somebody else wrote the same name in between, twice: that is no race
-                        raise
-        raise AssertionError("unreachable")
+        return partial(self._write, given, fingerprint, prepared, meaning, chain)
 
     async def reindex(self, scope: Scope, document_id: str) -> IngestedDocument:
         """Read, cut, embed and index the current original anew; id and version stay."""
+        act = await self.ready_again(scope, document_id)
+        async with self._store.under(scope) as db:
+            return await act(db)
+
+    async def ready_again(self, scope: Scope, document_id: str) -> Act:
+        """The same for a document that is here: read, cut and embed its original. Raises UnknownDocument."""
         async with self._store.under(scope) as db:
             known = await db.row(Known, _BY_ID, id=document_id)
             if known is None:
@@ -104,27 +129,30 @@ class Intake:
             row = await db.row(dict, _ORIGINAL, id=document_id, version=known.version)
             assert row is not None, "the document is locked"
             data = await db.get_blob(row["blob"])
-        label = Label.from_wire(known.label)
         prepared = await self._prepare(known.name, data)
-        vectors = await self._embed(scope, prepared, label)
-        async with self._store.under(scope) as db:
-            again = await db.row(Known, _BY_ID, id=document_id)
-            if again is None:
-                raise UnknownDocument
-            if again.version != known.version:  # a newer version came in between and is indexed already
-                return IngestedDocument(again.id, again.name, "ready", again.chunks, again.version)
-            taken = await extent_of(db, again.number)
-            await forget_index(db, again.number)
-            await write_version(db, again, blob=row["blob"], size=len(data), prepared=prepared, vectors=vectors)
-            await write_index(db, again.number, prepared, vectors)
-            await self._audit.record(
-                db,
-                "document.reindex",
-                resource=again.id,
-                subjects=sorted(label.subjects),
-                details={"version": again.version, "chunks": len(prepared.pieces), "embedded_by": vectors.model},
-            )
-            await write_extent(db, growth(prepared), taken)
+        vectors = await self._embed(scope, prepared, Label.from_wire(known.label))
+        return partial(self._write_again, known, row["blob"], len(data), prepared, vectors)
+
+    async def _write_again(
+        self, known: Known, blob: str, size: int, prepared: Prepared, vectors: Vectors, db: Db
+    ) -> IngestedDocument:
+        again = await db.row(Known, _BY_ID, id=known.id)
+        if again is None:
+            raise UnknownDocument
+        if again.version != known.version:  # a newer version came in between and is indexed already
+            return IngestedDocument(again.id, again.name, "ready", again.chunks, again.version)
+        taken = await extent_of(db, again.number)
+        await forget_index(db, again.number)
+        await write_version(db, again, blob=blob, size=size, prepared=prepared, vectors=vectors)
+        await write_index(db, again.number, prepared, vectors)
+        await self._audit.record(
+            db,
+            "document.reindex",
+            resource=again.id,
+            subjects=sorted(Label.from_wire(again.label).subjects),
+            details={"version": again.version, "chunks": len(prepared.pieces), "embedded_by": vectors.model},
+        )
+        await write_extent(db, growth(prepared), taken)
         return _taken_in(again.id, again.name, again.version, prepared, vectors)
 
     # -- before the transaction ---------------------------------------------------------------------
@@ -179,15 +207,20 @@ class Intake:
             )
         return IngestedDocument(known.id, known.name, "unchanged", known.chunks, known.version)
 
-    async def _refused(self, scope: Scope, given: Given, fingerprint: bytes, no: Refusal) -> IngestedDocument:
-        async with self._store.under(scope) as db:
-            await db.run(_ADD_REFUSAL, fingerprint=fingerprint, code=no.code)
-            await self._audit.record(
-                db,
-                "document.ingest",
-                outcome="refused",
-                details={"name": given.name, "collection": given.collection, "code": no.code},
-            )
+    async def _still(self, given: Given, fingerprint: bytes, db: Db) -> IngestedDocument:
+        known = await self._same(db, given, fingerprint)
+        if known is None:
+            raise Contended("The document was deleted while it was handed in again.")
+        return await self._unchanged(db, known, given)
+
+    async def _refused(self, given: Given, fingerprint: bytes, no: Refusal, db: Db) -> IngestedDocument:
+        await db.run(_ADD_REFUSAL, fingerprint=fingerprint, code=no.code)
+        await self._audit.record(
+            db,
+            "document.ingest",
+            outcome="refused",
+            details={"name": given.name, "collection": given.collection, "code": no.code},
+        )
         count("knowledge_refused", code=no.code)
         error = {"code": no.code, "message": no.message, "next": no.next_step}
         return IngestedDocument(None, given.name, "refused", error=error)
@@ -197,32 +230,15 @@ class Intake:
     # Equal content and equal names wait for each other here, so the second of two equal requests finds the first's
     # document. Everything is written or nothing; the extent comes last, because all writers of a tenant meet there.
     async def _write(
-        self, db: Db, given: Given, fingerprint: bytes, prepared: Prepared, vectors: Vectors
+        self, given: Given, fingerprint: bytes, prepared: Prepared, vectors: Vectors, chain: Chain, db: Db
     ) -> IngestedDocument:
         await db.run(_LOCK, keys=await self._lock_keys(db, given, fingerprint))
         known = await self._same(db, given, fingerprint)
         if known is not None:
             return await self._unchanged(db, known, given)
-        await db.run(_ADD_COLLECTION, name=given.collection)
+        here, taken = await self._place(db, given, fingerprint)
+        label = Label.from_wire(here.label)
         blob = await db.put_blob(given.data)
-        old = await db.row(Known, _BY_NAME, collection=given.collection, name=given.name)
-        taken: list[tuple[str, int, int]] = []
-        if old is None:
-            label = given.label
-            number = await db.value(
-                _ADD_DOCUMENT,
-                id=(identifier := new_id("doc")),
-                collection=given.collection,
-                name=given.name,
-                label=Json(label.to_wire()),
-            )
-            here = Known(identifier, number, given.collection, given.name, 1, label.to_wire(), fingerprint, 0)
-        else:
-            label = Label.from_wire(old.label).join(given.label)
-            taken = await extent_of(db, old.number)
-            await forget_index(db, old.number)
-            here = Known(old.id, old.number, old.collection, old.name, old.version + 1, label.to_wire(), fingerprint, 0)
-            await db.run(_RENEW, document=here.number, version=here.version, label=Json(here.label))
         await write_subjects(db, here.number, label)
         await write_version(db, here, blob=blob, size=len(given.data), prepared=prepared, vectors=vectors)
         await write_index(db, here.number, prepared, vectors)
@@ -241,10 +257,43 @@ class Intake:
                 "class": label.cls,
             },
         )
+        await self._workflows.triggers.happened(
+            db,
+            "document.ingested",
+            {
+                "document": here.id,
+                "name": here.name,
+                "collection": here.collection,
+                "version": here.version,
+                "media_type": prepared.reading.media_type,
+                "class": label.cls,
+            },
+            label=label,
+            chain=chain,
+        )
         await write_extent(db, growth(prepared), taken)
         count("knowledge_documents")
         count("knowledge_chunks", len(prepared.pieces))
         return _taken_in(here.id, here.name, here.version, prepared, vectors)
+
+    @staticmethod
+    async def _place(db: Db, given: Given, fingerprint: bytes) -> tuple[Known, list[tuple[str, int, int]]]:
+        """The document's row, new or renewed, and what its version before had added to the extent."""
+        await db.run(_ADD_COLLECTION, name=given.collection)
+        old = await db.row(Known, _BY_NAME, collection=given.collection, name=given.name)
+        if old is None:
+            wire = given.label.to_wire()
+            identifier = new_id("doc")
+            number = await db.value(
+                _ADD_DOCUMENT, id=identifier, collection=given.collection, name=given.name, label=Json(wire)
+            )
+            return Known(identifier, number, given.collection, given.name, 1, wire, fingerprint, 0), []
+        wire = Label.from_wire(old.label).join(given.label).to_wire()
+        taken = await extent_of(db, old.number)
+        await forget_index(db, old.number)
+        here = Known(old.id, old.number, old.collection, old.name, old.version + 1, wire, fingerprint, 0)
+        await db.run(_RENEW, document=here.number, version=here.version, label=Json(wire))
+        return here, taken
 
     @staticmethod
     async def _lock_keys(db: Db, given: Given, fingerprint: bytes) -> list[int]:

@@ -9,9 +9,14 @@ from bastide.inference import Inference
 from bastide.knowledge import bounds
 from bastide.knowledge.answer import Answering
 from bastide.knowledge.documents import Shelf
+from bastide.knowledge.evaluating import Evaluating
 from bastide.knowledge.intake import Given, Intake
+from bastide.knowledge.jobs import IntakeJobs
+from bastide.knowledge.leaving import LeavingJobs
+from bastide.knowledge.mending import MendingJobs
 from bastide.knowledge.placement import Placement
 from bastide.knowledge.search import Finder
+from bastide.knowledge.staging import Gathering, Staging
 from bastide.knowledge.values import (
     Answer,
     Chunk,
@@ -28,6 +33,7 @@ from bastide.knowledge.values import (
 from bastide.policy import Label, Policy
 from bastide.settings import KnowledgeSettings
 from bastide.store import Page, Scope, Store
+from bastide.workflows import Dispatched, Workflows
 
 READ, WRITE, ERASE = "knowledge:read", "knowledge:write", "knowledge:erase"
 
@@ -36,14 +42,29 @@ class Knowledge:
     """What a tenant has written down, found again with its source."""
 
     def __init__(
-        self, store: Store, audit: Audit, policy: Policy, inference: Inference, settings: KnowledgeSettings
+        self,
+        store: Store,
+        audit: Audit,
+        policy: Policy,
+        inference: Inference,
+        workflows: Workflows,
+        settings: KnowledgeSettings,
     ) -> None:
         self._policy = policy
-        self._intake = Intake(store, audit, inference, settings)
-        self._shelf = Shelf(store, audit)
+        self._intake = Intake(store, audit, inference, workflows, settings)
+        self._shelf = Shelf(store, audit, workflows)
         self._finder = Finder(store, inference)
         self._answering = Answering(self._finder, inference)
         self._placement = Placement(store, settings.partition_chunks_min)
+        self._staging = Staging(store, workflows)
+        for jobs in (
+            IntakeJobs(self._intake, self._staging, self._placement),
+            MendingJobs(store, audit, inference, self._intake),
+            LeavingJobs(store, audit, self._shelf, self._staging),
+            Evaluating(self._finder, self._answering),
+        ):
+            for kind in jobs.types():
+                workflows.register(kind)
 
     async def start(self) -> None:
         """Nothing to open: all state is in the store."""
@@ -83,6 +104,63 @@ class Knowledge:
         if document.status == "ready":
             self._placement.consider_soon(scope)
         return Ingested((document,))
+
+    async def stage(
+        self,
+        scope: Scope,
+        name: str,
+        data: bytes,
+        *,
+        job: str | None = None,
+        collection: str | None = None,
+        label: Mapping[str, object] | Label | None = None,
+        subjects: Iterable[str] = (),
+        vectors: bool = True,
+    ) -> Dispatched:
+        """Keep a file, sealed, and dispatch the job that takes it in: both are here, or neither.
+
+        With `job`, an intake that is open: what is left unsaid is as the intake has it. Raises UnknownIntake,
+        IntakeClosed.
+        """
+        scope.need(WRITE)
+        clean = bounds.name(name)
+        if job is None:
+            where = Gathering(bounds.collection(collection or "default"), await self._label(scope, label, subjects))
+        else:
+            of = await self._staging.gathering(scope, job)
+            said = label if isinstance(label, Label) else Label.from_wire(label or {}, default=of.label)
+            where = Gathering(
+                bounds.collection(collection or of.collection),
+                of.label.join(await self._label(scope, said, subjects)),
+            )
+        return await self._staging.put(scope, clean, bytes(data), where, vectors=vectors, parent=job)
+
+    async def intake(
+        self,
+        scope: Scope,
+        *,
+        collection: str = "default",
+        label: Mapping[str, object] | Label | None = None,
+        subjects: Iterable[str] = (),
+    ) -> Dispatched:
+        """Open an intake: one job that gathers files (`stage`) until `close_intake`, and then sums up.
+
+        What is named here holds for all its files. It closes by itself an hour after its last file.
+        """
+        scope.need(WRITE)
+        return await self._staging.open(
+            scope, Gathering(bounds.collection(collection), await self._label(scope, label, subjects))
+        )
+
+    async def close_intake(self, scope: Scope, job: str) -> None:
+        """No further file comes: the intake ends with the last of its jobs. Raises UnknownJob or UnknownIntake."""
+        scope.need(WRITE)
+        await self._staging.close(scope, job)
+
+    async def artifact(self, scope: Scope, job: str) -> Original:
+        """The file that a job of the caller's made, such as an export. Raises UnknownJob or ArtifactGone."""
+        scope.need(READ)
+        return await self._staging.artifact(scope, job)
 
     async def reindex(self, scope: Scope, document_id: str) -> IngestedDocument:
         """Read, cut, embed and index a document's original anew. Raises UnknownDocument."""

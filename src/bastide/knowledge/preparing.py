@@ -27,7 +27,7 @@ class Prepared:
 
     def texts_to_embed(self) -> list[str]:
         """What the embedder reads of each chunk: its nearest headings, then its text."""
-        return [f"{heading(self.reading.title, piece)}\n{piece.text}".strip() for piece in self.pieces]
+        return [f"{heading(self.reading.title, piece.section)}\n{piece.text}".strip() for piece in self.pieces]
 
 
 def prepare(name: str, data: bytes, limits: Limits) -> Prepared:
@@ -62,7 +62,7 @@ def headings(title: str, section: Iterable[str]) -> str:
     return "\n".join([start, *path] if start and start not in path else path)
 
 
-def heading(title: str, piece: Piece) -> str:
+def heading(title: str, section: Iterable[str]) -> str:
     """The nearest headings with a word in them, at most two; the title where there are none."""
-    named = [part for part in piece.section if any(map(str.isalpha, part))]
+    named = [part for part in section if any(map(str.isalpha, part))]
     return " · ".join(named[-2:]) or title[:_TITLE_CHARACTERS_MAX]

@@ -327,7 +327,8 @@ where c.name = %(name)s and not exists (select from knowledge.document d where d
 -- name: statistics
 select (select count(*) from knowledge.document) as documents,
        (select coalesce(sum(chunks), 0)::bigint from knowledge.extent) as chunks,
-       (select count(*) from knowledge.refusal) as refused
+       (select count(*) from knowledge.refusal) as refused,
+       (select count(*) from knowledge.staged where not given_up) as queued
 
 -- name: document_languages
 select v.language, count(*) as documents

@@ -75,3 +75,12 @@ from tenancy.key where id > %(after)s order by id limit %(limit)s
 -- name: disable_key
 update tenancy.key set disabled_at = coalesce(disabled_at, now()) where id = %(id)s
 returning id, role, member, app, permissions, gateway, expires_at, disabled_at, used_at, created_at
+
+-- name: standing
+-- Whether any of those who asked for some work was disabled since, and the roles that the user has now.
+select exists (select from tenancy.tenant where disabled_at is not null)
+    or exists (select from tenancy.member where id = %(user)s::text and disabled_at is not null)
+    or exists (select from tenancy.app where id = %(app)s::text and disabled_at is not null)
+    or exists (select from tenancy.key where id = %(key)s::text and disabled_at is not null),
+    exists (select from tenancy.tenant where home),
+    (select roles from tenancy.member where id = %(user)s::text)

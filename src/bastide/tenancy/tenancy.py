@@ -18,6 +18,7 @@ from bastide.errors import (
 )
 from bastide.store import Db, Page, Query, Scope, Store, is_id, new_id, queries, to_uuid
 from bastide.tenancy.admission import Admission, fingerprint
+from bastide.tenancy.delegation import Delegation
 from bastide.tenancy.names import plain, proper_email, proper_name
 from bastide.tenancy.roles import PERMISSIONS, PLATFORM, ROLES, granted
 from bastide.tenancy.rows import TenantRow, key_of, tenant_of
@@ -39,6 +40,7 @@ class Tenancy:
         self._store = store
         self._audit = audit
         self._admission = Admission(store)
+        self._delegation = Delegation(store)
 
     async def authenticate(
         self, bearer: str | None, *, company: str | None = None, user: str | None = None, app: str | None = None
@@ -80,6 +82,17 @@ class Tenancy:
         """A scope for the house's own work in one tenant: first start, workers. Never made from a request."""
         permissions = frozenset(PERMISSIONS) - {PLATFORM}
         return Scope(tenant=tenant, user=user, app=None, roles=frozenset({"system"}), permissions=permissions)
+
+    async def scope_of_work(self, tenant: str, **who: Any) -> Scope:
+        """The scope for work that was asked for by `user`, `app` and `key` under `permissions` and `label`.
+
+        Their rights then, less what was taken from them since. Raises DisabledKey when one of them was disabled.
+        """
+        return await self._delegation.scope(await self.system_scope(tenant), **who)
+
+    def _forget(self) -> None:
+        self._admission.forget()
+        self._delegation.forget()
 
     async def create_tenant(self, scope: Scope, name: str) -> Tenant:
         """A new tenant. Raises NameTaken or BadIdentityName."""
@@ -124,7 +137,7 @@ class Tenancy:
         async with self._store.as_operator(reason=f"{scope.key} disables a tenant") as db:
             row = await db.row(tuple, _Q["disable_tenant"], tenant=to_uuid(found.id))
             await self._audit.record(db, "tenant.disable", resource=found.id)
-        self._admission.forget()
+        self._forget()
         assert row is not None
         return tenant_of(row)
 
@@ -247,7 +260,7 @@ class Tenancy:
             if found is None:
                 raise UnknownIdentity
             await self._audit.record(db, act, resource=identifier, subjects=_persons(found))
-        self._admission.forget()
+        self._forget()
         return found
 
     # -- keys ---------------------------------------------------------------------------------------
@@ -325,7 +338,7 @@ class Tenancy:
                 raise UnknownIdentity
             disabled = key_of(target.tenant, row)
             await self._audit.record(db, "key.disable", resource=disabled.id)
-        self._admission.forget()
+        self._forget()
         return disabled
 
     async def _is_home(self, scope: Scope) -> bool:

@@ -1,9 +1,29 @@
-"""Workflows: durable work that a crash does not lose.
+"""Workflows: durable work. What was dispatched is done once, whatever dies.
 
-Jobs, steps, schedules, triggers and approvals by a person, dispatched in the caller's transaction. Others
-register their jobs here; nothing here imports upward.
-
-The room holds its place in the order of the house; it has no operation yet.
+A job becomes a run in the caller's own transaction; any worker of a compatible version takes it, and takes it over
+from one that died. Its steps are recorded once, its effects wait for the persons whose approval they need, and what
+it was given and gave lies sealed under its tenant's key. Nothing here knows what a job does: rooms register types.
 """
 
-__all__: list[str] = []
+from bastide.workflows.registry import Effect, Example, JobType, Limits, Retry
+from bastide.workflows.running import Run
+from bastide.workflows.values import Dispatched, Ended, Job, JobRecord, JsonValue, Lane, Trace, WorkHealth
+from bastide.workflows.workflows import Workflows
+
+__all__ = [
+    "Dispatched",
+    "Effect",
+    "Ended",
+    "Example",
+    "Job",
+    "JobRecord",
+    "JobType",
+    "JsonValue",
+    "Lane",
+    "Limits",
+    "Retry",
+    "Run",
+    "Trace",
+    "WorkHealth",
+    "Workflows",
+]

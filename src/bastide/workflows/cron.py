@@ -18,17 +18,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from croniter import croniter
+from croniter import croniter  # type: ignore[import-untyped]
 
 from bastide.errors import BadSchedule
 
 _STEPS_MAX = (59, 23, 31, 12, 7)
-_WORDS = frozenset("jan feb mar apr may jun jul aug sep oct nov dec sun mon tue wed thu fri sat l".split())
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_WORDS = frozenset({*_MONTHS, "sun", "mon", "tue", "wed", "thu", "fri", "sat", "l"})
 _FIELD = re.compile(r"[0-9a-z*,/#-]{1,100}\Z")
 _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}\Z")
 _ZONES_NOT = frozenset({"localtime", "posixrules", "Factory"})  # what they mean depends on the machine
 
-_INSTANT = timedelta(microseconds=1)
+_SECOND = timedelta(seconds=1)
 _HOUR = timedelta(hours=1)
 _LEAP = timedelta(hours=28)  # more than any zone has ever moved its clock by
 
@@ -69,25 +70,23 @@ class Cron:
 
     def last(self, since: datetime, until: datetime) -> datetime | None:
         """The last moment after `since` and not after `until`; None if it did not fire. Cheap for any stretch."""
-        span, low = timedelta(minutes=1), since
+        span = timedelta(minutes=1)
         while True:  # how far back is there one?
-            low = max(since, until - span) if span < until - since else since
+            low = max(since, until - span)
             found = self.next(low)
             if found <= until:
                 break
             if low == since:
                 return None
             span *= 4
-        high = until
-        while high - found > _INSTANT:  # `next` never goes back, so the last one can be halved out
-            middle = found + (high - found) / 2
+        high = until  # `next` never goes back, so the last one can be halved out
+        while (following := self.next(found)) <= until:
+            middle = max(following, found + (high - found) / 2)
             later = self.next(middle)
             if later <= until:
                 found = later
             else:
-                high = middle
-            if self.next(found) > until:
-                break
+                found, high = following, middle
         return found
 
     # A time of day that is named happens at one moment, and a later time never at an earlier moment. So the faces
@@ -112,7 +111,7 @@ class Cron:
             near = min(moment, begin + _LEAP)
             change = self._change(begin, near)
             if change is not None:
-                begin, face = change, self._face(change) - _INSTANT
+                begin, face = change, self._face(change) - _SECOND
             elif moment > near:
                 begin = max(near, moment - _LEAP)
                 face = self._face(begin)
@@ -142,8 +141,8 @@ class Cron:
             low = high
         else:
             return None
-        low, high = low.replace(microsecond=0), high
-        while high - low > timedelta(seconds=1):
+        low = low.replace(microsecond=0)
+        while high - low > _SECOND:
             middle = (low + (high - low) / 2).replace(microsecond=0)
             low, high = (middle, high) if self._offset(middle) == offset else (low, middle)
         return high.replace(microsecond=0)

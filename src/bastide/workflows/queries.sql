@@ -158,8 +158,9 @@ returning r.id, r.status, r.parent
 -- name: lock_run
 select status, user_id, key_id, type from workflows.run where id = %(id)s for update
 
--- name: stopping_of
-select id from workflows.run where worker = %(worker)s and status = 'stopping'
+-- name: held_of
+select tenant_id as tenant, id, status, lost, attempt from workflows.run
+where worker = %(worker)s and status in ('running', 'stopping')
 
 -- name: retry_run
 update workflows.run set status = 'queued', failures = 0, lost = 0, ended_at = null, problem = null, problem_code = null,
@@ -356,7 +357,7 @@ where deadline < now() and status in ('delayed', 'queued', 'handed', 'waiting') 
 
 -- name: lost_runs
 -- Held by a worker that was not heard of: dead, frozen, or cut off.
-select r.tenant_id, r.id, r.status, r.lost, r.attempt from workflows.run r
+select r.tenant_id as tenant, r.id, r.status, r.lost, r.attempt from workflows.run r
 where r.status in ('running', 'stopping') and not exists (
     select from workflows.worker w where w.id = r.worker and w.seen_at > now() - make_interval(secs => %(stale_s)s))
 limit 500

@@ -8,6 +8,7 @@ so a row that is lost or comes twice does no harm; that is why its transactions 
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import uuid
 from collections.abc import AsyncIterator, Iterable
@@ -23,15 +24,17 @@ from procrastinate.jobs import Status as QueueStatus
 from procrastinate.manager import JobManager
 from procrastinate.schema import SchemaManager
 
-from bastide.errors import BastideError
+from bastide.errors import BastideError, DatabaseUnavailable
 from bastide.store import Db, Query, Store, queries
 
 _Q = queries("bastide.workflows")
 _CLAIM, _QUEUE_VERSION, _NOTE_VERSION = _Q["claim"], _Q["queue_version"], _Q["note_version"]
+_FORGET, _BEAT = _Q["forget_row"], _Q["beat"]
 
 SCHEMA = "procrastinate"
 TASK = "run"
 ANY_QUEUE = "procrastinate_any_queue_v1"
+_AGAIN_S = 0.01
 _LOCK = 0x6261737469646502  # "bastide", 2
 
 
@@ -172,24 +175,44 @@ class Queue(JobManager):
                     worker=worker_id,
                 )
                 if claim is None:
-                    await db.run(_query(_FORGET), id=row["id"])
+                    await db.run(_FORGET, id=row["id"])
                     continue
             self.claims[row["id"]] = Claim(*claim, queue_row=row["id"])
             return found
 
     async def finish_job(self, job: QueueRow, status: QueueStatus, delete_job: bool) -> None:
-        """The run has taken its row with it; what is left over is a row whose run ended otherwise."""
+        """The run took its row with it; a row whose run was taken over is deleted by whoever took it over."""
         assert job.id is not None
-        if self.claims.pop(job.id, None) is not None:
-            async with self._connector.transaction("a run that was given up") as db:
-                await db.run(_query(_FORGET), id=job.id)
+        self.claims.pop(job.id, None)
 
-    def ended(self, claim: Claim) -> None:
-        """The row of this claim is gone, in the transaction that ended its run."""
-        self.claims.pop(claim.queue_row, None)
+    async def update_heartbeat(self, worker_id: int) -> None:
+        """Say in one transaction that this worker lives: to procrastinate and to the rescuer."""
+        async with self._connector.transaction("heartbeat") as db:
+            await db.run(_query(sql.queries["update_heartbeat"]), worker_id=worker_id)
+            if not await db.run(_BEAT, id=worker_id):
+                raise DatabaseUnavailable("This worker was given up by the others; it registers anew.")
 
+    async def listen_for_jobs(self, *, on_notification: Any, queues: Iterable[str] | None = None) -> None:
+        """Pass on what is announced, and once more a moment later.
 
-_FORGET = "delete from procrastinate_jobs where id = %(id)s"
+        procrastinate forgets an announcement that comes between its look into the queue and the end of that look; the
+        second word closes that gap, for otherwise the row would wait for the next poll.
+        """
+        again: set[asyncio.Task[None]] = set()
+
+        async def repeat(notification: Any) -> None:
+            await asyncio.sleep(_AGAIN_S)
+            await on_notification(channel=ANY_QUEUE, notification=notification)
+
+        async def heard(channel: str, payload: str) -> None:
+            notification = json.loads(payload)
+            await on_notification(channel=channel, notification=notification)
+            if not again:
+                task = asyncio.create_task(repeat(notification))
+                again.add(task)
+                task.add_done_callback(again.discard)
+
+        await self._connector.listen_notify(on_notification=heard, channels=[ANY_QUEUE])
 
 
 def queue_name(type_: str, version: int) -> str:

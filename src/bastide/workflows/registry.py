@@ -9,16 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
 from bastide.errors import JobInputWrong, JobLabelRefused, JobTooLarge, UnknownJobType, UnknownJobVersion
 from bastide.policy import Label
 from bastide.workflows.values import JsonValue
-
-if TYPE_CHECKING:
-    from bastide.workflows.running import Run
 
 Oversight = Literal["none", "informed", "approve", "two_persons"]
 
@@ -79,7 +76,7 @@ class JobType:
     name: str  # `summarise`, or `room.verb`
     about: str  # one sentence
     input: type[Any]  # a frozen dataclass
-    run: Callable[[Run[Any]], Awaitable[JsonValue]]
+    run: Callable[[Any], Awaitable[JsonValue]]  # async def f(run: Run[Input])
     permission: str  # what the caller needs, beside work:run
     tier: Literal[1, 2] = 2
     version: int = 1

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from bastide.errors import BadStepResult, BudgetExhausted, StepTooSlow, Superseded, TooLarge
 from bastide.policy import Label
@@ -25,9 +25,6 @@ from bastide.workflows.ending import leave_queue, note, problem_of
 from bastide.workflows.queue import Claim
 from bastide.workflows.registry import JobType
 from bastide.workflows.values import ENDED, Ended, Job, JsonValue
-
-if TYPE_CHECKING:
-    from bastide.workflows.effects import Effects
 
 _Q = queries("bastide.workflows")
 _HOLD, _ADD_STEP, _TIGHTEN = _Q["hold"], _Q["add_step"], _Q["tighten_run"]
@@ -41,6 +38,22 @@ _PROGRESS_S = 0.2
 
 T = TypeVar("T")
 Work = Callable[[], Awaitable[JsonValue]]
+
+
+class Performs(Protocol):
+    """Who performs effects: the gate with the oversight."""
+
+    async def perform(
+        self,
+        run: Run[Any],
+        name: str,
+        arguments: JsonValue,
+        work: Callable[[JsonValue, str], Awaitable[JsonValue]],
+        *,
+        shown: str,
+    ) -> JsonValue:
+        """The effect's result, once."""
+        ...
 
 
 class Suspended(BaseException):
@@ -70,7 +83,7 @@ class Held:
 class Run(Generic[T]):
     """One attempt at a job. Made by the worker; never kept beyond its handler."""
 
-    def __init__(self, store: Store, dispatching: Dispatching, effects: Effects, held: Held, given: T) -> None:
+    def __init__(self, store: Store, dispatching: Dispatching, effects: Performs, held: Held, given: T) -> None:
         self._store = store
         self._dispatching = dispatching
         self._effects = effects

@@ -23,7 +23,8 @@ from bastide.workflows import JsonValue, Run
 Input = TypeVar("Input")
 Answer = TypeVar("Answer")
 
-_WORDS_ONLY = "similarity of words"
+CLOSED = ConfigDict(extra="forbid")
+"""What every shape is configured with: a field that was not asked for is a complaint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,10 +201,8 @@ _adapters: dict[type[Any], TypeAdapter[Any]] = {}
 
 
 def _adapter(shape: type[Answer]) -> TypeAdapter[Answer]:
-    """What reads an answer of this shape: no field too many, none too few, each of its type."""
     found = _adapters.get(shape)
     if found is None:
-        shape.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[attr-defined]
         found = _adapters[shape] = TypeAdapter(shape)
     return found
 
@@ -219,7 +218,7 @@ def _read(
     except ValidationError as fault:
         first = fault.errors(include_url=False, include_input=False, include_context=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        return None, [f"{place or 'it'}: {first['msg']}." if place else f"it is not the JSON object asked for."]
+        return None, [f"{place}: {first['msg']}." if place else "it is not the JSON object asked for."]
     found = list(check(answer))
     hard = [one.said for one in found if not one.mild]
     mild = [one.said for one in found if one.mild]

@@ -171,6 +171,7 @@ create policy operator_reads on workflows.lane for select to bastide_operator us
 grant select, insert, update, delete on workflows.share to bastide_operator;
 create policy operator_shares on workflows.share to bastide_operator using (true) with check (true);
 grant select, insert, update, delete on workflows.worker, workflows.pause, workflows.duty to bastide_operator;
+grant select on workflows.queue_version to bastide_operator;
 
 -- leave_queue: the row of the queue goes in the transaction that ends its run. Lent, because the application has no
 -- right on the queue; a row that names another tenant's run stays.

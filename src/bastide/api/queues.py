@@ -1,0 +1,74 @@
+"""How the queues are, as /metrics, /readyz and `bastide doctor` tell it; asked for at most every five seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from bastide.api.values import Part
+from bastide.errors import BastideError
+from bastide.telemetry import gauge
+from bastide.workflows import WorkHealth, Workflows
+
+_FRESH_S = 5.0
+_PATIENCE_S = 3.0
+_LONG_S = 60.0  # a job that waits for longer while workers are free has been overlooked
+
+
+class Queues:
+    """The health of all work of the house, remembered for a moment."""
+
+    def __init__(self, workflows: Workflows) -> None:
+        self._workflows = workflows
+        self._health: WorkHealth | None = None
+        self._asked = float("-inf")
+        self._asking = asyncio.Lock()
+
+    async def health(self) -> WorkHealth:
+        """At most five seconds old. Raises Unavailable or TimeoutError when the database does not answer."""
+        async with self._asking:
+            if self._health is None or time.monotonic() - self._asked > _FRESH_S:
+                async with asyncio.timeout(_PATIENCE_S):
+                    self._health = await self._workflows.health()
+                self._asked = time.monotonic()
+        return self._health
+
+    async def measure(self) -> None:
+        """Set the gauges. While the database does not answer they stay as they were."""
+        try:
+            found = await self.health()
+        except (BastideError, TimeoutError):
+            return
+        for state in ("queued", "handed", "running", "waiting", "failed"):
+            gauge("jobs", getattr(found, state), state=state)
+        gauge("workers", found.workers)
+        gauge("work_capacity", found.capacity)
+        gauge("oldest_queued_seconds", found.oldest_queued_s)
+        gauge("dead_letters", found.failed)
+
+    async def part(self) -> Part:
+        """The one sentence that matters most, and what to do about it."""
+        try:
+            found = await self.health()
+        except TimeoutError:
+            return Part("work", "attention", "The queues do not answer.", "Look at the database; see `bastide doctor`.")
+        except BastideError as fault:
+            return Part("work", "attention", fault.message, fault.next_step)
+        waiting, busy = found.queued + found.handed, found.handed + found.running
+        said = f"{_number(found.workers, 'worker')}, {_number(waiting, 'job')} {'waits' if waiting == 1 else 'wait'}."
+        if not found.workers:
+            step = "Start one: `bastide serve --role worker`, here or on any machine that reaches the database."
+            return Part("work", "attention", f"No worker was heard of lately; {said}", step)
+        if found.oldest_queued_s > _LONG_S and busy < found.capacity:
+            step = "`bastide job list --status queued` shows them; `bastide job show ID` says why one waits."
+            return Part("work", "attention", f"A job waits for {found.oldest_queued_s:.0f} s though workers are free; {said}", step)
+        if found.stuck:
+            return Part("work", "attention", f"{' '.join(found.stuck[:3])} {said}", "`bastide job show ID` has its time line.")
+        if found.failed:
+            step = "`bastide job list --status failed` shows them; `bastide job retry ID` once the cause is mended."
+            return Part("work", "attention", f"{_number(found.failed, 'job')} failed for good; {said}", step)
+        return Part("work", "ok", said)
+
+
+def _number(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"

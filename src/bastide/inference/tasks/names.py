@@ -1,0 +1,129 @@
+"""Names in a text, told by how they are written: persons, organisations, places, and names of a kind nobody can tell.
+
+Best effort in English, German, French, Dutch, Spanish, Italian and Polish: capital letters, titles, first names,
+legal forms, streets. In German, where every noun has a capital, a single word is a name only if it is known as one.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from typing import Final
+
+from bastide.inference.sentence_ends import sentence_spans
+from bastide.inference.tasks.occurrences import Found, fold, without_overlaps
+from bastide.inference.tasks.patterns import month_of
+from bastide.inference.tasks.words import language_of
+
+NAME_KINDS: Final = ("person", "organisation", "place", "address", "other")
+"""The kinds of names."""
+
+_TABLE: Final = tomllib.loads(files("bastide.inference.tasks").joinpath("names.toml").read_text(encoding="utf-8"))
+_TITLES, _FIRST, _PARTICLES = (frozenset(_TABLE["people"][part].split()) for part in ("titles", "first", "particles"))
+_HEADS = frozenset(_TABLE["organisations"]["heads"].split())
+_PLACES = frozenset(_TABLE["places"]["names"].split())
+_NEVER = frozenset(_TABLE["never"]["words"].split())
+_FORM = "|".join(re.escape(form) for form in sorted(_TABLE["organisations"]["forms"], key=len, reverse=True))
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*(?:-[^\W\d_]+)*\.?")
+_LINK = re.compile(r"[ \t]+|[ \t]*&[ \t]*|[ \t]*\n(?=[^\W\d_])")
+_COMPANY = re.compile(rf"(?<!\w)((?:[^\W\d_a-zà-ÿ][\w'’&-]*[ ]+(?:(?:&|und|and|et|y|en|e|i)[ ]+)?){{1,6}}(?:{_FORM}))(?![\w])")
+_AFTER = "|".join(_TABLE["places"]["streets_after"].split())
+_BEFORE = "|".join(_TABLE["places"]["streets_before"].split())
+_ADDRESS = re.compile(
+    rf"(?<!\w)(?:[^\W\d_][\w-]*(?:(?i:{_AFTER})\.?)|(?:[^\W\d_a-zà-ÿ][\w-]*[ -])+(?i:{_AFTER})\.?)[ ]\d{{1,4}}[ ]?[a-zA-Z]?(?!\w)"
+    rf"|(?<!\w)(?:\d{{1,4}}[ ]?(?:bis|ter)?,?[ ])?(?i:{_BEFORE})\.?[ ](?:(?i:de|du|des|de la|la|del|della|dei|di|d'|św\.)[ ]?)*[^\W\d_a-zà-ÿ][\w'’-]*(?:[ ][^\W\d_a-zà-ÿ][\w'’-]*){{0,3}}(?:,?[ ]\d{{1,4}}[ ]?[a-z]?)?(?!\w)"
+    rf"|(?<!\w)\d{{1,4}}[ ](?:[^\W\d_a-zà-ÿ][\w'’-]*[ ]){{1,3}}(?:Street|Road|Avenue|Lane|Square|St\.|Rd\.|Ave\.)(?!\w)"
+)
+_POST_CODE = re.compile(r"(?<!\w)(?:[A-Z]{1,2}-)?(?:\d{5}|\d{4}[ ][A-Z]{2}|\d{2}-\d{3})[ ][^\W\d_a-zà-ÿ][\w'’-]+(?:[ ][^\W\d_a-zà-ÿ][\w'’-]+)?(?!\w)")
+
+
+def find_names(text: str) -> list[Found]:
+    """The names of the text in order of place, none overlapping another."""
+    found = [Found(m.start(1), m.end(1), "organisation", m[1]) for m in _COMPANY.finditer(text)]
+    found += [Found(m.start(), m.end(), "address", m.group()) for p in (_ADDRESS, _POST_CODE) for m in p.finditer(text)]
+    german = language_of(text) == "de"
+    for start, end in sentence_spans(text):
+        for words in _capital_runs(text, start, end):
+            found += _told(text, words, start, german)
+    kept = without_overlaps(found)
+    return without_overlaps([*kept, *_surnames_alone(text, kept)])
+
+
+def _capital_runs(text: str, start: int, end: int) -> Iterable[list[re.Match[str]]]:
+    """Words with a capital in a row, with the particles between them."""
+    run: list[re.Match[str]] = []
+    loose: list[re.Match[str]] = []  # particles that belong to the run only if a capital follows
+    for word in _WORD.finditer(text, start, end):
+        before = (loose or run)[-1].end() if run else word.start()
+        gap = text[before : word.start()]
+        linked = not run or (_LINK.fullmatch(gap) is not None and "\n" not in gap)
+        if run and not linked:
+            yield run
+            run, loose = [], []
+        if word.group()[0].isupper():
+            run, loose = [*run, *loose, word], []
+        elif run and fold(word.group()) in _PARTICLES | {"of", "fur", "pour"}:
+            loose.append(word)
+        elif run:
+            yield run
+            run, loose = [], []
+    if run:
+        yield run
+
+
+def _told(text: str, words: list[re.Match[str]], sentence: int, german: bool) -> list[Found]:
+    """The name in a run of capital words, if there is one."""
+    titled = False
+    begins = words[0].start() == sentence
+    while words and (_key(words[0]) in _NEVER or _key(words[0]) in _TITLES or month_of(_key(words[0]))):
+        titled = titled or (_key(words[0]) in _TITLES and (len(_key(words[0])) > 1 or len(words) > 1))
+        words = words[1:]
+        begins = begins and not titled and bool(words) and len(words) == 1
+    while words and (_key(words[-1]) in _NEVER | _PARTICLES or month_of(_key(words[-1]))):
+        words = words[:-1]
+    if not words:
+        return []
+    keys = [_key(word) for word in words]
+    start, end = words[0].start(), words[-1].end()
+    kind = _kind(text[start:end], keys, titled=titled, begins=begins, german=german)
+    if kind is None:
+        return []
+    said = text[start:end].rstrip(".") if len(keys[-1]) > 2 else text[start:end]
+    return [Found(start, start + len(said), kind, said)]
+
+
+def _kind(said: str, keys: Sequence[str], *, titled: bool, begins: bool, german: bool) -> str | None:
+    """What kind of name it is; None for none."""
+    first, alone = keys[0].split("-")[0], len(keys) == 1
+    if any(key in _HEADS or _compound_head(key) for key in keys):
+        return "organisation" if not alone or german else None
+    if titled or (first in _FIRST and (not alone or not begins or first not in _PLACES)):
+        return "person"
+    if keys[-1] in _PLACES or " ".join(keys) in _PLACES:
+        return "place" if alone or first not in _FIRST else "person"
+    shouted = said.isupper() and len(said.replace(".", "")) > 1
+    if alone:
+        known = shouted and len(said) <= 8
+        return "other" if known or (not german and not begins and len(said) > 2) else None
+    return "other" if not (said.isupper() and len(said) > 40) else None
+
+
+def _compound_head(key: str) -> bool:
+    """Whether a German word ends in one of the heads: Landesversicherungsamt."""
+    return len(key) > 10 and any(key.endswith(head) and len(head) > 3 for head in _HEADS)
+
+
+def _surnames_alone(text: str, found: Sequence[Found]) -> list[Found]:
+    """A person's last name where it stands alone."""
+    last = {one.text.split()[-1] for one in found if one.kind == "person" and " " in one.text.strip()}
+    names = [re.escape(name) for name in last if len(name) > 2 and name[0].isupper()]
+    if not names:
+        return []
+    pattern = re.compile(rf"(?<!\w)(?:{'|'.join(sorted(names, key=len, reverse=True))})(?!\w)")
+    return [Found(m.start(), m.end(), "person", m.group()) for m in pattern.finditer(text)]
+
+
+def _key(word: re.Match[str]) -> str:
+    return fold(word.group().rstrip("."))

@@ -1,0 +1,203 @@
+"""What is found in a text by its form: dates, amounts, addresses of mail and web, accounts, phones, references.
+
+What has a checksum is found only if it holds. What is found stands in the text; `normal` is its machine form:
+dates as YYYY-MM-DD, amounts as `1234.50 EUR`, accounts and phones without blanks.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
+from importlib.resources import files
+from typing import Final
+
+from bastide.inference.tasks.checksums import bsn, card, compact, iban, national_id
+from bastide.inference.tasks.occurrences import Found, fold, without_overlaps
+
+_WORDS: Final = tomllib.loads(files("bastide.inference.tasks").joinpath("names.toml").read_text(encoding="utf-8"))
+_MONTHS: Final[Mapping[str, int]] = {
+    name: number for number, names in enumerate(_WORDS["months"], 1) for name in names.split()
+}
+_MONTH = "|".join(sorted((re.escape(name) for name in _MONTHS), key=len, reverse=True))
+_CURRENCIES: Final[Mapping[str, str]] = {sign: code for code, signs in _WORDS["currencies"].items() for sign in signs}
+_CURRENCY = "|".join(sorted((re.escape(sign) for sign in _CURRENCIES), key=len, reverse=True))
+_SCALES: Final[Mapping[str, float]] = {word: 10.0**power for power, words in ((3, _WORDS["scales"]["thousand"]), (6, _WORDS["scales"]["million"]), (9, _WORDS["scales"]["billion"])) for word in words.split()}
+_SCALE = "|".join(sorted((re.escape(word) for word in _SCALES), key=len, reverse=True))
+_FIGURE = r"\d{1,3}(?:[.,'’  ]\d{3})+(?:[.,]\d{1,2})?|\d+(?:[.,]\d+)?"
+
+_ISO_DATE = re.compile(r"(?<![\w-])(\d{4})-(\d{1,2})-(\d{1,2})(?![\d-])")
+_NUMBER_DATE = re.compile(r"(?<![\w./-])(\d{1,2})([./-])\s?(\d{1,2})\2\s?(\d{4}|\d{2})(?![\w/-])")
+_DAY_MONTH = re.compile(rf"(?<!\w)(\d{{1,2}})(?:\.|er|e|º|°|st|nd|rd|th)?\s+(?:de\s+|of\s+)?({_MONTH})\b\.?,?(?:\s+(?:de\s+|del\s+)?(\d{{4}}))?(?!\w)", re.I)
+_MONTH_DAY = re.compile(rf"(?<!\w)({_MONTH})\.?\s+(\d{{1,2}})(?:st|nd|rd|th)?,?\s+(\d{{4}})(?!\w)", re.I)
+_AMOUNT_AFTER = re.compile(rf"(?<![\w.,])({_FIGURE})(?:\s?({_SCALE})\.?)?\s?({_CURRENCY})(?!\w)", re.I)
+_AMOUNT_BEFORE = re.compile(rf"(?<!\w)({_CURRENCY})\s?({_FIGURE})(?:\s?({_SCALE})(?!\w))?(?!\d)", re.I)
+_PERCENT = re.compile(rf"(?<![\w.,])({_FIGURE})\s?(?:%|percent|per cent|prozent|pour ?cent|por ciento|per ?cento|procent)(?!\w)", re.I)
+_EMAIL = re.compile(r"(?<![\w.+-])[\w.+%'-]{1,64}@(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W\d_]{2,24}(?![\w-])")
+_URL = re.compile(r"(?<!\w)(?:https?://|www\.)[^\s<>\"'«»“”]{3,2000}", re.I)
+_IBAN = re.compile(r"(?<!\w)[A-Za-z]{2}\d{2}(?:[ \-.]?[A-Za-z0-9]){11,30}(?!\w)")
+_CARD = re.compile(r"(?<![\w-])\d(?:[ -]?\d){12,18}(?![\w-])")
+_PHONE = re.compile(r"(?<![\w+])(?:\+|00)\d{1,3}[\s./-]?(?:\(0\)[\s./-]?)?(?:\(?\d{1,5}\)?[\s./-]?){2,6}\d{1,5}(?!\w)|(?<![\w.,/+-])\(?0\d{1,5}\)?(?:[\s./-]?\d{2,8}){1,5}(?![\w,/-])")
+_ID = re.compile(r"(?<!\w)(?:[A-Za-z]{6}[\dA-Za-z]{2}[A-Za-z][\dA-Za-z]{2}[A-Za-z][\dA-Za-z]{3}[A-Za-z]|[XYZxyz]?-?\d{7,8}-?[A-Za-z]|[12] ?\d{2} ?\d{2} ?(?:\d{2}|2[ABab]) ?\d{3} ?\d{3} ?\d{2}|\d{2} ?\d{3} ?\d{3} ?\d{3}|\d{11})(?!\w)")
+_BSN = re.compile(r"(?:bsn|burgerservicenummer|sofi-?nummer)\W{0,20}((?:\d[ .]?){8}\d)(?!\d)", re.I)
+_IP = re.compile(r"(?<![\w.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w.])")
+_REFERENCE = re.compile(
+    r"(?<!\w)(?:(?:art(?:icle|ikel|ículo|icolo|ykuł)?s?\.?|§{1,2}|section|paragraph|ust\.)\s?\d+[a-z]?(?:[.(]\d+[a-z]?\)?)*"
+    r"|(?:regulation|directive|verordnung|richtlinie|règlement|directive|verordening|richtlijn|reglamento|directiva|"
+    r"regolamento|direttiva|rozporządzenie|dyrektywa)\s?\((?:EU|UE|EG|EC|CE|WE)\)\s?(?:n[ro°º.]*\s?)?\d+/\d+"
+    r"|(?:ref(?:erence)?|az|aktenzeichen|dossier|case|file|order|invoice|contract|rechnung|facture|factura|fattura|faktura|"
+    r"vertrag|contrat|bestellung|kenmerk|expediente|n(?:o|r|um|°|º)|nummer|number)\b\.?[ :#]{0,3}"
+    r"(?:n(?:o|r|um|°|º)\.?[ :]{0,2})?(?=[\w/-]*\d)[A-Z0-9][\w]*(?:[/-][\w]+)*)",
+    re.I,
+)
+_NUMBER = re.compile(rf"(?<![\w.,])-?(?:{_FIGURE})(?!\w)")
+_TRAILING = ".,;:!?)]}'\"»”…"
+
+
+def find(text: str, kinds: Sequence[str] | None = None) -> list[Found]:
+    """Everything of these kinds, in order of place, none overlapping another; every kind but bare numbers by default."""
+    wanted = KINDS_FOUND if kinds is None else kinds
+    found: list[Found] = []
+    for kind in wanted:
+        found += _FINDERS[kind](text)
+    return without_overlaps(found)
+
+
+def month_of(word: str) -> int | None:
+    """The number of a month by its name in one of seven languages."""
+    return _MONTHS.get(fold(word))
+
+
+def number_in(text: str) -> float | None:
+    """The number that a figure means, whichever of point and comma parts its thousands; None for none."""
+    figure = re.sub(r"['’  \s]", "", text)
+    last = max(figure.rfind("."), figure.rfind(","))
+    if last >= 0:
+        whole, part = figure[:last], figure[last + 1 :]
+        thousands = len(part) == 3 and re.fullmatch(r"-?[1-9]\d{0,2}(?:[.,]\d{3})*", whole) is not None
+        same = figure.count(figure[last]) > 1
+        figure = re.sub(r"[.,]", "", figure) if thousands or same else re.sub(r"[.,]", "", whole) + "." + part
+    try:
+        return float(figure)
+    except ValueError:
+        return None
+
+
+def _matches(pattern: re.Pattern[str], kind: str, text: str, normal: Callable[[re.Match[str]], str | None]) -> list[Found]:
+    found: list[Found] = []
+    for match in pattern.finditer(text):
+        machine = normal(match)
+        if machine is not None:
+            found.append(Found(match.start(), match.end(), kind, match.group(), machine))
+    return found
+
+
+def _dates(text: str) -> list[Found]:
+    plain = (
+        _matches(_ISO_DATE, "date", text, lambda m: _day(m[1], m[2], m[3])),
+        _matches(_NUMBER_DATE, "date", text, lambda m: _day(m[4], m[3], m[1]) or _day(m[4], m[1], m[3])),
+        _matches(_DAY_MONTH, "date", text, lambda m: _day(m[3], _MONTHS.get(fold(m[2])), m[1])),
+        _matches(_MONTH_DAY, "date", text, lambda m: _day(m[3], _MONTHS.get(fold(m[1])), m[2])),
+    )
+    return [one for group in plain for one in group]
+
+
+def _day(year: str | None, month: str | int | None, day: str) -> str | None:
+    """YYYY-MM-DD, or --MM-DD where the year is not said; None where there is no such day."""
+    number = 2000 if year is None else int(year) + (2000 if len(year) == 2 else 0)
+    try:
+        found = date(number, int(month or 0), int(day))
+    except ValueError:
+        return None
+    return found.isoformat() if year is not None else f"-{found.isoformat()[4:]}"
+
+
+def _amounts(text: str) -> list[Found]:
+    after = _matches(_AMOUNT_AFTER, "amount", text, lambda m: _money(m[1], m[2], m[3]))
+    return after + _matches(_AMOUNT_BEFORE, "amount", text, lambda m: _money(m[2], m[3], m[1]))
+
+
+def _money(figure: str, scale: str | None, currency: str) -> str | None:
+    value = number_in(figure)
+    if value is None:
+        return None
+    value *= _SCALES.get(fold(scale or ""), 1.0)
+    said = f"{value:.2f}".rstrip("0").rstrip(".") if value == round(value) else f"{value:.2f}"
+    return f"{said} {_CURRENCIES[currency.lower()]}"
+
+
+def _emails(text: str) -> list[Found]:
+    return _matches(_EMAIL, "email", text, lambda m: None if ".." in m[0] else m[0].lower())
+
+
+def _urls(text: str) -> list[Found]:
+    found: list[Found] = []
+    for match in _URL.finditer(text):
+        said = match.group().rstrip(_TRAILING)
+        if "." in said:
+            found.append(Found(match.start(), match.start() + len(said), "url", said))
+    return found
+
+
+def _ibans(text: str) -> list[Found]:
+    found: list[Found] = []
+    for match in _IBAN.finditer(text):
+        said = match.group()
+        while said and not iban(said):  # a word that follows may look like more of it
+            said = said[:-1].rstrip(" -.") if len(compact(said)) > 15 else ""
+        if said:
+            found.append(Found(match.start(), match.start() + len(said), "iban", said, compact(said)))
+    return found
+
+
+def _cards(text: str) -> list[Found]:
+    return _matches(_CARD, "card", text, lambda m: compact(m[0]) if card(m[0]) else None)
+
+
+def _phones(text: str) -> list[Found]:
+    return _matches(_PHONE, "phone", text, _phone)
+
+
+def _phone(match: re.Match[str]) -> str | None:
+    digits = re.sub(r"\D", "", match[0].replace("(0)", ""))
+    plausible = 7 <= len(digits) <= 15 and _NUMBER_DATE.fullmatch(match[0]) is None
+    return ("+" if match[0].startswith("+") else "") + digits if plausible else None
+
+
+def _ids(text: str) -> list[Found]:
+    found = _matches(_ID, "national_id", text, lambda m: compact(m[0]) if national_id(m[0]) else None)
+    for match in _BSN.finditer(text):
+        if bsn(match[1]):
+            found.append(Found(match.start(1), match.end(1), "national_id", match[1], compact(match[1])))
+    return found
+
+
+def _plainly(pattern: re.Pattern[str], kind: str) -> Callable[[str], list[Found]]:
+    return lambda text: _matches(pattern, kind, text, lambda match: "")
+
+
+def _numbered(pattern: re.Pattern[str], kind: str, group: int) -> Callable[[str], list[Found]]:
+    def normal(match: re.Match[str]) -> str | None:
+        value = number_in(match[group])
+        return None if value is None else f"{value:.6f}".rstrip("0").rstrip(".")
+
+    return lambda text: _matches(pattern, kind, text, normal)
+
+
+_FINDERS: Final[Mapping[str, Callable[[str], Iterable[Found]]]] = {
+    "email": _emails,
+    "url": _urls,
+    "iban": _ibans,
+    "card": _cards,
+    "national_id": _ids,
+    "date": _dates,
+    "amount": _amounts,
+    "percent": _numbered(_PERCENT, "percent", 1),
+    "phone": _phones,
+    "ip": _plainly(_IP, "ip"),
+    "reference": _plainly(_REFERENCE, "reference"),
+    "number": _numbered(_NUMBER, "number", 0),
+}
+KINDS_FOUND: Final = tuple(kind for kind in _FINDERS if kind != "number")
+"""The kinds that `find` knows, without the bare numbers."""

@@ -1,0 +1,180 @@
+"""Staging: what lies between a hand and a document, and between a job and whoever fetches what it made.
+
+A file that a job shall take in is kept, sealed, in the transaction that dispatches its job, and given up in the
+transaction that writes the document. So a crash loses neither, and a document is written once. What a failed job
+leaves stays for its retry, and goes after thirty days with the next intake of its tenant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from bastide.errors import ArtifactGone, IntakeClosed, JobEnded, StagedGone, UnknownIntake
+from bastide.knowledge.values import Original
+from bastide.policy import Label
+from bastide.store import Db, Json, Scope, Store, new_id, queries
+from bastide.workflows import Dispatched, Job, JsonValue, Workflows
+
+_Q = queries("bastide.knowledge")
+_OPEN, _FIND_INTAKE, _CLOSE, _FORGET_INTAKE = (
+    _Q["open_intake"],
+    _Q["find_intake"],
+    _Q["close_intake"],
+    _Q["forget_intake"],
+)
+_ADD, _FIND, _FORGET = _Q["add_staged"], _Q["find_staged"], _Q["forget_staged"]
+_NAMES, _GIVE_UP = _Q["staged_names"], _Q["give_up_staged"]
+_OLD, _OLD_INTAKES, _OLD_ARTIFACTS = _Q["forget_old_staged"], _Q["forget_old_intakes"], _Q["forget_old_artifacts"]
+_LATELY = _Q["lately"]
+_ADD_ARTIFACT, _FIND_ARTIFACT = _Q["add_artifact"], _Q["find_artifact"]
+
+INGEST, INTAKE = "knowledge.ingest", "knowledge.intake"
+CLOSED = "closed"
+"""The signal that says that an intake gets no further file."""
+
+STAGED_DAYS, ARTIFACT_DAYS = 30, 7
+
+
+@dataclass(frozen=True, slots=True)
+class Gathering:
+    """An intake that takes files: where they go, and what holds for all of them."""
+
+    collection: str
+    label: Label
+
+
+class Staging:
+    """Files on their way in, and artifacts on their way out."""
+
+    def __init__(self, store: Store, workflows: Workflows) -> None:
+        self._store = store
+        self._workflows = workflows
+
+    # -- intakes ------------------------------------------------------------------------------------
+
+    async def open(self, scope: Scope, gathering: Gathering) -> Dispatched:
+        """Dispatch the job that gathers files. What lay here too long goes first."""
+        await self.sweep(scope)
+        async with self._store.under(scope) as db:
+            made = await self._workflows.dispatch(
+                scope, Job(INTAKE, {"collection": gathering.collection}, label=gathering.label), db=db
+            )
+            await db.run(
+                _OPEN, job=made.id, collection=gathering.collection, label=Json(gathering.label.to_wire())
+            )
+        return made
+
+    async def gathering(self, scope: Scope, job: str) -> Gathering:
+        """An intake of the caller's that is open. Raises UnknownIntake or IntakeClosed."""
+        await self._workflows.job(scope, job)  # may this person see it at all?
+        async with self._store.under(scope) as db:
+            return await _gathering(db, job)
+
+    async def close(self, scope: Scope, job: str) -> None:
+        """No further file comes to this intake; closing twice is closing once. Raises UnknownIntake."""
+        record = await self._workflows.job(scope, job)
+        if record.type != INTAKE:
+            raise UnknownIntake
+        if record.ended:
+            return
+        async with self._store.under(scope) as db:
+            await self.shut(db, job)
+        with suppress(JobEnded):  # it was cancelled meanwhile
+            await self._workflows.signal(scope, job, CLOSED, {"closed": True})
+
+    @staticmethod
+    async def shut(db: Db, job: str) -> None:
+        """The door of an intake is closed from this transaction on."""
+        await db.run(_CLOSE, job=job)
+
+    async def came_within(self, scope: Scope, job: str, seconds: float) -> bool:
+        """Whether a file was handed to this intake in the last so many seconds."""
+        page = await self._workflows.jobs(scope, parent=job, limit=1)
+        async with self._store.under(scope) as db:
+            return any([await db.value(_LATELY, moment=one.created_at, seconds=seconds) for one in page.items])
+
+    # -- files on their way in ----------------------------------------------------------------------
+
+    async def put(
+        self, scope: Scope, name: str, data: bytes, gathering: Gathering, *, vectors: bool, parent: str | None
+    ) -> Dispatched:
+        """Keep a file and dispatch its job, both or neither. Raises UnknownIntake or IntakeClosed."""
+        staged = new_id("stg")
+        given: dict[str, JsonValue] = {
+            "name": name,
+            "staged": staged,
+            "collection": gathering.collection,
+            "vectors": vectors,
+        }
+        async with self._store.under(scope) as db:
+            blob = await db.put_blob(data)
+            if parent is not None:
+                await _gathering(db, parent)
+            made = await self._workflows.dispatch(
+                scope, Job(INGEST, given, label=gathering.label, parent=parent), db=db
+            )
+            await db.run(_ADD, id=staged, job=made.id, name=name, blob=blob, bytes=len(data))
+        return made
+
+    async def take(self, scope: Scope, staged: str) -> bytes:
+        """The bytes of a staged file. Raises StagedGone."""
+        async with self._store.under(scope) as db:
+            blob = await db.value(_FIND, id=staged)
+            if blob is None:
+                raise StagedGone
+            return await db.get_blob(blob)
+
+    @staticmethod
+    async def give_up(db: Db, staged: str) -> None:
+        """The file has become a document, or never will: its place here goes. Raises StagedGone."""
+        blob = await db.value(_FORGET, id=staged)
+        if blob is None:
+            raise StagedGone
+        await db.drop_blob(blob)
+
+    @staticmethod
+    async def settle(db: Db, intake: str, failed: Sequence[str]) -> dict[str, str]:
+        """An intake has ended; the names of the files of these failed jobs. They stay for a retry."""
+        names: list[tuple[str, str]] = await db.rows(tuple, _NAMES, jobs=list(failed))
+        await db.run(_GIVE_UP, jobs=list(failed))
+        await db.run(_FORGET_INTAKE, job=intake)
+        return dict(names)
+
+    async def sweep(self, scope: Scope) -> None:
+        """Give up what nobody has come for."""
+        async with self._store.under(scope) as db:
+            old = await db.rows(tuple, _OLD, days=STAGED_DAYS)
+            old += await db.rows(tuple, _OLD_ARTIFACTS, days=ARTIFACT_DAYS)
+            await db.run(_OLD_INTAKES, days=STAGED_DAYS)
+            for (blob,) in old:
+                await db.drop_blob(blob)
+
+    # -- artifacts ----------------------------------------------------------------------------------
+
+    @staticmethod
+    async def keep(db: Db, job: str, name: str, media_type: str, data: bytes) -> None:
+        """Keep what a job made, to be fetched by whoever may see the job."""
+        blob = await db.put_blob(data)
+        await db.run(_ADD_ARTIFACT, job=job, name=name, media_type=media_type, blob=blob, bytes=len(data))
+
+    async def artifact(self, scope: Scope, job: str) -> Original:
+        """What a job of the caller's made. Raises UnknownJob or ArtifactGone."""
+        await self._workflows.job(scope, job)
+        async with self._store.under(scope) as db:
+            row = await db.row(tuple, _FIND_ARTIFACT, job=job)
+            if row is None:
+                raise ArtifactGone
+            name, media_type, blob = row
+            return Original(name, 1, media_type, await db.get_blob(blob))
+
+
+async def _gathering(db: Db, job: str) -> Gathering:
+    row = await db.row(tuple, _FIND_INTAKE, job=job)
+    if row is None:
+        raise UnknownIntake
+    collection, label, closed = row
+    if closed:
+        raise IntakeClosed
+    return Gathering(collection, Label.from_wire(label))

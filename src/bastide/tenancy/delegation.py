@@ -1,0 +1,75 @@
+"""Delegation: the scope in which work goes on that somebody asked for and does not wait for.
+
+It is what they might do when they asked, less what was taken from them since: a disabled user, key, app or tenant
+ends the work. A key that has merely expired does not; it was good when the work was accepted.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+
+from bastide.errors import DisabledKey
+from bastide.store import Scope, Store, queries
+from bastide.tenancy.roles import PERMISSIONS, granted
+
+_Q = queries("bastide.tenancy")
+_STANDING = _Q["standing"]
+
+_REMEMBERED_S = 2.0
+_REMEMBERED_MAX = 10_000
+
+_Known = tuple[bool, bool, list[str] | None, bool]
+
+
+class Delegation:
+    """Makes scopes for work; remembers for two seconds how its people stand."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._remembered: OrderedDict[tuple[str | None, ...], tuple[float, _Known]] = OrderedDict()
+
+    def forget(self) -> None:
+        """Ask the database again: an identity has changed."""
+        self._remembered.clear()
+
+    async def scope(
+        self,
+        system: Scope,
+        *,
+        user: str | None,
+        app: str | None,
+        key: str | None,
+        permissions: Iterable[str],
+        label: Mapping[str, object] | None,
+    ) -> Scope:
+        """The scope. Raises DisabledKey when one of them was disabled since."""
+        disabled, home, roles, system_work = await self._standing(system, user, app, key)
+        if disabled:
+            raise DisabledKey("Who asked for this work was disabled since.", user=user, key=key, app=app)
+        allowed = frozenset(permissions) & frozenset(PERMISSIONS)
+        if roles is not None:
+            allowed &= granted(roles, home=home)
+        return Scope(
+            tenant=system.tenant,
+            user=user,
+            app=app,
+            roles=frozenset(roles or (("system",) if system_work else ())),
+            permissions=allowed,
+            label=json.dumps(label, sort_keys=True, separators=(",", ":")) if label else "{}",
+            key=key,
+        )
+
+    async def _standing(self, system: Scope, user: str | None, app: str | None, key: str | None) -> _Known:
+        asked = (system.tenant, user, app, key)
+        known = self._remembered.get(asked)
+        if known is None or known[0] < time.monotonic():
+            async with self._store.under(system) as db:
+                row = await db.row(tuple, _STANDING, user=user, app=app, key=key)
+            assert row is not None
+            known = self._remembered[asked] = (time.monotonic() + _REMEMBERED_S, (row[0], row[1], row[2], key is None))
+            if len(self._remembered) > _REMEMBERED_MAX:
+                self._remembered.popitem(last=False)
+        return known[1]

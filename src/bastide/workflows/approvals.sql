@@ -1,0 +1,121 @@
+-- Oversight: what an effect needs, who said what, and the gate. The run's row is locked before the approval's, by
+-- everybody, so that a decision, a stop and the effect itself come one after the other.
+
+-- name: declare_effect
+insert into workflows.declared as d (type, version, effect, mode)
+values (%(type)s, %(version)s, %(effect)s, %(mode)s)
+on conflict (type, version, effect) do update set mode = excluded.mode where d.mode <> excluded.mode
+
+-- name: effect_needs
+select workflows.oversight_of(%(type)s, %(version)s, %(effect)s)
+
+-- name: begin_effect
+-- The trigger of the table decides whether it may.
+insert into workflows.effect as e (run, name, key, status, fence, approval, digest)
+values (%(run)s, %(name)s, %(key)s, 'begun', %(fence)s, %(approval)s, %(digest)s)
+on conflict (tenant_id, run, name) do update
+set status = 'begun', fence = excluded.fence, approval = excluded.approval, digest = excluded.digest,
+    attempt = e.attempt + 1, begun_at = clock_timestamp(), ended_at = null
+
+-- name: end_effect
+-- Only by the attempt that began it last.
+update workflows.effect set status = %(status)s, ended_at = clock_timestamp()
+where run = %(run)s and name = %(name)s and fence = %(fence)s and status = 'begun'
+
+-- name: effects_in_flight
+select e.name from workflows.effect e join workflows.run r on r.tenant_id = e.tenant_id and r.id = e.run
+where e.run = %(run)s and e.status = 'begun' and e.fence = r.fence
+order by e.name
+
+-- name: ask_approval
+-- Whom, until when and what then is filled in by the trigger, from the tenant's rules.
+insert into workflows.approval (id, run, effect, mode, digest, proposal, type, status, agreed, label, persons, stand_ins,
+    deadline, fallback)
+values (%(id)s, %(run)s, %(effect)s, %(mode)s, %(digest)s, %(proposal)s, '', 'pending', %(digest)s, '{}', '{}', '{}',
+    now(), 'refuse')
+returning status
+
+-- name: latest_approval
+-- The last that was asked for this effect. `retried`: a person had the job tried again after it was decided.
+select a.id, a.run, a.effect, a.type, a.mode, a.status, a.digest, a.agreed, a.proposal, a.edited, a.result, a.label,
+    a.dispatcher, a.persons, a.stand_ins, a.stand_in_at, a.deadline, a.fallback, a.asked_at, a.decided_at,
+    a.deadline <= now() as late, coalesce(a.stand_in_at <= now(), false) as their_turn,
+    exists (select from workflows.moment m where m.run = a.run and m.kind = 'retry' and m.at > a.decided_at) as retried
+from workflows.approval a where a.run = %(run)s and a.effect = %(effect)s
+order by a.asked_at desc, a.id desc limit 1
+
+-- name: approval
+select a.id, a.run, a.effect, a.type, a.mode, a.status, a.digest, a.agreed, a.proposal, a.edited, a.result, a.label,
+    a.dispatcher, a.persons, a.stand_ins, a.stand_in_at, a.deadline, a.fallback, a.asked_at, a.decided_at,
+    a.deadline <= now() as late, coalesce(a.stand_in_at <= now(), false) as their_turn, false as retried
+from workflows.approval a where a.id = %(id)s
+
+-- name: approvals
+-- What a job that has ended still waited for is no longer pending, also before it is swept.
+select a.id, a.run, a.effect, a.type, a.mode, a.status, a.digest, a.agreed, a.proposal, a.edited, a.result, a.label,
+    a.dispatcher, a.persons, a.stand_ins, a.stand_in_at, a.deadline, a.fallback, a.asked_at, a.decided_at,
+    a.deadline <= now() as late, coalesce(a.stand_in_at <= now(), false) as their_turn, false as retried
+from workflows.approval a
+where (%(status)s::text is null or a.status = %(status)s) and (%(run)s::text is null or a.run = %(run)s)
+  and (%(after)s::text is null or a.id < %(after)s)
+  and (a.status <> 'pending' or exists (select from workflows.run r
+       where r.tenant_id = a.tenant_id and r.id = a.run and r.status not in ('stopping', 'done', 'failed', 'cancelled')))
+order by a.id desc limit %(limit)s
+
+-- name: verdicts
+select approval, who, verdict, digest, at, reason, stand_in from workflows.verdict
+where approval = any(%(approvals)s::text[]) order by n
+
+-- name: add_verdict
+insert into workflows.verdict (approval, who, verdict, digest, reason, stand_in)
+values (%(approval)s, %(who)s, %(verdict)s, %(digest)s, %(reason)s, %(stand_in)s)
+
+-- name: settle_approval
+update workflows.approval
+set status = %(status)s, agreed = %(agreed)s, edited = coalesce(%(edited)s, edited), result = coalesce(%(result)s, result),
+    decided_at = case when %(status)s = 'pending' then null else clock_timestamp() end
+where id = %(id)s
+
+-- name: close_approval
+update workflows.approval set status = %(status)s, decided_at = clock_timestamp()
+where id = %(id)s and status = 'pending'
+returning id
+
+-- name: withdraw_approvals
+update workflows.approval set status = 'withdrawn', decided_at = clock_timestamp()
+where run = %(run)s and status = 'pending'
+
+-- name: call_stand_ins
+update workflows.approval set called = true
+where id = %(id)s and status = 'pending' and not called and stand_in_at <= now() and stand_ins <> '{}'
+returning run
+
+-- name: approvals_due
+-- Across tenants: past the deadline, the stand-ins' turn, the job ended without it, or a stop that was not carried out.
+select a.tenant_id, a.id, a.run, case
+    when a.status in ('stopped', 'expired') then 'stop'
+    when r.status in ('done', 'failed', 'cancelled') then 'withdraw'
+    when a.deadline <= now() then 'deadline'
+    else 'stand_in' end
+from workflows.approval a join workflows.run r on r.tenant_id = a.tenant_id and r.id = a.run
+where a.status = 'pending' and (a.deadline <= now() or not a.called and a.stand_in_at <= now()
+        or r.status in ('done', 'failed', 'cancelled'))
+   or a.status in ('stopped', 'expired') and a.decided_at > now() - interval '1 day' and r.status = 'waiting' and r.waits_for = 'approval ' || a.id
+limit 200
+
+-- name: approvals_pending
+select count(*) from workflows.approval where status = 'pending'
+
+-- name: set_oversight
+insert into workflows.oversight (type, effect, mode, persons, stand_ins, stand_in_after_s, deadline_s, fallback)
+values (%(type)s, %(effect)s, %(mode)s, %(persons)s, %(stand_ins)s, %(stand_in_after_s)s, %(deadline_s)s, %(fallback)s)
+on conflict (tenant_id, type, effect) do update
+set mode = excluded.mode, persons = excluded.persons, stand_ins = excluded.stand_ins, set_at = now(),
+    stand_in_after_s = excluded.stand_in_after_s, deadline_s = excluded.deadline_s, fallback = excluded.fallback
+
+-- name: oversight_rules
+select type, effect, mode, persons, stand_ins, stand_in_after_s, deadline_s, fallback from workflows.oversight
+order by type, effect
+
+-- name: delete_oversight
+delete from workflows.oversight where type = %(type)s and effect = %(effect)s returning mode

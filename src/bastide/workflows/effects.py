@@ -1,0 +1,278 @@
+"""Effects: what a job does to the world outside its own record, once, and only with the oversight that it needs.
+
+    remembered?      what it gave is given back           the gate        one transaction that holds the run: still at
+    how strict?      the type, the tenant's rule, the                     work under this fence, the oversight is
+                     job itself: the strictest counts                     satisfied; only then `begun` is written
+    a person?        the run waits, and comes here again  the work        with a key that is the same at every attempt
+    a stop           meets the same row: it comes         the record      what it gave, with the step, in one transaction
+                     before the gate or after it
+
+Outside, an effect happens at least once, and exactly once for whoever heeds the key: when a worker dies between the
+gate and the record, the next attempt does it again with the same key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from bastide.audit import Audit
+from bastide.errors import (
+    ApprovalRefused,
+    BastideError,
+    DatabaseUnavailable,
+    Refusal,
+    StepTooSlow,
+    Superseded,
+    UndeclaredEffect,
+)
+from bastide.store import Db, Store, queries
+from bastide.telemetry import count, log
+from bastide.workflows.decisions import digest_of, strictest
+from bastide.workflows.overseeing import (
+    Proposal,
+    Row,
+    arguments_of,
+    ask,
+    latest,
+    proposal_of,
+    result_of,
+    verdicts_of,
+    withdraw,
+)
+from bastide.workflows.registry import OVERSIGHT_RANK, JobType, Oversight
+from bastide.workflows.running import Run, Suspended
+from bastide.workflows.values import JsonValue
+
+_Q = queries("bastide.workflows")
+_DECLARE, _NEEDS, _BEGIN, _END = _Q["declare_effect"], _Q["effect_needs"], _Q["begin_effect"], _Q["end_effect"]
+_IN_FLIGHT = _Q["effects_in_flight"]
+
+_MODES: tuple[Oversight, ...] = tuple(OVERSIGHT_RANK)  # type: ignore[arg-type]  # its keys are the modes
+_SPACE = uuid.UUID("6f2f1e0a-7f0b-5c39-9b67-6261737469de")
+_SETTLE_S = 2.0  # a stop lets an effect that has begun say so long how it ended
+_UNDO_S = 1.0
+
+Work = Callable[[JsonValue, str], Awaitable[JsonValue]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The effect that a run asks for."""
+
+    name: str  # as declared
+    key: str  # as recorded: with its count when repeated
+    arguments: JsonValue
+    shown: str
+    oversight: Oversight
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What the gate says."""
+
+    verdict: str  # begun, waiting, taken_over, refused
+    value: JsonValue = None  # the arguments to run with, or what the person gave
+    why: str = ""
+    approval: str | None = None
+
+
+class Effects:
+    """Performs effects."""
+
+    def __init__(self, store: Store, audit: Audit) -> None:
+        self._store = store
+        self._audit = audit
+        self._declared: dict[tuple[str, int], JobType] = {}
+
+    async def perform(
+        self,
+        run: Run[Any],
+        name: str,
+        arguments: JsonValue,
+        work: Work,
+        *,
+        shown: str = "",
+        oversight: Oversight = "none",
+    ) -> JsonValue:
+        """The effect's result: done now, done earlier, or given by the person who took it over.
+
+        `work(arguments, key)` is called with the arguments that were agreed to, after the gate is committed; the key
+        is the same at every attempt. `oversight` asks for more than the type and the tenant do, never for less.
+        Raises UndeclaredEffect, ApprovalRefused (not retried), Superseded once the run is stopped or taken over,
+        StepTooSlow, and what `work` raises.
+        """
+        key = run.step_key(name)
+        if (memo := run.remembered(key)) is not None:
+            return memo.output
+        if name not in run.kind.effects:
+            raise UndeclaredEffect(f"{run.kind.name} declares no effect {name!r}.", effect=name)
+        await self._declare(run.kind)
+        wanted = _Wanted(name, key, arguments, shown, strictest(run.kind.effects[name].oversight, oversight))
+        async with run.fenced() as db:
+            opened = await self._gate(db, run, wanted)
+        if opened.verdict == "waiting":
+            raise Suspended
+        if opened.verdict == "refused":
+            raise ApprovalRefused(opened.why, approval=opened.approval, effect=name)
+        if opened.verdict == "taken_over":
+            return opened.value
+        return await self._carry_out(run, wanted, opened.value, work)
+
+    @staticmethod
+    async def in_flight(db: Db, run: str) -> list[str]:
+        """The effects of this run that its present worker has begun and not ended; a stop waits until there is none."""
+        return [name for (name,) in await db.rows(tuple, _IN_FLIGHT, run=run)]
+
+    async def _declare(self, kind: JobType) -> None:
+        # The database must know what is declared before its trigger can hold anybody to it.
+        if self._declared.get((kind.name, kind.version)) is kind:
+            return
+        async with self._store.as_operator(reason=f"what the job type {kind.name} declares") as db:
+            for effect, one in kind.effects.items():
+                await db.run(_DECLARE, type=kind.name, version=kind.version, effect=effect, mode=one.oversight)
+        self._declared[kind.name, kind.version] = kind
+
+    # -- the gate -----------------------------------------------------------------------------------
+
+    async def _gate(self, db: Db, run: Run[Any], wanted: _Wanted) -> _Opened:
+        needs = await db.value(_NEEDS, type=run.kind.name, version=run.claim.version, effect=wanted.name)
+        mode = strictest(wanted.oversight, _MODES[needs or 0])
+        if OVERSIGHT_RANK[mode] < OVERSIGHT_RANK["approve"]:
+            return await self._unasked(db, run, wanted, mode)
+        row = await latest(db, run.id, wanted.key)
+        if row is not None and await self._is_for(db, row, wanted) and await self._stands(db, row, mode):
+            return await self._as_decided(db, run, wanted, row)
+        if row is not None:
+            await withdraw(db, row)
+        proposed = digest_of(wanted.key, wanted.arguments, wanted.shown)
+        asked = await ask(db, run.id, wanted.key, mode, proposed, Proposal(wanted.arguments, wanted.shown))
+        await run.suspend(f"approval {asked}", db=db)
+        count("approvals_asked", mode=mode)
+        return _Opened("waiting")
+
+    async def _unasked(self, db: Db, run: Run[Any], wanted: _Wanted, mode: Oversight) -> _Opened:
+        digest, notice = digest_of(wanted.key, wanted.arguments, wanted.shown), None
+        if mode == "informed":
+            known = await latest(db, run.id, wanted.key)
+            if known is not None and bytes(known.digest) == digest:
+                notice = known.id
+            else:
+                shown = Proposal(wanted.arguments, wanted.shown)
+                notice = await ask(db, run.id, wanted.key, mode, digest, shown)
+        return await self._begin(db, run, wanted, wanted.arguments, digest, notice)
+
+    @staticmethod
+    async def _is_for(db: Db, row: Row, wanted: _Wanted) -> bool:
+        """Whether this was asked about these arguments. What a person was shown stays as it was shown."""
+        if row.mode == "informed":
+            return False
+        shown = (await proposal_of(db, row)).shown
+        return digest_of(wanted.key, wanted.arguments, shown) == bytes(row.digest)
+
+    @staticmethod
+    async def _stands(db: Db, row: Row, mode: Oversight) -> bool:
+        """Whether what was asked or decided still counts; if not, persons are asked anew."""
+        if row.status == "withdrawn" or (row.retried and row.status in {"refused", "expired", "stopped"}):
+            return False
+        return row.status in {"refused", "expired", "stopped", "taken_over"} or (
+            OVERSIGHT_RANK[row.mode] >= OVERSIGHT_RANK[mode]
+        )
+
+    async def _as_decided(self, db: Db, run: Run[Any], wanted: _Wanted, row: Row) -> _Opened:
+        if row.status == "pending" or row.status == "stopped" or (row.status == "expired" and row.fallback == "cancel"):
+            await run.suspend(row.waits_for, db=db)  # woken too early; a stop or a deadline is about to end the run
+            return _Opened("waiting")
+        if row.status == "taken_over":
+            given = await result_of(db, row)
+            return _Opened("taken_over", await run.remember(db, wanted.key, "effect", given, 0.0))
+        if row.status == "approved":
+            arguments = await arguments_of(db, row)
+            return await self._begin(db, run, wanted, arguments, bytes(row.agreed), row.id)
+        if row.status == "expired":
+            return _Opened("refused", why=f"Nobody has decided about {wanted.name} in time.", approval=row.id)
+        said = (await verdicts_of(db, [row.id]))[row.id]
+        why = next((one.reason for one in reversed(said) if one.verdict == "refused"), "")
+        return _Opened(
+            "refused", why=f"A person has refused {wanted.name}: {why or 'no reason given'}", approval=row.id
+        )
+
+    async def _begin(
+        self, db: Db, run: Run[Any], wanted: _Wanted, arguments: JsonValue, digest: bytes, approval: str | None
+    ) -> _Opened:
+        await db.run(
+            _BEGIN,
+            run=run.id,
+            name=wanted.key,
+            key=key_of(run, wanted.key),
+            fence=run.claim.fence,
+            approval=approval,
+            digest=digest,
+        )
+        details: dict[str, JsonValue] = {"type": run.kind.name, "effect": wanted.key, "digest": digest.hex()}
+        if approval:
+            details["approval"] = approval
+        await self._audit.record(db, "effect.begin", resource=run.id, outcome="begun", details=details)
+        return _Opened("begun", arguments, approval=approval)
+
+    # -- the work -----------------------------------------------------------------------------------
+
+    async def _carry_out(self, run: Run[Any], wanted: _Wanted, arguments: JsonValue, work: Work) -> JsonValue:
+        limit, began = run.kind.limits.step_s, time.perf_counter()
+        task = asyncio.ensure_future(work(arguments, str(key_of(run, wanted.key))))
+        stopped: asyncio.CancelledError | None = None
+        try:
+            await asyncio.wait({task}, timeout=limit)
+        except asyncio.CancelledError as stop:
+            # What has left the house cannot be called back. It may say for a moment how it ended, so that this is known.
+            stopped = stop
+            await asyncio.wait({task}, timeout=_SETTLE_S)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=_UNDO_S)
+        try:
+            if not task.done():
+                log.error("the effect %s of %s does not let itself be stopped", wanted.key, run.id)
+            fault: BaseException | None = asyncio.CancelledError() if not task.done() else None
+            fault = fault or (asyncio.CancelledError() if task.cancelled() else task.exception())
+            if fault is None:
+                took_ms = (time.perf_counter() - began) * 1000
+                return await self._record(run, wanted, task.result(), took_ms)
+            await self._note_end(run, wanted, "failed" if isinstance(fault, Refusal) else "unknown")
+            if isinstance(fault, asyncio.CancelledError) and stopped is None:
+                raise StepTooSlow(f"The effect {wanted.name} took longer than {limit:g} s.", step=wanted.key) from fault
+            raise fault
+        finally:
+            if stopped is not None:
+                raise stopped
+
+    async def _record(self, run: Run[Any], wanted: _Wanted, output: JsonValue, took_ms: float) -> JsonValue:
+        try:
+            async with run.fenced() as db:
+                given = await run.remember(db, wanted.key, "effect", output, took_ms)
+                await db.run(_END, run=run.id, name=wanted.key, fence=run.claim.fence, status="done")
+        except Refusal:  # superseded, or too large to keep: it has happened all the same
+            await self._note_end(run, wanted, "done")
+            raise
+        except BastideError as fault:
+            if not isinstance(fault, DatabaseUnavailable):
+                await self._note_end(run, wanted, "done")
+            raise
+        count("effects", type=run.kind.name, outcome="done")
+        return given
+
+    async def _note_end(self, run: Run[Any], wanted: _Wanted, status: str) -> None:
+        count("effects", type=run.kind.name, outcome=status)
+        with suppress(DatabaseUnavailable):  # it then stays begun, and is done again with the same key
+            async with self._store.under(run.scope) as db:
+                await db.run(_END, run=run.id, name=wanted.key, fence=run.claim.fence, status=status)
+
+
+def key_of(run: Run[Any], name: str) -> uuid.UUID:
+    """The idempotency key of an effect: of this tenant, run and name, whoever attempts it and whenever."""
+    return uuid.uuid5(_SPACE, f"{run.scope.tenant}|{run.id}|{name}")

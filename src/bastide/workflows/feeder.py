@@ -1,0 +1,170 @@
+"""The feeder: hands due runs to the queue in fair order, as many as the living workers can take.
+
+Every worker process has one; a lock lets one feed at a time, and a lease gives the slower duties to one of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from time import monotonic
+
+from bastide.errors import BastideError
+from bastide.settings import WorkSettings
+from bastide.store import Store, queries
+from bastide.telemetry import log, timed
+from bastide.workflows.queue import SCHEMA
+from bastide.workflows.registry import Registry
+from bastide.workflows.rescuing import Rescuing
+from bastide.workflows.worker import Worker
+
+_Q = queries("bastide.workflows")
+_LOCK, _CROWD, _FEED = _Q["feeding"], _Q["crowd"], _Q["feed"]
+_TAKE_DUTY, _DROP_DUTY = _Q["take_duty"], _Q["drop_duty"]
+
+Turn = Callable[[], Awaitable[object]]
+
+_LOOKS = 4  # empty looks before it rests: an announcement may be ahead of a commit, or stand for several
+_LOOK_S = 0.015
+_AHEAD = 1  # runs that wait in the queue for each that is at work, so that no worker waits for the feeder
+_DUTY_S = 5.0
+_RECONCILE_S = 15.0
+
+
+class Feeder:
+    """Feeds, wakes, rescues, and gives the room's other parts their turn."""
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        rescuing: Rescuing,
+        worker: Worker,
+        settings: WorkSettings,
+        turns: Sequence[Turn],
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._rescuing = rescuing
+        self._worker = worker
+        self._settings = settings
+        self._turns = turns
+        self._ready = asyncio.Event()
+        self._holder = uuid.uuid4()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._types = "[]"
+        self._next_s = settings.poll_s
+
+    def start(self) -> None:
+        """Begin."""
+        self._types = json.dumps(
+            [
+                {
+                    "type": kind.name,
+                    "oldest": kind.compatible_from,
+                    "newest": kind.version,
+                    "per_tenant": kind.limits.per_tenant,
+                    "overall": kind.limits.overall,
+                    "rate": kind.limits.rate,
+                    "rate_s": kind.limits.rate_s,
+                }
+                for kind in self._registry
+            ]
+        )
+        loops = {"feeder": self._feed, "duties": self._duties, "listener": self._listen}
+        self._tasks = [asyncio.create_task(self._for_ever(name, turn), name=name) for name, turn in loops.items()]
+
+    async def stop(self) -> None:
+        """Hand nothing over any more."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with suppress(BastideError):
+            async with self._store.as_operator(reason="give the duties up") as db:
+                await db.run(_DROP_DUTY, name="duties", holder=self._holder)
+
+    async def _for_ever(self, name: str, turn: Turn) -> None:
+        while True:
+            try:
+                await turn()
+            except BastideError as fault:
+                log.warning("%s: %s", name, fault)
+                await asyncio.sleep(1.0)
+            except Exception:
+                log.exception("%s failed; it goes on", name)
+                await asyncio.sleep(1.0)
+
+    # -- feeding ------------------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        async for said in self._store.listen("workflows"):
+            if said.startswith("stop:"):
+                await self._worker.heed(said.removeprefix("stop:"))
+            else:
+                self._ready.set()
+        await asyncio.sleep(0.2)
+
+    async def _feed(self) -> None:
+        looks = 0
+        try:
+            await asyncio.wait_for(self._ready.wait(), self._settings.poll_s)
+        except TimeoutError:
+            looks = _LOOKS - 1  # nothing was announced: one look is enough
+        while looks < _LOOKS:
+            self._ready.clear()
+            handed = await self.feed()
+            looks = 0 if handed else looks + 1
+            if looks < _LOOKS:
+                await asyncio.sleep(_LOOK_S if not handed else _LOOK_S / 3)
+
+    async def feed(self) -> int:
+        """One turn; how many runs were handed over."""
+        with timed("work_feed"):
+            async with self._store.as_operator(reason="feed", search_path=SCHEMA, durable=False) as db:
+                if not await db.value(_LOCK):
+                    return 0
+                row = await db.row(tuple, _CROWD, stale_s=self._settings.stale_s)
+                assert row is not None
+                capacity, at_work = int(row[0]), int(row[1])
+                room = capacity * (1 + _AHEAD) - at_work
+                if room <= 0:
+                    return 0
+                return int(await db.value(_FEED, types=self._types, room=room) or 0)
+
+    # -- duties -------------------------------------------------------------------------------------
+
+    async def _duties(self) -> None:
+        began, reconciled = monotonic(), 0.0
+        while True:
+            again = await self._worker.look_around()
+            if again:
+                await self._rescuing.take_over(again)
+            if await self._on_duty():
+                woken, next_s = await self._rescuing.wake()
+                if woken:
+                    self._ready.set()
+                if monotonic() - began >= self._settings.poll_s:
+                    began = monotonic()
+                    await self._slow_duties()
+                    if began - reconciled > _RECONCILE_S:
+                        reconciled = began
+                        await self._rescuing.reconcile()
+                wait = self._settings.poll_s if next_s is None else min(self._settings.poll_s, max(0.01, next_s))
+            else:
+                wait = self._settings.poll_s
+            await asyncio.sleep(wait)
+
+    async def _slow_duties(self) -> None:
+        if await self._rescuing.rescue():
+            self._ready.set()
+        for turn in self._turns:
+            await turn()
+
+    async def _on_duty(self) -> bool:
+        async with self._store.as_operator(reason="who is on duty", durable=False) as db:
+            held = await db.value(_TAKE_DUTY, name="duties", holder=self._holder, seconds=_DUTY_S)
+        return held is not None

@@ -1,0 +1,37 @@
+"""Watching: each change of some jobs, as it comes. One question a tenant and a moment, however many jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+
+from bastide.workflows.values import JobRecord
+
+_FAST_S, _SLOW_S = 0.05, 1.0  # between two looks: soon after a change, and while nothing changes
+
+Look = Callable[[Sequence[str] | None], Awaitable[list[JobRecord]]]
+
+
+async def changes(look: Look, ids: Sequence[str] | None, for_s: float | None) -> AsyncGenerator[JobRecord]:
+    """The jobs as they are, then each again when it has changed; ends when all named have ended, or after `for_s`.
+
+    Without `ids` it goes on with whatever `look` shows.
+    """
+    seen: dict[str, int] = {}
+    until = None if for_s is None else time.monotonic() + for_s
+    changed_at = time.monotonic()
+    while True:
+        found = await look(ids)
+        for record in found:
+            if seen.get(record.id) != record.revision:
+                seen[record.id] = record.revision
+                changed_at = time.monotonic()
+                yield record
+        if ids is not None and all(record.ended for record in found):
+            return
+        now = time.monotonic()
+        if until is not None and now >= until:
+            return
+        pause = min(_SLOW_S, _FAST_S + (now - changed_at) / 20)
+        await asyncio.sleep(pause if until is None else min(pause, until - now))

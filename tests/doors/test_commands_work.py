@@ -1,0 +1,398 @@
+"""Durable work from the command line, as a person uses it: real processes, real jobs, and what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bastide.cli.giving import a_field, an_object, put_together
+from bastide.errors import BadRequest, MissingFile
+from tests.doors.test_commands import BASTIDE, CLEAN, Server, bastide
+
+TEXT = (
+    "The mill of the town has two wheels. It was built in 1284 by the people of the town. The lease of it ends on "
+    "30 June 2031. The rent is paid in advance on the first day of each quarter. The tenant keeps the roof in repair."
+)
+COMMANDS = {
+    "job": ("list", "show", "trace", "run", "follow", "cancel", "retry", "types", "lanes", "lane", "pause", "resume"),
+    "approval": ("list", "show", "approve", "refuse", "edit", "take-over", "stop", "rules", "rule"),
+    "schedule": ("create", "list", "show", "delete", "pause", "resume", "preview"),
+    "trigger": ("create", "list", "show", "delete", "pause", "resume", "renew-secret"),
+}
+NO_JOB, NO_APPROVAL = "job_06ar2k8m1v6t7c9d0e1f2g3h4j", "apr_06ar2k8m1v6t7c9d0e1f2g3h4j"
+
+
+def started(home: Path, *arguments: str) -> Iterator[Server]:
+    """A server on this home, stopped at the end."""
+    words = [BASTIDE, *arguments, "--port", "0", "--home", str(home), "--json"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=CLEAN)
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, process.stderr.read() if process.stderr else ""
+    yield Server(home, json.loads(line), process)
+    process.terminate()
+    assert process.wait(timeout=40) == 0
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    yield from started(tmp_path_factory.mktemp("work") / "home", "up", "--no-examples")
+
+
+def until(seen: Callable[[], Any], timeout_s: float = 60) -> Any:
+    """Wait until it gives something."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if found := seen():
+            return found
+        time.sleep(0.2)
+    raise AssertionError("it did not come about in time")
+
+
+def summary(server: Server, *more: str) -> Any:
+    return server.json("job", "run", "summarise", "--field", f"text={TEXT}", *more)
+
+
+# -- jobs -------------------------------------------------------------------------------------------
+
+
+def test_a_job_from_the_wish_to_the_output(server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "mill.txt"
+    file.write_text(TEXT)
+    told = bastide("job", "run", "summarise", "--field", f"text=@{file}", home=server.home)
+    assert told.returncode == 0, told.stderr
+    assert "mill" in told.stdout
+    assert " done after " in told.stdout
+    assert "\x1b" not in told.stdout + told.stderr
+    job = summary(server)
+    assert job["status"] == "done"
+    assert job["output"]
+    assert server.json("job", "show", job["id"])["output"] == job["output"]
+    listed = server.json("job", "list", "--type", "summarise", "--status", "done")["jobs"]
+    assert job["id"] in [one["id"] for one in listed]
+    assert server.json("job", "list", "--type", "summarise", "--status", "failed")["jobs"] == []
+    followed = bastide("job", "follow", job["id"], home=server.home)
+    assert (followed.returncode, "done" in followed.stdout) == (0, True)
+
+
+def test_the_time_line_is_a_table_that_a_person_reads(server: Server) -> None:
+    job = summary(server)
+    moments = server.json("job", "trace", job["id"])["timeline"]
+    assert [one["at"] for one in moments] == sorted(one["at"] for one in moments)
+    shown = bastide("job", "trace", job["id"], home=server.home).stdout
+    assert shown.startswith(job["id"])
+    assert all(one["said"] in shown for one in moments)
+    assert {"what", "attempt", "took"} <= set(shown.split())
+    assert any(one["took_ms"] is not None for one in moments), "a step says how long it took"
+
+
+def test_the_same_key_is_the_same_job(server: Server) -> None:
+    first = summary(server, "--no-wait", "--key", "mill-1")
+    again = summary(server, "--no-wait", "--key", "mill-1")
+    assert (first["fresh"], again["fresh"], again["id"]) == (True, False, first["id"])
+    words = ("job", "run", "summarise", "--field", f"text={TEXT}", "--no-wait", "--key", "mill-1")
+    assert "was there already" in bastide(*words, home=server.home).stdout
+
+
+def test_a_job_that_waits_says_why_and_can_be_cancelled_and_begun_again(server: Server) -> None:
+    job = summary(server, "--no-wait", "--delay", "3600", "--priority", "7")
+    shown = bastide("job", "show", job["id"], home=server.home).stdout
+    assert "delayed" in shown
+    assert "why it waits" in shown
+    assert server.json("job", "show", job["id"])["why"]
+    cancelled = server.json("job", "cancel", job["id"], "--reason", "too early")
+    assert cancelled["status"] == "cancelled"
+    followed = bastide("job", "follow", job["id"], home=server.home)
+    assert (followed.returncode, "cancelled" in followed.stdout) == (1, True)
+    twice = bastide("job", "cancel", job["id"], "--json", home=server.home)
+    assert json.loads(twice.stderr)["error"]["code"] == "workflows.job_ended"
+    server.json("job", "retry", job["id"])
+    assert server.json("job", "follow", job["id"])["status"] == "done"
+    refused = bastide("job", "retry", job["id"], "--json", home=server.home)
+    assert json.loads(refused.stderr)["error"]["code"] == "workflows.not_failed"
+
+
+def test_ctrl_c_leaves_the_job_alone_and_says_how_to_go_on(server: Server) -> None:
+    words = [
+        BASTIDE,
+        "job",
+        "run",
+        "summarise",
+        "--field",
+        f"text={TEXT}",
+        "--delay",
+        "3600",
+        "--home",
+        str(server.home),
+    ]
+    follower = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=CLEAN)
+    assert follower.stderr is not None
+    waits = follower.stderr.readline()
+    assert waits.startswith("It waits: ")
+    follower.send_signal(signal.SIGINT)
+    out, said = follower.communicate(timeout=30)
+    assert follower.returncode == 130
+    assert out == ""
+    assert "Traceback" not in said
+    id = next(word for word in said.split() if word.startswith("job_"))
+    assert f"bastide job follow {id}" in said
+    assert server.json("job", "show", id)["status"] == "delayed"
+    server.json("job", "cancel", id)
+
+
+def test_types_show_their_shape_and_an_example_that_works(server: Server) -> None:
+    types = server.json("job", "types")["job_types"]
+    assert {"summarise", "classify", "extract"} <= {one["name"] for one in types}
+    assert "summarise" in bastide("job", "types", home=server.home).stdout
+    shown = bastide("job", "types", "summarise", home=server.home).stdout
+    assert "text" in shown
+    assert "needed" in shown
+    example = next(line.strip() for line in shown.splitlines() if line.strip().startswith("bastide job run"))
+    script = example.replace("bastide", f"{BASTIDE} --home {server.home}", 1)
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=CLEAN, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_lanes_and_pauses(server: Server) -> None:
+    lane = server.json("job", "lane", "title", "--concurrency", "2", "--rate", "30")
+    assert (lane["concurrency"], lane["rate"], lane["rate_s"], lane["paused"]) == (2, 30, 60.0, False)
+    paused = server.json("job", "lane", "title", "--pause")
+    assert (paused["concurrency"], paused["paused"]) == (2, True), "what is not named stays"
+    job = server.json("job", "run", "title", "--field", f"text={TEXT}", "--no-wait")
+    why = until(lambda: server.json("job", "show", job["id"])["why"])
+    assert "pause" in why.lower()
+    assert server.json("job", "lanes")["lanes"] == [paused]
+    server.json("job", "lane", "title", "--resume")
+    assert server.json("job", "follow", job["id"])["status"] == "done"
+
+    server.json("job", "pause")
+    job = summary(server, "--no-wait")
+    time.sleep(1.5)
+    assert server.json("job", "show", job["id"])["status"] == "queued"
+    assert "pause" in bastide("job", "list", home=server.home).stdout.lower()
+    server.json("job", "resume")
+    assert server.json("job", "follow", job["id"])["status"] == "done"
+
+
+def test_a_member_sees_their_own_jobs_and_steers_nothing(server: Server) -> None:
+    hers = server.json("key", "create", "--role", "member")["key"]
+    foreign = summary(server)
+    listed = bastide("job", "list", "--json", home=server.home, BASTIDE_API_KEY=hers)
+    assert json.loads(listed.stdout)["jobs"] == []
+    for words, code in (
+        (("job", "show", foreign["id"]), "workflows.unknown_job"),
+        (("job", "cancel", foreign["id"]), "workflows.unknown_job"),
+        (("job", "lane", "title", "--pause"), "tenancy.forbidden"),
+        (("job", "pause"), "tenancy.forbidden"),
+        (("approval", "rule", "knowledge.erase", "--mode", "none"), "tenancy.forbidden"),
+    ):
+        refused = bastide(*words, "--json", home=server.home, BASTIDE_API_KEY=hers)
+        assert (refused.returncode, json.loads(refused.stderr)["error"]["code"]) == (1, code), words
+
+
+def test_another_tenant_has_jobs_of_its_own(server: Server) -> None:
+    server.json("tenant", "create", "acme")
+    foreign = summary(server)
+    theirs = server.json("job", "run", "summarise", "--field", f"text={TEXT}", "--tenant", "acme")
+    assert theirs["status"] == "done"
+    assert [one["id"] for one in server.json("job", "list", "--all", "--tenant", "acme")["jobs"]] == [theirs["id"]]
+    refused = bastide("job", "show", foreign["id"], "--tenant", "acme", "--json", home=server.home)
+    assert json.loads(refused.stderr)["error"]["code"] == "workflows.unknown_job"
+
+
+# -- by the clock, and by what happens --------------------------------------------------------------
+
+
+def test_schedules(server: Server) -> None:
+    times = server.json("schedule", "preview", "--cron", "30 2 * * *", "--timezone", "Europe/Paris", "--count", "3")
+    assert len(times["times"]) == 3
+    words = ("--type", "summarise", "--cron", "0 6 * * 1-5", "--timezone", "Europe/Paris", "--field", f"text={TEXT}")
+    made = server.json("schedule", "create", "morning", *words)
+    assert made["next_at"]
+    assert [one["name"] for one in server.json("schedule", "list")["schedules"]] == ["morning"]
+    shown = bastide("schedule", "list", home=server.home).stdout
+    assert "0 6 * * 1-5" in shown
+    server.json("schedule", "pause", "morning")
+    assert server.json("schedule", "show", "morning")["paused"] is True
+    server.json("schedule", "resume", made["id"])
+    assert server.json("schedule", "show", made["id"])["paused"] is False
+    server.json("schedule", "delete", "morning")
+    assert server.json("schedule", "list")["schedules"] == []
+
+
+def test_a_trigger_that_a_document_sets_off(server: Server, tmp_path: Path) -> None:
+    made = server.json(
+        "trigger", "create", "titles", "--on", "document.ingested", "--type", "title",
+        "--filter", "collection=gates", "--field", "text={name} of the town, which is old",
+    )  # fmt: skip
+    assert made["filter"] == {"collection": "gates"}
+    file = tmp_path / "gate.md"
+    file.write_text("# Gate\n\nThe gate of the town is closed at nine.\n")
+    server.json("ingest", str(file), "--collection", "gates")
+    job = until(lambda: server.json("trigger", "show", "titles")["last_job"])
+    assert server.json("job", "follow", job)["status"] == "done"
+    assert server.json("job", "show", job)["origin"] == made["id"]
+    server.json("trigger", "pause", "titles")
+    assert [one["paused"] for one in server.json("trigger", "list")["triggers"]] == [True]
+    server.json("trigger", "delete", "titles")
+    assert server.json("trigger", "list")["triggers"] == []
+
+
+def test_a_webhook_shows_its_secret_once(server: Server) -> None:
+    words = ("trigger", "create", "hook", "--on", "webhook", "--type", "summarise", "--field", f"text={TEXT}")
+    told = bastide(*words, home=server.home)
+    assert told.returncode == 0, told.stderr
+    assert "whsec_" in told.stdout
+    assert "not shown again" in told.stdout
+    assert "/api/v1/" in told.stdout, "where to send it"
+    assert "whsec_" not in bastide("trigger", "show", "hook", home=server.home).stdout
+    renewed = server.json("trigger", "renew-secret", "hook")
+    assert renewed["secret"] not in told.stdout
+
+
+# -- what goes wrong --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("group", "verb"), [(group, verb) for group, verbs in COMMANDS.items() for verb in verbs])
+def test_every_command_has_help_with_an_example(group: str, verb: str) -> None:
+    done = bastide(group, verb, "--help")
+    assert done.returncode == 0
+    assert f"Example: bastide {group} {verb}" in " ".join(done.stdout.split())
+    assert "--json" in done.stdout
+    assert "--home" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "status"),
+    [
+        (("job", "run"), "cli.wrong_usage", 2),
+        (("job", "run", "summarise", "--input", "{text: no}"), "cli.wrong_usage", 2),
+        (("job", "run", "summarise", "--input", "[1]"), "cli.wrong_usage", 2),
+        (("job", "run", "summarise", "--input", '{"text": NaN}'), "cli.wrong_usage", 2),
+        (("job", "run", "summarise", "--field", "text"), "cli.wrong_usage", 2),
+        (("job", "run", "summarise", "--field", "text:=no"), "cli.wrong_usage", 2),
+        (("job", "run", "summarise", "--priority", "101"), "cli.wrong_usage", 2),
+        (("job", "run", "summarise", "--delay", "-1"), "cli.wrong_usage", 2),
+        (("job", "run", "summarise", "--input-file", "/nowhere"), "cli.missing_file", 1),
+        (("job", "run", "summarise", "--field", "text=@/nowhere"), "cli.missing_file", 1),
+        (("job", "run", "nothing"), "workflows.unknown_type", 1),
+        (("job", "run", "summarise"), "workflows.bad_input", 1),
+        (("job", "run", "summarise", "--field", "text=x", "--field", "colour=red"), "workflows.bad_input", 1),
+        (("job", "run", "summarise", "--field", "text=x", "--class", "topsecret"), "policy.bad_label", 1),
+        (("job", "show", "nonsense"), "workflows.unknown_job", 1),
+        (("job", "show", NO_JOB), "workflows.unknown_job", 1),
+        (("job", "follow", NO_JOB), "workflows.unknown_job", 1),
+        (("job", "trace", NO_JOB), "workflows.unknown_job", 1),
+        (("job", "types", "nothing"), "workflows.unknown_type", 1),
+        (("job", "lane", "title", "--concurrency", "0"), "cli.wrong_usage", 2),
+        (("approval", "show", NO_APPROVAL), "workflows.unknown_approval", 1),
+        (("approval", "approve", NO_APPROVAL), "workflows.unknown_approval", 1),
+        (("approval", "refuse", NO_APPROVAL), "cli.wrong_usage", 2),
+        (("approval", "rule", "knowledge.erase", "--mode", "perhaps"), "cli.wrong_usage", 2),
+        (("schedule", "preview", "--cron", "every day"), "workflows.bad_schedule", 1),
+        (("schedule", "preview", "--cron", "0 6 * * *", "--timezone", "Mars/Olympus"), "workflows.bad_schedule", 1),
+        (("schedule", "show", "nothing"), "workflows.unknown_schedule", 1),
+        (("trigger", "create", "x", "--on", "full-moon", "--type", "title"), "workflows.bad_trigger", 1),
+        (("trigger", "show", "nothing"), "workflows.unknown_trigger", 1),
+    ],
+)
+def test_wrong_in_one_sentence(server: Server, arguments: tuple[str, ...], code: str, status: int) -> None:
+    done = bastide(*arguments, home=server.home)
+    assert done.returncode == status, done.stderr
+    assert done.stdout == ""
+    assert code in " ".join(done.stderr.split())
+    assert "Next:" in done.stderr
+    assert "Traceback" not in done.stderr
+    as_json = bastide(*arguments, "--json", home=server.home)
+    assert (as_json.returncode, as_json.stdout) == (status, "")
+    error = json.loads(as_json.stderr)["error"]
+    assert error["code"] == code
+    assert error["next"]
+
+
+# -- without a server, and with more than one process -----------------------------------------------
+
+
+def test_without_a_server_a_job_waits_for_one(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    for opened in started(home, "up", "--no-examples"):
+        assert opened.json("job", "list")["jobs"] == []
+    words = ("job", "run", "summarise", "--field", f"text={TEXT}", "--delay", "2", "--no-wait")
+    alone = bastide(*words, home=home)
+    assert alone.returncode == 0, alone.stderr
+    assert "No server runs on this home" in alone.stderr
+    done = bastide("job", "run", "summarise", "--field", f"text={TEXT}", "--json", home=home)
+    assert json.loads(done.stdout)["status"] == "done", "a command that follows brings its own worker"
+    for opened in started(home, "up"):
+        id = alone.stdout.split()[0]
+        assert opened.json("job", "follow", id)["status"] == "done"
+
+
+def test_a_worker_of_its_own_takes_the_work_of_a_server_without_one(server: Server, tmp_path: Path) -> None:
+    log = tmp_path / "worker.log"
+    with log.open("w") as out:
+        words = [BASTIDE, "serve", "--role", "worker", "--home", str(server.home)]
+        worker = subprocess.Popen(words, stdout=out, stderr=out, env={**CLEAN, "BASTIDE_WORKER_CONCURRENCY": "3"})
+    until(lambda: "takes 3 jobs at a time" in log.read_text())
+    assert summary(server)["status"] == "done"
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(timeout=40) == 0, log.read_text()
+    assert "Traceback" not in log.read_text()
+
+
+# -- what is given ----------------------------------------------------------------------------------
+
+NAMES = st.text(min_size=1).filter(lambda name: "=" not in name and not name.endswith(":"))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+@given(name=NAMES, value=st.text().filter(lambda value: not value.startswith("@")))
+def test_a_field_is_its_text(name: str, value: str) -> None:
+    assert put_together(None, None, [a_field(f"{name}={value}")]) == {name: value}
+
+
+@given(name=NAMES, value=JSON)
+def test_a_field_of_json_is_that_json(name: str, value: Any) -> None:
+    assert put_together(None, None, [a_field(f"{name}:={json.dumps(value)}")]) == {name: value}
+
+
+@given(name=NAMES, values=st.lists(st.text(alphabet="abc"), min_size=2, max_size=4))
+def test_the_same_name_again_makes_a_list(name: str, values: list[str]) -> None:
+    assert put_together({name: "before"}, None, [a_field(f"{name}={value}") for value in values]) == {name: values}
+
+
+@given(st.text())
+def test_whatever_is_said_is_an_object_or_refused(said: str) -> None:
+    try:
+        assert isinstance(an_object(said), dict)
+    except typer.BadParameter as refused:
+        assert "JSON" in refused.message
+
+
+def test_files_of_input(tmp_path: Path) -> None:
+    file = tmp_path / "input.json"
+    file.write_text('{"text": "from the file", "sentences": 2}')
+    assert put_together({"a": 1}, file, [("sentences:", "3")]) == {"a": 1, "text": "from the file", "sentences": 3}
+    file.write_text("[]")
+    with pytest.raises(BadRequest, match="JSON object"):
+        put_together(None, file)
+    file.write_bytes(os.urandom(64) + b"\xff")
+    with pytest.raises(BadRequest, match="UTF-8"):
+        put_together(None, None, [("text", f"@{file}")])
+    with pytest.raises(MissingFile):
+        put_together(None, tmp_path / "nothing")

@@ -1,0 +1,1 @@
+"""Durable work, tested on the real database."""
