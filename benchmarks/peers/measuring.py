@@ -1,4 +1,4 @@
-"""How every engine is measured alike: jobs are numbered, a worker's process notes when each begins, CPU time is the kernel's.
+"""How every engine is measured alike: jobs are numbered, a worker notes when each begins, the kernel tells CPU time.
 
 Only the standard library is used here, because a peer's interpreter runs it as well.
 """
@@ -100,7 +100,7 @@ async def with_tasks(dispatch: Callable[[int], Awaitable[object]], load: Load) -
 
 
 def latencies_ms(returned: dict[int, float], begun: list[tuple[int, float]]) -> dict[str, float]:
-    """From the return of dispatch to the handler's first line; a handler that was quicker than the return counts as 0."""
+    """From the return of dispatch to the handler's first line; who was quicker than the return counts as 0."""
     took = sorted(1e3 * max(0.0, at - returned[number]) for number, at in begun if number in returned)
     return {"p50": statistics.median(took), "p99": took[int(len(took) * 0.99)], "max": took[-1], "jobs": len(took)}
 

@@ -36,6 +36,7 @@ Role = Literal["api", "worker", "sequencer", "all"]
 ADMIN_KEY = Path("secrets") / "admin-key"
 """Where the first administrator's key lies, below the home."""
 
+_MESSAGE_BYTES_MAX = 1024 * 1024  # of one message of a WebSocket
 _GRACE_S = 10  # running requests may take so long to finish once we are asked to stop
 
 
@@ -61,7 +62,7 @@ async def open_house(
     egress = Egress(settings.egress)
     workflows = Workflows(store, audit, tenancy, policy, settings.work)
     inference = Inference(store, audit, policy, egress, settings.inference)
-    knowledge = Knowledge(store, audit, policy, inference, settings.knowledge)
+    knowledge = Knowledge(store, audit, policy, inference, workflows, settings.knowledge)
     async with AsyncExitStack() as opened:
         opened.push_async_callback(store.stop)
         await store.start()
@@ -307,8 +308,12 @@ class _Server(uvicorn.Server):
                 lifespan="off",
                 server_header=False,
                 timeout_graceful_shutdown=_GRACE_S,
+                ws="wsproto",  # which cannot open a connection; compressed messages could grow without bound
+                ws_max_size=_MESSAGE_BYTES_MAX,
+                ws_per_message_deflate=False,
             )
         )
+        self._application = application
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -319,6 +324,11 @@ class _Server(uvicorn.Server):
         """Listen, then say so."""
         await super().startup(sockets)
         self._when_started()
+
+    async def shutdown(self, sockets: list[Any] | None = None) -> None:
+        """Let streams and WebSockets say goodbye, then stop."""
+        await self._application.close()
+        await super().shutdown(sockets)
 
 
 class _Stopping:

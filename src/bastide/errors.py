@@ -222,6 +222,19 @@ class DatabaseNotStarted(Unavailable):
     code, next = "store.database_not_started", "Read the named log; what PostgreSQL said last stands in this error."
 
 
+class BackupElsewhere(Conflict):
+    """This database is not our own: whoever runs it makes its backups."""
+
+    code = "store.backup_elsewhere"
+    next = "Use the backups of your PostgreSQL, made by a role that may read past row security; keep secrets/kek apart."
+
+
+class BackupFailed(Fault):
+    """The backup could not be written, so there is none."""
+
+    code, next = "store.backup_failed", "Look at what is named; make room on the disk, then run the job again."
+
+
 # -- audit ------------------------------------------------------------------------------------------
 
 
@@ -686,6 +699,12 @@ class TriggerLoop(Refusal):
     """A trigger would start itself again, so the chain was stopped."""
 
     code, status, next = "workflows.trigger_loop", 409, "Narrow the trigger's filter so that its own jobs do not match."
+
+
+class TriggerSilent(Conflict):
+    """This trigger does not fire at present."""
+
+    code, next = "workflows.trigger_silent", "Ask whoever owns the trigger: it is paused, or its last_problem says why."
 
 
 class WebhookRefused(Unauthorised):

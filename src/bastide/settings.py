@@ -55,7 +55,7 @@ class PolicySettings:
 class WorkSettings:
     """How a worker of this process works, and when another may take over from a dead one."""
 
-    concurrency: int = 8  # runs at a time in this process
+    concurrency: int = 16  # runs at a time in this process
     heartbeat_s: float = 2.0
     stale_s: float = 10.0  # a worker that was silent for so long has lost its runs
     poll_s: float = 1.0  # between two looks while nothing is announced
@@ -165,7 +165,7 @@ class Settings:
                 allowed_networks=networks,
             ),
             work=WorkSettings(
-                concurrency=env.number("BASTIDE_WORKER_CONCURRENCY", 8, 1, 200),
+                concurrency=env.number("BASTIDE_WORKER_CONCURRENCY", 16, 1, 200),
                 keep_days=env.number("BASTIDE_JOB_DAYS", 30, 1, 3650),
             ),
             knowledge=KnowledgeSettings(

@@ -13,8 +13,9 @@ import uvicorn
 
 from bastide.api import create
 from bastide.app import House
+from tests.doors.working import Working, client, working
 
-ROLES = ("administrator", "member", "auditor", "dpo", "worker")
+ROLES = ("administrator", "member", "overseer", "auditor", "dpo", "worker")
 
 
 @dataclass(frozen=True)
@@ -79,3 +80,17 @@ As = Callable[..., dict[str, str]]
 def bearer(key: str, **headers: str) -> dict[str, str]:
     """The headers of a request with this key."""
     return {"authorization": f"Bearer {key}", **{name.replace("_", "-"): value for name, value in headers.items()}}
+
+
+@pytest.fixture(scope="session")
+async def at_work(house: House) -> AsyncIterator[Working]:
+    """The same house with job types for tests, a worker, and doors of its own."""
+    async with working(house) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+async def doors(at_work: Working) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of the house at work, without a key."""
+    async with client(at_work.url) as opened:
+        yield opened

@@ -16,7 +16,7 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bastide.cli.giving import a_field, an_object, put_together
+from bastide.cli.giving import a_field, an_object, fitted, put_together
 from bastide.errors import BadRequest, MissingFile
 from tests.doors.test_commands import BASTIDE, CLEAN, Server, bastide
 
@@ -26,7 +26,7 @@ TEXT = (
 )
 COMMANDS = {
     "job": ("list", "show", "trace", "run", "follow", "cancel", "retry", "types", "lanes", "lane", "pause", "resume"),
-    "approval": ("list", "show", "approve", "refuse", "edit", "take-over", "stop", "rules", "rule"),
+    "approval": ("list", "show", "approve", "refuse", "edit", "take-over", "stop", "seen", "rules", "rule"),
     "schedule": ("create", "list", "show", "delete", "pause", "resume", "preview"),
     "trigger": ("create", "list", "show", "delete", "pause", "resume", "renew-secret"),
 }
@@ -382,6 +382,15 @@ def test_whatever_is_said_is_an_object_or_refused(said: str) -> None:
         assert isinstance(an_object(said), dict)
     except typer.BadParameter as refused:
         assert "JSON" in refused.message
+
+
+def test_one_text_for_a_list_is_a_list_of_one() -> None:
+    texts = {"type": "array", "items": {"type": "string"}}
+    schema = {"properties": {"names": texts, "some": {"anyOf": [texts, {"type": "null"}]}, "text": {"type": "string"},
+                             "either": {"anyOf": [texts, {"type": "string"}]}}}  # fmt: skip
+    given = dict.fromkeys(("names", "some", "text", "either", "unknown"), "a")
+    assert fitted(given, schema) == {**given, "names": ["a"], "some": ["a"]}
+    assert fitted({"names": ["a", "b"]}, schema) == {"names": ["a", "b"]}
 
 
 def test_files_of_input(tmp_path: Path) -> None:

@@ -8,8 +8,20 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from bastide import __version__
-from bastide.api import documents, evidence, health, identity, law, models, oversight, questions, refusals
-from bastide.api import streaming, timely, work
+from bastide.api import (
+    documents,
+    evidence,
+    health,
+    identity,
+    law,
+    models,
+    oversight,
+    questions,
+    refusals,
+    streaming,
+    timely,
+    work,
+)
 from bastide.api.closing import Closing
 from bastide.api.doorkeeper import HOOKS, OPEN, Doorkeeper
 from bastide.api.gate import BodyLimits, Gate
@@ -19,7 +31,7 @@ from bastide.api.values import Notices, Rooms
 
 _ABOUT = """Documents in, answers with their sources out, and a receipt for every call to a model.
 
-Every address but /healthz, /readyz, /metrics, this one and those of signed webhooks needs `Authorization: Bearer bst_...`.
+Every address but /healthz, /readyz, /metrics, this one and a webhook's needs `Authorization: Bearer bst_...`.
 `X-Company-ID`, `X-User-ID` and `X-App-ID` narrow the key, `X-Label` (JSON) tightens the label of the call.
 `X-Request-ID` is echoed. Every error has a stable code, a message and a next step.
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import AsyncGenerator, Sequence
 from typing import Annotated, Any, cast
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Header, Query, Request
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import JSONResponse, Response
@@ -18,11 +19,14 @@ from bastide.api.reading import Route, check_text, parse
 from bastide.api.refusals import fields_wrong
 from bastide.api.shapes import knowledge as shapes
 from bastide.api.shapes.ground import Listed, Removed
+from bastide.api.values import Caller, Rooms
 from bastide.errors import BadLabel, BadRequest, FieldsWrong, UnsupportedMedia
-from bastide.knowledge import Ingested
+from bastide.knowledge import Ingested, Original
 
 _FILES_MAX = 1000
 _FIELDS_MAX = 5000
+_FIELDS = ("file", "collection", "label", "subjects", "job")
+_ASYNC = re.compile(r"(?:^|[,;])\s*respond-async\s*(?:$|[,;])", re.IGNORECASE)
 
 router = APIRouter(route_class=Route, tags=["documents"])
 
@@ -30,11 +34,17 @@ router = APIRouter(route_class=Route, tags=["documents"])
 class _Given:
     """What one request hands in: files as they came, and what is said of them."""
 
-    def __init__(self, *, collection: str | None, label: Any, subjects: Sequence[str]) -> None:
+    def __init__(self, *, collection: str | None, label: Any, subjects: Sequence[str], job: str | None) -> None:
         self.files: list[UploadFile | tuple[str, bytes]] = []
-        self.collection = collection or "default"
+        self.collection = collection
         self.label = label
         self.subjects = tuple(subjects)
+        self.job = job
+
+    async def each(self) -> AsyncGenerator[tuple[str, bytes]]:
+        """Name and bytes, one file at a time."""
+        for file in self.files:
+            yield file if isinstance(file, tuple) else (check_text(file.filename or ""), await file.read())
 
 
 @router.post(
@@ -43,29 +53,101 @@ class _Given:
     summary="Take documents in",
     openapi_extra=UPLOAD,
     responses=answers(
-        {201: shapes.Ingested, 200: shapes.Ingested, 422: shapes.Ingested}, about="201: at least one is new."
+        {201: shapes.Ingested, 200: shapes.Ingested, 202: shapes.Queued, 422: shapes.Ingested},
+        about="201: at least one is new. 202: jobs take them in.",
     ),
 )
-async def take_in(request: Request, caller: Asking, rooms: Behind) -> Response:
+async def take_in(
+    request: Request,
+    caller: Asking,
+    rooms: Behind,
+    prefer: Annotated[str, Header(description="`respond-async`: answer 202, and let jobs take the files in.")] = "",
+) -> Response:
     """One or more files as multipart/form-data (`file`), or one text as JSON.
 
     A file whose content is known already is `unchanged`. A file that cannot be read is `refused` with its reason
-    and the rest goes on; when every file was refused the status is that of the first refusal.
+    and the rest goes on; when every file was refused the status is that of the first refusal. With `Prefer:
+    respond-async`, or the field `job` that names an open intake, the files are kept and jobs take them in.
     """
     caller.scope.need("knowledge:write")
     form, given = await _given(request)
     done: list[dict[str, Any]] = []
     try:
-        for file in given.files:
-            name, data = file if isinstance(file, tuple) else (check_text(file.filename or ""), await file.read())
+        if given.job is not None or _ASYNC.search(prefer):
+            return JSONResponse(await _queue(given, caller, rooms), 202)
+        async for name, data in given.each():
             taken = await rooms.knowledge.ingest(
-                caller.scope, name, data, collection=given.collection, label=given.label, subjects=given.subjects
+                caller.scope,
+                name,
+                data,
+                collection=given.collection or "default",
+                label=given.label,
+                subjects=given.subjects,
             )
             done += cast("list[dict[str, Any]]", taken.to_wire()["documents"])
     finally:
         if form is not None:
             await form.close()
     return _taken(done, request)
+
+
+async def _queue(given: _Given, caller: Caller, rooms: Rooms) -> dict[str, Any]:
+    """Several files that belong to no intake get one of their own, so that one job stands for them all."""
+    parent, own = given.job, given.job is None and len(given.files) > 1
+    if own:
+        parent = (await rooms.knowledge.intake(caller.scope, collection=given.collection or "default")).id
+    queued: list[dict[str, Any]] = []
+    try:
+        async for name, data in given.each():
+            made = await rooms.knowledge.stage(
+                caller.scope,
+                name,
+                data,
+                job=parent,
+                collection=given.collection,
+                label=given.label,
+                subjects=given.subjects,
+            )
+            queued.append({"id": None, "name": name, "status": "queued", "chunks": 0, "error": None, "job": made.id})
+    finally:
+        if own and parent is not None:
+            await rooms.knowledge.close_intake(caller.scope, parent)
+    return {
+        "documents": queued,
+        "ingested": 0,
+        "unchanged": 0,
+        "refused": 0,
+        "queued": len(queued),
+        "job": parent or queued[0]["job"],
+    }
+
+
+@router.post("/api/v1/intakes", status_code=202, summary="Open an intake", responses=answers({202: shapes.Intake}))
+async def open_intake(body: shapes.NewIntake, caller: Asking, rooms: Behind) -> Any:
+    """One job that gathers files: POST each to /api/v1/documents with this `job`, then close it, then follow the job.
+
+    What is named here holds for all its files. It closes by itself an hour after its last file. `workers` says how
+    many processes can take files in now.
+    """
+    made = await rooms.knowledge.intake(
+        caller.scope, collection=body.collection or "default", label=body.label, subjects=body.subjects
+    )
+    return JSONResponse({"job": made.id, "workers": (await rooms.workflows.health()).workers}, 202)
+
+
+@router.post(
+    "/api/v1/intakes/{id}:close", status_code=202, summary="Close an intake", responses=answers({202: shapes.Closed})
+)
+async def close_intake(id: str, caller: Asking, rooms: Behind) -> Any:
+    """No further file comes; its job ends when all its files have been taken in or refused."""
+    await rooms.knowledge.close_intake(caller.scope, id)
+    return JSONResponse({"job": id}, 202)
+
+
+@router.get("/api/v1/jobs/{id}/artifact", summary="The file that a job made", response_class=Response, responses=BYTES)
+async def artifact(id: str, caller: Asking, rooms: Behind) -> Response:
+    """An export, for one: bit for bit, for a week."""
+    return _attached(await rooms.knowledge.artifact(caller.scope, id))
 
 
 def _taken(done: list[dict[str, Any]], request: Request) -> Response:
@@ -96,7 +178,7 @@ async def _given(request: Request) -> tuple[FormData | None, _Given]:
             text = shapes.NewText.model_validate(parse(await request.body()))
         except ValidationError as fault:
             raise fields_wrong(fault) from fault
-        given = _Given(collection=text.collection, label=text.label, subjects=text.subjects)
+        given = _Given(collection=text.collection, label=text.label, subjects=text.subjects, job=text.job)
         given.files.append((text.name, text.text.encode()))
         return None, given
     raise UnsupportedMedia(f"The body is {kind or 'of no named type'}.")
@@ -106,10 +188,8 @@ def _from_form(form: FormData) -> _Given:
     for name, value in form.multi_items():
         if isinstance(value, str):
             check_text(value)
-        if name not in {"file", "collection", "label", "subjects"} or isinstance(value, str) != (name != "file"):
-            raise FieldsWrong(
-                f"The form has no field {name[:80]!r} of this kind; it has file, collection, label, subjects."
-            )
+        if name not in _FIELDS or isinstance(value, str) != (name != "file"):
+            raise FieldsWrong(f"The form has no field {name[:80]!r} of this kind; it has {', '.join(_FIELDS)}.")
     files = [value for value in form.getlist("file") if isinstance(value, UploadFile)]
     if not files:
         raise FieldsWrong("The form holds no file.", next_step="Send each file as a part named `file`.")
@@ -121,7 +201,12 @@ def _from_form(form: FormData) -> _Given:
     if wire is not None and not isinstance(wire, dict):
         raise BadLabel("A label is an object.")
     subjects = [str(one) for one in form.getlist("subjects") if one]
-    given = _Given(collection=str(form.get("collection") or "") or None, label=wire, subjects=subjects)
+    given = _Given(
+        collection=str(form.get("collection") or "") or None,
+        label=wire,
+        subjects=subjects,
+        job=str(form.get("job") or "") or None,
+    )
     given.files += files
     return given
 
@@ -188,7 +273,10 @@ async def original(
     version: Annotated[int | None, Query(ge=1, description="The current one unless named.")] = None,
 ) -> Response:
     """The bytes as they came in."""
-    found = await rooms.knowledge.original(caller.scope, id, version=version)
+    return _attached(await rooms.knowledge.original(caller.scope, id, version=version))
+
+
+def _attached(found: Original) -> Response:
     name = found.name.rpartition("/")[2]
     return Response(
         found.data,

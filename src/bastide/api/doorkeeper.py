@@ -1,7 +1,8 @@
 """The doorkeeper: every address but five asks for a key, before a byte of the body is read.
 
-Four tell nothing about any tenant; the fifth takes signed webhooks, whose signature its own room checks. The key names tenant, user and app; `X-Company-ID`, `X-User-ID` and `X-App-ID` can only narrow that, and
-`X-Label` can only tighten the label. What is missing, malformed or foreign is refused, never assumed.
+Four tell nothing about any tenant; the fifth takes signed webhooks, whose signature its own room checks. The key
+names tenant, user and app; `X-Company-ID`, `X-User-ID` and `X-App-ID` can only narrow that, and `X-Label` can only
+tighten the label. What is missing, malformed or foreign is refused, never assumed.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ class Following:
         for id in sorted(set(wanted.jobs) - self._jobs):
             await self._workflows.job(scope, id)  # one that is not ours is refused as unknown
         if wanted.approvals and not self._approvals:
-            await self._workflows.approvals.list(scope, limit=1)  # refuses who may not see them
+            await self._workflows.approvals.list(scope, status=None, limit=1)  # refuses who may not see them
         fresh = set(wanted.jobs) - self._jobs
         if len(self._jobs | fresh) > JOBS_MAX:  # another message was faster
             raise _too_many()
@@ -157,7 +157,7 @@ class Following:
         # Without their contents: to see what is proposed is itself an act that is recorded.
         seen: dict[str, Any] | None = None
         while True:
-            page = await self._workflows.approvals.list(self._caller.scope, limit=_APPROVALS_MAX)
+            page = await self._workflows.approvals.list(self._caller.scope, status=None, limit=_APPROVALS_MAX)
             now = {one.id: one.to_wire() for one in page.items}
             for id, wire in reversed(now.items()):
                 if wire["status"] == "pending" if seen is None else wire != seen.get(id):

@@ -8,7 +8,7 @@ import time
 from bastide.api.values import Part
 from bastide.errors import BastideError
 from bastide.telemetry import gauge
-from bastide.workflows import WorkHealth, Workflows
+from bastide.workflows import Workflows, WorkHealth
 
 _FRESH_S = 5.0
 _PATIENCE_S = 3.0
@@ -54,20 +54,26 @@ class Queues:
             return Part("work", "attention", "The queues do not answer.", "Look at the database; see `bastide doctor`.")
         except BastideError as fault:
             return Part("work", "attention", fault.message, fault.next_step)
-        waiting, busy = found.queued + found.handed, found.handed + found.running
+        waiting = found.queued + found.handed
         said = f"{_number(found.workers, 'worker')}, {_number(waiting, 'job')} {'waits' if waiting == 1 else 'wait'}."
-        if not found.workers:
-            step = "Start one: `bastide serve --role worker`, here or on any machine that reaches the database."
-            return Part("work", "attention", f"No worker was heard of lately; {said}", step)
-        if found.oldest_queued_s > _LONG_S and busy < found.capacity:
-            step = "`bastide job list --status queued` shows them; `bastide job show ID` says why one waits."
-            return Part("work", "attention", f"A job waits for {found.oldest_queued_s:.0f} s though workers are free; {said}", step)
-        if found.stuck:
-            return Part("work", "attention", f"{' '.join(found.stuck[:3])} {said}", "`bastide job show ID` has its time line.")
-        if found.failed:
-            step = "`bastide job list --status failed` shows them; `bastide job retry ID` once the cause is mended."
-            return Part("work", "attention", f"{_number(found.failed, 'job')} failed for good; {said}", step)
-        return Part("work", "ok", said)
+        trouble, step = _trouble(found)
+        return Part("work", "attention", f"{trouble} {said}", step) if trouble else Part("work", "ok", said)
+
+
+def _trouble(found: WorkHealth) -> tuple[str, str]:
+    """What needs a person first, and what to do about it; two empty texts when nothing does."""
+    if not found.workers:
+        step = "Start one: `bastide serve --role worker`, here or on any machine that reaches the database."
+        return "No worker was heard of lately.", step
+    if found.oldest_queued_s > _LONG_S and found.handed + found.running < found.capacity:
+        step = "`bastide job list --status queued` shows them; `bastide job show ID` says why one waits."
+        return f"A job waits for {found.oldest_queued_s:.0f} s though workers are free.", step
+    if found.stuck:
+        return " ".join(found.stuck[:3]), "`bastide job trace ID` shows where each of them stands."
+    if found.failed:
+        step = "`bastide job list --status failed` shows them; mend the cause, then `bastide job retry ID`."
+        return f"{_number(found.failed, 'job')} failed for good.", step
+    return "", ""
 
 
 def _number(count: int, word: str) -> str:

@@ -12,8 +12,7 @@ names is in a field of its kind (`job`, `approval`). Replies carry the message's
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, cast
 
 from pydantic import Field, ValidationError
@@ -60,9 +59,7 @@ class Talk:
 
 
 class _Conversation:
-    def __init__(
-        self, socket: WebSocket, caller: Caller, rooms: Rooms, table: Mapping[str, Operation]
-    ) -> None:
+    def __init__(self, socket: WebSocket, caller: Caller, rooms: Rooms, table: Mapping[str, Operation]) -> None:
         self._socket, self._caller, self._rooms, self._table = socket, caller, rooms, table
         self._outbox = Outbox()
         self._following = Following(rooms, caller, self._outbox)

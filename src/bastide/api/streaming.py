@@ -31,7 +31,10 @@ _PATH = "/api/v1/jobs/{id}/events"
 router = APIRouter(route_class=Route, tags=["work"])
 
 _STREAM: dict[int | str, dict[str, Any]] = {
-    200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}, "description": "`event: job`, `id:` its revision."},
+    200: {
+        "content": {EVENT_STREAM: {"schema": {"type": "string"}}},
+        "description": "`event: job`, `id:` its revision.",
+    },
     204: {"description": "It has ended, and Last-Event-ID shows that its end is known."},
 }
 
@@ -43,6 +46,7 @@ async def follow(
     rooms: Behind,
     again: AskingAgain,
     ending: Ending,
+    *,
     last_event_id: Annotated[
         str | None, Header(max_length=40, description="The revision that was seen last; only later ones come.")
     ] = None,

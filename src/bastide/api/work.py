@@ -175,7 +175,8 @@ async def dispatch_job(
         str | None, Header(min_length=1, max_length=200, description="The same as `key` in the body.")
     ] = None,
     prefer: Annotated[
-        str | None, Header(max_length=200, description="`wait=N`: answer with the job once it has ended, at most N <= 60 s.")
+        str | None,
+        Header(max_length=200, description="`wait=N`: answer with the job once it has ended, at most N <= 60 s."),
     ] = None,
 ) -> Any:
     """The job is durable when this answers: 202 with its id, or 200 when the same key or dedup has given one before.

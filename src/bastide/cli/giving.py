@@ -64,6 +64,20 @@ def put_together(
     return found | _from_fields(fields or ())
 
 
+def fitted(given: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The same input, with a list of one where a text was given and the type's schema takes lists only."""
+    fields = schema.get("properties") or {}
+    return {
+        name: [value] if isinstance(value, str) and _kinds(fields.get(name) or {}) - {"null"} == {"array"} else value
+        for name, value in given.items()
+    }
+
+
+def _kinds(field: Mapping[str, Any]) -> set[str]:
+    kinds = {str(kind) for one in field.get("anyOf") or () for kind in _kinds(one)}
+    return kinds | ({str(field["type"])} if "type" in field else set()) or {"anything"}
+
+
 def _from_file(place: Path) -> dict[str, Any]:
     try:
         return an_object(_text(place))

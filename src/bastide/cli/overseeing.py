@@ -68,6 +68,7 @@ def add_to(root: typer.Typer) -> None:
         take_over
     )
     errand(_approval, "stop", example=f"bastide approval stop {some}")(stop_approval)
+    errand(_approval, "seen", example=f"bastide approval seen {some}")(seen)
     errand(_approval, "rules", example="bastide approval rules")(list_rules)
     errand(_approval, "rule", example="bastide approval rule knowledge.erase --mode two_persons --deadline 86400")(
         set_rule
@@ -153,6 +154,13 @@ async def stop_approval(desk: "Desk", id: ApprovalId, reason: Reason = "") -> No
     async with desk.server() as line:
         wire = await line.post(f"/api/v1/approvals/{segment(id)}:stop", {"reason": reason})
     desk.say(wire, lambda: f"{id}: stopped.")
+
+
+async def seen(desk: "Desk", id: ApprovalId) -> None:
+    """Acknowledge a notice: somebody has seen what was done."""
+    async with desk.server() as line:
+        wire = await line.post(f"/api/v1/approvals/{segment(id)}:see")
+    desk.say(wire, lambda: f"{wire['id']} is {wire['status']}.")
 
 
 async def _decide(desk: "Desk", id: str, verb: str, body: dict[str, Any]) -> None:

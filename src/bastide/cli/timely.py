@@ -8,6 +8,7 @@ from bastide.cli.giving import Fields, Input, InputFile, a_field, put_together
 from bastide.cli.line import segment
 from bastide.cli.printing import sheet, table, when
 from bastide.cli.registering import Errand, errand
+from bastide.cli.work import as_the_type_takes_it
 
 if TYPE_CHECKING:
     from bastide.cli.desk import Desk
@@ -19,6 +20,10 @@ Which = Annotated[str, typer.Argument(metavar="ID", help="Its id, or its name.")
 TypeName = Annotated[str, typer.Option("--type", metavar="T", help="The job type, from `bastide job types`.")]
 Cron = Annotated[str, typer.Option("--cron", help='Minute, hour, day, month, weekday: "0 6 * * 1-5".')]
 Zone = Annotated[str, typer.Option("--timezone", help="The zone that the clock is read in, as Europe/Paris.")]
+Priority = Annotated[int, typer.Option("--priority", metavar="N", min=-100, max=100, help="Of its jobs.")]
+CatchUp = Annotated[
+    bool, typer.Option("--catch-up", help="After a pause of the house, make good the last one that was missed.")
+]
 Count = Annotated[int, typer.Option("--count", min=1, max=100, help="How many times to show.")]
 Happening = Annotated[str, typer.Option("--on", metavar="KIND", help=f"One of: {', '.join(_KINDS)}.")]
 Filters = Annotated[
@@ -26,6 +31,7 @@ Filters = Annotated[
     typer.Option("--filter", metavar="NAME=VALUE", parser=a_field, help="Only where this is so; may be repeated."),
 ]
 
+_HOOKS = "/api/v1/hooks/"
 _EXAMPLE = {"schedule": "weekly-check", "trigger": "title-new-documents"}
 _schedule = typer.Typer(help="Jobs by the clock.", no_args_is_help=True)
 _trigger = typer.Typer(help="Jobs by what happens.", no_args_is_help=True)
@@ -62,16 +68,21 @@ async def create_schedule(
     input: Input = None,
     input_file: InputFile = None,
     field: Fields = None,
+    priority: Priority = 0,
+    catch_up: CatchUp = False,
 ) -> None:
     """Have a job dispatched by the clock, in a zone with its daylight saving, as the person who makes this."""
-    body = {
+    body: dict[str, Any] = {
         "name": name,
         "type": type,
         "cron": cron,
         "timezone": timezone,
-        "input": put_together(input, input_file, field),
+        "priority": priority,
+        "catch_up": catch_up,
     }
+    given = put_together(input, input_file, field)
     async with desk.server() as line:
+        body["input"] = await as_the_type_takes_it(line, type, given) if field else given
         made = await line.post("/api/v1/schedules", body)
     desk.say(made, lambda: sheet(made))
 
@@ -93,16 +104,19 @@ async def create_trigger(
     input: Input = None,
     input_file: InputFile = None,
     field: Fields = None,
+    priority: Priority = 0,
 ) -> None:
     """Have a job dispatched whenever something happens; a webhook's secret is shown this once."""
-    body = {
+    body: dict[str, Any] = {
         "name": name,
         "on": on,
         "type": type,
         "filter": put_together(None, None, filter),
-        "input": put_together(input, input_file, field),
+        "priority": priority,
     }
+    given = put_together(input, input_file, field)
     async with desk.server() as line:
+        body["input"] = await as_the_type_takes_it(line, type, given) if field else given
         made = await line.post("/api/v1/triggers", body)
     desk.say(made, lambda: _with_secret(made))
 
@@ -116,7 +130,9 @@ async def renew_secret(desk: "Desk", which: Which) -> None:
 
 def _with_secret(made: dict[str, Any]) -> str:
     text = sheet(made)
-    return f"{text}\n\nKeep the secret now: it is not shown again." if made.get("secret") else text
+    if not made.get("secret"):
+        return text
+    return f"{text}\n\nSend signed requests to {_HOOKS}{made['id']}.\nKeep the secret now: it is not shown again."
 
 
 # -- both -------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bastide.cli.following import follow, shown, state, told
-from bastide.cli.giving import Fields, Input, InputFile, put_together
+from bastide.cli.giving import Fields, Input, InputFile, fitted, put_together
 from bastide.cli.line import segment
 from bastide.cli.printing import how_long, sheet, table, when, wrap
 from bastide.cli.registering import errand
@@ -15,6 +15,7 @@ from bastide.cli.running import find
 
 if TYPE_CHECKING:
     from bastide.cli.desk import Desk
+    from bastide.cli.line import Line
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id, job_...")]
 TypeName = Annotated[str, typer.Argument(metavar="TYPE", help="A job type, from `bastide job types`.")]
@@ -149,17 +150,25 @@ async def run_job(
 
     Exit status 0 if the job is done, 1 if it failed or was cancelled. With --no-wait: 0 once it is accepted.
     """
-    body: dict[str, Any] = {"type": type, "input": put_together(input, input_file, field), "priority": priority}
+    body: dict[str, Any] = {"type": type, "priority": priority}
     body |= {"delay_s": delay} if delay is not None else {}
     body |= {"key": key} if key is not None else {}
     body |= {"label": {"class": class_name}} if class_name is not None else {}
+    given = put_together(input, input_file, field)
     async with desk.server() as line:
+        body["input"] = await as_the_type_takes_it(line, type, given) if field else given
         made = await line.post("/api/v1/jobs", body)
         if wait:
             return await follow(desk, line, made["id"])
     desk.say(made, lambda: _accepted(made))
     _say_if_nobody_works(desk)
     return 0
+
+
+async def as_the_type_takes_it(line: "Line", type: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Fields that were given one by one, with a list of one where the type takes lists."""
+    known = await line.get(f"/api/v1/job-types/{segment(type)}")
+    return fitted(given, known["input"])
 
 
 def _accepted(made: dict[str, Any]) -> str:

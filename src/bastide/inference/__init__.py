@@ -6,6 +6,7 @@ Nothing here keeps a question or an answer.
 """
 
 from bastide.inference.inference import Inference
+from bastide.inference.tasks import job_types
 from bastide.inference.values import (
     EXTRACTIVE,
     ChatPiece,
@@ -33,4 +34,5 @@ __all__ = [
     "Model",
     "ModelSpec",
     "Usage",
+    "job_types",
 ]

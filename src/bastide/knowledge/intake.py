@@ -112,7 +112,7 @@ class Intake:
         except Refusal as no:
             return partial(self._refused, given, fingerprint, no)
         meaning = await self._embed(scope, prepared, given.label) if vectors else Vectors(problem=_LATER)
-        return partial(self._write, given, fingerprint, prepared, meaning, chain)
+        return partial(self._write, given, fingerprint, prepared=prepared, vectors=meaning, chain=chain)
 
     async def reindex(self, scope: Scope, document_id: str) -> IngestedDocument:
         """Read, cut, embed and index the current original anew; id and version stay."""
@@ -131,10 +131,10 @@ class Intake:
             data = await db.get_blob(row["blob"])
         prepared = await self._prepare(known.name, data)
         vectors = await self._embed(scope, prepared, Label.from_wire(known.label))
-        return partial(self._write_again, known, row["blob"], len(data), prepared, vectors)
+        return partial(self._write_again, known, blob=row["blob"], size=len(data), prepared=prepared, vectors=vectors)
 
     async def _write_again(
-        self, known: Known, blob: str, size: int, prepared: Prepared, vectors: Vectors, db: Db
+        self, known: Known, db: Db, *, blob: str, size: int, prepared: Prepared, vectors: Vectors
     ) -> IngestedDocument:
         again = await db.row(Known, _BY_ID, id=known.id)
         if again is None:
@@ -230,7 +230,7 @@ class Intake:
     # Equal content and equal names wait for each other here, so the second of two equal requests finds the first's
     # document. Everything is written or nothing; the extent comes last, because all writers of a tenant meet there.
     async def _write(
-        self, given: Given, fingerprint: bytes, prepared: Prepared, vectors: Vectors, chain: Chain, db: Db
+        self, given: Given, fingerprint: bytes, db: Db, *, prepared: Prepared, vectors: Vectors, chain: Chain
     ) -> IngestedDocument:
         await db.run(_LOCK, keys=await self._lock_keys(db, given, fingerprint))
         known = await self._same(db, given, fingerprint)

@@ -97,9 +97,7 @@ class IntakeJobs:
         if run.remembered("document") is not None:  # written in an earlier attempt: its staged bytes are gone
             return await run.write("document", _done_before)
         asked = run.input
-        given = Given(
-            bounds.name(asked.name), await self._bytes(run), bounds.collection(asked.collection), run.label
-        )
+        given = Given(bounds.name(asked.name), await self._bytes(run), bounds.collection(asked.collection), run.label)
         act = await self._intake.ready(run.scope, given, vectors=asked.vectors, chain=run.chain)
 
         async def write(db: Db) -> JsonValue:

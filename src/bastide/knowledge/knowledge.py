@@ -41,7 +41,7 @@ READ, WRITE, ERASE = "knowledge:read", "knowledge:write", "knowledge:erase"
 class Knowledge:
     """What a tenant has written down, found again with its source."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 the rooms below, in their order
         self,
         store: Store,
         audit: Audit,

@@ -61,9 +61,7 @@ class Staging:
             made = await self._workflows.dispatch(
                 scope, Job(INTAKE, {"collection": gathering.collection}, label=gathering.label), db=db
             )
-            await db.run(
-                _OPEN, job=made.id, collection=gathering.collection, label=Json(gathering.label.to_wire())
-            )
+            await db.run(_OPEN, job=made.id, collection=gathering.collection, label=Json(gathering.label.to_wire()))
         return made
 
     async def gathering(self, scope: Scope, job: str) -> Gathering:

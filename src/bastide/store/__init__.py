@@ -5,6 +5,7 @@ transaction that sees one tenant and no other; there is no way to a cursor witho
 tenants (`as_operator`, `as_owner`) is ugly to type and names its reason.
 """
 
+from bastide.store.backup import BackedUp
 from bastide.store.db import Db, Json
 from bastide.store.identifiers import from_uuid, is_id, new_id, to_uuid
 from bastide.store.lint import Fault
@@ -13,6 +14,7 @@ from bastide.store.store import Store
 from bastide.store.values import Page, Scope, vector_text
 
 __all__ = [
+    "BackedUp",
     "Db",
     "Fault",
     "Json",

@@ -70,6 +70,16 @@ class Db:
         with _in_our_words("at commit"):
             await self._connection.execute("; ".join([*self._last, "commit"]))
 
+    async def alone(self, begin: str, shape: type[Row], query: Query, values: Mapping[str, Any]) -> list[Row]:
+        """The whole transaction in one message: `begin`, this one statement, commit. The store calls this."""
+        said = psycopg.AsyncClientCursor(self._connection).mogrify(query.sql, values)
+        async with self._connection.cursor(row_factory=_factory(shape)) as cursor:
+            with _in_our_words(f"{query.room}.{query.name}"):
+                await cursor.execute(f"{begin}; {said}\n; commit")  # a comment at its end ends with the line
+            for _ in range(begin.count("; ") + 1):
+                cursor.nextset()  # what the beginning said
+            return [] if cursor.description is None else cast("list[Row]", await cursor.fetchall())
+
     async def rows(self, shape: type[Row], query: Query, **values: Any) -> list[Row]:
         """All rows, each as a `shape`: a frozen dataclass, `dict` or `tuple`."""
         async with self._connection.cursor(row_factory=_factory(shape)) as cursor:

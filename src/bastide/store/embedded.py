@@ -84,6 +84,11 @@ class EmbeddedPostgres:
         """
         return await asyncio.to_thread(self._ensure)
 
+    def donor(self) -> Donor:
+        """Whose programs the server runs on. Raises DonorUnfit or DatabaseMajorDiffers."""
+        with self._one_at_a_time:
+            return self._checked_donor()
+
     async def release(self, *, wait_s: float = 0.0) -> None:
         """This process needs the server no more. The last one's release stops it, after the grace.
 

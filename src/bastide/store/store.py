@@ -6,31 +6,36 @@ import asyncio
 import hmac
 import re
 import time
+import zlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
-from bastide.errors import DatabaseUnavailable, UnsafeDatabase
+from bastide.errors import BackupElsewhere, DatabaseUnavailable, UnsafeDatabase
 from bastide.settings import StoreSettings
+from bastide.store.backup import BackedUp, back_up
 from bastide.store.db import Db
 from bastide.store.embedded import EmbeddedPostgres, Server
 from bastide.store.identifiers import to_uuid
 from bastide.store.keys import KeyRing, TenantKeys, secret_file
 from bastide.store.lint import Fault, faults
 from bastide.store.migrate import migrate
-from bastide.store.provision import connect, provision_embedded, provision_roles
-from bastide.store.questions import queries
+from bastide.store.provision import DATABASE, connect, provision_embedded, provision_roles
+from bastide.store.questions import Query, queries
 from bastide.store.values import Scope
 from bastide.telemetry import count, log
 
 _Connection: TypeAlias = psycopg.AsyncConnection[Any]
 _Pool: TypeAlias = AsyncConnectionPool[_Connection]
+
+Row = TypeVar("Row")
 
 _Q = queries("bastide.store")
 _ADD_TENANT_KEY, _TENANT_KEY = _Q["add_tenant_key"], _Q["tenant_key"]
@@ -170,12 +175,7 @@ class Store:
         `search_path` is one schema; not `durable` is a transaction that a crash of the server may undo.
         """
         log.debug("as operator: %s", reason)
-        begin = "reset all; begin"
-        if search_path != "public":
-            assert search_path.isidentifier(), "a schema's name comes from the program"
-            begin += f"; set local search_path = {search_path}"
-        if not durable:
-            begin += "; set local synchronous_commit = off"
+        begin = _operator_begin(search_path, durable)
         async with self._session("operator", lambda connection: begin) as db:
             yield db
 
@@ -185,6 +185,73 @@ class Store:
         log.info("as owner: %s", reason)
         async with await connect(self._owner_url) as connection:
             yield connection
+
+    async def ask(
+        self, scope: Scope, shape: type[Row], query: Query, *, again: bool = False, **values: Any
+    ) -> list[Row]:
+        """One statement as a whole transaction, in one round trip: its rows.
+
+        `again` says that it may be sent a second time when the connection broke under it. Raises as `Db.rows` does.
+        """
+        keys = await self._tenant_keys(scope)
+        return await self._ask("app", self._enter(scope), scope, keys, shape, query, again, values)
+
+    async def ask_as_operator(
+        self,
+        shape: type[Row],
+        query: Query,
+        *,
+        search_path: str = "public",
+        durable: bool = True,
+        alone: str = "",
+        **values: Any,
+    ) -> list[Row]:
+        """The same across tenants, as in `as_operator`; sent a second time when the connection broke under it.
+
+        `alone` is a name: of the transactions that name it, one runs at a time.
+        """
+        begin = _operator_begin(search_path, durable)
+        if alone:
+            begin += f"; select pg_advisory_xact_lock({zlib.crc32(alone.encode())})"
+        return await self._ask("operator", lambda _: begin, None, self._platform_keys, shape, query, True, values)
+
+    async def _ask(
+        self,
+        door: str,
+        begin: Callable[[_Connection], str],
+        scope: Scope | None,
+        keys: TenantKeys,
+        shape: type[Row],
+        query: Query,
+        again: bool,
+        values: dict[str, Any],
+    ) -> list[Row]:
+        deadline = time.monotonic() + _REVIVE_S
+        while True:
+            pool, connection = await self._connection(door, deadline)
+            try:
+                return await Db(connection, scope, keys).alone(begin(connection), shape, query, values)
+            except (psycopg.OperationalError, psycopg.InterfaceError) as fault:
+                if not connection.closed:
+                    raise
+                if not again:
+                    raise DatabaseUnavailable("The database went away in the middle of a transaction.") from fault
+                await self._revive(deadline, fault)
+            except BaseException:
+                if not connection.closed:
+                    with suppress(psycopg.Error):
+                        await connection.execute("rollback")
+                raise
+            finally:
+                await pool.putconn(connection)
+
+    async def seal(self, scope: Scope, plaintext: bytes, *, about: str) -> bytes:
+        """As `Db.seal`, outside a transaction."""
+        return (await self._tenant_keys(scope)).seal(plaintext, about)
+
+    async def unseal(self, scope: Scope, sealed: bytes, *, about: str) -> bytes:
+        """As `Db.unseal`, outside a transaction."""
+        return (await self._tenant_keys(scope)).unseal(bytes(sealed), about)
 
     async def listen(self, channel: str) -> AsyncIterator[str]:
         """Payloads notified on `channel`; ends when the connection is lost, so that the caller listens anew."""
@@ -236,14 +303,7 @@ class Store:
     async def _begin(self, door: str, begin: Callable[[_Connection], str]) -> tuple[_Pool, _Connection]:
         deadline = time.monotonic() + _REVIVE_S
         while True:
-            pool = self._pools.get(door)
-            if pool is None:
-                raise DatabaseUnavailable("The store is closed.")
-            try:
-                connection = await pool.getconn(timeout=5.0)
-            except (PoolTimeout, PoolClosed, psycopg.OperationalError) as fault:
-                await self._revive(deadline, fault)
-                continue
+            pool, connection = await self._connection(door, deadline)
             try:
                 await connection.execute(begin(connection))
             except (psycopg.OperationalError, psycopg.InterfaceError) as fault:
@@ -256,6 +316,16 @@ class Store:
                 await pool.putconn(connection)
                 raise
             return pool, connection
+
+    async def _connection(self, door: str, deadline: float) -> tuple[_Pool, _Connection]:
+        while True:
+            pool = self._pools.get(door)
+            if pool is None:
+                raise DatabaseUnavailable("The store is closed.")
+            try:
+                return pool, await pool.getconn(timeout=5.0)
+            except (PoolTimeout, PoolClosed, psycopg.OperationalError) as fault:
+                await self._revive(deadline, fault)
 
     async def _revive(self, deadline: float, fault: Exception) -> None:
         if time.monotonic() > deadline:
@@ -301,6 +371,27 @@ class Store:
             self._keys.popitem(last=False)
         return keys
 
+    # -- backup -------------------------------------------------------------------------------------
+
+    async def back_up(self, place: Path) -> BackedUp:
+        """Write an archive of the whole database into the folder `place`. What is sealed stays sealed.
+
+        Raises BackupElsewhere for a database that is not ours, BackupFailed.
+        """
+        if self._embedded is None:
+            raise BackupElsewhere
+        server = await self._embedded.ensure()
+        donor = await asyncio.to_thread(self._embedded.donor)
+        return await back_up(server, donor, place, database=DATABASE, kek=self._ring.name)
+
     def forget_keys(self, tenant: str) -> None:
         """Drop a tenant's unwrapped keys from this process's memory."""
         self._keys.pop(tenant, None)
+
+
+def _operator_begin(search_path: str, durable: bool) -> str:
+    assert search_path.isidentifier(), "a schema's name comes from the program"
+    begin = (
+        "reset all; begin" if search_path == "public" else f"reset all; begin; set local search_path = {search_path}"
+    )
+    return begin if durable else f"{begin}; set local synchronous_commit = off"

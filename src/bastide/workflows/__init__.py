@@ -5,6 +5,7 @@ from one that died. Its steps are recorded once, its effects wait for the person
 it was given and gave lies sealed under its tenant's key. Nothing here knows what a job does: rooms register types.
 """
 
+from bastide.workflows.decisions import OversightRule
 from bastide.workflows.registry import Effect, Example, JobType, Limits, Retry
 from bastide.workflows.running import Run
 from bastide.workflows.values import Dispatched, Ended, Job, JobRecord, JsonValue, Lane, Trace, WorkHealth
@@ -21,6 +22,7 @@ __all__ = [
     "JsonValue",
     "Lane",
     "Limits",
+    "OversightRule",
     "Retry",
     "Run",
     "Trace",

@@ -33,7 +33,7 @@ insert into workflows.approval (id, run, effect, mode, digest, proposal, type, s
     deadline, fallback)
 values (%(id)s, %(run)s, %(effect)s, %(mode)s, %(digest)s, %(proposal)s, '', 'pending', %(digest)s, '{}', '{}', '{}',
     now(), 'refuse')
-returning status
+returning deadline
 
 -- name: latest_approval
 -- The last that was asked for this effect. `retried`: a person had the job tried again after it was decided.
@@ -81,10 +81,6 @@ update workflows.approval set status = %(status)s, decided_at = clock_timestamp(
 where id = %(id)s and status = 'pending'
 returning id
 
--- name: withdraw_approvals
-update workflows.approval set status = 'withdrawn', decided_at = clock_timestamp()
-where run = %(run)s and status = 'pending'
-
 -- name: call_stand_ins
 update workflows.approval set called = true
 where id = %(id)s and status = 'pending' and not called and stand_in_at <= now() and stand_ins <> '{}'
@@ -105,6 +101,19 @@ limit 200
 
 -- name: approvals_pending
 select count(*) from workflows.approval where status = 'pending'
+
+-- name: forget_approvals
+-- Of runs that have ended. A digest goes too: whoever guesses the content could confirm it.
+update workflows.approval set proposal = null, edited = null, result = null, digest = workflows.nothing(),
+    agreed = workflows.nothing()
+where run = any(%(runs)s::text[])
+
+-- name: forget_reasons
+update workflows.verdict v set reason = null, digest = workflows.nothing()
+from workflows.approval a where a.tenant_id = v.tenant_id and a.id = v.approval and a.run = any(%(runs)s::text[])
+
+-- name: forget_digests
+update workflows.effect set digest = workflows.nothing() where run = any(%(runs)s::text[])
 
 -- name: set_oversight
 insert into workflows.oversight (type, effect, mode, persons, stand_ins, stand_in_after_s, deadline_s, fallback)

@@ -6,14 +6,10 @@ of a chain that has grown too long. What a job does while it is at work counts a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextvars import ContextVar
-from typing import TypeAlias
 
 from bastide.errors import TriggerLoop
-
-Chain: TypeAlias = Sequence[tuple[str, str]]
-"""(trigger or schedule, job) of each that came before, oldest first."""
+from bastide.workflows.dispatching import Chain
 
 LINKS_MAX = 8
 

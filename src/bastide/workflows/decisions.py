@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from bastide.audit import canonical
+from bastide import audit
 from bastide.errors import BadStepResult
 from bastide.workflows.registry import OVERSIGHT_RANK, Oversight
 from bastide.workflows.values import JsonValue
@@ -27,6 +27,8 @@ Standing = Literal[
 """Where an approval stands. `withdrawn`: the job ended or proposes something else; `informed`: a notice."""
 
 Fallback = Literal["refuse", "cancel"]
+
+_ENDING: Mapping[Saying, Standing] = {"refused": "refused", "taken_over": "taken_over", "stopped": "stopped"}
 
 DEADLINE_S = 7 * 86_400.0
 """How long a decision is waited for when no rule says otherwise."""
@@ -163,7 +165,7 @@ def digest_of(effect: str, arguments: JsonValue, shown: str) -> bytes:
     Raises BadStepResult for arguments that are not JSON.
     """
     try:
-        spelled = canonical({"arguments": arguments, "effect": effect, "shown": shown})
+        spelled = audit.canonical({"arguments": arguments, "effect": effect, "shown": shown})
     except (ValueError, RecursionError) as fault:
         raise BadStepResult(f"The arguments of the effect {effect} are not JSON: {fault}.") from fault
     return hashlib.sha256(spelled).digest()
@@ -178,20 +180,22 @@ def why_not_yours(asked: Asking, who: str | None, saying: Saying) -> str:
     """
     if who is None:
         return "Nobody is acting: a decision needs a user or a key."
-    if saying in {"stopped", "seen"}:
-        return ""
-    if asked.persons and who not in asked.persons:
-        if who not in asked.stand_ins:
-            return "The rule names other persons for this."
-        if not asked.stand_ins_called:
-            return "You stand in for them, and it is not your turn yet."
-    if saying == "refused":
-        return ""
+    why = "" if saying in {"stopped", "seen"} else _not_asked(asked, who)
+    if why or saying in {"stopped", "seen", "refused"}:
+        return why
     if asked.mode == "two_persons" and who.startswith("key_"):
         return "Two persons must agree, and a key is no person: send X-User-ID, or use a user's key."
     if who == asked.dispatcher and (asked.mode == "two_persons" or asked.persons != (who,)):
         return "You have dispatched this job, so another person must agree to what it does."
     return ""
+
+
+def _not_asked(asked: Asking, who: str) -> str:
+    if not asked.persons or who in asked.persons:
+        return ""
+    if who not in asked.stand_ins:
+        return "The rule names other persons for this."
+    return "" if asked.stand_ins_called else "You stand in for them, and it is not your turn yet."
 
 
 def said_already(verdicts: Iterable[Verdict], who: str, saying: Saying, digest: str) -> bool:
@@ -209,8 +213,8 @@ def fold(mode: Oversight, digest: str, verdicts: Sequence[Verdict]) -> tuple[Sta
     needed = 2 if mode == "two_persons" else 1
     agreed, backers = digest, set[tuple[str, str]]()
     for one in verdicts:
-        if one.verdict == "refused" or one.verdict == "taken_over" or one.verdict == "stopped":
-            return one.verdict, agreed
+        if one.verdict in _ENDING:
+            return _ENDING[one.verdict], agreed
         if one.verdict == "edited":
             agreed = one.digest
         if one.verdict in {"approved", "edited"}:
@@ -225,23 +229,20 @@ def difference(before: JsonValue, after: JsonValue, place: str = "") -> str:
 
     The same keys and the same kinds of value; a list may become longer or shorter, a null may become anything.
     """
-    where = place or "the arguments"
-    if before is None:
-        return ""
-    if _kind(before) != _kind(after):
-        return f"{where} must be {_kind(before)}, not {_kind(after)}"
+    where, kind = place or "the arguments", _kind(before)
+    if before is None or kind != _kind(after):
+        return "" if before is None else f"{where} must be {kind}, not {_kind(after)}"
     if isinstance(before, Mapping) and isinstance(after, Mapping):
-        for name in before.keys() - after.keys():
-            return f"{where} must have {name!r}"
-        for name in after.keys() - before.keys():
-            return f"{where} must not have {name!r}"
+        missing, new = sorted(before.keys() - after.keys()), sorted(after.keys() - before.keys())
+        if missing or new:
+            return f"{where} must have {missing[0]!r}" if missing else f"{where} must not have {new[0]!r}"
         found = (difference(before[name], after[name], f"{place}.{name}".lstrip(".")) for name in before)
         return next((one for one in found if one), "")
     if isinstance(before, list | tuple) and isinstance(after, list | tuple) and before:
         kinds = {_kind(one) for one in before}
-        for n, one in enumerate(after):
-            if _kind(one) not in kinds and "null" not in kinds:
-                return f"{where}[{n}] must be {' or '.join(sorted(kinds))}, not {_kind(one)}"
+        strays = (n for n, one in enumerate(after) if _kind(one) not in kinds and "null" not in kinds)
+        stray = next(strays, None)
+        return "" if stray is None else f"{where}[{stray}] must be {' or '.join(sorted(kinds))}"
     return ""
 
 

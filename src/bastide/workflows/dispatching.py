@@ -37,14 +37,14 @@ class Dispatching:
         self._registry = registry
         self._announced = 0.0
 
-    async def ask(self, scope: Scope, job: Job) -> Dispatched:
+    async def ask(self, scope: Scope, job: Job, *, chain: Chain = ()) -> Dispatched:
         """The same as `put`, in a transaction of its own, for a caller whose rights are checked here."""
         self.need(scope, self._registry.get(job.type))
         await self._policy.refresh(scope)  # before the transaction
         for last in (False, True):
             try:
                 async with self._store.under(scope) as db:
-                    return await self.put(db, scope, job, announce=False)
+                    return await self.put(db, scope, job, chain=chain, announce=False)
             except AlreadyThere:  # the run with the same key began or ended between two looks
                 if last:
                     raise

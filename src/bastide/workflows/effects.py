@@ -4,7 +4,7 @@
     how strict?      the type, the tenant's rule, the                     work under this fence, the oversight is
                      job itself: the strictest counts                     satisfied; only then `begun` is written
     a person?        the run waits, and comes here again  the work        with a key that is the same at every attempt
-    a stop           meets the same row: it comes         the record      what it gave, with the step, in one transaction
+    a stop           meets the same row: it comes         the record      what it gave, with the step, in one commit
                      before the gate or after it
 
 Outside, an effect happens at least once, and exactly once for whoever heeds the key: when a worker dies between the
@@ -24,11 +24,11 @@ from typing import Any
 from bastide.audit import Audit
 from bastide.errors import (
     ApprovalRefused,
-    BastideError,
+    BadStepResult,
+    Contended,
     DatabaseUnavailable,
     Refusal,
     StepTooSlow,
-    Superseded,
     UndeclaredEffect,
 )
 from bastide.store import Db, Store, queries
@@ -70,6 +70,15 @@ class _Wanted:
     arguments: JsonValue
     shown: str
     oversight: Oversight
+
+
+@dataclass(frozen=True, slots=True)
+class _Agreed:
+    """What an effect may begin with."""
+
+    arguments: JsonValue
+    digest: bytes
+    approval: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +159,8 @@ class Effects:
             return await self._as_decided(db, run, wanted, row)
         if row is not None:
             await withdraw(db, row)
-        proposed = digest_of(wanted.key, wanted.arguments, wanted.shown)
-        asked = await ask(db, run.id, wanted.key, mode, proposed, Proposal(wanted.arguments, wanted.shown))
-        await run.suspend(f"approval {asked}", db=db)
+        asked, deadline = await ask(db, run.id, wanted.key, mode, Proposal(wanted.arguments, wanted.shown))
+        await run.suspend(f"approval {asked}", wake_at=deadline, db=db)
         count("approvals_asked", mode=mode)
         return _Opened("waiting")
 
@@ -163,9 +171,8 @@ class Effects:
             if known is not None and bytes(known.digest) == digest:
                 notice = known.id
             else:
-                shown = Proposal(wanted.arguments, wanted.shown)
-                notice = await ask(db, run.id, wanted.key, mode, digest, shown)
-        return await self._begin(db, run, wanted, wanted.arguments, digest, notice)
+                notice, _ = await ask(db, run.id, wanted.key, mode, Proposal(wanted.arguments, wanted.shown))
+        return await self._begin(db, run, wanted, _Agreed(wanted.arguments, digest, notice))
 
     @staticmethod
     async def _is_for(db: Db, row: Row, wanted: _Wanted) -> bool:
@@ -185,40 +192,36 @@ class Effects:
         )
 
     async def _as_decided(self, db: Db, run: Run[Any], wanted: _Wanted, row: Row) -> _Opened:
-        if row.status == "pending" or row.status == "stopped" or (row.status == "expired" and row.fallback == "cancel"):
+        if row.status in {"pending", "stopped"} or (row.status == "expired" and row.fallback == "cancel"):
             await run.suspend(row.waits_for, db=db)  # woken too early; a stop or a deadline is about to end the run
             return _Opened("waiting")
         if row.status == "taken_over":
             given = await result_of(db, row)
             return _Opened("taken_over", await run.remember(db, wanted.key, "effect", given, 0.0))
         if row.status == "approved":
-            arguments = await arguments_of(db, row)
-            return await self._begin(db, run, wanted, arguments, bytes(row.agreed), row.id)
+            agreed = _Agreed(await arguments_of(db, row), bytes(row.agreed), row.id)
+            return await self._begin(db, run, wanted, agreed)
         if row.status == "expired":
             return _Opened("refused", why=f"Nobody has decided about {wanted.name} in time.", approval=row.id)
         said = (await verdicts_of(db, [row.id]))[row.id]
-        why = next((one.reason for one in reversed(said) if one.verdict == "refused"), "")
-        return _Opened(
-            "refused", why=f"A person has refused {wanted.name}: {why or 'no reason given'}", approval=row.id
-        )
+        reason = next((one.reason for one in reversed(said) if one.verdict == "refused"), "") or "no reason given"
+        return _Opened("refused", why=f"A person has refused {wanted.name}: {reason}", approval=row.id)
 
-    async def _begin(
-        self, db: Db, run: Run[Any], wanted: _Wanted, arguments: JsonValue, digest: bytes, approval: str | None
-    ) -> _Opened:
+    async def _begin(self, db: Db, run: Run[Any], wanted: _Wanted, agreed: _Agreed) -> _Opened:
         await db.run(
             _BEGIN,
             run=run.id,
             name=wanted.key,
             key=key_of(run, wanted.key),
             fence=run.claim.fence,
-            approval=approval,
-            digest=digest,
+            approval=agreed.approval,
+            digest=agreed.digest,
         )
-        details: dict[str, JsonValue] = {"type": run.kind.name, "effect": wanted.key, "digest": digest.hex()}
-        if approval:
-            details["approval"] = approval
+        details: dict[str, JsonValue] = {"type": run.kind.name, "effect": wanted.key, "digest": agreed.digest.hex()}
+        if agreed.approval:
+            details["approval"] = agreed.approval
         await self._audit.record(db, "effect.begin", resource=run.id, outcome="begun", details=details)
-        return _Opened("begun", arguments, approval=approval)
+        return _Opened("begun", agreed.arguments, approval=agreed.approval)
 
     # -- the work -----------------------------------------------------------------------------------
 
@@ -229,7 +232,7 @@ class Effects:
         try:
             await asyncio.wait({task}, timeout=limit)
         except asyncio.CancelledError as stop:
-            # What has left the house cannot be called back. It may say for a moment how it ended, so that this is known.
+            # What has left the house cannot be called back; for a moment it may still say how it ended.
             stopped = stop
             await asyncio.wait({task}, timeout=_SETTLE_S)
         if not task.done():
@@ -252,17 +255,18 @@ class Effects:
                 raise stopped
 
     async def _record(self, run: Run[Any], wanted: _Wanted, output: JsonValue, took_ms: float) -> JsonValue:
-        try:
-            async with run.fenced() as db:
-                given = await run.remember(db, wanted.key, "effect", output, took_ms)
-                await db.run(_END, run=run.id, name=wanted.key, fence=run.claim.fence, status="done")
-        except Refusal:  # superseded, or too large to keep: it has happened all the same
-            await self._note_end(run, wanted, "done")
-            raise
-        except BastideError as fault:
-            if not isinstance(fault, DatabaseUnavailable):
+        for tries_left in (2, 1, 0):
+            try:
+                async with run.fenced() as db:
+                    given = await run.remember(db, wanted.key, "effect", output, took_ms)
+                    await db.run(_END, run=run.id, name=wanted.key, fence=run.claim.fence, status="done")
+                break
+            except Contended:
+                if not tries_left:
+                    raise
+            except (Refusal, BadStepResult):  # superseded, or nothing that can be kept: it has happened all the same
                 await self._note_end(run, wanted, "done")
-            raise
+                raise
         count("effects", type=run.kind.name, outcome="done")
         return given
 

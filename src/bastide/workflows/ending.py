@@ -71,6 +71,7 @@ class Endings:
         kind: str,
         parent: str | None,
         user: str | None,
+        origin: str | None,
         chain: Chain,
         label: Mapping[str, object],
         attempt: int,
@@ -85,7 +86,8 @@ class Endings:
                 details["code"] = outcome.problem.code
             await self._audit.record(db, f"job.{outcome.status}", resource=id, outcome=outcome.status, details=details)
         facts = {"job": id, "type": kind, "status": outcome.status, "parent": parent, "user": user}
-        await self._happened(db, "job.ended", facts, label=Label.from_wire(label), chain=[tuple(link) for link in chain])
+        led = [(link[0], link[1]) for link in chain] + ([(origin, id)] if origin else [])
+        await self._happened(db, "job.ended", facts, label=Label.from_wire(label), chain=led)
         count("jobs_ended", type=kind, status=outcome.status)
         observe("job", took.total_seconds(), type=kind)
 

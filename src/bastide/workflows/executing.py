@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from bastide.policy import Label
 from bastide.store import Scope, Store, from_uuid, queries
 from bastide.telemetry import count, log
 from bastide.tenancy import Tenancy
+from bastide.workflows.chains import AT_WORK
 from bastide.workflows.dispatching import Dispatching
 from bastide.workflows.ending import Endings, Outcome, leave_queue, note, problem_from, sealed_problem
 from bastide.workflows.queue import Claim
@@ -38,7 +40,7 @@ from bastide.workflows.running import Held, Memo, Performs, Run, Suspended
 from bastide.workflows.values import JsonValue
 
 _Q = queries("bastide.workflows")
-_LOAD, _STEPS, _PUT_OFF, _GIVE_BACK = _Q["load_run"], _Q["load_steps"], _Q["put_off"], _Q["give_back"]
+_LOAD, _PUT_OFF, _GIVE_BACK = _Q["load_run"], _Q["put_off"], _Q["give_back"]
 
 _UNDO_S = 5.0  # a handler that was told to stop may clean up so long
 
@@ -104,15 +106,12 @@ class Executing:
         kind = self._registry.runnable(claim.type, claim.version)
         if kind is None:
             raise UnknownJobVersion(f"This worker cannot run {claim.type} version {claim.version}.")
-        async with self._store.under(system) as db:
-            row = await db.row(dict, _LOAD, id=claim.run)
-            assert row is not None, "a claimed run is there"
-            packed = await db.unseal(row["input"], about=f"workflows.run|{claim.run}|input")
-            memos: dict[str, Memo] = {}
-            if claim.attempt > 1:
-                for name, sort, output in await db.rows(tuple, _STEPS, run=claim.run):
-                    plain = await db.unseal(output, about=f"workflows.step|{claim.run}|{name}")
-                    memos[name] = Memo(sort, json.loads(plain))
+        (row,) = await self._store.ask(system, dict, _LOAD, again=True, id=claim.run)
+        packed = await self._store.unseal(system, row["input"], about=f"workflows.run|{claim.run}|input")
+        memos: dict[str, Memo] = {}
+        for name, sort, output in row["steps"] or ():
+            sealed, about = base64.b64decode(output), f"workflows.step|{claim.run}|{name}"
+            memos[name] = Memo(sort, json.loads(await self._store.unseal(system, sealed, about=about)))
         label = Label.from_wire(row["label"])
         scope = await self._tenancy.scope_of_work(
             system.tenant,
@@ -216,7 +215,11 @@ def may_pass(fault: BaseException) -> bool:
 
 
 async def _as_coroutine(kind: JobType, run: Run[Any]) -> JsonValue:
-    return await kind.run(run)
+    AT_WORK.set(run.chain)  # what the code causes is known to come from here
+    try:
+        return await kind.run(run)
+    except (SystemExit, KeyboardInterrupt) as fault:  # these two would end the loop, and with it the whole worker
+        raise RuntimeError(f"{type(fault).__name__} was raised by the job's code") from fault
 
 
 def _fault_of(task: asyncio.Task[JsonValue]) -> BaseException | None:

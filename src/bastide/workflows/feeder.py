@@ -22,14 +22,13 @@ from bastide.workflows.rescuing import Rescuing
 from bastide.workflows.worker import Worker
 
 _Q = queries("bastide.workflows")
-_LOCK, _CROWD, _FEED = _Q["feeding"], _Q["crowd"], _Q["feed"]
+_FEED = _Q["feed"]
 _TAKE_DUTY, _DROP_DUTY = _Q["take_duty"], _Q["drop_duty"]
 
 Turn = Callable[[], Awaitable[object]]
 
 _LOOKS = 4  # empty looks before it rests: an announcement may be ahead of a commit, or stand for several
 _LOOK_S = 0.015
-_AHEAD = 1  # runs that wait in the queue for each that is at work, so that no worker waits for the feeder
 _DUTY_S = 5.0
 _RECONCILE_S = 15.0
 
@@ -118,22 +117,25 @@ class Feeder:
             self._ready.clear()
             handed = await self.feed()
             looks = 0 if handed else looks + 1
-            if looks < _LOOKS:
-                await asyncio.sleep(_LOOK_S if not handed else _LOOK_S / 3)
+            if handed:
+                await asyncio.sleep(_LOOK_S / 3)
+            elif looks < _LOOKS:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._ready.wait(), _LOOK_S)
 
     async def feed(self) -> int:
         """One turn; how many runs were handed over."""
         with timed("work_feed"):
-            async with self._store.as_operator(reason="feed", search_path=SCHEMA, durable=False) as db:
-                if not await db.value(_LOCK):
-                    return 0
-                row = await db.row(tuple, _CROWD, stale_s=self._settings.stale_s)
-                assert row is not None
-                capacity, at_work = int(row[0]), int(row[1])
-                room = capacity * (1 + _AHEAD) - at_work
-                if room <= 0:
-                    return 0
-                return int(await db.value(_FEED, types=self._types, room=room) or 0)
+            ((handed,),) = await self._store.ask_as_operator(
+                tuple,
+                _FEED,
+                search_path=SCHEMA,
+                durable=False,
+                alone="workflows feeder",
+                types=self._types,
+                stale_s=self._settings.stale_s,
+            )
+        return int(handed)
 
     # -- duties -------------------------------------------------------------------------------------
 
@@ -165,6 +167,7 @@ class Feeder:
             await turn()
 
     async def _on_duty(self) -> bool:
-        async with self._store.as_operator(reason="who is on duty", durable=False) as db:
-            held = await db.value(_TAKE_DUTY, name="duties", holder=self._holder, seconds=_DUTY_S)
-        return held is not None
+        held = await self._store.ask_as_operator(
+            tuple, _TAKE_DUTY, durable=False, name="duties", holder=self._holder, seconds=_DUTY_S
+        )
+        return bool(held)

@@ -1,10 +1,10 @@
-"""The rows of oversight: an approval is asked for, read, and takes what persons say, each in the caller's transaction."""
+"""The rows of oversight: an approval is asked for, read, and takes what persons say, in the caller's transaction."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import cast
 
@@ -16,6 +16,7 @@ from bastide.workflows.decisions import (
     Saying,
     Standing,
     Verdict,
+    digest_of,
     fold,
     said_already,
     why_not_yours,
@@ -26,6 +27,7 @@ from bastide.workflows.values import JsonValue
 
 _Q = queries("bastide.workflows")
 _ASK, _LATEST, _VERDICTS = _Q["ask_approval"], _Q["latest_approval"], _Q["verdicts"]
+_FORGET, _FORGET_REASONS, _FORGET_DIGESTS = _Q["forget_approvals"], _Q["forget_reasons"], _Q["forget_digests"]
 _ADD_VERDICT, _SETTLE, _CLOSE = _Q["add_verdict"], _Q["settle_approval"], _Q["close_approval"]
 
 
@@ -41,7 +43,7 @@ class Row:
     status: Standing
     digest: bytes  # of what was proposed
     agreed: bytes  # of what it has become
-    proposal: bytes
+    proposal: bytes | None  # None once it was erased
     edited: bytes | None
     result: bytes | None
     label: Mapping[str, object]
@@ -84,14 +86,17 @@ def decider(scope: Scope) -> str | None:
 # -- asking -----------------------------------------------------------------------------------------
 
 
-async def ask(db: Db, run: str, effect: str, mode: Oversight, digest: bytes, proposal: Proposal) -> str:
-    """Ask persons about an effect, or give them notice of it; the approval's id. The caller holds the run."""
-    id = new_id("apr")
+async def ask(db: Db, run: str, effect: str, mode: Oversight, proposal: Proposal) -> tuple[str, datetime]:
+    """Ask persons about an effect, or give them notice of it; the approval's id and deadline. The caller holds the run.
+
+    Raises BadStepResult for arguments that are not JSON.
+    """
+    id, digest = new_id("apr"), digest_of(effect, proposal.arguments, proposal.shown)
     packed = json.dumps([proposal.arguments, proposal.shown], ensure_ascii=False).encode()
     sealed = await db.seal(packed, about=_about(id, "proposal"))
-    await db.value(_ASK, id=id, run=run, effect=effect, mode=mode, digest=digest, proposal=sealed)
+    deadline = await db.value(_ASK, id=id, run=run, effect=effect, mode=mode, digest=digest, proposal=sealed)
     await note(db, run, "approval", {"approval": id, "effect": effect, "mode": mode})
-    return id
+    return id, deadline
 
 
 async def latest(db: Db, run: str, effect: str) -> Row | None:
@@ -109,6 +114,8 @@ async def withdraw(db: Db, row: Row) -> None:
 
 async def proposal_of(db: Db, row: Row) -> Proposal:
     """What was proposed."""
+    if row.proposal is None:
+        return Proposal(None, "What was proposed has been deleted.")
     arguments, shown = json.loads(await db.unseal(row.proposal, about=_about(row.id, "proposal")))
     return Proposal(arguments, shown)
 
@@ -168,6 +175,19 @@ def shown_as(row: Row, verdicts: Sequence[Verdict], who: str | None) -> Approval
         verdicts=tuple(verdicts),
         edited=row.edited is not None,
     )
+
+
+async def opened(db: Db, row: Row, who: str | None) -> Approval:
+    """The approval with what is proposed, and where nobody has erased it, with what is shown."""
+    verdicts = (await verdicts_of(db, [row.id]))[row.id]
+    arguments = await arguments_of(db, row)
+    return replace(shown_as(row, verdicts, who), arguments=arguments, shown=(await proposal_of(db, row)).shown)
+
+
+async def forget(db: Db, runs: Sequence[str]) -> None:
+    """What was proposed, given and said in these runs, which have ended, goes; that somebody decided stays."""
+    for query in (_FORGET, _FORGET_REASONS, _FORGET_DIGESTS):
+        await db.run(query, runs=list(runs))
 
 
 # -- deciding ---------------------------------------------------------------------------------------

@@ -35,13 +35,22 @@ select array_agg(name) from workflows.queue_version
 -- name: note_version
 insert into workflows.queue_version (name) values (%(name)s) on conflict do nothing
 
--- name: claim
--- Only a run that still stands in the queue is begun; it gets a fence that nobody else has ever had.
-update workflows.run
-set status = 'running', attempt = attempt + 1, fence = %(fence)s, worker = %(worker)s, waits_for = null, wake_at = null,
-    started_at = coalesce(started_at, now()), revision = revision + 1
-where tenant_id = %(tenant)s::uuid and id = %(run)s and status = 'handed'
-returning tenant_id, id, type, version, attempt, fence
+-- name: fetch_and_claim
+-- The next row of the queue, and the run it names, in one transaction. Only a run that still stands in the queue is
+-- begun; it gets a fence that nobody else has ever had. Without a claim the row is one whose run is no longer wanted.
+with fetched as materialized (
+    select id, status, task_name, priority, lock, queueing_lock, args, scheduled_at, queue_name, attempts, worker_id
+    from procrastinate.procrastinate_fetch_job_v2(%(queues)s::varchar[], %(worker)s) where id is not null
+), claimed as (
+    update workflows.run r
+    set status = 'running', attempt = attempt + 1, fence = %(fence)s, worker = %(worker)s, waits_for = null, wake_at = null,
+        started_at = coalesce(started_at, now()), revision = revision + 1
+    from fetched f where r.tenant_id = (f.args->>'tenant')::uuid and r.id = f.args->>'run' and r.status = 'handed'
+    returning r.tenant_id, r.id, r.type, r.version, r.attempt, r.fence
+)
+select f.*, c.tenant_id as run_tenant, c.id as run_id, c.type as run_type, c.version as run_version, c.attempt as run_attempt,
+    c.fence as run_fence
+from fetched f left join claimed c on true
 
 -- name: forget_row
 delete from procrastinate.procrastinate_jobs where id = %(id)s
@@ -49,10 +58,9 @@ delete from procrastinate.procrastinate_jobs where id = %(id)s
 -- name: load_run
 select type, version, attempt, failures, status, parent, chain, origin, user_id, app_id, key_id, permissions, label, input,
     deadline, extract(epoch from deadline - now())::float8 as left_s, tokens_in, tokens_out, eur, budget_tokens, budget_eur
-from workflows.run where id = %(id)s
-
--- name: load_steps
-select name, kind, output from workflows.step where run = %(run)s
+    , case when attempt > 1 then (select jsonb_agg(jsonb_build_array(s.name, s.kind, encode(s.output, 'base64')))
+        from workflows.step s where s.run = r.id) end as steps
+from workflows.run r where id = %(id)s
 
 -- name: hold
 -- The row lock orders this commit and a stop: whoever comes second sees the other.
@@ -62,11 +70,13 @@ select status from workflows.run where id = %(id)s and fence = %(fence)s and sta
 insert into workflows.step (run, name, kind, attempt, output, took_ms)
 select id, %(name)s, %(kind)s, attempt, %(output)s, %(took_ms)s from workflows.run
 where id = %(run)s and fence = %(fence)s and status = 'running' for update
+returning name
 
 -- name: note_progress
 update workflows.run set progress_done = greatest(progress_done, %(done)s), progress_total = %(total)s, progress_note = %(note)s,
     revision = revision + 1
 where id = %(id)s and fence = %(fence)s and status = 'running'
+returning id
 
 -- name: note_spent
 update workflows.run set tokens_in = tokens_in + %(tokens_in)s, tokens_out = tokens_out + %(tokens_out)s, eur = eur + %(eur)s
@@ -113,7 +123,7 @@ update workflows.run set status = %(status)s, fence = null, worker = null, waits
     progress_done = case when %(status)s = 'done' then progress_total else progress_done end
 where id = %(id)s and status not in ('done', 'failed', 'cancelled')
   and (fence = %(fence)s::uuid and status in ('running', 'stopping') or %(fence)s::uuid is null and status <> 'running')
-returning type, parent, user_id, chain, label, attempt, ended_at - created_at as took
+returning type, parent, user_id, origin, chain, label, attempt, ended_at - created_at as took
 
 -- name: wake_parent
 update workflows.run p set status = 'queued', waits_for = null, wake_at = null, revision = revision + 1
@@ -255,88 +265,8 @@ delete from workflows.mention where subject = %(subject)s and run = any(%(runs)s
 
 -- The feeder's and the rescuer's questions, across tenants, on scheduling columns only.
 
--- name: feeding
-select pg_try_advisory_xact_lock(hashtext('workflows feeder'))
-
 -- name: feed
--- Hands the next runs to the queue. Lanes (tenant, type, version) with work waiting are found by skipping along the
--- index, so that a lane with 50,000 runs costs as much as one with a single run. Who is next: start-time fair queueing
--- (Goyal, Vin, Cheng 1996) with equal weights. Each run of a tenant gets a start tag, and the smallest tags are served;
--- the tag begins at what the tenant has had, but not below the virtual time (kept under the tenant of zeros), so that
--- who was idle has saved nothing.
-with recursive kind as materialized (
-    select * from jsonb_to_recordset(%(types)s::jsonb)
-        as t(type text, oldest integer, newest integer, per_tenant integer, overall integer, rate integer, rate_s float8)
-    where type not in (select p.type from workflows.pause p)
-      and not exists (select from workflows.pause p where p.type = '*')
-), waiting_lane as (
-    (select tenant_id, type, version from workflows.run where status = 'queued' order by tenant_id, type, version limit 1)
-    union all
-    select n.* from waiting_lane l cross join lateral (
-        select r.tenant_id, r.type, r.version from workflows.run r
-        where r.status = 'queued' and (r.tenant_id, r.type, r.version) > (l.tenant_id, l.type, l.version)
-        order by r.tenant_id, r.type, r.version limit 1) n
-), at_work as materialized (
-    select tenant_id, type, count(*) as n from workflows.run where status in ('handed', 'running', 'stopping') group by 1, 2
-), lane as materialized (
-    select w.tenant_id, w.type, w.version,
-        least(
-            coalesce(own.concurrency, k.per_tenant) - coalesce((select n from at_work a
-                where a.tenant_id = w.tenant_id and a.type = w.type), 0),
-            coalesce(own.rate, k.rate) - (select count(*) from workflows.run b
-                where b.tenant_id = w.tenant_id and b.type = w.type and coalesce(own.rate, k.rate) is not null
-                  and b.handed_at > now() - make_interval(secs => coalesce(own.rate_s, k.rate_s)))
-        ) as type_free,
-        whole.concurrency - coalesce((select sum(n) from at_work a where a.tenant_id = w.tenant_id), 0) as tenant_free,
-        k.overall - coalesce((select sum(n) from at_work a where a.type = w.type), 0) as overall_free
-    from waiting_lane w
-    join kind k on k.type = w.type and w.version between k.oldest and k.newest
-    left join workflows.lane own on own.tenant_id = w.tenant_id and own.type = w.type
-    left join workflows.lane whole on whole.tenant_id = w.tenant_id and whole.type = '*'
-    where own.paused is not true and whole.paused is not true
-), candidate as (
-    select l.*, c.id, c.priority, c.due_at,
-        row_number() over (partition by l.tenant_id, l.type order by c.priority desc, c.due_at, c.id) as of_type
-    from lane l cross join lateral (
-        select r.id, r.priority, r.due_at from workflows.run r
-        where r.status = 'queued' and r.tenant_id = l.tenant_id and r.type = l.type and r.version = l.version
-        order by r.priority desc, r.due_at, r.id limit least(%(room)s, greatest(l.type_free, 0))) c
-), tagged as (
-    select c.*, row_number() over (partition by c.tenant_id order by c.priority desc, c.due_at, c.id) as turn
-    from candidate c where c.of_type <= c.type_free
-), now_at as (
-    select coalesce((select had from workflows.share where tenant_id = '00000000-0000-0000-0000-000000000000'), 0) as tag
-), placed as (
-    select t.*, greatest(coalesce(s.had, 0), now_at.tag) + t.turn - 1 as tag
-    from tagged t cross join now_at left join workflows.share s on s.tenant_id = t.tenant_id
-    where t.tenant_free is null or t.turn <= t.tenant_free
-), chosen as (
-    select p.*, row_number() over (partition by p.type order by p.tag, p.due_at, p.id) as of_all
-    from placed p
-), picked as materialized (
-    select * from chosen where overall_free is null or of_all <= overall_free
-    order by tag, due_at, id limit %(room)s
-), handed as (
-    update workflows.run r set status = 'handed', handed_at = now(), revision = revision + 1
-    from picked n where r.tenant_id = n.tenant_id and r.id = n.id and r.status = 'queued'
-    returning r.tenant_id, r.id, n.type, n.version, n.priority, n.tag
-), queue_rows as materialized (
-    select procrastinate.procrastinate_defer_jobs_v1(array_agg(
-        row(type || '@' || version, 'run', priority, null, null, jsonb_build_object('tenant', tenant_id, 'run', id), null)
-            ::procrastinate.procrastinate_job_to_defer_v1 order by tag)) as ids
-    from handed
-), charged as (
-    insert into workflows.share as s (tenant_id, had)
-    select tenant_id, max(tag) + 1 from handed group by tenant_id
-    union all select '00000000-0000-0000-0000-000000000000', max(tag) from handed having count(*) > 0
-    on conflict (tenant_id) do update set had = greatest(s.had, excluded.had)
-)
-select count(*), (select cardinality(ids) from queue_rows) from handed
-
--- name: crowd
--- How many runs the living workers take at a time, and how many are with them or before them.
-select coalesce((select sum(concurrency) from workflows.worker where seen_at > now() - make_interval(secs => %(stale_s)s)), 0),
-    (select count(*) from workflows.run where status in ('handed', 'running', 'stopping'))
+select workflows.feed(%(types)s::jsonb, %(stale_s)s::float8)
 
 -- name: wake_due
 update workflows.run set status = 'queued', waits_for = null, wake_at = null, revision = revision + 1

@@ -28,7 +28,7 @@ from bastide.errors import BastideError, DatabaseUnavailable
 from bastide.store import Db, Query, Store, queries
 
 _Q = queries("bastide.workflows")
-_CLAIM, _QUEUE_VERSION, _NOTE_VERSION = _Q["claim"], _Q["queue_version"], _Q["note_version"]
+_FETCH, _QUEUE_VERSION, _NOTE_VERSION = _Q["fetch_and_claim"], _Q["queue_version"], _Q["note_version"]
 _FORGET, _BEAT = _Q["forget_row"], _Q["beat"]
 
 SCHEMA = "procrastinate"
@@ -71,7 +71,7 @@ class StoreConnector(BaseAsyncConnector):
     """procrastinate's questions, asked through the store: its reconnecting, its pool, its operator's rights."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self.store = store
 
     def get_sync_connector(self) -> BaseAsyncConnector:
         """There is none; nothing here is asked synchronously."""
@@ -86,7 +86,7 @@ class StoreConnector(BaseAsyncConnector):
     @asynccontextmanager
     async def transaction(self, why: str) -> AsyncIterator[Db]:
         """A transaction of the queue."""
-        async with self._store.as_operator(reason=why, search_path=SCHEMA, durable=False) as db:
+        async with self.store.as_operator(reason=why, search_path=SCHEMA, durable=False) as db:
             yield db
 
     async def execute_query_async(self, query: Any, **arguments: Any) -> None:
@@ -117,7 +117,7 @@ class StoreConnector(BaseAsyncConnector):
         """Pass on what is announced; a connection that is lost is opened again."""
         while True:
             try:
-                async for payload in self._store.listen(ANY_QUEUE):
+                async for payload in self.store.listen(ANY_QUEUE):
                     await on_notification(channel=ANY_QUEUE, payload=payload)
             except BastideError:
                 pass  # the database is away: the store brings it back
@@ -159,26 +159,25 @@ class Queue(JobManager):
     async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> QueueRow | None:
         """The next row whose run is still wanted; a row whose run is not is taken out."""
         while True:
-            async with self._connector.transaction("fetch") as db:
-                row = await self._connector.execute_query_one_async_with_connection(
-                    db, sql.queries["fetch_job"], queues=queues, worker_id=worker_id
-                )
-                if row["id"] is None:
-                    return None
-                found = QueueRow.from_row(row)
-                claim = await db.row(
-                    tuple,
-                    _CLAIM,
-                    tenant=found.task_kwargs["tenant"],
-                    run=found.task_kwargs["run"],
-                    fence=uuid.uuid4(),
-                    worker=worker_id,
-                )
-                if claim is None:
-                    await db.run(_FORGET, id=row["id"])
-                    continue
-            self.claims[row["id"]] = Claim(*claim, queue_row=row["id"])
-            return found
+            rows = await self._connector.store.ask_as_operator(
+                dict, _FETCH, search_path=SCHEMA, durable=False, queues=queues, worker=worker_id, fence=uuid.uuid4()
+            )
+            if not rows:
+                return None
+            row = rows[0]
+            if row["run_id"] is None:
+                await self._connector.store.ask_as_operator(dict, _FORGET, search_path=SCHEMA, id=row["id"])
+                continue
+            self.claims[row["id"]] = Claim(
+                tenant=row["run_tenant"],
+                run=row["run_id"],
+                type=row["run_type"],
+                version=row["run_version"],
+                attempt=row["run_attempt"],
+                fence=row["run_fence"],
+                queue_row=row["id"],
+            )
+            return QueueRow.from_row({name: value for name, value in row.items() if not name.startswith("run_")})
 
     async def finish_job(self, job: QueueRow, status: QueueStatus, delete_job: bool) -> None:
         """The run took its row with it; a row whose run was taken over is deleted by whoever took it over."""

@@ -31,7 +31,7 @@ class Limits:
     output_bytes_max: int = 8 * 1024 * 1024
     step_s: float = 600.0
     run_s: float = 3600.0  # of one attempt, waiting not counted
-    per_tenant: int = 8  # at a time
+    per_tenant: int = 100  # at a time
     overall: int | None = None  # at a time, of all tenants together
     rate: int | None = None  # begun at most so many by a tenant ...
     rate_s: float = 60.0  # ... in so many seconds

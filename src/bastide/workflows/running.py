@@ -143,8 +143,20 @@ class Run(Generic[T]):
         began = time.perf_counter()
         result = await self._in_time(name, work(), timeout_s)
         packed = self.pack(result)
-        async with self._store.under(self.scope) as db:
-            await self._keep(db, key, "step", packed, began)
+        about = f"workflows.step|{self.id}|{key}"
+        kept = await self._store.ask(
+            self.scope,
+            tuple,
+            _ADD_STEP,
+            run=self.id,
+            name=key,
+            kind="step",
+            fence=self.claim.fence,
+            output=await self._store.seal(self.scope, packed, about=about),
+            took_ms=(time.perf_counter() - began) * 1000,
+        )
+        if not kept:
+            raise Superseded
         return self._memo(key, "step", packed)
 
     async def write(self, name: str, work: Callable[[Db], Awaitable[JsonValue]]) -> JsonValue:
@@ -255,10 +267,9 @@ class Run(Generic[T]):
         if now - self._progress_at < _PROGRESS_S and done < total:
             return
         self._progress_at = now
-        async with self._store.under(self.scope) as db:
-            await db.run(
-                _NOTE_PROGRESS, id=self.id, fence=self.claim.fence, done=max(0, done), total=max(0, total), note=note[:200]
-            )
+        told = {"done": max(0, done), "total": max(0, total), "note": note[:200]}
+        if not await self._store.ask(self.scope, tuple, _NOTE_PROGRESS, id=self.id, fence=self.claim.fence, **told):
+            raise Superseded
 
     async def tighten(self, label: Label) -> None:
         """The run has seen bytes with this label: from now on it is at least as strict."""

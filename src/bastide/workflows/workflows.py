@@ -10,7 +10,6 @@ from typing import Any
 from bastide.audit import Audit
 from bastide.errors import (
     BadJob,
-    Forbidden,
     JobEnded,
     JobHasEffects,
     JobNotFailed,
@@ -22,13 +21,18 @@ from bastide.store import Db, Page, Scope, Store, is_id, queries
 from bastide.telemetry import count
 from bastide.tenancy import Tenancy
 from bastide.workflows import queue
+from bastide.workflows.approvals import Approvals
+from bastide.workflows.chains import AT_WORK
 from bastide.workflows.dispatching import Dispatching
+from bastide.workflows.effects import Effects
 from bastide.workflows.ending import Endings, Outcome, note, wake
 from bastide.workflows.executing import Executing
 from bastide.workflows.feeder import Feeder
 from bastide.workflows.registry import JobType, Registry
 from bastide.workflows.rescuing import Rescuing
+from bastide.workflows.schedules import Schedules
 from bastide.workflows.sight import Sight, record_of
+from bastide.workflows.triggers import Triggers
 from bastide.workflows.values import ENDED, Dispatched, Job, JobRecord, JsonValue, Lane, Trace, WorkHealth
 from bastide.workflows.watching import changes
 from bastide.workflows.worker import Worker
@@ -62,15 +66,17 @@ class Workflows:
         self._registry = Registry()
         self._dispatching = Dispatching(store, audit, policy, self._registry)
         self._sight = Sight(self._registry, settings)
-        self._endings = Endings(audit, self._happened)
-        executing = Executing(store, tenancy, self._registry, self._dispatching, self._endings, _NoEffects())
+        self.triggers = Triggers(store, audit, tenancy, self._dispatching, self._registry)
+        self.schedules = Schedules(store, audit, tenancy, self._dispatching, self._registry)
+        self.approvals = Approvals(store, audit, tenancy, self._registry, self.cancel)
+        self._endings = Endings(audit, self.triggers.happened)
+        effects = Effects(store, audit)
+        executing = Executing(store, tenancy, self._registry, self._dispatching, self._endings, effects)
         self._worker = Worker(store, self._registry, executing, settings)
         rescuing = Rescuing(store, tenancy, self._endings, settings)
-        self._feeder = Feeder(store, self._registry, rescuing, self._worker, settings, turns=())
+        turns = (self.approvals.turn, self.schedules.turn, self.triggers.turn)
+        self._feeder = Feeder(store, self._registry, rescuing, self._worker, settings, turns)
         self._works = False
-
-    async def _happened(self, db: Db, kind: str, facts: Mapping[str, JsonValue], **about: Any) -> None:
-        """Placeholder."""
 
     async def start(self, *, work: bool) -> None:
         """Bring the queue's tables up to date; with `work`, feed it and take from it."""
@@ -109,9 +115,9 @@ class Workflows:
         Raises Forbidden, UnknownJobType, UnknownJobVersion, JobInputWrong, JobTooLarge, JobLabelRefused, BadJob.
         """
         if db is None:
-            return await self._dispatching.ask(scope, job)
+            return await self._dispatching.ask(scope, job, chain=AT_WORK.get())
         self._dispatching.need(scope, self._registry.get(job.type))
-        return await self._dispatching.put(db, scope, job)
+        return await self._dispatching.put(db, scope, job, chain=AT_WORK.get())
 
     async def job(self, scope: Scope, id: str) -> JobRecord:
         """One job, with why it waits. Raises UnknownJob."""
@@ -363,7 +369,3 @@ def _asked(
         "limit": limit,
     }
 
-
-class _NoEffects:
-    async def perform(self, *given: Any, **named: Any) -> JsonValue:
-        raise Forbidden("not yet")

@@ -13,8 +13,10 @@ from bastide.egress import Egress
 from bastide.inference import Inference
 from bastide.knowledge import Knowledge
 from bastide.policy import Policy
-from bastide.settings import KnowledgeSettings, Settings
+from bastide.settings import KnowledgeSettings, Settings, WorkSettings
 from bastide.store import Scope, Store, new_id
+from bastide.tenancy import Tenancy
+from bastide.workflows import Workflows
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
@@ -30,12 +32,14 @@ class Rooms:
     audit: Audit
     policy: Policy
     inference: Inference
+    workflows: Workflows
     knowledge: Knowledge
     without_embedder: Knowledge
 
     def knowledge_with(self, settings: KnowledgeSettings) -> Knowledge:
         """The same rooms below another knowledge."""
-        return Knowledge(self.store, self.audit, self.policy, self.inference, settings)
+        workflows = Workflows(self.store, self.audit, Tenancy(self.store, self.audit), self.policy, WorkSettings())
+        return Knowledge(self.store, self.audit, self.policy, self.inference, workflows, settings)
 
 
 @pytest.fixture(scope="session")
@@ -49,10 +53,15 @@ async def rooms(store: Store, settings: Settings) -> AsyncIterator[Rooms]:
     await egress.start()
     inference = Inference(store, audit, policy, egress, settings.inference)
     await inference.start()
-    knowledge = Knowledge(store, audit, policy, inference, settings.knowledge)
+    tenancy = Tenancy(store, audit)
+    workflows = Workflows(store, audit, tenancy, policy, settings.work)
+    knowledge = Knowledge(store, audit, policy, inference, workflows, settings.knowledge)
     closed = Inference(store, audit, policy, egress, settings.inference)  # never started: it has no embedder
-    words_only = Knowledge(store, audit, policy, closed, settings.knowledge)
-    yield Rooms(store, audit, policy, inference, knowledge, words_only)
+    apart = Workflows(store, audit, tenancy, policy, settings.work)
+    words_only = Knowledge(store, audit, policy, closed, apart, settings.knowledge)
+    await workflows.start(work=False)
+    yield Rooms(store, audit, policy, inference, workflows, knowledge, words_only)
+    await workflows.stop()
     await words_only.stop()
     await knowledge.stop()
     await inference.stop()

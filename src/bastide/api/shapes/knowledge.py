@@ -37,6 +37,31 @@ class NewText(Asked):
     collection: str | None = None
     label: LabelWire | None = None
     subjects: list[str] = Field(default_factory=list, max_length=1000, description="Whom the document is about.")
+    job: str | None = Field(None, description="An open intake that gathers it; then the answer is 202.")
+
+
+class NewIntake(Asked):
+    """What holds for all files of an intake."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"collection": "contracts", "label": {"class": "confidential"}}]}
+    )
+    collection: str | None = None
+    label: LabelWire | None = None
+    subjects: list[str] = Field(default_factory=list, max_length=1000, description="Whom the documents are about.")
+
+
+class Intake(Said):
+    """An intake that is open."""
+
+    job: str
+    workers: int = Field(description="How many processes can take files in now.")
+
+
+class Closed(Said):
+    """An intake that gets no further file."""
+
+    job: str
 
 
 class Relabel(Asked):
@@ -64,6 +89,23 @@ class Ingested(Said):
     ingested: int
     unchanged: int
     refused: int
+
+
+class QueuedFile(TakenIn):
+    """A file that a job will take in."""
+
+    job: str
+
+
+class Queued(Said):
+    """Files that wait; `job` stands for them all."""
+
+    documents: list[QueuedFile]
+    ingested: int
+    unchanged: int
+    refused: int
+    queued: int
+    job: str
 
 
 class Document(Said):

@@ -29,7 +29,9 @@ class NewJob(Asked):
     due_at: AwareDatetime | None = Field(None, description="Not before this moment (ISO 8601 with a time zone).")
     delay_s: float | None = Field(None, ge=0, le=366 * 86400, description="Not before so many seconds have passed.")
     deadline: AwareDatetime | None = Field(None, description="Failed if it is not done by then.")
-    key: str | None = Field(None, min_length=1, max_length=200, description="The same key gives the same job, for ever.")
+    key: str | None = Field(
+        None, min_length=1, max_length=200, description="The same key gives the same job, for ever."
+    )
     dedup: str | None = Field(
         None, min_length=1, max_length=200, description="While a job with it waits to begin, no second one is made."
     )

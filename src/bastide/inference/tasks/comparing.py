@@ -65,7 +65,10 @@ async def _compare(task: Task[Compare]) -> Output:
         for number, one in enumerate(answer.differences):
             if not one.first_quote and not one.second_quote:
                 yield Complaint(f"differences[{number}] quotes neither text.")
-            for quote, shadow, name in ((one.first_quote, shadows[0], "first"), (one.second_quote, shadows[1], "second")):
+            for quote, shadow, name in (
+                (one.first_quote, shadows[0], "first"),
+                (one.second_quote, shadows[1], "second"),
+            ):
                 if quote and not shadow.holds(quote):
                     yield Complaint(f"differences[{number}].{name}_quote does not stand in the {name} text.")
 
@@ -109,7 +112,7 @@ def _to_read(text: str, measured: dict[str, JsonValue], side: str) -> str:
 
 async def _measured(measure: Measure, first: str, second: str) -> dict[str, JsonValue]:
     """Their likeness, and their sentences in pairs."""
-    one, other = (await asyncio.gather(*(asyncio.to_thread(sentences, text) for text in (first, second))))
+    one, other = await asyncio.gather(*(asyncio.to_thread(sentences, text) for text in (first, second)))
     same = {fold(each.text) for each in one} & {fold(each.text) for each in other}
     left = [each for each in one if fold(each.text) not in same][:_SENTENCES_MAX]
     right = [each for each in other if fold(each.text) not in same][:_SENTENCES_MAX]
@@ -134,9 +137,7 @@ async def _measured(measure: Measure, first: str, second: str) -> dict[str, Json
     }
 
 
-def _pairs(
-    left: Sequence[Piece], right: Sequence[Piece], vectors: NDArray[np.float32] | None
-) -> list[tuple[int, int]]:
+def _pairs(left: Sequence[Piece], right: Sequence[Piece], vectors: NDArray[np.float32] | None) -> list[tuple[int, int]]:
     """Which sentence of one text became which of the other: the nearest first, each once."""
     empty = empty_words(" ".join(each.text for each in (*left, *right)))
     words = [set(content(each.text, empty)) for each in left], [set(content(each.text, empty)) for each in right]
@@ -170,9 +171,11 @@ KINDS = (
             "first": "The lease ends on 30 June 2027. The rent is 900 euros a month. Dogs are allowed.",
             "second": "The lease ends on 30 June 2027. The rent is 950 euros a month. The garden is shared.",
         },
-        lambda output: 0 <= output["similarity"] <= 1
-        and output["same_sentences"] == 1
-        and [pair["numbers_differ"] for pair in output["changed"]] == [True],
+        lambda output: (
+            0 <= output["similarity"] <= 1
+            and output["same_sentences"] == 1
+            and [pair["numbers_differ"] for pair in output["changed"]] == [True]
+        ),
     ),
 )
 """The task types of this file."""

@@ -16,11 +16,15 @@ from bastide.inference.tasks.pieces import PIECE_CHARACTERS_MAX, pieces
 from bastide.inference.tasks.prompting import in_language
 from bastide.inference.tasks.ranking import central, nearness, worth_weighing
 from bastide.inference.tasks.task import CLOSED, Complaint, Measure, Task
-from bastide.inference.tasks.words import count_words, first_words, invented_numbers, key_phrases
+from bastide.inference.tasks.words import content, count_words, empty_words, first_words, invented_numbers, key_phrases
 from bastide.workflows import JsonValue
 
-_HEADING = re.compile(r"^\s*(?:#{1,6}\s+(?P<marked>.+?)\s*#*|(?P<bare>[^\s.,;:!?][^\n]{2,90}[^\s.,;:!?…]))\s*$", re.MULTILINE)
-_SUBJECT = re.compile(r"^\s*(?:subject|betreff|objet|onderwerp|asunto|oggetto|temat|titl?el?)\s*:\s*(\S.*)$", re.I | re.M)
+_HEADING = re.compile(
+    r"^\s*(?:#{1,6}\s+(?P<marked>.+?)\s*#*|(?P<bare>[^\s.,;:!?][^\n]{2,90}[^\s.,;:!?…]))\s*$", re.MULTILINE
+)
+_SUBJECT = re.compile(
+    r"^\s*(?:subject|betreff|objet|onderwerp|asunto|oggetto|temat|titl?el?)\s*:\s*(\S.*)$", re.I | re.M
+)
 
 
 # -- summarise --------------------------------------------------------------------------------------
@@ -47,7 +51,8 @@ async def _summarise(task: Task[Summarise]) -> Output:
     model = await task.generator(asked.model)
     if model is None:
         return await _summarise_extractively(task)
-    text, remarks, level = asked.text, (), 0
+    text, level = asked.text, 0
+    remarks: tuple[str, ...] = ()
     while True:  # each round writes shorter notes of each piece, until one piece holds them all
         parts = pieces(text)
         last = len(parts) == 1
@@ -79,9 +84,7 @@ async def _written_summary(
         f"Summarise the text in at most {words} words. Say only what it says; keep names, numbers, dates and "
         f"conditions as they are. {in_language(task.input.language)}"
     )
-    told = await task.ask(
-        step, model, _Summary, instruction, {"text": text}, check=check, tokens_max=4 * words + 200
-    )
+    told = await task.ask(step, model, _Summary, instruction, {"text": text}, check=check, tokens_max=4 * words + 200)
     return told.answer.summary.strip(), told.remarks
 
 
@@ -98,7 +101,9 @@ async def _summarise_extractively(task: Task[Summarise]) -> Output:
     summary = " ".join(" ".join(one["text"].split()) for one in chosen)
     if count_words(summary) > words:  # one sentence that is longer than all that was asked for
         summary = first_words(summary, words) + " …"
-    remarks = ["It is in the language of the text: translating needs a generative model."] if task.input.language else []
+    remarks = (
+        ["It is in the language of the text: translating needs a generative model."] if task.input.language else []
+    )
     return task.output("extractive", summary=summary, words=count_words(summary), sentences=chosen, remarks=remarks)
 
 
@@ -141,7 +146,8 @@ async def _title(task: Task[Title]) -> Output:
         "title",
         model,
         _Titled,
-        f"Give the text a title of at most {asked.words} words that says what it is about. {in_language(asked.language)}",
+        f"Give the text a title of at most {asked.words} words that says what it is about. "
+        f"{in_language(asked.language)}",
         {"text": text},
         check=check,
         tokens_max=200,
@@ -218,9 +224,16 @@ async def _tag(task: Task[Tag]) -> Output:
             yield Complaint("a tag must have one to five words.")
 
     parts = {"text": text, **({"allowed tags": "\n".join(asked.allowed)} if asked.allowed else {})}
-    choice = "Use only the allowed tags, as they are written." if asked.allowed else "Use short noun phrases of the text."
+    choice = (
+        "Use only the allowed tags, as they are written." if asked.allowed else "Use short noun phrases of the text."
+    )
     told = await task.ask(
-        "tag", model, _Tags, f"Give the text at most {asked.most} tags, the most telling first. {choice}", parts, check=check
+        "tag",
+        model,
+        _Tags,
+        f"Give the text at most {asked.most} tags, the most telling first. {choice}",
+        parts,
+        check=check,
     )
     shadow = await asyncio.to_thread(Shadow, asked.text)
     tags = list(dict.fromkeys(by_fold.get(fold(tag), " ".join(tag.split())) for tag in told.answer.tags))
@@ -253,9 +266,13 @@ async def _tag_from_list(task: Task[Tag]) -> Output:
         text = await asyncio.to_thread(_condensed, asked.text)
         vectors = await measure.vectors([text, *asked.allowed])
         found: list[tuple[float, str, bool]] = []
+        empty = empty_words(text)
+        words = frozenset(content(text, empty))
         for at, tag in enumerate(asked.allowed, 1):
             stands = shadow.holds(tag)
-            near = nearness(text, tag, None if vectors is None else float(vectors[at] @ vectors[0]))
+            near = nearness(
+                words, frozenset(content(tag, empty)), None if vectors is None else float(vectors[at] @ vectors[0])
+            )
             if stands or near >= _TAG_NEAR_MIN:
                 found.append((near + stands, tag, stands))
         best = sorted(found, key=lambda each: -each[0])[: asked.most]

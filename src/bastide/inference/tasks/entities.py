@@ -12,7 +12,7 @@ from pydantic import with_config
 
 from bastide.inference.tasks.kinds import Kind, Names, Output, Text
 from bastide.inference.tasks.names import NAME_KINDS, find_names
-from bastide.inference.tasks.occurrences import Found, Shadow, fold, without_overlaps
+from bastide.inference.tasks.occurrences import Found, Shadow, apart, fold, without_overlaps
 from bastide.inference.tasks.patterns import KINDS_FOUND, find
 from bastide.inference.tasks.pieces import pieces, sentences
 from bastide.inference.tasks.task import CLOSED, Complaint, Task
@@ -63,8 +63,7 @@ def by_form(text: str, kinds: Sequence[str]) -> list[Found]:
     """The names and patterns of these kinds, in order of place."""
     patterns = find(text, [kind for kind in kinds if kind in KINDS_FOUND or kind == "number"])
     names = [one for one in find_names(text) if one.kind in kinds] if set(kinds) & set(NAME_KINDS) else []
-    free = [one for one in names if not any(one.start < other.end and other.start < one.end for other in patterns)]
-    return without_overlaps([*patterns, *free])
+    return without_overlaps([*patterns, *apart(names, patterns)])
 
 
 async def named_by_model(task: Task[Any], model: str, text: str, kinds: Sequence[str]) -> list[Found]:
@@ -86,7 +85,8 @@ async def named_by_model(task: Task[Any], model: str, text: str, kinds: Sequence
             f"name {number}",
             model,
             _AllNamed,
-            "List what the text names, of the given kinds only: each name once, word for word as it stands in the text, "
+            "List what the text names, of the given kinds only: each name once, word for word as it stands in "
+            "the text, "
             "without titles, and its kind as it is written.",
             {"kinds": "\n".join(kinds), "text": part.text},
             check=check,
@@ -163,7 +163,9 @@ async def _relations(task: Task[Relations]) -> Output:
             _Relations,
             "List the relations between the persons, organisations, places and things that the text states. Subject, "
             "object and quote stand in the text word for word; the quote is the sentence that states it."
-            + (" Use only the given relations, as they are written." if by_fold else " Name the relation in few words."),
+            + (
+                " Use only the given relations, as they are written." if by_fold else " Name the relation in few words."
+            ),
             {**({"relations": "\n".join(asked.relations)} if by_fold else {}), "text": part.text},
             check=_relation_check(shadow, by_fold),
             tokens_max=3000,
@@ -221,8 +223,13 @@ def _together(text: str) -> list[JsonValue]:
             for other in inside[place + 1 : place + 1 + _FAR_MAX]:
                 between = " ".join(text[one.end : other.start].split()).strip(" ,;:")
                 if fold(one.text) != fold(other.text) and 0 < len(between) <= _BETWEEN_MAX:
-                    quote = {"text": sentence.text, "start": sentence.start, "end": sentence.end}
-                    entry = {"relation": between, "subject": one.to_wire(), "object": other.to_wire(), "quote": quote}
+                    quote: JsonValue = {"text": sentence.text, "start": sentence.start, "end": sentence.end}
+                    entry: JsonValue = {
+                        "relation": between,
+                        "subject": one.to_wire(),
+                        "object": other.to_wire(),
+                        "quote": quote,
+                    }
                     related.append(entry)
     return related
 
@@ -244,7 +251,8 @@ def _names_anna(output: Any) -> bool:
 KINDS = (
     Kind(
         "name_entities",
-        "List the persons, organisations, places, dates and amounts that a text names, with every place where they stand.",
+        "List the persons, organisations, places, dates and amounts that a text names, with every place "
+        "where they stand.",
         NameEntities,
         _name_entities,
         {"text": _LETTER},
@@ -252,7 +260,8 @@ KINDS = (
     ),
     Kind(
         "relations",
-        "List who stands in which relation to whom, with the sentence that says so; without a model, who stands beside whom.",
+        "List who stands in which relation to whom, with the sentence that says so; without a model, who "
+        "stands beside whom.",
         Relations,
         _relations,
         {"text": _LETTER},

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, with_config
 
 from bastide.inference.tasks.kinds import Kind, Name, Output, Text
@@ -14,6 +17,7 @@ from bastide.inference.tasks.occurrences import Shadow, fold
 from bastide.inference.tasks.pieces import Piece, pieces
 from bastide.inference.tasks.ranking import nearness, worth_weighing
 from bastide.inference.tasks.task import CLOSED, Complaint, Measure, Task
+from bastide.inference.tasks.words import content, empty_words
 from bastide.workflows import JsonValue
 
 _SENTENCES_MAX = 64
@@ -80,7 +84,8 @@ async def _classify(task: Task[Classify]) -> Output:
             f"classify {number}",
             model,
             _Class,
-            "Choose the one class that fits the text best. Give its name as it is written, your confidence from 0 to 1, "
+            "Choose the one class that fits the text best. Give its name as it is written, your confidence from "
+            "0 to 1, "
             "and in quote the words of the text, word for word, that decide it.",
             {"classes": _listed(asked.classes), "text": part.text},
             check=check,
@@ -162,7 +167,8 @@ async def _label(task: Task[LabelText]) -> Output:
             f"label {number}",
             model,
             _Labels,
-            "List the labels that apply to the text; none is a good answer, too. Give each as it is written, and in quote "
+            "List the labels that apply to the text; none is a good answer, too. Give each as it is written, and "
+            "in quote "
             "the words of the text, word for word, that show it.",
             {"labels": _listed(asked.labels), "text": part.text},
             check=check,
@@ -170,14 +176,16 @@ async def _label(task: Task[LabelText]) -> Output:
         for one in told.answer.labels:
             found.setdefault(by_fold[fold(one.label)], []).append(_place(one.quote, shadow, part))
         await task.run.progress(number, len(parts))
-    labels = [{"label": one.name, "evidence": found[one.name]} for one in asked.labels if one.name in found]
+    labels: list[JsonValue] = [
+        {"label": one.name, "evidence": found[one.name]} for one in asked.labels if one.name in found
+    ]
     return task.output("generated", labels=labels)
 
 
 async def _label_by_nearness(task: Task[LabelText]) -> Output:
     asked = task.input
     near, places = await _nearness(task, asked.text, asked.labels)
-    given = [
+    given: list[JsonValue] = [
         {"label": name, "score": round(score, 4), "evidence": [places[name]] if places[name] else []}
         for name, score in sorted(near.items(), key=lambda each: -each[1])
         if score >= asked.threshold
@@ -202,7 +210,7 @@ class Score:
 
     def __post_init__(self) -> None:
         """A scale has two ends."""
-        if not self.low < self.high < float("inf") or self.low == float("-inf"):
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise ValueError("low must be below high, and both finite")
 
 
@@ -235,7 +243,8 @@ async def _score(task: Task[Score]) -> Output:
             f"score {number}",
             model,
             _Score,
-            f"Score how far the text meets the criterion, from {asked.low:g} (not at all) to {asked.high:g} (wholly). Give "
+            f"Score how far the text meets the criterion, from {asked.low:g} (not at all) to {asked.high:g} "
+            "(wholly). Give "
             "the reason in one sentence, and in quote the words of the text, word for word, that decide it.",
             {"criterion": asked.criterion, **{k: v for k, v in examples.items() if v}, "text": part.text},
             check=check,
@@ -305,28 +314,37 @@ async def _nearness(
         found = (await asyncio.to_thread(worth_weighing, text))[:_SENTENCES_MAX]
         texts = [text[:2000], *(one.text for one in found)]
         vectors = await measure.vectors([*said, *texts])
-        result: dict[str, JsonValue] = {}
-        for at, one in enumerate(choices):
-            cosines = None if vectors is None else vectors[len(said) :] @ vectors[at]
-            near = [
-                nearness(each, said[at], None if cosines is None else float(cosines[row])) for row, each in enumerate(texts)
-            ]
-            best = sorted(near, reverse=True)[:3]
-            nearest = max(range(len(found)), key=lambda row: near[row + 1])
-            evidence = found[nearest]
-            result[one.name] = {
-                "near": sum(best) / len(best),
-                "evidence": {"text": evidence.text, "start": evidence.start, "end": evidence.end}
-                if near[nearest + 1] > 0
-                else None,
-            }
-        return result
+        return await asyncio.to_thread(_near_choices, choices, said, found, texts, vectors)
 
     found = await task.measured("compare with the choices", work)
     return (
         {name: one["near"] for name, one in found.items()},
         {name: one["evidence"] for name, one in found.items()},
     )
+
+
+def _near_choices(
+    choices: Sequence[Choice],
+    said: Sequence[str],
+    found: Sequence[Piece],
+    texts: Sequence[str],
+    vectors: NDArray[np.float32] | None,
+) -> dict[str, JsonValue]:
+    """By choice: how near, and the sentence. `texts` are the whole and its sentences; `vectors` those of said, then of
+    texts."""
+    empty = empty_words(texts[0])
+    words = [frozenset(content(each, empty)) for each in texts]
+    result: dict[str, JsonValue] = {}
+    for at, one in enumerate(choices):
+        wanted = frozenset(content(said[at], empty))
+        cosines = None if vectors is None else vectors[len(said) :] @ vectors[at]
+        near = [nearness(w, wanted, None if cosines is None else float(cosines[row])) for row, w in enumerate(words)]
+        best = sorted(near, reverse=True)[:3]
+        nearest = max(range(len(found)), key=lambda row: near[row + 1])
+        place = found[nearest]
+        shown: JsonValue = {"text": place.text, "start": place.start, "end": place.end}
+        result[one.name] = {"near": sum(best) / len(best), "evidence": shown if near[nearest + 1] > 0 else None}
+    return result
 
 
 def _shares(near: Mapping[str, float]) -> dict[str, float]:

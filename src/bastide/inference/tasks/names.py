@@ -28,15 +28,23 @@ _NEVER = frozenset(_TABLE["never"]["words"].split())
 _FORM = "|".join(re.escape(form) for form in sorted(_TABLE["organisations"]["forms"], key=len, reverse=True))
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*(?:-[^\W\d_]+)*\.?")
 _LINK = re.compile(r"[ \t]+|[ \t]*&[ \t]*|[ \t]*\n(?=[^\W\d_])")
-_COMPANY = re.compile(rf"(?<!\w)((?:[^\W\d_a-zà-ÿ][\w'’&-]*[ ]+(?:(?:&|und|and|et|y|en|e|i)[ ]+)?){{1,6}}(?:{_FORM}))(?![\w])")
+_COMPANY = re.compile(
+    rf"(?<!\w)((?:[^\W\d_a-zà-ÿ][\w'’&-]*[ ]+(?:(?:&|und|and|et|y|en|e|i)[ ]+)?){{1,6}}(?:{_FORM}))(?![\w])"
+)
 _AFTER = "|".join(_TABLE["places"]["streets_after"].split())
 _BEFORE = "|".join(_TABLE["places"]["streets_before"].split())
+_CAPITAL = r"[^\W\d_a-zà-ÿ][\w'’-]*"
+_BEGUN = r"[^\W\d_a-zà-ÿ][\w'’]*"
+_OF = r"(?i:de|du|des|de la|la|del|della|dei|di|d'|św\.)"
 _ADDRESS = re.compile(
-    rf"(?<!\w)(?:[^\W\d_][\w-]*(?:(?i:{_AFTER})\.?)|(?:[^\W\d_a-zà-ÿ][\w-]*[ -])+(?i:{_AFTER})\.?)[ ]\d{{1,4}}[ ]?[a-zA-Z]?(?!\w)"
-    rf"|(?<!\w)(?:\d{{1,4}}[ ]?(?:bis|ter)?,?[ ])?(?i:{_BEFORE})\.?[ ](?:(?i:de|du|des|de la|la|del|della|dei|di|d'|św\.)[ ]?)*[^\W\d_a-zà-ÿ][\w'’-]*(?:[ ][^\W\d_a-zà-ÿ][\w'’-]*){{0,3}}(?:,?[ ]\d{{1,4}}[ ]?[a-z]?)?(?!\w)"
-    rf"|(?<!\w)\d{{1,4}}[ ](?:[^\W\d_a-zà-ÿ][\w'’-]*[ ]){{1,3}}(?:Street|Road|Avenue|Lane|Square|St\.|Rd\.|Ave\.)(?!\w)"
+    rf"(?<!\w)(?:[^\W\d_][\w-]*(?i:{_AFTER})\.?|(?:{_BEGUN}[ -]){{1,4}}(?i:{_AFTER})\.?)[ ]\d{{1,4}}[ ]?[a-zA-Z]?(?!\w)"
+    rf"|(?<!\w)(?:\d{{1,4}}[ ]?(?:bis|ter)?,?[ ])?(?i:{_BEFORE})\.?[ ](?:{_OF}[ ]?)*{_CAPITAL}(?:[ ]{_CAPITAL}){{0,3}}"
+    r"(?:,?[ ]\d{1,4}[ ]?[a-z]?)?(?!\w)"
+    rf"|(?<!\w)\d{{1,4}}[ ](?:{_CAPITAL}[ ]){{1,3}}(?:Street|Road|Avenue|Lane|Square|St\.|Rd\.|Ave\.)(?!\w)"
 )
-_POST_CODE = re.compile(r"(?<!\w)(?:[A-Z]{1,2}-)?(?:\d{5}|\d{4}[ ][A-Z]{2}|\d{2}-\d{3})[ ][^\W\d_a-zà-ÿ][\w'’-]+(?:[ ][^\W\d_a-zà-ÿ][\w'’-]+)?(?!\w)")
+_POST_CODE = re.compile(
+    rf"(?<!\w)(?:[A-Z]{{1,2}}-)?(?:\d{{5}}|\d{{4}}[ ][A-Z]{{2}}|\d{{2}}-\d{{3}})[ ]{_CAPITAL}(?:[ ]{_CAPITAL})?(?!\w)"
+)
 
 
 def find_names(text: str) -> list[Found]:

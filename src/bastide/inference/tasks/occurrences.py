@@ -8,7 +8,8 @@ always given as it stands: `text[start:end]`.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 Span = tuple[int, int]
@@ -17,7 +18,13 @@ _ALIKE: Mapping[str, str] = {
     **dict.fromkeys("‘’‚‛′`´ʼ", "'"),
     **dict.fromkeys("“”„‟″«»", '"'),
     **dict.fromkeys("‐‑‒–—―−", "-"),
-    **{"ł": "l", "đ": "d", "ø": "o", "ı": "i", "æ": "ae", "œ": "oe", "…": "..."},
+    "ł": "l",
+    "đ": "d",
+    "ø": "o",
+    "ı": "i",
+    "æ": "ae",
+    "œ": "oe",
+    "…": "...",
 }
 
 
@@ -102,6 +109,30 @@ def without_overlaps(found: Iterable[Found]) -> list[Found]:
         elif one.end - one.start > kept[-1].end - kept[-1].start:
             kept[-1] = one
     return kept
+
+
+def apart(found: Sequence[Found], others: Sequence[Found]) -> list[Found]:
+    """Those of `found` that overlap none of `others`; both in order of place, without overlaps of their own."""
+    ends = [one.end for one in others]
+    kept: list[Found] = []
+    for one in found:
+        after = bisect_right(ends, one.start)
+        if after == len(others) or others[after].start >= one.end:
+            kept.append(one)
+    return kept
+
+
+def unaccented(text: str) -> str:
+    """The text with the letters of the Latin alphabet bare, sign for sign, so that every place stays what it is."""
+    return text.translate(_BARE)
+
+
+_BARE = {
+    code: bare[0]
+    for code in range(0xC0, 0x250)
+    if len(bare := "".join(s for s in unicodedata.normalize("NFKD", chr(code)) if not unicodedata.combining(s))) == 1
+}
+_BARE |= {ord(sign): plain for sign, plain in _ALIKE.items() if len(plain) == 1 and sign.isalpha()}
 
 
 def _plain(sign: str) -> str:

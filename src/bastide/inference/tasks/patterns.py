@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Final
 
 from bastide.inference.tasks.checksums import bsn, card, compact, iban, national_id
-from bastide.inference.tasks.occurrences import Found, fold, without_overlaps
+from bastide.inference.tasks.occurrences import Found, fold, unaccented, without_overlaps
 
 _WORDS: Final = tomllib.loads(files("bastide.inference.tasks").joinpath("names.toml").read_text(encoding="utf-8"))
 _MONTHS: Final[Mapping[str, int]] = {
@@ -23,29 +23,51 @@ _MONTHS: Final[Mapping[str, int]] = {
 _MONTH = "|".join(sorted((re.escape(name) for name in _MONTHS), key=len, reverse=True))
 _CURRENCIES: Final[Mapping[str, str]] = {sign: code for code, signs in _WORDS["currencies"].items() for sign in signs}
 _CURRENCY = "|".join(sorted((re.escape(sign) for sign in _CURRENCIES), key=len, reverse=True))
-_SCALES: Final[Mapping[str, float]] = {word: 10.0**power for power, words in ((3, _WORDS["scales"]["thousand"]), (6, _WORDS["scales"]["million"]), (9, _WORDS["scales"]["billion"])) for word in words.split()}
+_SCALES: Final[Mapping[str, float]] = {
+    word: 10.0**power
+    for power, words in (
+        (3, _WORDS["scales"]["thousand"]),
+        (6, _WORDS["scales"]["million"]),
+        (9, _WORDS["scales"]["billion"]),
+    )
+    for word in words.split()
+}
 _SCALE = "|".join(sorted((re.escape(word) for word in _SCALES), key=len, reverse=True))
-_FIGURE = r"\d{1,3}(?:[.,'’  ]\d{3})+(?:[.,]\d{1,2})?|\d+(?:[.,]\d+)?"
+_FIGURE = r"\d{1,3}(?:[.,'’  ]\d{3}){1,5}(?:[.,]\d{1,2})?|\d+(?:[.,]\d+)?"
 
 _ISO_DATE = re.compile(r"(?<![\w-])(\d{4})-(\d{1,2})-(\d{1,2})(?![\d-])")
 _NUMBER_DATE = re.compile(r"(?<![\w./-])(\d{1,2})([./-])\s?(\d{1,2})\2\s?(\d{4}|\d{2})(?![\w/-])")
-_DAY_MONTH = re.compile(rf"(?<!\w)(\d{{1,2}})(?:\.|er|e|º|°|st|nd|rd|th)?\s+(?:de\s+|of\s+)?({_MONTH})\b\.?,?(?:\s+(?:de\s+|del\s+)?(\d{{4}}))?(?!\w)", re.I)
+_DAY_MONTH = re.compile(
+    rf"(?<!\w)(\d{{1,2}})(?:\.|er|e|o|°|st|nd|rd|th)?\s+(?:de\s+|of\s+)?({_MONTH})\b\.?,?"
+    r"(?:\s+(?:de\s+|del\s+)?(\d{4}))?(?!\w)",
+    re.I,
+)
 _MONTH_DAY = re.compile(rf"(?<!\w)({_MONTH})\.?\s+(\d{{1,2}})(?:st|nd|rd|th)?,?\s+(\d{{4}})(?!\w)", re.I)
 _AMOUNT_AFTER = re.compile(rf"(?<![\w.,])({_FIGURE})(?:\s?({_SCALE})\.?)?\s?({_CURRENCY})(?!\w)", re.I)
 _AMOUNT_BEFORE = re.compile(rf"(?<!\w)({_CURRENCY})\s?({_FIGURE})(?:\s?({_SCALE})(?!\w))?(?!\d)", re.I)
-_PERCENT = re.compile(rf"(?<![\w.,])({_FIGURE})\s?(?:%|percent|per cent|prozent|pour ?cent|por ciento|per ?cento|procent)(?!\w)", re.I)
+_PERCENT = re.compile(
+    rf"(?<![\w.,])({_FIGURE})\s?(?:%|percent|per cent|prozent|pour ?cent|por ciento|per ?cento|procent)(?!\w)", re.I
+)
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+%'-]{1,64}@(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W\d_]{2,24}(?![\w-])")
 _URL = re.compile(r"(?<!\w)(?:https?://|www\.)[^\s<>\"'«»“”]{3,2000}", re.I)
 _IBAN = re.compile(r"(?<!\w)[A-Za-z]{2}\d{2}(?:[ \-.]?[A-Za-z0-9]){11,30}(?!\w)")
 _CARD = re.compile(r"(?<![\w-])\d(?:[ -]?\d){12,18}(?![\w-])")
-_PHONE = re.compile(r"(?<![\w+])(?:\+|00)\d{1,3}[\s./-]?(?:\(0\)[\s./-]?)?(?:\(?\d{1,5}\)?[\s./-]?){2,6}\d{1,5}(?!\w)|(?<![\w.,/+-])\(?0\d{1,5}\)?(?:[\s./-]?\d{2,8}){1,5}(?![\w,/-])")
-_ID = re.compile(r"(?<!\w)(?:[A-Za-z]{6}[\dA-Za-z]{2}[A-Za-z][\dA-Za-z]{2}[A-Za-z][\dA-Za-z]{3}[A-Za-z]|[XYZxyz]?-?\d{7,8}-?[A-Za-z]|[12] ?\d{2} ?\d{2} ?(?:\d{2}|2[ABab]) ?\d{3} ?\d{3} ?\d{2}|\d{2} ?\d{3} ?\d{3} ?\d{3}|\d{11})(?!\w)")
+_PHONE = re.compile(
+    r"(?<![\w+])(?:\+|00)\d{1,3}[\s./-]?(?:\(0\)[\s./-]?)?(?:\(?\d{1,5}\)?[\s./-]?){2,6}\d{1,5}(?!\w)"
+    r"|(?<![\w.,/+-])\(?0\d{1,5}\)?(?:[\s./-]?\d{2,8}){1,5}(?![\w,/-])"
+)
+_ID = re.compile(
+    r"(?<!\w)(?:[A-Za-z]{6}[\dA-Za-z]{2}[A-Za-z][\dA-Za-z]{2}[A-Za-z][\dA-Za-z]{3}[A-Za-z]"  # codice fiscale
+    r"|[XYZxyz]?-?\d{7,8}-?[A-Za-z]"  # DNI, NIE
+    r"|[12] ?\d{2} ?\d{2} ?(?:\d{2}|2[ABab]) ?\d{3} ?\d{3} ?\d{2}"  # NIR
+    r"|\d{2} ?\d{3} ?\d{3} ?\d{3}|\d{11})(?!\w)"  # tax number, PESEL
+)
 _BSN = re.compile(r"(?:bsn|burgerservicenummer|sofi-?nummer)\W{0,20}((?:\d[ .]?){8}\d)(?!\d)", re.I)
 _IP = re.compile(r"(?<![\w.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w.])")
 _REFERENCE = re.compile(
-    r"(?<!\w)(?:(?:art(?:icle|ikel|ículo|icolo|ykuł)?s?\.?|§{1,2}|section|paragraph|ust\.)\s?\d+[a-z]?(?:[.(]\d+[a-z]?\)?)*"
-    r"|(?:regulation|directive|verordnung|richtlinie|règlement|directive|verordening|richtlijn|reglamento|directiva|"
-    r"regolamento|direttiva|rozporządzenie|dyrektywa)\s?\((?:EU|UE|EG|EC|CE|WE)\)\s?(?:n[ro°º.]*\s?)?\d+/\d+"
+    r"(?<!\w)(?:(?:art(?:icle|ikel|iculo|icolo|ykul)?s?\.?|§{1,2}|section|paragraph|ust\.)\s?\d+[a-z]?(?:[.(]\d+[a-z]?\)?)*"
+    r"|(?:regulation|directive|verordnung|richtlinie|reglement|verordening|richtlijn|reglamento|directiva|"
+    r"regolamento|direttiva|rozporzadzenie|dyrektywa)\s?\((?:EU|UE|EG|EC|CE|WE)\)\s?(?:n[ro°º.]*\s?)?\d+/\d+"
     r"|(?:ref(?:erence)?|az|aktenzeichen|dossier|case|file|order|invoice|contract|rechnung|facture|factura|fattura|faktura|"
     r"vertrag|contrat|bestellung|kenmerk|expediente|n(?:o|r|um|°|º)|nummer|number)\b\.?[ :#]{0,3}"
     r"(?:n(?:o|r|um|°|º)\.?[ :]{0,2})?(?=[\w/-]*\d)[A-Z0-9][\w]*(?:[/-][\w]+)*)",
@@ -56,7 +78,7 @@ _TRAILING = ".,;:!?)]}'\"»”…"
 
 
 def find(text: str, kinds: Sequence[str] | None = None) -> list[Found]:
-    """Everything of these kinds, in order of place, none overlapping another; every kind but bare numbers by default."""
+    """Everything of these kinds, in order of place, without overlaps; every kind but bare numbers by default."""
     wanted = KINDS_FOUND if kinds is None else kinds
     found: list[Found] = []
     for kind in wanted:
@@ -84,12 +106,14 @@ def number_in(text: str) -> float | None:
         return None
 
 
-def _matches(pattern: re.Pattern[str], kind: str, text: str, normal: Callable[[re.Match[str]], str | None]) -> list[Found]:
+def _matches(
+    pattern: re.Pattern[str], kind: str, text: str, normal: Callable[[re.Match[str]], str | None]
+) -> list[Found]:
     found: list[Found] = []
-    for match in pattern.finditer(text):
+    for match in pattern.finditer(unaccented(text)):
         machine = normal(match)
         if machine is not None:
-            found.append(Found(match.start(), match.end(), kind, match.group(), machine))
+            found.append(Found(match.start(), match.end(), kind, text[match.start() : match.end()], machine))
     return found
 
 

@@ -57,13 +57,13 @@ def likeness(texts: Sequence[str], vectors: NDArray[np.float32] | None) -> NDArr
     """How alike each two texts are, `(n, n)`: the cosines of their vectors, or of their weighted words."""
     if vectors is None:
         vectors = _word_vectors(texts)
-    return np.clip(vectors @ vectors.T, 0.0, 1.0).astype(np.float64)
+    near: NDArray[np.float64] = np.clip(vectors @ vectors.T, 0.0, 1.0).astype(np.float64)
+    return near
 
 
-def nearness(text: str, wanted: str, cosine: float | None) -> float:
-    """How near a text is to a description, 0 to 1: by cosine and by common words, by words alone without a vector."""
-    empty = empty_words(text)
-    shared = overlap(content(text, empty), content(wanted, empty))
+def nearness(words: frozenset[str], wanted: frozenset[str], cosine: float | None) -> float:
+    """How near a text is to a description by the words of both and their cosine, if there is one: 0 to 1."""
+    shared = overlap(words, wanted)
     return shared if cosine is None else max(0.0, min(1.0, 0.75 * max(0.0, cosine) + 0.25 * shared))
 
 
@@ -77,4 +77,5 @@ def _word_vectors(texts: Sequence[str]) -> NDArray[np.float32]:
         for word, times in words.items():
             found[row, place[word]] = (1 + math.log(times)) * math.log(1 + len(texts) / often[word])
     lengths = np.linalg.norm(found, axis=1, keepdims=True)
-    return np.divide(found, lengths, out=found, where=lengths > 0)
+    np.divide(found, lengths, out=found, where=lengths > 0)
+    return found

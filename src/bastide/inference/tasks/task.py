@@ -132,14 +132,12 @@ class Task(Generic[Input]):
         schema = adapter.json_schema()
         asked = messages(instruction, parts, schema)
         form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
-        request = ChatRequest(
-            asked, model=model, max_tokens=tokens_max, temperature=0.0, raw={"response_format": form}
-        )
+        request = ChatRequest(asked, model=model, max_tokens=tokens_max, temperature=0.0, raw={"response_format": form})
         said = await self._call(step, request)
         told, wrong = _read(adapter, said, check)
         if wrong:
             again = (*asked, Message("assistant", said["text"][:20_000]), repair(" ".join(wrong)))
-            said = await self._call(f"{step}, mended", ChatRequest(again, model, tokens_max, 0.0, request.raw))
+            said = await self._call(f"{step} mended", ChatRequest(again, model, tokens_max, 0.0, request.raw))
             better, wrong = _read(adapter, said, check)
             told = better or told
         if told is None:
@@ -160,7 +158,7 @@ class Task(Generic[Input]):
             return {"text": reply.text, "finish": reply.finish, "model": reply.model, "receipt": reply.receipt}
 
         said = cast("dict[str, Any]", await self.run.step(step, call))
-        self._note([said["receipt"]], [said["model"]])
+        self.note([said["receipt"]], [said["model"]])
         return said
 
     async def _chat(self, request: ChatRequest) -> ChatReply:
@@ -177,10 +175,11 @@ class Task(Generic[Input]):
             return {"found": found, "receipts": list(measure.receipts), "models": list(measure.models)}
 
         said = cast("dict[str, Any]", await self.run.step(step, call))
-        self._note(said["receipts"], said["models"])
+        self.note(said["receipts"], said["models"])
         return said["found"]
 
-    def _note(self, receipts: Sequence[str], models: Sequence[str]) -> None:
+    def note(self, receipts: Sequence[str], models: Sequence[str]) -> None:
+        """Remember what was called, for the output."""
         self.receipts += receipts
         self.models += [model for model in models if model not in self.models]
 

@@ -35,10 +35,9 @@ def content(text: str, empty: frozenset[str] | None = None) -> list[str]:
     ]
 
 
-def overlap(one: Iterable[str], other: Iterable[str]) -> float:
+def overlap(one: frozenset[str], other: frozenset[str]) -> float:
     """How much of the smaller vocabulary the larger one holds: 0 to 1."""
-    first, second = set(one), set(other)
-    return len(first & second) / min(len(first), len(second)) if first and second else 0.0
+    return len(one & other) / min(len(one), len(other)) if one and other else 0.0
 
 
 def jaccard(one: Iterable[str], other: Iterable[str]) -> float:
@@ -87,9 +86,7 @@ def key_phrases(text: str, most: int) -> list[tuple[str, float]]:
                 key = " ".join(fold(word.group())[:_STEM] for word in words)
                 seen.setdefault(key, []).append((words[0].start(), written))
     length = max(1, len(text))
-    weights = {
-        key: _weight(len(places), key.count(" ") + 1, places[0][0] / length) for key, places in seen.items()
-    }
+    weights = {key: _weight(len(places), key.count(" ") + 1, places[0][0] / length) for key, places in seen.items()}
     chosen: list[tuple[str, float]] = []
     taken: list[set[str]] = []
     for key in sorted(weights, key=lambda each: (-weights[each], seen[each][0][0])):

@@ -184,3 +184,99 @@ begin
 end
 $$;
 call store.lend('workflows.leave_queue(bigint)', 'a run that ends takes its own row out of the queue');
+
+-- Hands the next runs to the queue. Lanes (tenant, type, version) with work waiting are found by skipping along the
+-- index, so that a lane with 50,000 runs costs as much as one with a single run. Who is next: start-time fair queueing
+-- (Goyal, Vin, Cheng 1996) with equal weights. Each run of a tenant gets a start tag, and the smallest tags are served;
+-- the tag begins at what the tenant has had, but not below the virtual time (kept under the tenant of zeros), so that
+-- who was idle has saved nothing.
+-- It is a function so that its plan is kept.
+create function workflows.feed(p_types jsonb, p_stale_s float8) returns integer language plpgsql
+    set search_path = pg_catalog, procrastinate
+as $$
+declare
+    capacity integer;
+    room integer;
+    handed_now integer;
+    ignored integer;
+begin
+    select coalesce(sum(concurrency), 0) into capacity
+        from workflows.worker where seen_at > now() - make_interval(secs => p_stale_s);
+    -- As many again wait in the queue as are at work, so that no worker waits for the feeder.
+    select 2 * capacity - count(*) into room from workflows.run where status in ('handed', 'running', 'stopping');
+    if room <= 0 then
+        return 0;
+    end if;
+    with recursive kind as materialized (
+        select * from jsonb_to_recordset(p_types)
+            as t(type text, oldest integer, newest integer, per_tenant integer, overall integer, rate integer, rate_s float8)
+        where type not in (select p.type from workflows.pause p)
+          and not exists (select from workflows.pause p where p.type = '*')
+    ), waiting_lane as (
+        (select tenant_id, type, version from workflows.run where status = 'queued' order by tenant_id, type, version limit 1)
+        union all
+        select n.* from waiting_lane l cross join lateral (
+            select r.tenant_id, r.type, r.version from workflows.run r
+            where r.status = 'queued' and (r.tenant_id, r.type, r.version) > (l.tenant_id, l.type, l.version)
+            order by r.tenant_id, r.type, r.version limit 1) n
+    ), at_work as materialized (
+        select tenant_id, type, count(*) as n from workflows.run where status in ('handed', 'running', 'stopping') group by 1, 2
+    ), lane as materialized (
+        select w.tenant_id, w.type, w.version,
+            least(
+                coalesce(own.concurrency, k.per_tenant) - coalesce((select n from at_work a
+                    where a.tenant_id = w.tenant_id and a.type = w.type), 0),
+                coalesce(own.rate, k.rate) - (select count(*) from workflows.run b
+                    where b.tenant_id = w.tenant_id and b.type = w.type and coalesce(own.rate, k.rate) is not null
+                      and b.handed_at > now() - make_interval(secs => coalesce(own.rate_s, k.rate_s)))
+            ) as type_free,
+            whole.concurrency - coalesce((select sum(n) from at_work a where a.tenant_id = w.tenant_id), 0) as tenant_free,
+            k.overall - coalesce((select sum(n) from at_work a where a.type = w.type), 0) as overall_free
+        from waiting_lane w
+        join kind k on k.type = w.type and w.version between k.oldest and k.newest
+        left join workflows.lane own on own.tenant_id = w.tenant_id and own.type = w.type
+        left join workflows.lane whole on whole.tenant_id = w.tenant_id and whole.type = '*'
+        where own.paused is not true and whole.paused is not true
+    ), candidate as (
+        select l.*, c.id, c.priority, c.due_at,
+            row_number() over (partition by l.tenant_id, l.type order by c.priority desc, c.due_at, c.id) as of_type
+        from lane l cross join lateral (
+            select r.id, r.priority, r.due_at from workflows.run r
+            where r.status = 'queued' and r.tenant_id = l.tenant_id and r.type = l.type and r.version = l.version
+            order by r.priority desc, r.due_at, r.id limit least(room, greatest(l.type_free, 0))) c
+    ), tagged as (
+        select c.*, row_number() over (partition by c.tenant_id order by c.priority desc, c.due_at, c.id) as turn
+        from candidate c where c.of_type <= c.type_free
+    ), now_at as (
+        select coalesce((select had from workflows.share where tenant_id = '00000000-0000-0000-0000-000000000000'), 0) as tag
+    ), placed as (
+        select t.*, greatest(coalesce(s.had, 0), now_at.tag) + t.turn - 1 as tag
+        from tagged t cross join now_at left join workflows.share s on s.tenant_id = t.tenant_id
+        where t.tenant_free is null or t.turn <= t.tenant_free
+    ), chosen as (
+        select p.*, row_number() over (partition by p.type order by p.tag, p.due_at, p.id) as of_all
+        from placed p
+    ), picked as materialized (
+        select * from chosen where overall_free is null or of_all <= overall_free
+        order by tag, due_at, id limit room
+    ), handed as (
+        update workflows.run r set status = 'handed', handed_at = now(), revision = revision + 1
+        from picked n where r.tenant_id = n.tenant_id and r.id = n.id and r.status = 'queued'
+        returning r.tenant_id, r.id, n.type, n.version, n.priority, n.tag
+    ), queue_rows as materialized (
+        select procrastinate.procrastinate_defer_jobs_v1(array_agg(
+            row(type || '@' || version, 'run', priority, null, null, jsonb_build_object('tenant', tenant_id, 'run', id), null)
+                ::procrastinate.procrastinate_job_to_defer_v1 order by tag)) as ids
+        from handed
+    ), charged as (
+        insert into workflows.share as s (tenant_id, had)
+        select tenant_id, max(tag) + 1 from handed group by tenant_id
+        union all select '00000000-0000-0000-0000-000000000000', max(tag) from handed having count(*) > 0
+        on conflict (tenant_id) do update set had = greatest(s.had, excluded.had)
+    )
+    select count(*), (select cardinality(ids) from queue_rows) into handed_now, ignored from handed;
+    return handed_now;
+end
+$$;
+revoke all on function workflows.feed(jsonb, float8) from public;
+grant execute on function workflows.feed(jsonb, float8) to bastide_operator;

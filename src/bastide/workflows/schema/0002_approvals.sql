@@ -41,7 +41,7 @@ create table workflows.approval (
         ('pending', 'approved', 'refused', 'taken_over', 'stopped', 'expired', 'withdrawn', 'informed', 'seen')),
     digest bytea not null check (length(digest) = 32),   -- of what was proposed: SHA-256 of canonical JSON
     agreed bytea not null check (length(agreed) = 32),   -- of what it has become by an edit
-    proposal bytea not null,                 -- sealed: the arguments, and what a person is shown
+    proposal bytea,                          -- sealed: the arguments, and what a person is shown
     edited bytea,                            -- sealed: the arguments as a person changed them
     result bytea,                            -- sealed: what the person gave who did it themselves
     label jsonb not null,
@@ -64,9 +64,9 @@ create index approval_stopped on workflows.approval (decided_at) where status in
 create index approval_stand_in on workflows.approval (stand_in_at) where status = 'pending' and not called;
 call store.protect('workflows.approval');
 revoke update, delete on workflows.approval from bastide_app;
-grant update (status, agreed, edited, result, called, decided_at) on workflows.approval to bastide_app;
+grant update (status, digest, agreed, proposal, edited, result, called, decided_at) on workflows.approval to bastide_app;
 
--- What each person said. It is never changed, and goes only with its job.
+-- What each person said. It is never changed, but erased: then who said what, and when, is left.
 create table workflows.verdict (
     tenant_id uuid not null default store.tenant(),
     approval text not null,
@@ -82,6 +82,7 @@ create table workflows.verdict (
 );
 call store.protect('workflows.verdict');
 revoke update, delete on workflows.verdict from bastide_app;
+grant update (digest, reason) on workflows.verdict to bastide_app;   -- an erasure, see guard_verdict
 
 create table workflows.effect (
     tenant_id uuid not null default store.tenant(),
@@ -105,6 +106,13 @@ revoke delete on workflows.effect from bastide_app;
 -- The operator looks for what is due; it reads nothing that was proposed.
 grant select (tenant_id, id, run, mode, status, deadline, stand_in_at, called, decided_at) on workflows.approval to bastide_operator;
 create policy operator_watches on workflows.approval for select to bastide_operator using (true);
+
+-- What an erasure leaves of a digest: no bytes have it.
+create function workflows.nothing() returns bytea language sql immutable as $$ select decode(repeat('00', 32), 'hex') $$;
+
+create function workflows.has_ended(p_run text) returns boolean language sql stable as $$
+    select exists (select from workflows.run r where r.id = p_run and r.status in ('done', 'failed', 'cancelled'))
+$$;
 
 create function workflows.oversight_rank(mode text) returns integer language sql immutable as $$
     select array_position(array['none', 'informed', 'approve', 'two_persons'], mode) - 1
@@ -131,6 +139,13 @@ declare
     needed integer;
 begin
     if tg_op = 'UPDATE' then
+        if (new.digest, new.proposal) is distinct from (old.digest, old.proposal) then
+            if new.proposal is null and new.digest = workflows.nothing() and new.status = old.status
+               and workflows.has_ended(old.run) then
+                return new;   -- an erasure
+            end if;
+            raise exception 'workflows.proposal_changed: approval %', old.id using errcode = 'BST09';
+        end if;
         if not (old.status = 'pending' or new.status = old.status
                 or old.status = 'informed' and new.status = 'seen') then
             raise exception 'workflows.already_decided: approval % is %', old.id, old.status using errcode = 'BST09';
@@ -171,6 +186,13 @@ declare
     acting text := split_part(current_setting('bastide.context', true), '|', 2);   -- row security has verified it
     consents boolean := new.verdict in ('approved', 'edited', 'taken_over');
 begin
+    if tg_op = 'UPDATE' then
+        if new.reason is null and new.digest = workflows.nothing()
+           and workflows.has_ended((select run from workflows.approval where id = old.approval)) then
+            return new;   -- an erasure
+        end if;
+        raise exception 'workflows.already_decided: a verdict is not changed' using errcode = 'BST09';
+    end if;
     select * into a from workflows.approval where id = new.approval for update;
     if not found
        or new.verdict = 'seen' and a.status not in ('informed', 'seen')
@@ -188,7 +210,8 @@ begin
     return new;
 end
 $$;
-create trigger guard before insert on workflows.verdict for each row execute function workflows.guard_verdict();
+create trigger guard before insert or update on workflows.verdict
+    for each row execute function workflows.guard_verdict();
 
 -- The gate. An effect begins only while its run is at work under the fence that begins it, only if it is declared, and
 -- only with what its oversight asks: a notice, or enough distinct persons who said yes to exactly these arguments.
@@ -201,6 +224,9 @@ declare
 begin
     if tg_op = 'UPDATE' and (new.run, new.name, new.key) is distinct from (old.run, old.name, old.key) then
         raise exception 'workflows.approval_missing: an effect is not renamed' using errcode = 'BST09';
+    end if;
+    if tg_op = 'UPDATE' and new.digest = workflows.nothing() and new.status = old.status and workflows.has_ended(old.run) then
+        return new;   -- an erasure
     end if;
     if new.status <> 'begun' then
         if tg_op = 'INSERT' or old.status <> 'begun' then

@@ -1,0 +1,127 @@
+"""Human oversight: what waits for a person, what persons say, and which oversight effects need."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bastide.api.operations import Ask, Nothing, Operation, routes
+from bastide.api.paging import page, whole
+from bastide.api.shapes import oversight as shapes
+from bastide.api.shapes.ground import Listed
+from bastide.workflows import OversightRule
+
+Wire = dict[str, Any]
+
+
+async def list_approvals(ask: Ask[shapes.WhichApprovals]) -> Wire:
+    """Newest first, without what is proposed: to see that is asked for by the approval's id, and recorded."""
+    given = ask.given
+    found = await ask.rooms.workflows.approvals.list(
+        ask.caller.scope, status=given.status, cursor=given.cursor, limit=given.limit
+    )
+    return page("approvals", found)
+
+
+async def show_approval(ask: Ask[Nothing]) -> Wire:
+    """What exactly is proposed, for which job, until when. Who saw it, and when, is in the audit log."""
+    return (await ask.rooms.workflows.approvals.get(ask.caller.scope, ask.id)).to_wire()
+
+
+async def approve(ask: Ask[shapes.Approve]) -> Wire:
+    """Say yes to what was seen, which `digest` names; refused with 409 when something else is proposed now."""
+    approvals, given = ask.rooms.workflows.approvals, ask.given
+    return (await approvals.approve(ask.caller.scope, ask.id, seen=given.digest, reason=given.reason)).to_wire()
+
+
+async def refuse(ask: Ask[shapes.Refuse]) -> Wire:
+    """Say no: the effect does not happen, and the job is told why."""
+    approvals, given = ask.rooms.workflows.approvals, ask.given
+    return (await approvals.refuse(ask.caller.scope, ask.id, given.reason, seen=given.digest)).to_wire()
+
+
+async def edit(ask: Ask[shapes.Edit]) -> Wire:
+    """Put other arguments of the same shape in place of those proposed, and say yes to them."""
+    approvals, given = ask.rooms.workflows.approvals, ask.given
+    done = await approvals.edit(ask.caller.scope, ask.id, given.arguments, seen=given.digest, reason=given.reason)
+    return done.to_wire()
+
+
+async def take_over(ask: Ask[shapes.TakeOver]) -> Wire:
+    """Say that a person did it instead, and what came of it: the job goes on with that result."""
+    approvals, given = ask.rooms.workflows.approvals, ask.given
+    done = await approvals.take_over(ask.caller.scope, ask.id, given.result, given.reason, seen=given.digest)
+    return done.to_wire()
+
+
+async def stop(ask: Ask[shapes.Stop]) -> Wire:
+    """Stop the whole job that asks. Once this has answered, it has not one effect more."""
+    return (await ask.rooms.workflows.approvals.stop(ask.caller.scope, ask.id, ask.given.reason)).to_wire()
+
+
+async def see(ask: Ask[shapes.See]) -> Wire:
+    """Acknowledge a notice: somebody has seen what was done."""
+    return (await ask.rooms.workflows.approvals.acknowledge(ask.caller.scope, ask.id, ask.given.reason)).to_wire()
+
+
+async def list_rules(ask: Ask[Nothing]) -> Wire:
+    """What this tenant asks for beyond what the job types declare."""
+    return whole("rules", [rule.to_wire() for rule in await ask.rooms.workflows.approvals.rules(ask.caller.scope)])
+
+
+async def set_rule(ask: Ask[shapes.Rule]) -> Wire:
+    """Set the rule for a type and an effect, in place of the one before."""
+    given = ask.given
+    rule = OversightRule(
+        given.type,
+        given.effect,
+        given.mode,
+        persons=tuple(given.persons),
+        stand_ins=tuple(given.stand_ins),
+        stand_in_after_s=given.stand_in_after_s,
+        deadline_s=given.deadline_s,
+        fallback=given.fallback,
+    )
+    return (await ask.rooms.workflows.approvals.set_rule(ask.caller.scope, rule)).to_wire()
+
+
+async def drop_rule(ask: Ask[shapes.WhichRule]) -> Wire:
+    """Leave it to what the type declares; effects that wait already keep waiting."""
+    given = ask.given
+    await ask.rooms.workflows.approvals.delete_rule(ask.caller.scope, given.type, given.effect)
+    return {"type": given.type, "effect": given.effect, "removed": True}
+
+
+_ONE = "/api/v1/approvals/{id}"
+_RULES = "/api/v1/oversight-rules"
+_SAID: Wire = {"answer": shapes.Approval, "of": "approval"}
+TABLE = (
+    Operation(
+        "approvals.list",
+        "GET",
+        "/api/v1/approvals",
+        "What waits for a person",
+        list_approvals,
+        shapes.WhichApprovals,
+        Listed,
+    ),
+    Operation("approvals.get", "GET", _ONE, "What is proposed", show_approval, **_SAID),
+    Operation("approvals.approve", "POST", f"{_ONE}:approve", "Approve it", approve, shapes.Approve, **_SAID),
+    Operation("approvals.refuse", "POST", f"{_ONE}:refuse", "Refuse it", refuse, shapes.Refuse, **_SAID),
+    Operation("approvals.edit", "POST", f"{_ONE}:edit", "Edit and approve it", edit, shapes.Edit, **_SAID),
+    Operation("approvals.take-over", "POST", f"{_ONE}:take-over", "Take it over", take_over, shapes.TakeOver, **_SAID),
+    Operation("approvals.stop", "POST", f"{_ONE}:stop", "Stop its job", stop, shapes.Stop, **_SAID),
+    Operation("approvals.see", "POST", f"{_ONE}:see", "Acknowledge a notice", see, shapes.See, **_SAID),
+    Operation("oversight-rules.list", "GET", _RULES, "List the rules of oversight", list_rules, answer=Listed),
+    Operation("oversight-rules.set", "PUT", _RULES, "Set a rule of oversight", set_rule, shapes.Rule, shapes.RuleSaid),
+    Operation(
+        "oversight-rules.drop",
+        "DELETE",
+        _RULES,
+        "Drop a rule of oversight",
+        drop_rule,
+        shapes.WhichRule,
+        shapes.RuleGone,
+    ),
+)
+
+router = routes(TABLE, tag="oversight")

@@ -1,0 +1,227 @@
+"""Leaving: documents that are deleted in numbers, and a collection that is handed out whole.
+
+knowledge.erase     an effect, with the oversight that the tenant asks for: who decides sees how many and which;
+                    then each batch of documents goes in one transaction, and a stop is heeded between two
+knowledge.export    the originals and a manifest in one zip file, kept sealed for a week: GET the job's artifact
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import PurePath
+from typing import IO, cast
+
+from bastide.audit import Audit
+from bastide.errors import BadOption, ExportTooLarge, UnknownCollection, UnknownDocument
+from bastide.knowledge import bounds
+from bastide.knowledge.documents import Shelf
+from bastide.knowledge.staging import Staging
+from bastide.knowledge.values import Document
+from bastide.policy import Label
+from bastide.store import Db, Scope, Store, queries
+from bastide.workflows import Effect, Example, JobType, JsonValue, Limits, Run
+
+_Q = queries("bastide.knowledge")
+_OF, _HAS, _ORIGINAL = _Q["documents_of"], _Q["has_collection"], _Q["original"]
+
+DOCUMENTS_MAX = 50_000
+EXPORT_BYTES_MAX = 256 * 1024 * 1024
+"""Bytes of originals in one export: it is one blob, packed and sealed as a whole."""
+
+_BATCH = 20
+_SHOWN = 20
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same documents give the same bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Doomed:
+    """What is to be deleted: the named documents, or all of a collection, or all about a person. One of the three."""
+
+    documents: tuple[str, ...] = ()
+    collection: str | None = None
+    subject: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which collection is handed out."""
+
+    collection: str
+
+
+class LeavingJobs:
+    """The code of both types."""
+
+    def __init__(self, store: Store, audit: Audit, shelf: Shelf, staging: Staging) -> None:
+        self._store = store
+        self._audit = audit
+        self._shelf = shelf
+        self._staging = staging
+
+    def types(self) -> tuple[JobType, ...]:
+        """What is registered."""
+        return (
+            JobType(
+                name="knowledge.erase",
+                about="Deletes documents with all that was made from them: named ones, a collection's, a person's.",
+                input=Doomed,
+                run=self._erase,
+                permission="knowledge:erase",
+                limits=Limits(step_s=3600.0, run_s=4 * 3600.0, per_tenant=1),
+                effects={"erase": Effect("Documents and all their versions are deleted; nothing brings them back.")},
+                example=Example(
+                    {"collection": "notes", "reason": "kept long enough"},
+                    lambda out: isinstance(out, Mapping) and isinstance(out["erased"], int) and out["erased"] >= 0,
+                ),
+            ),
+            JobType(
+                name="knowledge.export",
+                about="Puts the originals of a collection and a manifest into one zip file, to be fetched for a week.",
+                input=Wanted,
+                run=self._export,
+                permission="knowledge:read",
+                limits=Limits(step_s=1800.0, run_s=2 * 3600.0, per_tenant=1, overall=2),
+                example=Example({"collection": "notes"}, lambda out: isinstance(out, Mapping) and bool(out["sha256"])),
+            ),
+        )
+
+    # -- erase --------------------------------------------------------------------------------------
+
+    async def _erase(self, run: Run[Doomed]) -> JsonValue:
+        asked = run.input
+        reason = bounds.reason(asked.reason)
+        found = cast("list[str]", await run.step("find", partial(self._find, run.scope, asked)))
+        if not found:
+            return {"erased": 0, "documents": []}
+
+        async def erase(arguments: JsonValue, key: str) -> JsonValue:
+            # A person may have taken documents out of the list; nobody can put another one in.
+            given = arguments.get("documents", []) if isinstance(arguments, Mapping) else []
+            kept = set(given) if isinstance(given, Sequence) and not isinstance(given, str) else set()
+            ids = [one for one in found if one in kept]
+            gone: list[str] = []
+            for start in range(0, len(ids), _BATCH):
+                batch = ids[start : start + _BATCH]
+                act = partial(self._erase_batch, run, batch, reason)
+                gone += cast("list[str]", await run.write(f"batch {batch[0]}", act))
+                await run.progress(start + len(batch), len(ids))
+            return {"erased": len(gone), "documents": gone}
+
+        listed = ", ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
+        shown = f"{len(found)} documents are deleted for good: {listed}. Reason given: {reason or 'none'}."
+        return await run.effect("erase", {"documents": found, "reason": reason}, erase, shown=shown)
+
+    async def _find(self, scope: Scope, asked: Doomed) -> JsonValue:
+        if sum((bool(asked.documents), asked.collection is not None, asked.subject is not None)) != 1:
+            raise BadOption("Name documents, or a collection, or a subject: one of the three.", option="documents")
+        if asked.documents:
+            return sorted({bounds.document_id(one) for one in asked.documents})
+        collection = None if asked.collection is None else bounds.collection(asked.collection)
+        subject = None if asked.subject is None else min(bounds.subjects([asked.subject]))
+        async with self._store.under(scope) as db:
+            rows = await db.rows(tuple, _OF, collection=collection, subject=subject, limit=DOCUMENTS_MAX)
+        return [id for (id,) in rows]
+
+    async def _erase_batch(self, run: Run[Doomed], batch: Sequence[str], reason: str, db: Db) -> JsonValue:
+        gone: list[str] = []
+        for document in batch:
+            try:
+                await self._shelf.delete_here(db, document, reason=reason, chain=run.chain)
+                gone.append(document)
+            except UnknownDocument:
+                continue  # somebody else was first, or it never was here: it is gone either way
+        return gone
+
+    # -- export -------------------------------------------------------------------------------------
+
+    # The zip is written to a file of this machine that nobody else can open and that vanishes with the process; what
+    # stays is sealed. Its label is the strictest of all that it holds.
+    async def _export(self, run: Run[Wanted]) -> JsonValue:
+        if run.remembered("keep") is not None:
+            return await run.write("keep", _recorded)
+        name = bounds.collection(run.input.collection)
+        async with self._store.under(run.scope) as db:
+            if not await db.value(_HAS, name=name):
+                raise UnknownCollection(f"There is no collection {name!r} here.")
+            ids = [id for (id,) in await db.rows(tuple, _OF, collection=name, subject=None, limit=DOCUMENTS_MAX)]
+        with tempfile.TemporaryFile() as file:
+            listed, label = await self._pack(run, name, ids, file)
+            await run.tighten(label)
+            file.seek(0)
+            data = await asyncio.to_thread(file.read)
+        digest = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
+
+        async def keep(db: Db) -> JsonValue:
+            await self._staging.keep(db, run.id, f"{name}.zip", "application/zip", data)
+            await self._audit.record(
+                db,
+                "collection.export",
+                resource=run.id,
+                subjects=sorted(label.subjects),
+                details={"collection": name, "documents": listed, "bytes": len(data)},
+            )
+            return {
+                "documents": listed,
+                "bytes": len(data),
+                "sha256": digest,
+                "artifact": f"/api/v1/jobs/{run.id}/artifact",
+            }
+
+        return await run.write("keep", keep)
+
+    async def _pack(self, run: Run[Wanted], name: str, ids: Sequence[str], file: IO[bytes]) -> tuple[int, Label]:
+        entries: list[dict[str, object]] = []
+        labels = [run.label]
+        total = 0
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for number, id in enumerate(ids):
+                await run.progress(number, len(ids), id)
+                try:
+                    document, data = await self._read(run.scope, id)
+                except UnknownDocument:
+                    continue  # deleted meanwhile
+                total += len(data)
+                if total > EXPORT_BYTES_MAX:
+                    raise ExportTooLarge(f"The collection holds more than {EXPORT_BYTES_MAX // 1024**2} MiB.")
+                place = f"documents/{id}/{PurePath(document.name).name}"
+                await asyncio.to_thread(archive.writestr, _entry(place), data)
+                entries.append(_described(document, place, data))
+                labels.append(document.label)
+            manifest = {"collection": name, "documents": entries}
+            archive.writestr(_entry("manifest.json"), json.dumps(manifest, ensure_ascii=False, indent=1))
+        await run.progress(len(ids), len(ids))
+        return len(entries), Label.join_all(labels)
+
+    async def _read(self, scope: Scope, id: str) -> tuple[Document, bytes]:
+        document = await self._shelf.get(scope, id)
+        async with self._store.under(scope) as db:
+            row = await db.row(dict, _ORIGINAL, id=id, version=document.version)
+            if row is None:
+                raise UnknownDocument
+            return document, await db.get_blob(row["blob"])
+
+
+def _entry(place: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(place, _EPOCH)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.external_attr = 0o600 << 16
+    return entry
+
+
+def _described(document: Document, place: str, data: bytes) -> dict[str, object]:
+    """A line of the manifest."""
+    wire = document.to_wire()
+    kept = ("id", "name", "title", "version", "media_type", "language", "bytes", "label", "created", "updated")
+    return {"file": place, "sha256": hashlib.sha256(data).hexdigest(), **{word: wire[word] for word in kept}}
+
+
+async def _recorded(db: Db) -> JsonValue:
+    raise AssertionError("a step that was recorded is not repeated")

@@ -1,0 +1,315 @@
+"""kill -9 while jobs run: each is done exactly once, and what it does to the world happens once by its key.
+
+Workers, the API and PostgreSQL are real processes, killed, frozen and asked to stop; the jobs have five steps each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bastide.settings import Settings
+from bastide.store import Query, Store
+from tests.journeys.processes import Process, answer_of, call, free_port, postmaster
+from tests.journeys.work_types import Outside, prepare
+
+_RUNS = Query("crash", "runs", "select id, status, attempt, lost, failures from workflows.run order by id")
+_EFFECTS = Query("crash", "effects", "select run, step, attempt from crash.effect")
+_LEFT = Query("crash", "left", "select count(*) from procrastinate.procrastinate_jobs")
+KEY = Path("secrets") / "admin-key"
+
+
+class Player(Process):
+    """A process of the house that knows the types of `work_types`."""
+
+    def _launch(self) -> subprocess.Popen[str]:
+        log = open(self.home.parent / "process.log", "a")  # noqa: SIM115
+        program = [sys.executable, "-m", "tests.journeys.work_types", "--home", str(self.home)]
+        return subprocess.Popen(
+            [*program, "--port", str(self.port), *self.arguments],
+            stdout=log,
+            stderr=log,
+            text=True,
+            start_new_session=True,
+            cwd=Path(__file__).parents[2],
+        )
+
+
+class Journey:
+    """A home with an API, asked over HTTP; workers come and go."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = folder / "home"
+        self.outside = Outside(folder)
+        self.port = free_port()
+        self.settings = Settings.read(self.home, environment={})
+        asyncio.run(prepare(self.settings))
+        self.api = Player(self.home, "--role", "api", port=self.port).wait_ready()
+        self.key = (self.home / KEY).read_text().strip()
+        self.others: list[Player] = []
+
+    def player(self, *arguments: str) -> Player:
+        """Another process."""
+        made = Player(self.home, *arguments, port=free_port())
+        self.others.append(made)
+        return made
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """An answer, however often the API or the database goes away meanwhile."""
+        deadline = time.monotonic() + 90
+        while True:
+            status, answer = call(self.port, method, path, key=self.key, body=body, timeout_s=20)
+            if status in {200, 202}:
+                return answer
+            assert status in {0, 409, 429, 500, 503}, (status, answer)
+            assert time.monotonic() < deadline, (status, answer)
+            time.sleep(0.1)
+
+    def dispatch(self, type: str, *, key: str | None = None, **given: Any) -> str:
+        """A job's id."""
+        version = given.pop("version", None)
+        return str(
+            self.ask("POST", "/api/v1/jobs", {"type": type, "input": given, "key": key, "version": version})["id"]
+        )
+
+    def job(self, id: str) -> Any:
+        """How it is now."""
+        return self.ask("GET", f"/api/v1/jobs/{id}")
+
+    def until(self, id: str, *statuses: str, timeout_s: float = 30) -> Any:
+        """The job, once it is in one of these states."""
+        deadline = time.monotonic() + timeout_s
+        while (job := self.job(id))["status"] not in statuses:
+            assert time.monotonic() < deadline, f"{job}\n{self._log()}"
+            time.sleep(0.1)
+        return job
+
+    def until_called(self, kind: str, *, times: int = 1, timeout_s: float = 30) -> list[tuple[str, int, int, str]]:
+        """The calls of this kind, once there are so many."""
+        deadline = time.monotonic() + timeout_s
+        while len(calls := self.outside.calls(kind)) < times:
+            assert time.monotonic() < deadline, self._log()
+            time.sleep(0.02)
+        return calls
+
+    def rows(self) -> tuple[list[Any], list[Any], int]:
+        """Every run, every row that a step wrote, and how many rows the queue has left."""
+
+        async def read() -> tuple[list[Any], list[Any], int]:
+            store = Store(self.settings.store)
+            await store.start()
+            try:
+                async with store.as_operator(reason="a journey looks at its end") as db:
+                    return await db.rows(tuple, _RUNS), await db.rows(tuple, _EFFECTS), await db.value(_LEFT)
+            finally:
+                await store.stop()
+
+        return asyncio.run(read())
+
+    def close(self) -> None:
+        """Stop everything."""
+        for process in [*self.others, self.api]:
+            if process.process.poll() is None:
+                process.process.send_signal(signal.SIGCONT)
+                process.stop()
+
+    def _log(self) -> str:
+        return (self.home.parent / "process.log").read_text()[-3000:]
+
+
+@pytest.fixture
+def journey(tmp_path: Path) -> Iterator[Journey]:
+    made = Journey(tmp_path)
+    yield made
+    made.close()
+
+
+# -- kill -9 ------------------------------------------------------------------------------------------------
+
+
+def _kill(chance: random.Random, journey: Journey, workers: list[Player]) -> str:
+    match chance.choice(["worker", "worker", "postgres", "api", "both workers", "worker and postgres"]):
+        case "worker":
+            chance.choice(workers).kill()
+        case "api":
+            journey.api.kill()
+        case "both workers":
+            for worker in workers:
+                worker.kill()
+        case "postgres":
+            _kill_postgres(journey.home)
+        case _:
+            chance.choice(workers).kill()
+            _kill_postgres(journey.home)
+    return ""
+
+
+def _kill_postgres(home: Path) -> None:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        os.kill(postmaster(home), signal.SIGKILL)
+
+
+def _soak(journey: Journey, *, jobs: int, kills: int, seed: int, patience_s: float) -> None:
+    chance = random.Random(seed)
+    workers = [journey.player("--role", "worker") for _ in range(2)]
+    sequencer = journey.player("--role", "sequencer")
+    first = time.monotonic()
+    ids: list[str] = []
+    at = sorted(chance.sample(range(2, jobs), kills))
+    for number in range(jobs):
+        if number in at:
+            _kill(chance, journey, workers)
+            for process in (journey.api, *workers, sequencer):
+                if process.process.poll() is not None:
+                    process.again()
+        ids.append(journey.dispatch("crash.five", key=f"job-{number}", number=number))
+        time.sleep(chance.uniform(0, 0.02))
+    assert len(set(ids)) == jobs, "an idempotency key gave two jobs"
+    deadline = time.monotonic() + patience_s
+    while (left := _unfinished(journey)) and time.monotonic() < deadline:
+        time.sleep(0.3)
+    print(f"{jobs} jobs, {kills} kills: {time.monotonic() - first:.1f} s")
+    assert not left, f"{left[:5]}\n{journey._log()}"
+    _each_exactly_once(journey, ids)
+    journey.close()
+    verdict = answer_of("audit", "verify", home=journey.home)
+    assert verdict["valid"] is True, verdict
+
+
+def _unfinished(journey: Journey) -> list[Any]:
+    found: list[Any] = []
+    for status in ("delayed", "queued", "running", "waiting", "stopping", "failed", "cancelled"):
+        found += journey.ask("GET", f"/api/v1/jobs?status={status}&limit=5")["jobs"]
+    return found
+
+
+def _each_exactly_once(journey: Journey, ids: list[str]) -> None:
+    runs, effects, _ = journey.rows()
+    assert Counter(run[0] for run in runs) == Counter(ids), "a run is missing, or one too many is there"
+    assert {run[1] for run in runs} == {"done"}
+    assert Counter((run, step) for run, step, _ in effects) == Counter(
+        (id, step) for id in ids for step in ("book", "book#2")
+    ), "a write happened twice, or not at all"
+    sent = {(job, key) for job, _, _, key in journey.outside.calls("send")}
+    assert Counter(job for job, _ in sent) == Counter(ids), "a job sent under two keys, or not at all"
+    accepted = list((journey.home.parent / "accepted").iterdir())
+    assert len(accepted) == len(ids), "the receiver accepted another number than there are jobs"
+
+
+def test_five_kills_and_each_job_is_done_once(journey: Journey) -> None:
+    _soak(journey, jobs=60, kills=5, seed=3, patience_s=60)
+
+
+@pytest.mark.slow
+def test_fifty_kills_and_each_job_is_done_once(journey: Journey) -> None:
+    _soak(journey, jobs=1000, kills=50, seed=4, patience_s=300)
+
+
+# -- frozen, killed, stopped ------------------------------------------------------------------------------------
+
+
+def test_a_frozen_worker_that_wakes_commits_nothing(journey: Journey) -> None:
+    frozen = journey.player("--role", "worker")
+    id = journey.dispatch("crash.slow", number=1, seconds=1.0)
+    ((_, attempt, pid, _),) = journey.until_called("slow")
+    assert (attempt, pid) == (1, frozen.process.pid)
+    frozen.process.send_signal(signal.SIGSTOP)
+    other = journey.player("--role", "worker")
+    job = journey.until(id, "done")
+    assert job["output"] == {"attempt": 2, "pid": other.process.pid}
+    frozen.process.send_signal(signal.SIGCONT)
+    woken = [call for call in journey.until_called("slept", times=2) if call[2] == frozen.process.pid]
+    assert [attempt for _, attempt, _, _ in woken] == [1], "the frozen worker went on where it was"
+    time.sleep(1.0)
+    runs, effects, _ = journey.rows()
+    assert effects == [(id, "book", 2)], "the frozen worker wrote"
+    ((_, status, attempts, lost, failures),) = runs
+    assert (status, attempts, lost, failures) == ("done", 2, 1, 0)
+    assert journey.job(id)["output"]["attempt"] == 2
+    later = journey.dispatch("crash.slow", number=2, seconds=0.0)  # both go on working
+    assert journey.until(later, "done")["attempt"] == 1
+    kinds = [line["kind"] for line in journey.ask("GET", f"/api/v1/jobs/{id}/timeline")["timeline"]]
+    assert "taken over" in kinds
+
+
+def test_two_workers_share_the_queue_and_either_may_die(journey: Journey) -> None:
+    workers = [journey.player("--role", "worker", "--concurrency", "2") for _ in range(2)]
+    first = [journey.dispatch("crash.slow", number=number, seconds=0.3) for number in range(8)]
+    for id in first:
+        journey.until(id, "done")
+    assert {pid for _, _, pid, _ in journey.outside.calls("slow")} == {worker.process.pid for worker in workers}
+    for dying in workers:
+        ids = [journey.dispatch("crash.slow", number=number, seconds=0.5) for number in range(6)]
+        journey.until_called("slow", times=len(journey.outside.calls("slow")) + 1)
+        dying.kill()
+        for id in ids:
+            assert journey.until(id, "done")["status"] == "done"
+        dying.again()
+    runs, effects, _ = journey.rows()
+    assert {run[1] for run in runs} == {"done"}
+    assert Counter(run for run, _, _ in effects) == Counter(run[0] for run in runs)
+
+
+def test_sigterm_in_a_step_gives_the_run_back_without_counting_a_failure(journey: Journey) -> None:
+    worker = journey.player("--role", "worker")  # its grace is three seconds
+    short = journey.dispatch("crash.slow", number=1, seconds=1.0)
+    long = journey.dispatch("crash.slow", number=2, seconds=20.0)
+    journey.until_called("slow", times=2)
+    begun = time.monotonic()
+    assert worker.stop() == 0
+    assert time.monotonic() - begun < 10, "the grace is over and it still works"
+    assert journey.job(short)["status"] == "done", "what was short was finished"
+    waiting = journey.job(long)
+    assert waiting["status"] == "queued"
+    assert "No worker is running" in waiting["why"]
+    by_id = {run[0]: run for run in journey.rows()[0]}
+    assert by_id[long][3:] == (0, 0), "neither lost nor failed"
+    kinds = [line["kind"] for line in journey.ask("GET", f"/api/v1/jobs/{long}/timeline")["timeline"]]
+    assert "given back" in kinds
+    journey.player("--role", "worker")
+    assert journey.until_called("slow", times=3)[-1][:2] == (long, 2), "another worker began it again"
+
+
+def test_a_job_that_kills_its_workers_ends_as_a_dead_letter(journey: Journey) -> None:
+    id = journey.dispatch("crash.kill", number=1)
+    for attempt in range(1, 8):
+        worker = journey.player("--role", "worker", "--stale-s", "1")
+        deadline = time.monotonic() + 30
+        while worker.process.poll() is None and journey.job(id)["status"] != "failed" and time.monotonic() < deadline:
+            time.sleep(0.1)
+        if (job := journey.job(id))["status"] == "failed":
+            break
+        assert worker.process.poll() is not None, f"attempt {attempt}: {job}"
+    assert job["status"] == "failed"
+    assert job["error"]["code"] == "workflows.too_many_attempts"
+    assert job["error"]["next"]
+    assert worker.process.poll() is None, "the last worker lives: the job was not begun once more"
+    assert len(journey.outside.calls("die")) < 7
+
+
+def test_a_run_of_another_version_waits_for_a_worker_that_knows_it(journey: Journey) -> None:
+    journey.api.stop()
+    journey.api = Player(journey.home, "--role", "api", "--version", "2", port=journey.port).wait_ready()
+    journey.player("--role", "worker", "--version", "1")
+    canary = journey.dispatch("crash.noop", number=1)
+    id = journey.dispatch("crash.versioned", number=1)
+    journey.until(canary, "done")
+    time.sleep(1.0)
+    job = journey.job(id)
+    assert (job["version"], job["status"]) == (2, "queued")
+    assert "version 2" in job["why"]
+    assert "worker" in job["why"]
+    journey.player("--role", "worker", "--version", "2")
+    assert journey.until(id, "done")["output"] == 2

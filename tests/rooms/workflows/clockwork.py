@@ -1,0 +1,121 @@
+"""A clockwork: schedules and triggers on the session's database, with job types that nobody has to do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from bastide.app import House
+from bastide.policy import Label
+from bastide.store import Query, Scope
+from bastide.workflows import Job, JobType, JsonValue, Run
+from bastide.workflows.dispatching import Dispatching
+from bastide.workflows.registry import Registry
+from bastide.workflows.schedules import Schedules
+from bastide.workflows.triggers import Triggers
+
+RUNS = Query(
+    "test",
+    "runs",
+    "select id, type, key, origin, chain, label, input, user_id, priority from workflows.run order by id",
+)
+BACK = Query(
+    "test",
+    "back",
+    "update workflows.schedule set next_at = %(next_at)s where id = %(id)s returning next_at, now() as now",
+)
+AHEAD = Query(
+    "test",
+    "ahead",
+    "update workflows.schedule set next_at = now() + interval '1 year', moved_at = now() + interval '1 year' "
+    "where id = %(id)s",
+)
+TIME = Query("test", "time", "select now()")
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something to write down."""
+
+    text: str
+    count: int = 0
+    tags: tuple[str, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+async def nothing(run: Run[Note]) -> JsonValue:
+    """Nobody does these jobs here: what is looked at is that they were dispatched."""
+    return None
+
+
+TYPES = (
+    JobType("note", "Writes something down.", Note, nothing, permission="model:use"),
+    JobType("guarded", "Needs a right that members have not.", Note, nothing, permission="audit:verify"),
+    JobType("inner", "Dispatched by the house only.", Note, nothing, permission="model:use", internal=True),
+)
+
+
+@dataclass(frozen=True)
+class Dispatch:
+    """A job as it was dispatched."""
+
+    id: str
+    type: str
+    key: str | None
+    origin: str | None
+    chain: list[list[str]]
+    label: Label
+    input: dict[str, Any]
+    user: str | None
+    priority: int
+
+
+class Clockwork:
+    """One process with schedules and triggers."""
+
+    def __init__(self, house: House, *, dispatching: type[Dispatching] = Dispatching) -> None:
+        self.house = house
+        self.store = house.store
+        self.registry = Registry()
+        for kind in TYPES:
+            self.registry.add(kind)
+        self.dispatching = dispatching(house.store, house.audit, house.policy, self.registry)
+        rooms = (house.store, house.audit, house.tenancy, self.dispatching, self.registry)
+        self.schedules, self.triggers = Schedules(*rooms), Triggers(*rooms)
+
+    async def runs(self, scope: Scope) -> list[Dispatch]:
+        """All jobs of the tenant, oldest first."""
+        async with self.store.under(scope) as db:
+            found = []
+            for row in await db.rows(tuple, RUNS):
+                id, type, key, origin, chain, label, sealed, user, priority = row
+                given = json.loads(await db.unseal(sealed, about=f"workflows.run|{id}|input"))
+                found.append(Dispatch(id, type, key, origin, chain, Label.from_wire(label), given, user, priority))
+            return found
+
+    async def put(self, scope: Scope, **given: Any) -> str:
+        """A job of a person."""
+        async with self.store.under(scope) as db:
+            return (await self.dispatching.put(db, scope, Job("note", {"text": "x"}, **given))).id
+
+    async def now(self, scope: Scope) -> datetime:
+        """By the database's clock."""
+        async with self.store.under(scope) as db:
+            now: datetime = await db.value(TIME)
+            return now
+
+    async def set_next(self, scope: Scope, schedule: str, moment: datetime) -> None:
+        """As if the schedule had waited for that moment."""
+        async with self.store.under(scope) as db:
+            assert await db.row(tuple, BACK, id=schedule, next_at=moment) is not None
+
+    async def acts(self, scope: Scope) -> list[str]:
+        """What the audit log says of schedules and triggers, oldest first."""
+        page = await self.house.audit.events(scope, limit=200)
+        return [
+            event.act
+            for event in sorted(page.items, key=lambda event: event.id)
+            if event.act.startswith(("schedule.", "trigger."))
+        ]
