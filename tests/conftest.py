@@ -94,5 +94,5 @@ def nobody(ours: Scope) -> Scope:
 @pytest.fixture(scope="session")
 async def house(settings: Settings, store: Store) -> AsyncIterator[House]:
     """Every room, open on the same home and database as `store`."""
-    async with open_house(settings, sequence=True) as opened:
+    async with open_house(settings, sequence=True, work=True) as opened:
         yield opened

@@ -20,9 +20,10 @@ import uvicorn
 
 from bastide.api import Part, Rooms, create
 from bastide.audit import Audit
+from bastide.compliance import Upkeep
 from bastide.egress import Egress
 from bastide.errors import AddressUnusable, BastideError, PortTaken
-from bastide.inference import Inference
+from bastide.inference import Inference, batch_type, job_types
 from bastide.knowledge import Document, IngestedDocument, Knowledge
 from bastide.policy import Policy
 from bastide.settings import ServerSettings, Settings
@@ -63,6 +64,9 @@ async def open_house(
     workflows = Workflows(store, audit, tenancy, policy, settings.work)
     inference = Inference(store, audit, policy, egress, settings.inference)
     knowledge = Knowledge(store, audit, policy, inference, workflows, settings.knowledge)
+    for kind in (*job_types(inference), batch_type(inference)):
+        workflows.register(kind)
+    Upkeep(store, audit, knowledge, inference, settings).register(workflows)
     async with AsyncExitStack() as opened:
         opened.push_async_callback(store.stop)
         await store.start()
@@ -262,9 +266,7 @@ async def serve(
             await _answer(served, stopping, sockets, show=_show(served, on_open, on_ready, said))
 
 
-def _opened(
-    settings: Settings, role: Role, register: Callable[[House], None]
-) -> AbstractAsyncContextManager[House]:
+def _opened(settings: Settings, role: Role, register: Callable[[House], None]) -> AbstractAsyncContextManager[House]:
     return open_house(
         settings, sequence=role in {"sequencer", "all"}, work=role in {"worker", "all"}, register=register
     )

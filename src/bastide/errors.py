@@ -914,7 +914,7 @@ class ModeUnavailable(Unprocessable):
 
 
 class UnknownIntake(NotFound):
-    """There is no such intake here, or it has ended."""
+    """There is no such intake here."""
 
     code, next = "knowledge.unknown_intake", "Open one with POST /api/v1/intakes, and name its job."
 

@@ -290,6 +290,7 @@ def test_every_command_has_help_with_an_example(group: str, verb: str) -> None:
         (("job", "run", "summarise"), "workflows.bad_input", 1),
         (("job", "run", "summarise", "--field", "text=x", "--field", "colour=red"), "workflows.bad_input", 1),
         (("job", "run", "summarise", "--field", "text=x", "--class", "topsecret"), "policy.bad_label", 1),
+        (("job", "show", ""), "cli.wrong_usage", 2),
         (("job", "show", "nonsense"), "workflows.unknown_job", 1),
         (("job", "show", NO_JOB), "workflows.unknown_job", 1),
         (("job", "follow", NO_JOB), "workflows.unknown_job", 1),

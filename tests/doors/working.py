@@ -14,6 +14,7 @@ import httpx2
 import uvicorn
 
 from bastide.api import create
+from bastide.api.gate import Gate
 from bastide.app import House
 from bastide.settings import WorkSettings
 from bastide.workflows import Effect, Job, JobType, JsonValue, Retry, Run, Workflows
@@ -104,7 +105,11 @@ class Working:
     workflows: Workflows
     outside: Outside
     url: str
-    server: uvicorn.Server
+    application: Gate
+
+    async def close(self) -> None:
+        """What the house does first when it is asked to stop."""
+        await self.application.close()
 
 
 @asynccontextmanager
@@ -121,7 +126,7 @@ async def working(house: House, *, work: bool = True) -> AsyncIterator[Working]:
         await asyncio.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        yield Working(house, workflows, outside, f"http://127.0.0.1:{port}", server)
+        yield Working(house, workflows, outside, f"http://127.0.0.1:{port}", application)
     finally:
         await application.close()
         server.should_exit = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator, Sequence
 from typing import Annotated, Any, cast
@@ -26,6 +27,7 @@ from bastide.knowledge import Ingested, Original
 _FILES_MAX = 1000
 _FIELDS_MAX = 5000
 _FIELDS = ("file", "collection", "label", "subjects", "job")
+_LOOKS = 20
 _ASYNC = re.compile(r"(?:^|[,;])\s*respond-async\s*(?:$|[,;])", re.IGNORECASE)
 
 router = APIRouter(route_class=Route, tags=["documents"])
@@ -93,20 +95,18 @@ async def take_in(
 
 async def _queue(given: _Given, caller: Caller, rooms: Rooms) -> dict[str, Any]:
     """Several files that belong to no intake get one of their own, so that one job stands for them all."""
-    parent, own = given.job, given.job is None and len(given.files) > 1
+    parent, label, subjects = given.job, given.label, given.subjects
+    own = parent is None and len(given.files) > 1
     if own:
-        parent = (await rooms.knowledge.intake(caller.scope, collection=given.collection or "default")).id
+        opened = await rooms.knowledge.intake(
+            caller.scope, collection=given.collection or "default", label=label, subjects=subjects
+        )
+        parent, label, subjects = opened.id, None, ()
     queued: list[dict[str, Any]] = []
     try:
         async for name, data in given.each():
             made = await rooms.knowledge.stage(
-                caller.scope,
-                name,
-                data,
-                job=parent,
-                collection=given.collection,
-                label=given.label,
-                subjects=given.subjects,
+                caller.scope, name, data, job=parent, collection=given.collection, label=label, subjects=subjects
             )
             queued.append({"id": None, "name": name, "status": "queued", "chunks": 0, "error": None, "job": made.id})
     finally:
@@ -132,7 +132,11 @@ async def open_intake(body: shapes.NewIntake, caller: Asking, rooms: Behind) -> 
     made = await rooms.knowledge.intake(
         caller.scope, collection=body.collection or "default", label=body.label, subjects=body.subjects
     )
-    return JSONResponse({"job": made.id, "workers": (await rooms.workflows.health()).workers}, 202)
+    for _ in range(_LOOKS):  # a worker that is just starting is waited for
+        if workers := (await rooms.workflows.health()).workers:
+            break
+        await asyncio.sleep(0.1)
+    return JSONResponse({"job": made.id, "workers": workers}, 202)
 
 
 @router.post(

@@ -30,26 +30,26 @@ async def show_approval(ask: Ask[Nothing]) -> Wire:
 async def approve(ask: Ask[shapes.Approve]) -> Wire:
     """Say yes to what was seen, which `digest` names; refused with 409 when something else is proposed now."""
     approvals, given = ask.rooms.workflows.approvals, ask.given
-    return (await approvals.approve(ask.caller.scope, ask.id, seen=given.digest, reason=given.reason)).to_wire()
+    return (await approvals.approve(ask.caller.scope, ask.id, digest=given.digest, reason=given.reason)).to_wire()
 
 
 async def refuse(ask: Ask[shapes.Refuse]) -> Wire:
     """Say no: the effect does not happen, and the job is told why."""
     approvals, given = ask.rooms.workflows.approvals, ask.given
-    return (await approvals.refuse(ask.caller.scope, ask.id, given.reason, seen=given.digest)).to_wire()
+    return (await approvals.refuse(ask.caller.scope, ask.id, given.reason, digest=given.digest)).to_wire()
 
 
 async def edit(ask: Ask[shapes.Edit]) -> Wire:
     """Put other arguments of the same shape in place of those proposed, and say yes to them."""
     approvals, given = ask.rooms.workflows.approvals, ask.given
-    done = await approvals.edit(ask.caller.scope, ask.id, given.arguments, seen=given.digest, reason=given.reason)
+    done = await approvals.edit(ask.caller.scope, ask.id, given.arguments, digest=given.digest, reason=given.reason)
     return done.to_wire()
 
 
 async def take_over(ask: Ask[shapes.TakeOver]) -> Wire:
     """Say that a person did it instead, and what came of it: the job goes on with that result."""
     approvals, given = ask.rooms.workflows.approvals, ask.given
-    done = await approvals.take_over(ask.caller.scope, ask.id, given.result, given.reason, seen=given.digest)
+    done = await approvals.take_over(ask.caller.scope, ask.id, given.result, given.reason, digest=given.digest)
     return done.to_wire()
 
 
@@ -60,7 +60,7 @@ async def stop(ask: Ask[shapes.Stop]) -> Wire:
 
 async def see(ask: Ask[shapes.See]) -> Wire:
     """Acknowledge a notice: somebody has seen what was done."""
-    return (await ask.rooms.workflows.approvals.acknowledge(ask.caller.scope, ask.id, ask.given.reason)).to_wire()
+    return (await ask.rooms.workflows.approvals.see(ask.caller.scope, ask.id, ask.given.reason)).to_wire()
 
 
 async def list_rules(ask: Ask[Nothing]) -> Wire:
@@ -87,7 +87,7 @@ async def set_rule(ask: Ask[shapes.Rule]) -> Wire:
 async def drop_rule(ask: Ask[shapes.WhichRule]) -> Wire:
     """Leave it to what the type declares; effects that wait already keep waiting."""
     given = ask.given
-    await ask.rooms.workflows.approvals.delete_rule(ask.caller.scope, given.type, given.effect)
+    await ask.rooms.workflows.approvals.drop_rule(ask.caller.scope, given.type, given.effect)
     return {"type": given.type, "effect": given.effect, "removed": True}
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 
 from bastide.cli.printing import failure
-from bastide.errors import BastideError, FileNotWritten
+from bastide.errors import BastideError, FileNotWritten, WrongUsage
 
 _NEXT = {
     errno.ENOSPC: "Make room on this disk, then try again.",
@@ -24,7 +24,7 @@ def attended(work: Callable[[], int], *, as_json: bool) -> int:
         return work()
     except BastideError as fault:
         failure(fault, as_json=as_json)
-        return 1
+        return 2 if isinstance(fault, WrongUsage) else 1
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return 130

@@ -33,7 +33,8 @@ async def follow(desk: Desk, line: Line, id: str) -> int:
                 if job["status"] in {"waiting", "delayed"} and job.get("why") and job["why"] != said:
                     said = job["why"]
                     live.note(wrap(f"It waits: {said}"))
-                live.show(f"{job['type']}  {state(job)}")
+                if job["status"] not in ENDED:
+                    live.show(f"{job['type']}  {state(job)}")
     except asyncio.CancelledError:
         live.clear()
         print(f"\n{id} goes on. Follow it again with `bastide job follow {id}`.", file=sys.stderr)

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from bastide.errors import BastideError, BrokenReply, ServerSaid
+from bastide.errors import BastideError, BrokenReply, ServerSaid, WrongUsage
 
 if TYPE_CHECKING:
     from bastide.egress import Client, Flow, Reply
@@ -99,7 +99,9 @@ def address(path: str, query: Mapping[str, Any]) -> str:
 
 
 def segment(text: str) -> str:
-    """`text` as one segment of a path."""
+    """`text` as one segment of a path. Raises WrongUsage when it is empty, as an unset variable of a shell is."""
+    if not text:
+        raise WrongUsage("An id or a name is empty.")
     return quote(text, safe="")
 
 

@@ -96,11 +96,12 @@ def failure(fault: BastideError, *, as_json: bool) -> None:
         print(wrap(fault.next_step, "  ", "Next:  "), file=sys.stderr)
 
 
-def when(moment: str | None) -> str:
-    """A moment of the wire, to the second, in UTC."""
+def when(moment: str | None, *, exact: bool = False) -> str:
+    """A moment of the wire in UTC, to the second or, when `exact`, to the millisecond."""
     if not moment:
         return "-"
-    return datetime.fromisoformat(moment).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    found = datetime.fromisoformat(moment).astimezone(UTC).replace(tzinfo=None)
+    return found.isoformat(" ", "milliseconds" if exact else "seconds")
 
 
 def how_long(milliseconds: float | None) -> str:

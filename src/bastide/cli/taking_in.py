@@ -1,17 +1,33 @@
-"""`bastide ingest`: files and folders into the house, one by one, with progress."""
+"""`bastide ingest`: files and folders into the house. One file in one request; several as one job, with progress."""
 
+import asyncio
 import json
 import os
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bastide.cli.line import Line, said_code
+from bastide.cli.following import ENDED
+from bastide.cli.line import Line, said_code, segment
 from bastide.cli.printing import Progress
 from bastide.cli.registering import errand
-from bastide.errors import BastideError, FileTooLarge, MissingFile, Unauthorised, UnreadableFile
+from bastide.cli.running import find
+from bastide.errors import (
+    BastideError,
+    BrokenReply,
+    FileTooLarge,
+    MissingFile,
+    ServerSaid,
+    Unauthorised,
+    Unreachable,
+    UnreadableFile,
+)
 
 if TYPE_CHECKING:
     from bastide.cli.desk import Desk
@@ -23,6 +39,12 @@ Subjects = Annotated[
     list[str] | None, typer.Option("--subject", metavar="ID", help="Whom the documents are about; may be repeated.")
 ]
 
+File = tuple[Path, str]
+Document = dict[str, Any]
+
+_AT_ONCE = 4  # files in memory at a time
+_LOOK_S = 0.3  # between two looks at the job
+_PATIENCE_S = 60.0  # how long a server that went away is waited for
 _LOCAL_BYTES_MAX = 2 * 1024**3  # more than any limit of the server, less than the memory
 
 
@@ -38,24 +60,157 @@ async def ingest(
 ) -> int:
     """Take in files and folders; a bad file is reported and the rest goes on.
 
-    A file whose content is already known is not taken in twice. Exit status 1 if a file was refused.
+    A file whose content is already known is not taken in twice. Several files are one job, which goes on when this
+    command is left. Exit status 1 if a file was refused.
     """
     files = list(_files([Path(path) for path in paths]))
-    fields = [("subjects", name) for name in subject or ()]
-    fields += [("collection", collection)] if collection else []
-    fields += [("label", json.dumps({"class": class_name}))] if class_name else []
+    what = _What(collection, class_name, tuple(subject or ()))
     progress = Progress(len(files), quiet=desk.as_json)
-    total: dict[str, Any] = {"documents": [], "ingested": 0, "unchanged": 0, "refused": 0}
     async with desk.server() as line:
-        for path, name in files:
-            progress.show(name)
-            _add(total, await _one(line, path, name, fields), progress)
+        found = await _by_jobs(desk, line, files, what, progress) if len(files) > 1 else None
+        if found is None:
+            found = await _one_by_one(line, files, what, progress)
+    if isinstance(found, int):
+        return found
     progress.clear()
-    desk.say(total, lambda: _summary(total, progress))
+    total = _total(found)
+    desk.say(total, lambda: _summary(total))
     return 1 if total["refused"] else 0
 
 
-def _files(paths: list[Path]) -> Iterator[tuple[Path, str]]:
+@dataclass(frozen=True, slots=True)
+class _What:
+    """What is said of all the files."""
+
+    collection: str | None
+    class_name: str | None
+    subjects: tuple[str, ...]
+
+    def fields(self) -> list[tuple[str, str]]:
+        """As a form has it."""
+        fields = [("subjects", name) for name in self.subjects]
+        fields += [("collection", self.collection)] if self.collection else []
+        return fields + ([("label", json.dumps({"class": self.class_name}))] if self.class_name else [])
+
+    def wire(self) -> Document:
+        """As an intake has it."""
+        label = {"class": self.class_name} if self.class_name else None
+        return {"collection": self.collection, "label": label, "subjects": list(self.subjects)}
+
+
+# -- one by one -------------------------------------------------------------------------------------
+
+
+async def _one_by_one(line: Line, files: list[File], what: _What, progress: Progress) -> list[Document]:
+    """Each file in a request of its own, which answers when it can be searched."""
+    found: list[Document] = []
+    for path, name in files:
+        progress.show(name)
+        document = await _handed_in(line, path, name, what.fields())
+        _tell(document, progress)
+        found.append(document)
+    return found
+
+
+async def _handed_in(line: Line, path: Path, name: str, fields: list[tuple[str, str]]) -> Document:
+    try:
+        data = _read(path)
+        answer = await line.upload("/api/v1/documents", name, data, fields)
+        document: Document = answer["documents"][0]
+        return document
+    except Unauthorised:
+        raise
+    except OSError as fault:
+        return _refused(name, UnreadableFile(f"The file cannot be opened: {fault.strerror}."))
+    except BastideError as fault:
+        if said_code(fault).partition(".")[0] in {"tenancy", "store", "egress", "cli", "policy", "workflows"}:
+            raise  # not this file's fault: the next one would fail too
+        return _refused(name, fault)
+
+
+# -- by jobs ----------------------------------------------------------------------------------------
+
+
+# 1. an intake is opened: one job that stands for all files     3. it is closed, and followed to its end
+# 2. the files are handed in, a few at a time; each is kept      4. what became of each file is told, in their order
+async def _by_jobs(
+    desk: "Desk", line: Line, files: list[File], what: _What, progress: Progress
+) -> list[Document] | int | None:
+    """What became of the files; None when nobody works here; an exit status when somebody left."""
+    opened = await line.post("/api/v1/intakes", what.wire())
+    intake = opened["job"]
+    if not opened["workers"]:
+        await line.post(f"/api/v1/jobs/{segment(intake)}:cancel", {"reason": "no worker runs"})
+        return None
+    try:
+        try:
+            handed = await _hand_in(line, files, [("job", intake)], progress)
+        finally:  # also when somebody leaves: what was handed in is taken in
+            await line.post(f"/api/v1/intakes/{segment(intake)}:close")
+        job = await _follow(line, intake, progress, sum(one["status"] == "refused" for one in handed))
+    except asyncio.CancelledError:
+        progress.clear()
+        resumes = "" if find(desk.settings.home) else " when the house runs (`bastide up`)"
+        print(f"\n{intake} goes on with what was handed in{resumes}: `bastide job follow {intake}`.", file=sys.stderr)
+        return 130
+    if job["status"] != "done":
+        raise ServerSaid(
+            job.get("error") or {"code": "workflows.cancelled", "message": f"{intake} was cancelled."}, 409
+        )
+    became = {one["job"]: one for one in job["output"]["documents"]}
+    found = [became.get(one.get("job"), one) for one in handed]
+    for document in found:
+        _tell(document, progress)
+    return found
+
+
+async def _hand_in(line: Line, files: list[File], fields: list[tuple[str, str]], progress: Progress) -> list[Document]:
+    """Each file as it was queued or refused, in their order; no more than a few are in memory."""
+    found: list[Document | None] = [None] * len(files)
+    left = iter(enumerate(files))
+
+    async def hand_in() -> None:
+        for place, (path, name) in left:
+            progress.show(f"handing in {name}")
+            found[place] = await _patiently(partial(_handed_in, line, path, name, fields))
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_AT_ONCE):
+                group.create_task(hand_in())
+    except BaseExceptionGroup as several:  # the first one is what is told
+        raise several.exceptions[0] from None
+    return [one for one in found if one is not None]
+
+
+async def _follow(line: Line, intake: str, progress: Progress, refused: int) -> Document:
+    place = f"/api/v1/jobs/{segment(intake)}"
+    while True:
+        job: Document = await _patiently(partial(line.get, place))
+        if job["status"] in ENDED:
+            progress.done = 0  # they are counted again, one by one, with what became of them
+            return job
+        progress.done = refused + (job["progress"]["done"] if job["status"] == "waiting" else 0)
+        progress.show(job.get("why") or "")
+        await asyncio.sleep(_LOOK_S)
+
+
+async def _patiently(ask: Callable[[], Awaitable[Any]]) -> Any:
+    """What it gives; a server that starts again is waited for."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return await ask()
+        except (Unreachable, BrokenReply):
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(1.0)
+
+
+# -- files ------------------------------------------------------------------------------------------
+
+
+def _files(paths: list[Path]) -> Iterator[File]:
     """Every file with the name it gets: a folder's files keep their path below it. Hidden ones are left out."""
     for path in paths:
         if path.is_file():
@@ -71,48 +226,38 @@ def _files(paths: list[Path]) -> Iterator[tuple[Path, str]]:
             raise MissingFile(f"There is no {path}.")
 
 
-async def _one(line: Line, path: Path, name: str, fields: list[tuple[str, str]]) -> dict[str, Any]:
-    try:
-        data = _read(path)
-        answer: dict[str, Any] = await line.upload("/api/v1/documents", name, data, fields)
-        return answer
-    except Unauthorised:
-        raise
-    except OSError as fault:
-        return _refused(name, UnreadableFile(f"The file cannot be opened: {fault.strerror}."))
-    except BastideError as fault:
-        if said_code(fault).partition(".")[0] in {"tenancy", "store", "egress", "cli", "policy"}:
-            raise  # not this file's fault: the next one would fail too
-        return _refused(name, fault)
-
-
 def _read(path: Path) -> bytes:
     if path.stat().st_size > _LOCAL_BYTES_MAX:
         raise FileTooLarge
     return path.read_bytes()
 
 
-def _refused(name: str, fault: BastideError) -> dict[str, Any]:
-    error = fault.to_wire()
-    document = {"id": None, "name": name, "status": "refused", "chunks": 0, "error": error}
-    return {"documents": [document], "ingested": 0, "unchanged": 0, "refused": 1}
+def _refused(name: str, fault: BastideError) -> Document:
+    return {"id": None, "name": name, "status": "refused", "chunks": 0, "error": fault.to_wire()}
 
 
-def _add(total: dict[str, Any], answer: dict[str, Any], progress: Progress) -> None:
-    total["documents"] += answer["documents"]
-    for count in ("ingested", "unchanged", "refused"):
-        total[count] += answer[count]
-    for document in answer["documents"]:
-        progress.done += 1
-        if document["status"] != "unchanged":
-            progress.chunks += document["chunks"]
-        if document["status"] == "refused":
-            error = document["error"] or {}
-            progress.note(f"{document['name']}: {error.get('message')} {error.get('next') or ''} ({error.get('code')})")
+def _tell(document: Document, progress: Progress) -> None:
+    progress.done += 1
+    if document["status"] == "ready":
+        progress.chunks += document["chunks"]
+    if document["status"] == "refused":
+        error = document["error"] or {}
+        progress.note(f"{document['name']}: {error.get('message')} {error.get('next') or ''} ({error.get('code')})")
 
 
-def _summary(total: dict[str, Any], progress: Progress) -> str:
+def _total(found: list[Document]) -> Document:
+    count = {word: sum(one["status"] == word for one in found) for word in ("ready", "unchanged", "refused")}
+    return {
+        "documents": found,
+        "ingested": count["ready"],
+        "unchanged": count["unchanged"],
+        "refused": count["refused"],
+    }
+
+
+def _summary(total: Document) -> str:
+    chunks = sum(one["chunks"] for one in total["documents"] if one["status"] == "ready")
     return (
-        f"{total['ingested']} taken in ({progress.chunks} chunks), {total['unchanged']} known already, "
+        f"{total['ingested']} taken in ({chunks} chunks), {total['unchanged']} known already, "
         f"{total['refused']} refused."
     )

@@ -127,7 +127,8 @@ async def trace_job(desk: "Desk", id: JobId) -> None:
 
 def _timeline(wire: dict[str, Any]) -> str:
     rows = [
-        (when(one["at"]), one["said"], one["attempt"] or None, how_long(one["took_ms"])) for one in wire["timeline"]
+        (when(one["at"], exact=True), one["said"], one["attempt"] or None, how_long(one["took_ms"]))
+        for one in wire["timeline"]
     ]
     job = wire["job"]
     return f"{job['id']}  {job['type']}  {state(job)}\n\n" + table(rows, ("at (UTC)", "what", "attempt", "took"))
@@ -242,7 +243,7 @@ def _type_sheet(one: dict[str, Any]) -> str:
         **{f"effect: {name}": f"{effect['about']} (oversight: {effect['oversight']})"
            for name, effect in one["effects"].items()},
     }  # fmt: skip
-    parts = [sheet(facts), "Input\n" + _fields(one["input"])]
+    parts = [sheet(facts), "Input\n\n" + _fields(one["input"])]
     if one.get("example"):
         example = json.dumps(one["example"], ensure_ascii=False)
         quoted = example.replace("'", "'\\''")
@@ -253,10 +254,10 @@ def _type_sheet(one: dict[str, Any]) -> str:
 def _fields(schema: dict[str, Any]) -> str:
     needed = set(schema.get("required", ()))
     rows = [
-        (f"  {name}", _kind(field), "needed" if name in needed else json.dumps(field.get("default")))
+        (name, _kind(field), "needed" if name in needed else json.dumps(field.get("default")))
         for name, field in schema.get("properties", {}).items()
     ]
-    return table(rows, ("  field", "kind", "default")) if rows else "  none"
+    return table(rows, ("field", "kind", "default")) if rows else "none"
 
 
 def _kind(field: dict[str, Any]) -> str:

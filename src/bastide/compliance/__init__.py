@@ -4,7 +4,10 @@ Access to and erasure of one person's data across every room, the technical file
 written from the live state, and the way out. Each room erases its own rows; this one asks, gathers and
 reports.
 
-The room holds its place in the order of the house; it has no operation yet.
+Of this, the platform's upkeep is here: the log verified and exported, the database backed up, the house looked
+over, each as a job. The rest has its place and no operation yet.
 """
 
-__all__: list[str] = []
+from bastide.compliance.upkeep import Upkeep
+
+__all__ = ["Upkeep"]

@@ -5,6 +5,7 @@ moves, leaves through `egress` if it leaves at all, and is recorded in `audit` w
 Nothing here keeps a question or an answer.
 """
 
+from bastide.inference.batching import batch_type
 from bastide.inference.inference import Inference
 from bastide.inference.tasks import job_types
 from bastide.inference.values import (
@@ -34,5 +35,6 @@ __all__ = [
     "Model",
     "ModelSpec",
     "Usage",
+    "batch_type",
     "job_types",
 ]

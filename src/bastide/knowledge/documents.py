@@ -20,7 +20,7 @@ from bastide.knowledge.indexing import Known, extent_of, label_change, write_ext
 from bastide.knowledge.values import Chunk, Collection, Document, Original, Statistics, StructureNode, Version
 from bastide.policy import Label
 from bastide.store import Db, Page, Scope, Store, queries
-from bastide.workflows import Workflows
+from bastide.workflows import JsonValue, Workflows
 
 _Q = queries("bastide.knowledge")
 _LIST, _GET, _BY_ID, _VERSIONS = _Q["list_documents"], _Q["get_document"], _Q["find_by_id"], _Q["list_versions"]
@@ -159,7 +159,7 @@ class Shelf:
             resource=known.id,
             details={"versions": len(blobs), "chunks": known.chunks, "reason": reason},
         )
-        facts = {"document": known.id, "collection": known.collection, "versions": len(blobs)}
+        facts: dict[str, JsonValue] = {"document": known.id, "collection": known.collection, "versions": len(blobs)}
         label = Label.from_wire(known.label)
         await self._workflows.triggers.happened(db, "document.deleted", facts, label=label, chain=chain)
         await write_extent(db, {}, taken)

@@ -33,7 +33,7 @@ _MISSED_MAX = 50
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question, and where its answer stands: in one of `documents` (id or name), in `section` if that is named.
+    """A question, and where its answer stands: in one of `documents` (id, name or title), under the heading `section`.
 
     Without documents it has no answer here.
     """
@@ -119,7 +119,7 @@ def stands_at(passage: Passage, one: Question) -> bool:
     if one.section is None:
         return True
     wanted = re.compile(rf"{re.escape(one.section.strip())}(?!\w)", re.IGNORECASE)
-    return any(wanted.match(part.strip()) for part in passage.section)
+    return any(wanted.match(part.strip()) for part in (passage.title, *passage.section))
 
 
 def figures(questions: Sequence[Question], found: Sequence[Mapping[str, Any]], limit: int) -> dict[str, object]:

@@ -66,7 +66,8 @@ class Staging:
 
     async def gathering(self, scope: Scope, job: str) -> Gathering:
         """An intake of the caller's that is open. Raises UnknownIntake or IntakeClosed."""
-        await self._workflows.job(scope, job)  # may this person see it at all?
+        if (await self._workflows.job(scope, job)).type != INTAKE:  # may this person see it at all?
+            raise UnknownIntake
         async with self._store.under(scope) as db:
             return await _gathering(db, job)
 
@@ -171,7 +172,7 @@ class Staging:
 async def _gathering(db: Db, job: str) -> Gathering:
     row = await db.row(tuple, _FIND_INTAKE, job=job)
     if row is None:
-        raise UnknownIntake
+        raise IntakeClosed("This intake has ended.")
     collection, label, closed = row
     if closed:
         raise IntakeClosed

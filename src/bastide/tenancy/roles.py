@@ -32,9 +32,7 @@ PERMISSIONS: Mapping[str, str] = MappingProxyType(
 ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "administrator": frozenset(PERMISSIONS),
-        "member": frozenset(
-            {"knowledge:read", "knowledge:write", "model:use", "policy:read", "work:read", "work:run"}
-        ),
+        "member": frozenset({"knowledge:read", "knowledge:write", "model:use", "policy:read", "work:read", "work:run"}),
         "overseer": frozenset({"work:read", "work:approve", "policy:read", "knowledge:read"}),
         "auditor": frozenset({"audit:read", "audit:verify", "policy:read"}),
         "dpo": frozenset({"audit:read", "rights:use", "knowledge:read", "knowledge:erase", "policy:read"}),

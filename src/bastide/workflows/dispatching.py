@@ -13,7 +13,7 @@ from bastide.policy import Label, Policy
 from bastide.store import Db, Json, Scope, Store, is_id, new_id, queries
 from bastide.telemetry import count
 from bastide.workflows.registry import JobType, Registry
-from bastide.workflows.values import ENDED, Dispatched, Job
+from bastide.workflows.values import ENDED, Dispatched, Job, JsonValue
 
 _Q = queries("bastide.workflows")
 _ADD, _BY_KEY, _BY_DEDUP = _Q["add_run"], _Q["find_run_by_key"], _Q["find_run_by_dedup"]
@@ -68,7 +68,7 @@ class Dispatching:
         announce: bool = True,
         recorded: bool = True,
     ) -> Dispatched:
-        """Write a run in this transaction. Rights are the caller's matter; input, version, label and limits are checked.
+        """Write a run in this transaction. Rights are the caller's matter; input, version and label are checked.
 
         Raises UnknownJobType, UnknownJobVersion, JobInputWrong, JobTooLarge, JobLabelRefused, BadJob, UnknownJob.
         """
@@ -111,7 +111,12 @@ class Dispatching:
         for subject in label.subjects:
             await db.run(_MENTION, subject=await db.keyed(subject.encode(), purpose="workflows subject"), run=id)
         if recorded:
-            details = {"type": kind.name, "version": version, "origin": origin, "parent": job.parent}
+            details: dict[str, JsonValue] = {
+                "type": kind.name,
+                "version": version,
+                "origin": origin,
+                "parent": job.parent,
+            }
             await self._audit.record(
                 db,
                 "job.dispatch",

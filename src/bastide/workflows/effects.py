@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from bastide.audit import Audit
@@ -29,11 +30,13 @@ from bastide.errors import (
     DatabaseUnavailable,
     Refusal,
     StepTooSlow,
+    Superseded,
     UndeclaredEffect,
 )
 from bastide.store import Db, Store, queries
 from bastide.telemetry import count, log
 from bastide.workflows.decisions import digest_of, strictest
+from bastide.workflows.holding import Suspended
 from bastide.workflows.overseeing import (
     Proposal,
     Row,
@@ -46,7 +49,7 @@ from bastide.workflows.overseeing import (
     withdraw,
 )
 from bastide.workflows.registry import OVERSIGHT_RANK, JobType, Oversight
-from bastide.workflows.running import Run, Suspended
+from bastide.workflows.running import Run
 from bastide.workflows.values import JsonValue
 
 _Q = queries("bastide.workflows")
@@ -123,15 +126,19 @@ class Effects:
             raise UndeclaredEffect(f"{run.kind.name} declares no effect {name!r}.", effect=name)
         await self._declare(run.kind)
         wanted = _Wanted(name, key, arguments, shown, strictest(run.kind.effects[name].oversight, oversight))
-        async with run.fenced() as db:
-            opened = await self._gate(db, run, wanted)
-        if opened.verdict == "waiting":
-            raise Suspended
-        if opened.verdict == "refused":
-            raise ApprovalRefused(opened.why, approval=opened.approval, effect=name)
-        if opened.verdict == "taken_over":
-            return opened.value
-        return await self._carry_out(run, wanted, opened.value, work)
+        # Between the gate and the record nothing may be cut off: who asks to stop, however often, is heard inside.
+        stop, stopped = asyncio.Event(), None
+        doing = asyncio.create_task(self._do(run, wanted, work, stop), name=f"effect {key} of {run.id}")
+        while not doing.done():
+            try:
+                await asyncio.wait({doing})
+            except asyncio.CancelledError as asked:
+                stopped = asked
+                stop.set()
+        fault = doing.exception()
+        if stopped is not None:
+            raise stopped from fault
+        return doing.result()
 
     @staticmethod
     async def in_flight(db: Db, run: str) -> list[str]:
@@ -146,6 +153,17 @@ class Effects:
             for effect, one in kind.effects.items():
                 await db.run(_DECLARE, type=kind.name, version=kind.version, effect=effect, mode=one.oversight)
         self._declared[kind.name, kind.version] = kind
+
+    async def _do(self, run: Run[Any], wanted: _Wanted, work: Work, stop: asyncio.Event) -> JsonValue:
+        async with run.fenced() as db:
+            opened = await self._gate(db, run, wanted)
+        if opened.verdict == "waiting":
+            raise Suspended
+        if opened.verdict == "refused":
+            raise ApprovalRefused(opened.why, approval=opened.approval, effect=wanted.name)
+        if opened.verdict == "taken_over":
+            return opened.value
+        return await self._carry_out(run, wanted, partial(work, opened.value, str(key_of(run, wanted.key))), stop)
 
     # -- the gate -----------------------------------------------------------------------------------
 
@@ -225,34 +243,31 @@ class Effects:
 
     # -- the work -----------------------------------------------------------------------------------
 
-    async def _carry_out(self, run: Run[Any], wanted: _Wanted, arguments: JsonValue, work: Work) -> JsonValue:
+    async def _carry_out(
+        self, run: Run[Any], wanted: _Wanted, work: Callable[[], Awaitable[JsonValue]], stop: asyncio.Event
+    ) -> JsonValue:
+        if stop.is_set():  # it was let through in the very moment of the stop, and has not begun
+            await self._note_end(run, wanted, "failed")
+            raise Superseded
         limit, began = run.kind.limits.step_s, time.perf_counter()
-        task = asyncio.ensure_future(work(arguments, str(key_of(run, wanted.key))))
-        stopped: asyncio.CancelledError | None = None
-        try:
-            await asyncio.wait({task}, timeout=limit)
-        except asyncio.CancelledError as stop:
+        task, stopping = asyncio.ensure_future(work()), asyncio.ensure_future(stop.wait())
+        await asyncio.wait({task, stopping}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        if stopping.done() and not task.done():
             # What has left the house cannot be called back; for a moment it may still say how it ended.
-            stopped = stop
             await asyncio.wait({task}, timeout=_SETTLE_S)
+        stopping.cancel()
         if not task.done():
             task.cancel()
             await asyncio.wait({task}, timeout=_UNDO_S)
-        try:
+        fault = _fault_of(task)
+        if fault is None:
+            return await self._record(run, wanted, task.result(), (time.perf_counter() - began) * 1000)
+        await self._note_end(run, wanted, "failed" if isinstance(fault, Refusal) else "unknown")
+        if isinstance(fault, asyncio.CancelledError):
             if not task.done():
                 log.error("the effect %s of %s does not let itself be stopped", wanted.key, run.id)
-            fault: BaseException | None = asyncio.CancelledError() if not task.done() else None
-            fault = fault or (asyncio.CancelledError() if task.cancelled() else task.exception())
-            if fault is None:
-                took_ms = (time.perf_counter() - began) * 1000
-                return await self._record(run, wanted, task.result(), took_ms)
-            await self._note_end(run, wanted, "failed" if isinstance(fault, Refusal) else "unknown")
-            if isinstance(fault, asyncio.CancelledError) and stopped is None:
-                raise StepTooSlow(f"The effect {wanted.name} took longer than {limit:g} s.", step=wanted.key) from fault
-            raise fault
-        finally:
-            if stopped is not None:
-                raise stopped
+            raise StepTooSlow(f"The effect {wanted.name} took longer than {limit:g} s.", step=wanted.key) from fault
+        raise fault
 
     async def _record(self, run: Run[Any], wanted: _Wanted, output: JsonValue, took_ms: float) -> JsonValue:
         for tries_left in (2, 1, 0):
@@ -275,6 +290,10 @@ class Effects:
         with suppress(DatabaseUnavailable):  # it then stays begun, and is done again with the same key
             async with self._store.under(run.scope) as db:
                 await db.run(_END, run=run.id, name=wanted.key, fence=run.claim.fence, status=status)
+
+
+def _fault_of(task: asyncio.Future[JsonValue]) -> BaseException | None:
+    return asyncio.CancelledError() if not task.done() or task.cancelled() else task.exception()
 
 
 def key_of(run: Run[Any], name: str) -> uuid.UUID:

@@ -144,4 +144,3 @@ async def problem_of(db: Db, id: str, code: str | None, sealed: bytes | None) ->
         return Problem(code, "What was said of it has been deleted.")
     message, following = json.loads(await db.unseal(sealed, about=f"workflows.run|{id}|problem"))
     return Problem(code, message, following)
-

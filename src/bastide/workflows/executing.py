@@ -1,9 +1,9 @@
 """One attempt, from the claim to its outcome: load, run the type's code, and write what became of it.
 
-    returned              done                      a Refusal, a fault of the code's own   failed: retrying helps nobody
-    Suspended             it waits, and has let go   what may pass by itself               put off, then failed
-    Superseded            another has it             stopped by a person                   cancelled
-    the process stops     given back                 past its deadline                     failed
+returned              done                      a Refusal, a fault of the code's own   failed: retrying helps nobody
+Suspended             it waits, and has let go   what may pass by itself               put off, then failed
+Superseded            another has it             stopped by a person                   cancelled
+the process stops     given back                 past its deadline                     failed
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bastide.errors import (
@@ -34,9 +36,10 @@ from bastide.tenancy import Tenancy
 from bastide.workflows.chains import AT_WORK
 from bastide.workflows.dispatching import Dispatching
 from bastide.workflows.ending import Endings, Outcome, leave_queue, note, problem_from, sealed_problem
+from bastide.workflows.holding import Held, Memo, Suspended
 from bastide.workflows.queue import Claim
 from bastide.workflows.registry import JobType, Registry
-from bastide.workflows.running import Held, Memo, Performs, Run, Suspended
+from bastide.workflows.running import Performs, Run
 from bastide.workflows.values import JsonValue
 
 _Q = queries("bastide.workflows")
@@ -128,6 +131,9 @@ class Executing:
 
     async def _attempt(self, at_work: AtWork, held: Held, given: Any, row: Mapping[str, Any]) -> None:
         claim, kind = held.claim, held.kind
+        if row["left_s"] is not None and row["left_s"] <= 0:  # it is not begun at all
+            await self._fail(claim, held.scope, DeadlinePassed(), kind, failures=row["failures"])
+            return
         run: Run[Any] = Run(self._store, self._dispatching, self._effects, held, given)
         at_work.run = run
         limit = kind.limits.run_s if row["left_s"] is None else min(kind.limits.run_s, row["left_s"])
@@ -184,7 +190,7 @@ class Executing:
         self, claim: Claim, scope: Scope, fault: BaseException, kind: JobType | None, *, failures: int
     ) -> None:
         if not isinstance(fault, BastideError):
-            log.error("run %s (%s) failed", claim.run, claim.type, exc_info=fault)
+            log.error("run %s (%s) failed: %s", claim.run, claim.type, _where(fault))
         problem = problem_from(fault)
         count("job_attempts_failed", type=claim.type)
         again = kind is not None and may_pass(fault) and failures + 1 < kind.retry.attempts
@@ -220,6 +226,13 @@ async def _as_coroutine(kind: JobType, run: Run[Any]) -> JsonValue:
         return await kind.run(run)
     except (SystemExit, KeyboardInterrupt) as fault:  # these two would end the loop, and with it the whole worker
         raise RuntimeError(f"{type(fault).__name__} was raised by the job's code") from fault
+
+
+def _where(fault: BaseException) -> str:
+    """The kind of an error and the places it came through; not its words, which may be content."""
+    frames = traceback.extract_tb(fault.__traceback__)[-5:]
+    places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames)]
+    return f"{type(fault).__name__} at {', from '.join(places)}"
 
 
 def _fault_of(task: asyncio.Task[JsonValue]) -> BaseException | None:

@@ -12,6 +12,7 @@ from bastide.audit import Audit
 from bastide.errors import (
     BadJob,
     BadTrigger,
+    BlobDamaged,
     Forbidden,
     JobInputWrong,
     JobLabelRefused,
@@ -43,6 +44,7 @@ _NONE_KNOWN_MAX = 10_000
 REASONS = (
     BadJob,
     BadTrigger,
+    BlobDamaged,
     Forbidden,
     JobInputWrong,
     JobLabelRefused,
@@ -53,6 +55,8 @@ REASONS = (
     UnknownJobVersion,
 )
 """What keeps a trigger from firing. All are found before any statement fails, so a transaction may go on after them."""
+
+_FAULTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)  # of a type's own label rule; never SQL
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,7 @@ class Firing:
         for row in rows:
             try:
                 await self.fire(db, row, facts, label=label, chain=chain)
-            except REASONS as fault:
+            except (*REASONS, *_FAULTS) as fault:
                 await self.note_refused(db, row["id"], fault)
 
     async def fire(
@@ -170,7 +174,7 @@ def about(id: str, part: str) -> str:
 
 async def _chain_of(db: Db, facts: Mapping[str, JsonValue]) -> Chain:
     """What led to a job that has ended, the job itself included."""
-    row = await db.row(tuple, _CHAIN_OF, id=facts["job"])
+    row = await db.row(tuple, _CHAIN_OF, id=facts.get("job"))
     if row is None:
         return ()
     chain, origin = row

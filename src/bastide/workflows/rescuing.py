@@ -1,4 +1,4 @@
-"""Rescuing: what was lost goes on. A run whose worker is dead or frozen, a row that the queue lost, a run past its deadline."""
+"""Rescuing: what was lost goes on: a run whose worker is gone, a row that the queue lost, a run past its deadline."""
 
 from __future__ import annotations
 
@@ -71,9 +71,7 @@ class Rescuing:
 
     async def _give_up(self, run: LostRun) -> None:
         async with self._store.as_operator(reason=f"give up {run.id}") as db:
-            held = await db.value(
-                _RELEASE, tenant=run.tenant, id=run.id, status=run.status, attempt=run.attempt
-            )
+            held = await db.value(_RELEASE, tenant=run.tenant, id=run.id, status=run.status, attempt=run.attempt)
             await db.run(_FORGET_ROWS, runs=[run.id])
         if held is not None and run.status == "stopping":
             await self._end(run.tenant, run.id, Outcome("cancelled"))

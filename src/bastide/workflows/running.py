@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -22,6 +22,7 @@ from bastide.policy import Label
 from bastide.store import Db, Json, Query, Scope, Store, queries
 from bastide.workflows.dispatching import Chain, Dispatching
 from bastide.workflows.ending import leave_queue, note, problem_of
+from bastide.workflows.holding import Held, Memo, Suspended
 from bastide.workflows.queue import Claim
 from bastide.workflows.registry import JobType
 from bastide.workflows.values import ENDED, Ended, Job, JsonValue
@@ -54,30 +55,6 @@ class Performs(Protocol):
     ) -> JsonValue:
         """The effect's result, once."""
         ...
-
-
-class Suspended(BaseException):
-    """The run waits and has let go of its worker. No `except Exception` of a job's code may catch this."""
-
-
-@dataclass(frozen=True, slots=True)
-class Memo:
-    """What a step gave, once."""
-
-    kind: str
-    output: JsonValue
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What the worker knows of the run that it holds."""
-
-    claim: Claim
-    kind: JobType
-    scope: Scope
-    label: Label
-    chain: Chain
-    memos: dict[str, Memo]
 
 
 class Run(Generic[T]):
@@ -134,7 +111,7 @@ class Run(Generic[T]):
     async def step(self, name: str, work: Work, *, timeout_s: float | None = None) -> JsonValue:
         """What `work` gives, computed once and kept. A repeated name counts: `name#2`.
 
-        Raises BadStepResult for what is not JSON, StepTooSlow past the limit, Superseded when the run is no longer ours.
+        Raises BadStepResult for what is not JSON, StepTooSlow, Superseded when the run is no longer ours.
         """
         key = self._key(name)
         if (memo := self.remembered(key)) is not None:
@@ -212,6 +189,7 @@ class Run(Generic[T]):
                 return None
             await self.suspend(f"signal {name}", wake_at=until, db=db)
         self._unless_suspended()
+        raise AssertionError("unreachable")
 
     async def fan_out(self, name: str, jobs: Sequence[Job]) -> list[Ended]:
         """Dispatch these jobs as parts of this one, wait until all have ended, and give what became of each, in order.
@@ -267,7 +245,7 @@ class Run(Generic[T]):
         if now - self._progress_at < _PROGRESS_S and done < total:
             return
         self._progress_at = now
-        told = {"done": max(0, done), "total": max(0, total), "note": note[:200]}
+        told: dict[str, Any] = {"done": max(0, done), "total": max(0, total), "note": note[:200]}
         if not await self._store.ask(self.scope, tuple, _NOTE_PROGRESS, id=self.id, fence=self.claim.fence, **told):
             raise Superseded
 
@@ -325,9 +303,7 @@ class Run(Generic[T]):
         What wakes the run must lock its row before it looks, so that neither misses the other. The caller leaves the
         `async with` and then calls nothing else: see `_unless_suspended`.
         """
-        if not await db.run(
-            _SUSPEND, id=self.id, fence=self.claim.fence, waits_for=waits_for, wake_at=wake_at
-        ):
+        if not await db.run(_SUSPEND, id=self.id, fence=self.claim.fence, waits_for=waits_for, wake_at=wake_at):
             raise Superseded
         await leave_queue(db, self.claim)
         await note(db, self.id, "waiting", {"for": waits_for})
@@ -369,7 +345,7 @@ class Run(Generic[T]):
             raise BadStepResult(f"A step returned a {type(value).__name__} that is not JSON: {fault}.") from fault
         if len(packed) > self.kind.limits.output_bytes_max:
             raise TooLarge(
-                f"A step returned {len(packed)} bytes; {self.kind.name} may return {self.kind.limits.output_bytes_max}.",
+                f"A step returned {len(packed)} bytes; {self.kind.name} may give {self.kind.limits.output_bytes_max}.",
                 next_step="Keep it as a document and return its id.",
             )
         return packed

@@ -28,8 +28,8 @@ from bastide.workflows.values import Job, JsonValue, Problem
 
 _Q = queries("bastide.workflows")
 _ADD, _SCHEDULES, _DUE, _ALL_DUE = _Q["add_schedule"], _Q["schedules"], _Q["schedule_due"], _Q["schedules_due"]
-_MOVE, _PAUSE, _RESUME, _DELETE = (_Q[f"{verb}_schedule"] for verb in ("move", "pause", "resume", "delete"))
-_NOW = _Q["time_now"]
+_MOVE, _DELETE, _NOW = _Q["move_schedule"], _Q["delete_schedule"], _Q["time_now"]
+_PAUSE, _RESUME = _Q["pause_schedule"], _Q["resume_schedule"]
 
 _LATE = timedelta(minutes=5)  # what is later than this was missed
 _AT_A_TURN = 500

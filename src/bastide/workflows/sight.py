@@ -59,11 +59,13 @@ class Sight:
         self._registry = registry
         self._settings = settings
 
-    async def why(self, db: Db, row: Mapping[str, Any]) -> str:
+    async def why(self, db: Db, row: Mapping[str, Any]) -> str:  # noqa: PLR0911 one sentence a state
         """Why this job does not run now; "" when it runs or has ended."""
         match row["status"]:
             case "delayed" if row["failures"]:
-                return f"Attempt {row['attempt']} failed ({row['problem_code']}); the next begins {_at(row['wake_at'])}."
+                return (
+                    f"Attempt {row['attempt']} failed ({row['problem_code']}); the next begins {_at(row['wake_at'])}."
+                )
             case "delayed":
                 return f"It is not due before {_at(row['wake_at'])}."
             case "waiting":
@@ -106,7 +108,9 @@ class Sight:
             return f"{at_work[0]} jobs of type {kind} are at work, and this tenant may have {limit} at a time."
         if "*" in lanes and lanes["*"][2] and at_work[1] >= lanes["*"][2]:
             return f"{at_work[1]} jobs are at work, and this tenant may have {lanes['*'][2]} at a time."
-        rate, per = (own[3], own[4]) if own and own[3] else (known.limits.rate, known.limits.rate_s) if known else (0, 0)
+        rate, per = (
+            (own[3], own[4]) if own and own[3] else (known.limits.rate, known.limits.rate_s) if known else (0, 0)
+        )
         if rate and await db.value(_BEGUN, type=kind, seconds=per) >= rate:
             return f"{rate} jobs of type {kind} were begun in the last {per:g} seconds, which is the limit."
         ahead = await db.value(_AHEAD, id=row["id"])
@@ -147,7 +151,7 @@ def _waiting(row: Mapping[str, Any]) -> str:
             return f"It sleeps until {_at(row['wake_at'])}."
 
 
-def _said(kind: str, facts: Mapping[str, Any]) -> str:
+def _said(kind: str, facts: Mapping[str, Any]) -> str:  # noqa: PLR0911 one sentence a kind
     match kind:
         case "failed":
             return f"The attempt failed: {facts.get('code')}" + ("; it is tried again." if facts.get("again") else ".")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Literal
 
+from bastide.audit import JsonValue as JsonValue  # noqa: PLC0414 the room's own word for it
 from bastide.policy import Label
-
-JsonValue: TypeAlias = "None | bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue]"
 
 Status = Literal["delayed", "queued", "handed", "running", "waiting", "stopping", "done", "failed", "cancelled"]
 

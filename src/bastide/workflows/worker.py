@@ -40,7 +40,7 @@ class _Loop(QueueWorker):
     async def _run_loop(self) -> None:
         assert self.worker_id is not None
         await self._tell(self.worker_id)
-        await super()._run_loop()
+        await super()._run_loop()  # type: ignore[no-untyped-call]  # procrastinate leaves it untyped
 
 
 class Worker:
@@ -72,7 +72,7 @@ class Worker:
         if self._task is None:
             return
         if self._loop:
-            self._loop.stop()
+            self._loop.stop()  # type: ignore[no-untyped-call]
         late = asyncio.get_running_loop().call_later(self._settings.grace_s, self._interrupt)
         beating = asyncio.create_task(self._beat())
         try:
@@ -134,7 +134,7 @@ class Worker:
                 shutdown_graceful_timeout=self._settings.grace_s + _UNDO_S,
             )
             try:
-                await self._loop.run()
+                await self._loop.run()  # type: ignore[no-untyped-call]
             except Exception as fault:
                 count("worker_restarts")
                 log.warning("the worker begins anew: %s", fault)
@@ -162,7 +162,7 @@ class Worker:
                 async with self._store.as_operator(reason="a worker ends") as db:
                     await db.run(_DROP, id=worker)
 
-    async def _one(self, context: JobContext, **ids: str) -> None:
+    async def _one(self, context: JobContext, /, **ids: str) -> None:
         assert context.job.id is not None
         claim = self._queue.claims.get(context.job.id)
         if claim is not None:

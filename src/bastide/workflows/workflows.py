@@ -25,7 +25,7 @@ from bastide.workflows.approvals import Approvals
 from bastide.workflows.chains import AT_WORK
 from bastide.workflows.dispatching import Dispatching
 from bastide.workflows.effects import Effects
-from bastide.workflows.ending import Endings, Outcome, note, wake
+from bastide.workflows.ending import Endings, note, wake
 from bastide.workflows.executing import Executing
 from bastide.workflows.feeder import Feeder
 from bastide.workflows.registry import JobType, Registry
@@ -244,7 +244,10 @@ class Workflows:
         scope.need("work:run")
         if not 0 < len(name) <= 100 or not name.isprintable():
             raise BadJob("The name of a signal is a text of 1 to 100 printable characters.")
-        packed = json.dumps(payload, allow_nan=False).encode()
+        try:
+            packed = json.dumps(payload, ensure_ascii=False, allow_nan=False).encode()
+        except (TypeError, ValueError, RecursionError) as fault:
+            raise BadJob(f"The signal's payload is not JSON: {fault}.") from fault
         if len(packed) > _SIGNAL_BYTES_MAX:
             raise BadJob(f"A signal carries at most {_SIGNAL_BYTES_MAX} bytes.")
         async with self._store.under(scope) as db:
@@ -324,11 +327,19 @@ class Workflows:
         async with self._store.as_operator(reason="health of the queues") as db:
             row = await db.row(tuple, _HEALTH, stale_s=self._settings.stale_s)
         assert row is not None
-        *numbers, oldest, slow = row
-        stuck = []
-        if slow:
-            stuck.append(f"{slow} jobs were asked to stop more than ten minutes ago and still run.")
-        return WorkHealth(*map(int, numbers), oldest_queued_s=float(oldest), stuck=tuple(stuck))
+        workers, capacity, queued, handed, running, waiting, failed, oldest, slow = row
+        stuck = [f"{slow} jobs were asked to stop more than ten minutes ago and still run."] if slow else []
+        return WorkHealth(
+            workers=workers,
+            capacity=int(capacity),
+            queued=queued,
+            handed=handed,
+            running=running,
+            waiting=waiting,
+            failed=failed,
+            oldest_queued_s=float(oldest),
+            stuck=tuple(stuck),
+        )
 
     # -- rows ---------------------------------------------------------------------------------------
 
@@ -368,4 +379,3 @@ def _asked(
         "after": after,
         "limit": limit,
     }
-

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from bastide.app import House
 from bastide.policy import Label
-from bastide.store import Query, Scope
+from bastide.store import Query, Scope, new_id
 from bastide.workflows import Job, JobType, JsonValue, Run
 from bastide.workflows.dispatching import Dispatching
 from bastide.workflows.registry import Registry
@@ -50,10 +51,16 @@ async def nothing(run: Run[Note]) -> JsonValue:
     return None
 
 
+def fails(given: Any, label: Label) -> Label:
+    """A label rule with a mistake in it."""
+    raise KeyError("class")
+
+
 TYPES = (
     JobType("note", "Writes something down.", Note, nothing, permission="model:use"),
     JobType("guarded", "Needs a right that members have not.", Note, nothing, permission="audit:verify"),
     JobType("inner", "Dispatched by the house only.", Note, nothing, permission="model:use", internal=True),
+    JobType("fickle", "Its label rule has a mistake.", Note, nothing, permission="model:use", label=fails),
 )
 
 
@@ -106,16 +113,28 @@ class Clockwork:
             now: datetime = await db.value(TIME)
             return now
 
+    async def minute(self, scope: Scope) -> datetime:
+        """The minute that has just begun, by the database's clock: a moment at which `* * * * *` is due."""
+        return (await self.now(scope)).replace(second=0, microsecond=0)
+
     async def set_next(self, scope: Scope, schedule: str, moment: datetime) -> None:
         """As if the schedule had waited for that moment."""
         async with self.store.under(scope) as db:
             assert await db.row(tuple, BACK, id=schedule, next_at=moment) is not None
 
-    async def acts(self, scope: Scope) -> list[str]:
-        """What the audit log says of schedules and triggers, oldest first."""
-        page = await self.house.audit.events(scope, limit=200)
-        return [
-            event.act
-            for event in sorted(page.items, key=lambda event: event.id)
-            if event.act.startswith(("schedule.", "trigger."))
-        ]
+    async def acts(self, scope: Scope, n: int) -> list[str]:
+        """What the audit log says of schedules and triggers, oldest first, once the sequencer has put `n` there."""
+        for _ in range(200):
+            page = await self.house.audit.events(scope, limit=200)
+            events = [event for event in page.items if event.act.startswith(("schedule.", "trigger."))]
+            if len(events) >= n:
+                break
+            await asyncio.sleep(0.05)
+        return [event.act for event in sorted(events, key=lambda event: event.index)]
+
+
+async def a_tenant(house: House, like: Scope) -> Scope:
+    """A tenant that tenancy knows, so that it can have persons; with the rights of `like`."""
+    platform = replace(like, permissions=like.permissions | {"platform:operate"})
+    made = await house.tenancy.create_tenant(platform, f"tenant {new_id('x')}")
+    return replace(like, tenant=made.id)

@@ -78,7 +78,6 @@ WRONG: list[object] = [
     {"do": 1},
     {"do": "returns", "more": 1},
     {"do": "returns", "number": "many"},
-    {"do": "returns", "number": 10**400},
     {"do": "returns", "seconds": float("nan")},
     {"do": "returns", "text": object()},
     {"do": "returns", "text": "\ud800"},
@@ -166,14 +165,14 @@ async def test_a_step_that_hangs_is_interrupted_tried_again_and_given_up(shop: W
 
 
 async def test_a_handler_that_hangs_between_steps_is_interrupted_too(shop: Workshop, ours: Scope) -> None:
-    job = await shop.did(ours, "hangs_outside", type="fault.brief", deadline=datetime.now(UTC) + timedelta(seconds=6))
+    job = await shop.did(ours, "hangs_outside", type="brief", deadline=datetime.now(UTC) + timedelta(seconds=6))
     assert job.status == "failed"
     assert job.problem is not None
     assert job.problem.code in {"workflows.step_too_slow", "workflows.deadline_passed"}
 
 
 async def test_a_clean_up_that_raises_leaves_a_known_state(shop: Workshop, ours: Scope) -> None:
-    job = await shop.did(ours, "raises_in_clean_up", type="fault.once")
+    job = await shop.did(ours, "raises_in_clean_up", type="once")
     assert job.status == "failed"
     assert job.problem is not None
     assert job.problem.code in {"workflows.handler_failed", "workflows.step_too_slow"}
@@ -183,7 +182,7 @@ async def test_a_clean_up_that_raises_leaves_a_known_state(shop: Workshop, ours:
 async def test_a_clean_up_that_raises_while_it_is_stopped_is_cancelled_all_the_same(
     shop: Workshop, ours: Scope
 ) -> None:
-    id = await shop.put(ours, "raises_in_clean_up", type="fault.once")
+    id = await shop.put(ours, "raises_in_clean_up", type="once")
     await shop.until(ours, id, "running")
     assert (await shop.workflows.cancel(ours, id)).status == "cancelled"
 
@@ -272,7 +271,7 @@ async def test_a_job_that_was_due_long_ago_begins_now(shop: Workshop, ours: Scop
 async def test_each_state_can_be_cancelled_and_only_once(shop: Workshop, ours: Scope) -> None:
     await shop.workflows.set_lane(ours, _paused("fault.narrow"))
     ids = {
-        "queued": await shop.put(ours, "returns", type="fault.narrow"),
+        "queued": await shop.put(ours, "returns", type="narrow"),
         "delayed": await shop.put(ours, "returns", due_at=datetime.now(UTC) + timedelta(hours=1)),
         "waiting": await shop.put(ours, "listens"),
         "running": await shop.put(ours, "waits_for_gate"),
@@ -329,7 +328,7 @@ async def test_a_failed_job_tried_again_keeps_its_steps(shop: Workshop, ours: Sc
     job = await shop.did(ours, "mends", number=4)
     assert (job.status, job.attempt) == ("failed", 3), "a dead letter after its attempts"
     retried = await shop.workflows.retry(ours, job.id)
-    assert retried.status in {"queued", "running", "done"}
+    assert retried.status in {"queued", "handed", "running", "done"}
     assert retried.problem is None
     job = await shop.end(ours, job.id)
     assert (job.status, job.output) == ("done", [1, 1])
@@ -337,7 +336,7 @@ async def test_a_failed_job_tried_again_keeps_its_steps(shop: Workshop, ours: Sc
 
 
 async def test_a_mended_input_begins_from_nothing(shop: Workshop, ours: Scope) -> None:
-    job = await shop.did(ours, "raises", text="bug", type="fault.once")
+    job = await shop.did(ours, "raises", text="bug", type="once")
     with pytest.raises(JobInputWrong):
         await shop.workflows.retry(ours, job.id, input={"do": 1})
     await shop.workflows.retry(ours, job.id, input={"do": "returns", "text": "mended"})
@@ -424,7 +423,7 @@ async def test_an_exhausted_budget_ends_the_job_and_says_so(shop: Workshop, ours
 
 async def test_a_neighbour_sees_and_moves_nothing(shop: Workshop, ours: Scope, neighbour: Scope) -> None:
     done = (await shop.did(ours, "returns", text="ours")).id
-    failed = (await shop.did(ours, "raises", text="bug", type="fault.once")).id
+    failed = (await shop.did(ours, "raises", text="bug", type="once")).id
     waiting = await shop.put(ours, "listens")
     await shop.until(ours, waiting, "waiting")
     work = shop.workflows
@@ -446,7 +445,7 @@ async def test_a_neighbour_sees_and_moves_nothing(shop: Workshop, ours: Scope, n
 
 
 async def test_a_member_sees_ones_own_jobs_only(shop: Workshop, ours: Scope) -> None:
-    few = frozenset({"work:read", "work:run"})
+    few = frozenset({"work:read", "work:run", "model:use"})
     ada, ben = scope_of(ours.tenant, permissions=few), scope_of(ours.tenant, permissions=few)
     id = await shop.put(ada, "returns")
     assert [job.id for job in (await shop.workflows.jobs(ada)).items] == [id]

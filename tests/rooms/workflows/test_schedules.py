@@ -24,7 +24,7 @@ from bastide.workflows import Dispatched, Job
 from bastide.workflows.dispatching import Dispatching
 from bastide.workflows.schedules import Schedules
 from bastide.workflows.timely import Schedule
-from tests.rooms.workflows.clockwork import AHEAD, Clockwork
+from tests.rooms.workflows.clockwork import AHEAD, Clockwork, a_tenant
 
 DAY = timedelta(days=1)
 
@@ -32,6 +32,12 @@ DAY = timedelta(days=1)
 @pytest.fixture
 def clockwork(house: House) -> Clockwork:
     return Clockwork(house)
+
+
+@pytest.fixture
+async def founded(house: House, ours: Scope) -> Scope:
+    """A tenant that is there, with persons who can be disabled."""
+    return await a_tenant(house, ours)
 
 
 async def hourly(clockwork: Clockwork, scope: Scope, **given: Any) -> Schedule:
@@ -75,7 +81,7 @@ async def test_a_schedule_is_made_shown_paused_resumed_and_deleted(clockwork: Cl
     assert (await clockwork.schedules.list(ours)).items == ()
     with pytest.raises(UnknownSchedule):
         await clockwork.schedules.get(ours, made.id)
-    assert await clockwork.acts(ours) == [f"schedule.{act}" for act in ("create", "pause", "resume", "delete")]
+    assert await clockwork.acts(ours, 4) == [f"schedule.{act}" for act in ("create", "pause", "resume", "delete")]
 
 
 async def test_lists_are_paged(clockwork: Clockwork, ours: Scope) -> None:
@@ -144,13 +150,13 @@ async def test_it_takes_the_right_to_steer_and_the_right_to_the_job(clockwork: C
 
 
 async def test_a_neighbour_sees_and_steers_nothing(clockwork: Clockwork, ours: Scope, neighbour: Scope) -> None:
-    made = await hourly(clockwork, ours)
+    made = await hourly(clockwork, ours, cron="* * * * *")
     assert (await clockwork.schedules.list(neighbour)).items == ()
     for verb in ("get", "delete", "pause", "resume"):
         for which in (made.id, made.name, "", "x\0y", "' or true --"):
             with pytest.raises(UnknownSchedule):
                 await getattr(clockwork.schedules, verb)(neighbour, which)
-    await clockwork.set_next(ours, made.id, await clockwork.now(ours))
+    await clockwork.set_next(ours, made.id, await clockwork.minute(ours))
     await clockwork.schedules.turn()
     assert len(await clockwork.runs(ours)) == 1
     assert await clockwork.runs(neighbour) == []
@@ -182,7 +188,7 @@ async def test_what_is_due_is_dispatched_as_its_maker(clockwork: Clockwork, ours
     made = await hourly(clockwork, ours, input={"text": "hello", "tags": ["a"]}, priority=5, cron="* * * * *")
     await clockwork.schedules.turn()
     assert await clockwork.runs(ours) == [], "it is not due yet"
-    due = (await clockwork.now(ours)).replace(second=0, microsecond=0)
+    due = await clockwork.minute(ours)
     await clockwork.set_next(ours, made.id, due)
     assert await clockwork.schedules.turn() >= 1
     (run,) = await clockwork.runs(ours)
@@ -196,17 +202,10 @@ async def test_what_is_due_is_dispatched_as_its_maker(clockwork: Clockwork, ours
 
 async def test_processes_that_look_at_once_fire_once(house: House, clockwork: Clockwork, ours: Scope) -> None:
     others = [clockwork, Clockwork(house), Clockwork(house)]
-    now = await clockwork.now(ours)
-    made = [await hourly(clockwork, ours, name=f"number {n}") for n in range(6)]
+    due = await clockwork.minute(ours)
+    made = [await hourly(clockwork, ours, name=f"number {n}", cron="* * * * *") for n in range(6)]
     for one in made:
-        await clockwork.set_next(ours, one.id, now.replace(minute=0, second=0, microsecond=0))
-        await clockwork.set_next(ours, one.id, now)
-    async with clockwork.store.under(ours) as db:  # every minute, so that one is surely due
-        await db.run(
-            Query(
-                "test", "often", "update workflows.schedule set cron = '* * * * *', next_at = now() - interval '1 min'"
-            )
-        )
+        await clockwork.set_next(ours, one.id, due)
     await asyncio.gather(*(each.schedules.turn() for each in others * 2))
     runs = await clockwork.runs(ours)
     assert sorted(run.origin or "" for run in runs) == sorted(one.id for one in made)
@@ -222,7 +221,7 @@ class Dying(Dispatching):
 
 async def test_a_process_that_dies_in_between_has_done_nothing(house: House, clockwork: Clockwork, ours: Scope) -> None:
     made = await hourly(clockwork, ours, cron="* * * * *")
-    due = (await clockwork.now(ours)).replace(second=0, microsecond=0)
+    due = await clockwork.minute(ours)
     await clockwork.set_next(ours, made.id, due)
     with pytest.raises(asyncio.CancelledError):
         await Clockwork(house, dispatching=Dying).schedules.turn()
@@ -235,7 +234,7 @@ async def test_a_process_that_dies_in_between_has_done_nothing(house: House, clo
 
 async def test_a_clock_that_is_put_back_does_not_fire_twice(clockwork: Clockwork, ours: Scope) -> None:
     made = await hourly(clockwork, ours, cron="* * * * *")
-    due = (await clockwork.now(ours)).replace(second=0, microsecond=0)
+    due = await clockwork.minute(ours)
     for _ in range(3):
         await clockwork.set_next(ours, made.id, due)
         await clockwork.schedules.turn()
@@ -297,29 +296,29 @@ async def test_paused_means_paused_and_resumed_means_from_now_on(clockwork: Cloc
     assert await clockwork.runs(ours) == []
 
 
-async def test_who_was_disabled_since_fires_nothing(house: House, clockwork: Clockwork, ours: Scope) -> None:
-    person = await house.tenancy.create_user(ours, email="ada@example.org", roles=["member"])
-    theirs = replace(ours, user=person.id)
+async def test_who_was_disabled_since_fires_nothing(house: House, clockwork: Clockwork, founded: Scope) -> None:
+    person = await house.tenancy.create_user(founded, email="ada@example.org", roles=["member"])
+    theirs = replace(founded, user=person.id)
     made = await hourly(clockwork, theirs, cron="* * * * *")
-    await house.tenancy.disable_user(ours, person.id)
-    await clockwork.set_next(ours, made.id, await clockwork.now(ours))
+    await house.tenancy.disable_user(founded, person.id)
+    await clockwork.set_next(founded, made.id, await clockwork.minute(founded))
     await clockwork.schedules.turn()
-    assert await clockwork.runs(ours) == []
-    shown = await clockwork.schedules.get(ours, made.id)
+    assert await clockwork.runs(founded) == []
+    shown = await clockwork.schedules.get(founded, made.id)
     assert shown.last_problem is not None
     assert shown.last_problem.code == "tenancy.disabled_key"
     assert shown.next_at is not None
-    assert shown.next_at > await clockwork.now(ours)
-    assert (await clockwork.acts(ours))[-1] == "schedule.refused"
+    assert shown.next_at > await clockwork.now(founded)
+    assert (await clockwork.acts(founded, 2))[-1] == "schedule.refused"
 
 
-async def test_a_right_that_was_taken_away_is_missed(house: House, clockwork: Clockwork, ours: Scope) -> None:
-    person = await house.tenancy.create_user(ours, email="bob@example.org", roles=["member"])
-    made = await hourly(clockwork, replace(ours, user=person.id), type="guarded", cron="* * * * *")
-    await clockwork.set_next(ours, made.id, await clockwork.now(ours))
+async def test_a_right_that_was_taken_away_is_missed(house: House, clockwork: Clockwork, founded: Scope) -> None:
+    person = await house.tenancy.create_user(founded, email="bob@example.org", roles=["member"])
+    made = await hourly(clockwork, replace(founded, user=person.id), type="guarded", cron="* * * * *")
+    await clockwork.set_next(founded, made.id, await clockwork.minute(founded))
     await clockwork.schedules.turn()
-    assert await clockwork.runs(ours) == []
-    problem = (await clockwork.schedules.get(ours, made.id)).last_problem
+    assert await clockwork.runs(founded) == []
+    problem = (await clockwork.schedules.get(founded, made.id)).last_problem
     assert problem is not None
     assert problem.code == "tenancy.forbidden"
 
@@ -329,7 +328,7 @@ async def test_a_broken_schedule_harms_no_other(clockwork: Clockwork, ours: Scop
     unreadable = await hourly(clockwork, ours, name="unreadable", cron="* * * * *")
     gone = await hourly(clockwork, ours, name="gone", cron="* * * * *")
     good = await hourly(clockwork, neighbour, name="good", cron="* * * * *")
-    now = await clockwork.now(ours)
+    now = await clockwork.minute(ours)
     for scope, one in ((ours, bad), (ours, unreadable), (ours, gone), (neighbour, good)):
         await clockwork.set_next(scope, one.id, now)
     async with clockwork.store.under(ours) as db:

@@ -49,6 +49,7 @@ class Workshop:
 
     house: House
     workflows: Workflows
+    family: str = "fault"  # before the types' names; another family is not taken by another workshop's worker
     calls: Counter[str] = field(default_factory=Counter)  # by job
     begun: list[tuple[str, str, float]] = field(default_factory=list)  # (job, text, when)
     at_work: Counter[str] = field(default_factory=Counter)  # by tenant, now
@@ -56,10 +57,10 @@ class Workshop:
     attempts: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     gate: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def put(self, scope: Scope, do: str, *, type: str = "fault.act", **given: Any) -> str:
+    async def put(self, scope: Scope, do: str, *, type: str = "act", **given: Any) -> str:
         """Dispatch; the id. What is no field of the input is a field of the job."""
         fields = {name: given.pop(name) for name in ("text", "number", "seconds") if name in given}
-        return (await self.put_job(scope, Job(type, {"do": do, **fields}, **given))).id
+        return (await self.put_job(scope, Job(f"{self.family}.{type}", {"do": do, **fields}, **given))).id
 
     async def put_job(self, scope: Scope, job: Job) -> Dispatched:
         """Dispatch."""
@@ -100,26 +101,29 @@ def types_of(workshop: Workshop) -> list[JobType]:
 
     quick = Retry(attempts=3, first_s=0.05, factor=1.0)
     kind = partial(JobType, about="Fails as asked.", input=Asked, run=run, permission="work:run")
-    plain = kind("fault.act", limits=Limits(step_s=0.7, per_tenant=100), retry=quick)
+    family = workshop.family
+    plain = kind(f"{family}.act", limits=Limits(step_s=0.7, per_tenant=100), retry=quick)
     return [
         plain,
-        replace(plain, name="fault.once", retry=Retry(attempts=1)),
-        replace(plain, name="fault.brief", limits=Limits(run_s=0.7)),
-        replace(plain, name="fault.narrow", limits=Limits(per_tenant=2)),
-        replace(plain, name="fault.single", limits=Limits(per_tenant=1)),
-        replace(plain, name="fault.overall", limits=Limits(overall=2)),
-        replace(plain, name="fault.rated", limits=Limits(rate=3, rate_s=2.0)),
-        replace(plain, name="fault.public", limits=Limits(class_max="internal")),
-        replace(plain, name="fault.new", version=3, compatible_from=2),
-        replace(plain, name="fault.labelled", label=lambda given, label: Label(subjects=frozenset({given.text}))),
+        replace(plain, name=f"{family}.once", retry=Retry(attempts=1)),
+        replace(plain, name=f"{family}.brief", limits=Limits(run_s=0.7)),
+        replace(plain, name=f"{family}.narrow", limits=Limits(per_tenant=2)),
+        replace(plain, name=f"{family}.single", limits=Limits(per_tenant=1)),
+        replace(plain, name=f"{family}.overall", limits=Limits(overall=2)),
+        replace(plain, name=f"{family}.rated", limits=Limits(rate=3, rate_s=2.0)),
+        replace(plain, name=f"{family}.public", limits=Limits(class_max="internal")),
+        replace(plain, name=f"{family}.new", version=3, compatible_from=2),
+        replace(plain, name=f"{family}.labelled", label=lambda given, label: Label(subjects=frozenset({given.text}))),
     ]
 
 
 @asynccontextmanager
-async def opened(house: House, settings: WorkSettings = QUICK, *, work: bool = True) -> AsyncIterator[Workshop]:
-    """A workshop on the rooms of the house."""
+async def opened(
+    house: House, settings: WorkSettings = QUICK, *, work: bool = True, family: str = "fault"
+) -> AsyncIterator[Workshop]:
+    """A workshop on the rooms of the house. Two with the same family share their queue, as two processes do."""
     workflows = Workflows(house.store, house.audit, house.tenancy, house.policy, settings)
-    workshop = Workshop(house, workflows)
+    workshop = Workshop(house, workflows, family)
     for kind in types_of(workshop):
         workflows.register(kind)
     await workflows.start(work=work)

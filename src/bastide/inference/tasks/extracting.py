@@ -26,7 +26,8 @@ FieldKind = Literal[
 ]  # fmt: skip
 _NAMES: Final = frozenset({"person", "organisation", "place"})
 _LINE: Final = re.compile(
-    r"^[ \t]{0,20}(?:[-*•][ \t]{1,4})?(?P<name>[^\s:|][^\n:|]{0,58}?)[ \t]{0,20}[:|][ \t]{0,40}(?P<value>\S[^\n]{0,399})$",
+    r"^[ \t]{0,20}(?:[-*•][ \t]{1,4})?(?P<name>[^\s:|][^\n:|]{0,58}?)[ \t]{0,20}[:|]"
+    r"[ \t]{0,40}(?P<value>\S[^\n]{0,399})$",
     re.M,
 )
 _EMPTY: Final[frozenset[str]] = frozenset()
@@ -219,10 +220,12 @@ def _of_its_kind(wanted: Wanted, ground: _Ground) -> list[Value]:
     if wanted.many:
         return [Value(one, "of its kind") for one in found]
     asked = frozenset(content(f"{wanted.name} {wanted.about}", ground.empty))
+    asked = asked - {wanted.kind} or asked  # "date" says nothing of which date
+    rare = {word: 1 / (1 + sum(word in words for words in ground.words)) for word in asked}
     starts = [one.start for one in found]
-    best: list[tuple[int, int, Value]] = []
+    best: list[tuple[float, int, Value]] = []
     for part, words in zip(ground.sentences, ground.words, strict=True):
-        shared = len(asked & words)
+        shared = sum(rare[word] for word in asked & words)
         inside = found[bisect_left(starts, part.start) : bisect_left(starts, part.end)] if shared else []
         best += [
             (-shared, _distance(one, part, asked), Value(one, "in the sentence that speaks of it")) for one in inside

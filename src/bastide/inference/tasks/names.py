@@ -7,32 +7,32 @@ legal forms, streets. In German, where every noun has a capital, a single word i
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Sequence
-from importlib.resources import files
 from typing import Final
 
 from bastide.inference.sentence_ends import sentence_spans
 from bastide.inference.tasks.occurrences import Found, fold, without_overlaps
 from bastide.inference.tasks.patterns import month_of
+from bastide.inference.tasks.tables import NAME_TABLE
 from bastide.inference.tasks.words import language_of
 
 NAME_KINDS: Final = ("person", "organisation", "place", "address", "other")
 """The kinds of names."""
 
-_TABLE: Final = tomllib.loads(files("bastide.inference.tasks").joinpath("names.toml").read_text(encoding="utf-8"))
-_TITLES, _FIRST, _PARTICLES = (frozenset(_TABLE["people"][part].split()) for part in ("titles", "first", "particles"))
-_HEADS = frozenset(_TABLE["organisations"]["heads"].split())
-_PLACES = frozenset(_TABLE["places"]["names"].split())
-_NEVER = frozenset(_TABLE["never"]["words"].split())
-_FORM = "|".join(re.escape(form) for form in sorted(_TABLE["organisations"]["forms"], key=len, reverse=True))
+_TITLES, _FIRST, _PARTICLES = (
+    frozenset(NAME_TABLE["people"][part].split()) for part in ("titles", "first", "particles")
+)
+_HEADS = frozenset(NAME_TABLE["organisations"]["heads"].split())
+_PLACES = frozenset(NAME_TABLE["places"]["names"].split())
+_NEVER = frozenset(NAME_TABLE["never"]["words"].split())
+_FORM = "|".join(re.escape(form) for form in sorted(NAME_TABLE["organisations"]["forms"], key=len, reverse=True))
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*(?:-[^\W\d_]+)*\.?")
 _LINK = re.compile(r"[ \t]+|[ \t]*&[ \t]*|[ \t]*\n(?=[^\W\d_])")
 _COMPANY = re.compile(
     rf"(?<!\w)((?:[^\W\d_a-zà-ÿ][\w'’&-]*[ ]+(?:(?:&|und|and|et|y|en|e|i)[ ]+)?){{1,6}}(?:{_FORM}))(?![\w])"
 )
-_AFTER = "|".join(_TABLE["places"]["streets_after"].split())
-_BEFORE = "|".join(_TABLE["places"]["streets_before"].split())
+_AFTER = "|".join(NAME_TABLE["places"]["streets_after"].split())
+_BEFORE = "|".join(NAME_TABLE["places"]["streets_before"].split())
 _CAPITAL = r"[^\W\d_a-zà-ÿ][\w'’-]*"
 _BEGUN = r"[^\W\d_a-zà-ÿ][\w'’]*"
 _OF = r"(?i:de|du|des|de la|la|del|della|dei|di|d'|św\.)"
@@ -85,7 +85,7 @@ def _told(text: str, words: list[re.Match[str]], sentence: int, german: bool) ->
     """The name in a run of capital words, if there is one."""
     titled = False
     begins = words[0].start() == sentence
-    while words and (_key(words[0]) in _NEVER or _key(words[0]) in _TITLES or month_of(_key(words[0]))):
+    while words and _before_a_name(_key(words[0]), len(words)):
         titled = titled or (_key(words[0]) in _TITLES and (len(_key(words[0])) > 1 or len(words) > 1))
         words = words[1:]
         begins = begins and not titled and bool(words) and len(words) == 1
@@ -100,6 +100,13 @@ def _told(text: str, words: list[re.Match[str]], sentence: int, german: bool) ->
         return []
     said = text[start:end].rstrip(".") if len(keys[-1]) > 2 else text[start:end]
     return [Found(start, start + len(said), kind, said)]
+
+
+def _before_a_name(key: str, words: int) -> bool:
+    """Whether the first of so many words in a row is not part of the name: a title, a day, what begins a sentence."""
+    if key in _FIRST and words > 1:
+        return False  # "Jan de Vries" is no January
+    return key in _NEVER or key in _TITLES or month_of(key) is not None
 
 
 def _kind(said: str, keys: Sequence[str], *, titled: bool, begins: bool, german: bool) -> str | None:

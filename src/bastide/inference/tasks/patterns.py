@@ -7,28 +7,28 @@ dates as YYYY-MM-DD, amounts as `1234.50 EUR`, accounts and phones without blank
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
-from importlib.resources import files
 from typing import Final
 
 from bastide.inference.tasks.checksums import bsn, card, compact, iban, national_id
 from bastide.inference.tasks.occurrences import Found, fold, unaccented, without_overlaps
+from bastide.inference.tasks.tables import NAME_TABLE
 
-_WORDS: Final = tomllib.loads(files("bastide.inference.tasks").joinpath("names.toml").read_text(encoding="utf-8"))
 _MONTHS: Final[Mapping[str, int]] = {
-    name: number for number, names in enumerate(_WORDS["months"], 1) for name in names.split()
+    name: number for number, names in enumerate(NAME_TABLE["months"], 1) for name in names.split()
 }
 _MONTH = "|".join(sorted((re.escape(name) for name in _MONTHS), key=len, reverse=True))
-_CURRENCIES: Final[Mapping[str, str]] = {sign: code for code, signs in _WORDS["currencies"].items() for sign in signs}
+_CURRENCIES: Final[Mapping[str, str]] = {
+    sign: code for code, signs in NAME_TABLE["currencies"].items() for sign in signs
+}
 _CURRENCY = "|".join(sorted((re.escape(sign) for sign in _CURRENCIES), key=len, reverse=True))
 _SCALES: Final[Mapping[str, float]] = {
     word: 10.0**power
     for power, words in (
-        (3, _WORDS["scales"]["thousand"]),
-        (6, _WORDS["scales"]["million"]),
-        (9, _WORDS["scales"]["billion"]),
+        (3, NAME_TABLE["scales"]["thousand"]),
+        (6, NAME_TABLE["scales"]["million"]),
+        (9, NAME_TABLE["scales"]["billion"]),
     )
     for word in words.split()
 }

@@ -187,6 +187,8 @@ class Task(Generic[Input]):
 
     def output(self, mode: str, /, **result: JsonValue) -> dict[str, JsonValue]:
         """The result, with how it was done, by which model, and the receipt of the last call; all of them beside it."""
+        if mode == "similarity" and not self.models:
+            mode = "words"  # no embedder is installed here
         return {
             "mode": mode,
             "model": self.models[-1] if self.models else None,

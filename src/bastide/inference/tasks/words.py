@@ -9,10 +9,13 @@ from collections.abc import Iterable, Sequence
 
 from bastide.inference.question_words import FUNCTION_WORDS, guess_language
 from bastide.inference.tasks.occurrences import fold
+from bastide.inference.tasks.tables import NAME_TABLE
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _NUMBER = re.compile(r"\d+(?:[.,'’  ]\d+)*")
-_EMPTY = frozenset().union(*FUNCTION_WORDS.values())
+_LINKING = frozenset(NAME_TABLE["linking"]["words"].split())
+"""Words that link others and name nothing, beside those by which questions are told."""
+_EMPTY = _LINKING.union(*FUNCTION_WORDS.values())
 _STEM = 6
 _PHRASE_WORDS_MAX = 3
 
@@ -24,7 +27,7 @@ def language_of(text: str) -> str | None:
 
 def empty_words(text: str) -> frozenset[str]:
     """The words without content in the language of the text; those of all languages where it cannot be told."""
-    return FUNCTION_WORDS.get(language_of(text) or "", _EMPTY)
+    return FUNCTION_WORDS.get(language_of(text) or "", _EMPTY) | _LINKING
 
 
 def content(text: str, empty: frozenset[str] | None = None) -> list[str]:
