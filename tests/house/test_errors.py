@@ -10,7 +10,7 @@ from bastide.errors import BastideError
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "errors.md"
 ROOMS = {
     "bastide", "request", "settings", "store", "audit", "tenancy", "policy", "egress", "inference", "knowledge", "api",
-    "app", "cli",
+    "app", "cli", "workflows",
 }  # fmt: skip
 
 

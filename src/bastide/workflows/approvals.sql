@@ -6,8 +6,10 @@ insert into workflows.declared as d (type, version, effect, mode)
 values (%(type)s, %(version)s, %(effect)s, %(mode)s)
 on conflict (type, version, effect) do update set mode = excluded.mode where d.mode <> excluded.mode
 
--- name: effect_needs
-select workflows.oversight_of(%(type)s, %(version)s, %(effect)s)
+-- name: hold_for_effect
+-- Holds the run as long as the transaction, if it is at work under this fence; with the rank of the oversight it needs.
+select workflows.oversight_of(type, version, %(effect)s)
+from workflows.run where id = %(run)s and fence = %(fence)s and status = 'running' for update
 
 -- name: begin_effect
 -- The trigger of the table decides whether it may.

@@ -53,7 +53,7 @@ from bastide.workflows.running import Run
 from bastide.workflows.values import JsonValue
 
 _Q = queries("bastide.workflows")
-_DECLARE, _NEEDS, _BEGIN, _END = _Q["declare_effect"], _Q["effect_needs"], _Q["begin_effect"], _Q["end_effect"]
+_DECLARE, _HOLD, _BEGIN, _END = _Q["declare_effect"], _Q["hold_for_effect"], _Q["begin_effect"], _Q["end_effect"]
 _IN_FLIGHT = _Q["effects_in_flight"]
 
 _MODES: tuple[Oversight, ...] = tuple(OVERSIGHT_RANK)  # type: ignore[arg-type]  # its keys are the modes
@@ -155,8 +155,11 @@ class Effects:
         self._declared[kind.name, kind.version] = kind
 
     async def _do(self, run: Run[Any], wanted: _Wanted, work: Work, stop: asyncio.Event) -> JsonValue:
-        async with run.fenced() as db:
-            opened = await self._gate(db, run, wanted)
+        async with self._store.under(run.scope) as db:
+            held = await db.row(tuple, _HOLD, run=run.id, fence=run.claim.fence, effect=wanted.name)
+            if held is None:
+                raise Superseded
+            opened = await self._gate(db, run, wanted, _MODES[held[0] or 0])
         if opened.verdict == "waiting":
             raise Suspended
         if opened.verdict == "refused":
@@ -167,9 +170,8 @@ class Effects:
 
     # -- the gate -----------------------------------------------------------------------------------
 
-    async def _gate(self, db: Db, run: Run[Any], wanted: _Wanted) -> _Opened:
-        needs = await db.value(_NEEDS, type=run.kind.name, version=run.claim.version, effect=wanted.name)
-        mode = strictest(wanted.oversight, _MODES[needs or 0])
+    async def _gate(self, db: Db, run: Run[Any], wanted: _Wanted, needed: Oversight) -> _Opened:
+        mode = strictest(wanted.oversight, needed)
         if OVERSIGHT_RANK[mode] < OVERSIGHT_RANK["approve"]:
             return await self._unasked(db, run, wanted, mode)
         row = await latest(db, run.id, wanted.key)
@@ -226,7 +228,8 @@ class Effects:
         return _Opened("refused", why=f"A person has refused {wanted.name}: {reason}", approval=row.id)
 
     async def _begin(self, db: Db, run: Run[Any], wanted: _Wanted, agreed: _Agreed) -> _Opened:
-        await db.run(
+        # Row and event go with the commit: nothing between it and the work is waited for. The table's trigger judges.
+        await db.at_commit(
             _BEGIN,
             run=run.id,
             name=wanted.key,
@@ -272,9 +275,9 @@ class Effects:
     async def _record(self, run: Run[Any], wanted: _Wanted, output: JsonValue, took_ms: float) -> JsonValue:
         for tries_left in (2, 1, 0):
             try:
-                async with run.fenced() as db:
+                async with self._store.under(run.scope) as db:
                     given = await run.remember(db, wanted.key, "effect", output, took_ms)
-                    await db.run(_END, run=run.id, name=wanted.key, fence=run.claim.fence, status="done")
+                    await db.at_commit(_END, run=run.id, name=wanted.key, fence=run.claim.fence, status="done")
                 break
             except Contended:
                 if not tries_left:

@@ -21,6 +21,7 @@ from bastide.errors import (
     BadStepResult,
     BastideError,
     Contended,
+    DatabaseUnavailable,
     DeadlinePassed,
     Refusal,
     StepTooSlow,
@@ -193,7 +194,8 @@ class Executing:
             log.error("run %s (%s) failed: %s", claim.run, claim.type, _where(fault))
         problem = problem_from(fault)
         count("job_attempts_failed", type=claim.type)
-        again = kind is not None and may_pass(fault) and failures + 1 < kind.retry.attempts
+        counts = 0 if isinstance(fault, DatabaseUnavailable | Contended) else 1  # the house's own troubles are not the job's
+        again = kind is not None and may_pass(fault) and failures + counts < kind.retry.attempts
         async with self._store.under(scope) as db:
             await note(db, claim.run, "failed", {"code": problem.code, "again": again})
             if not again or kind is None:
@@ -204,7 +206,8 @@ class Executing:
                     _PUT_OFF,
                     id=claim.run,
                     fence=claim.fence,
-                    pause_s=kind.retry.pause_s(failures + 1),
+                    counts=counts,
+                    pause_s=kind.retry.pause_s(failures + counts),
                     code=problem.code,
                     problem=await sealed_problem(db, claim.run, problem),
                 )

@@ -26,9 +26,6 @@ insert into workflows.mention (subject, run) values (%(subject)s, %(run)s) on co
 -- name: announce
 select pg_notify('workflows', %(said)s)
 
--- name: parent_chain
-select chain, status from workflows.run where id = %(id)s
-
 -- name: queue_version
 select array_agg(name) from workflows.queue_version
 
@@ -110,7 +107,7 @@ where id = %(id)s and fence = %(fence)s and status = 'running'
 returning id
 
 -- name: put_off
-update workflows.run set status = 'delayed', fence = null, worker = null, failures = failures + 1, waits_for = 'time',
+update workflows.run set status = 'delayed', fence = null, worker = null, failures = failures + %(counts)s, waits_for = 'time',
     wake_at = now() + make_interval(secs => %(pause_s)s), problem_code = %(code)s, problem = %(problem)s,
     revision = revision + 1
 where id = %(id)s and fence = %(fence)s and status = 'running'

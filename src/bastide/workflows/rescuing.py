@@ -12,6 +12,7 @@ from bastide.store import Store, from_uuid, queries
 from bastide.telemetry import count, log
 from bastide.tenancy import Tenancy
 from bastide.workflows.ending import Endings, Outcome, problem_from
+from bastide.workflows.queue import SCHEMA
 
 _Q = queries("bastide.workflows")
 _LOST, _TAKE_OVER, _RELEASE, _OVERDUE = _Q["lost_runs"], _Q["take_over"], _Q["release"], _Q["overdue"]
@@ -61,7 +62,7 @@ class Rescuing:
         """Give these runs back to the queue; end those that were to stop, or that were lost too often."""
         for run in lost:
             if run.status == "running" and run.lost < _LOST_MAX:
-                async with self._store.as_operator(reason=f"take over {run.id}") as db:
+                async with self._store.as_operator(reason=f"take over {run.id}", search_path=SCHEMA) as db:
                     if await db.value(_TAKE_OVER, tenant=run.tenant, id=run.id, attempt=run.attempt) is not None:
                         await db.run(_FORGET_ROWS, runs=[run.id])
                         count("jobs_taken_over")
@@ -70,7 +71,7 @@ class Rescuing:
                 await self._give_up(run)
 
     async def _give_up(self, run: LostRun) -> None:
-        async with self._store.as_operator(reason=f"give up {run.id}") as db:
+        async with self._store.as_operator(reason=f"give up {run.id}", search_path=SCHEMA) as db:
             held = await db.value(_RELEASE, tenant=run.tenant, id=run.id, status=run.status, attempt=run.attempt)
             await db.run(_FORGET_ROWS, runs=[run.id])
         if held is not None and run.status == "stopping":

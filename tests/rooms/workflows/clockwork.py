@@ -1,15 +1,24 @@
-"""A clockwork: schedules and triggers on the session's database, with job types that nobody has to do."""
+"""A clockwork: schedules and triggers that fire when a test says so, with job types that nobody has to do.
+
+It stands in a house of its own: the feeder of the session's house would fire what is due before the test looks.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
-from bastide.app import House
+from bastide.app import House, open_house
 from bastide.policy import Label
+from bastide.settings import Settings
 from bastide.store import Query, Scope, new_id
 from bastide.workflows import Job, JobType, JsonValue, Run
 from bastide.workflows.dispatching import Dispatching
@@ -77,6 +86,17 @@ class Dispatch:
     input: dict[str, Any]
     user: str | None
     priority: int
+
+
+@asynccontextmanager
+async def a_quiet_house() -> AsyncIterator[House]:
+    """A house on a database of its own, in which nobody works."""
+    place = Path(tempfile.mkdtemp(prefix="bastide-quiet-"))
+    try:
+        async with open_house(Settings.read(place / "home", environment={}), sequence=True) as opened:
+            yield opened
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 class Clockwork:

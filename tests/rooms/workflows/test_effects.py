@@ -240,7 +240,8 @@ async def test_a_worker_without_the_approval_cannot_begin_the_effect_by_any_stat
         ask = (
             "insert into workflows.approval (id, run, effect, mode, digest, proposal, type, status, agreed, label, "
             "dispatcher, persons, stand_ins, deadline, fallback) values (%(id)s, %(run)s, 'send', 'informed', "
-            "%(digest)s, 'x', 'post.none', 'approved', %(digest)s, '{}', 'usr_x', '{}', '{}', now() + interval '9 years', 'refuse')"
+            "%(digest)s, 'x', 'post.none', 'approved', %(digest)s, '{}', 'usr_x', '{}', '{}', "
+            "now() + interval '9 years', 'refuse')"
         )
         yes = (
             "insert into workflows.verdict (approval, who, verdict, digest) "

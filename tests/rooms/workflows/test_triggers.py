@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -30,10 +30,17 @@ from bastide.store import Query, Scope, is_id, new_id
 from bastide.workflows.chains import AT_WORK, Chain
 from bastide.workflows.timely import NewTrigger
 from bastide.workflows.webhooks import new_secret, sign
-from tests.rooms.workflows.clockwork import Clockwork, a_tenant
+from tests.rooms.workflows.clockwork import Clockwork, a_quiet_house, a_tenant
 
 INGESTED = {"document": "doc_1", "name": "lease.txt", "collection": "law", "version": 1, "class": "internal"}
 SECRET_LABEL = Label(cls="confidential", subjects=frozenset({"subject:ada"}))
+
+
+@pytest.fixture(scope="module")
+async def house() -> AsyncIterator[House]:
+    """A house whose feeder does not come first."""
+    async with a_quiet_house() as opened:
+        yield opened
 
 
 @pytest.fixture
