@@ -229,7 +229,8 @@ async def job_types(desk: "Desk", type: SomeType = None) -> None:
 
 
 def _types(types: list[dict[str, Any]]) -> str:
-    return table([(one["name"], one["tier"], one["about"]) for one in types], ("name", "tier", "does"))
+    size = max((len(one["name"]) for one in types), default=0)
+    return "\n".join(wrap(one["about"], " " * (size + 2), one["name"].ljust(size + 2)) for one in types)
 
 
 def _type_sheet(one: dict[str, Any]) -> str:

@@ -29,15 +29,15 @@ _FORM = "|".join(re.escape(form) for form in sorted(NAME_TABLE["organisations"][
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*(?:-[^\W\d_]+)*\.?")
 _LINK = re.compile(r"[ \t]+|[ \t]*&[ \t]*|[ \t]*\n(?=[^\W\d_])")
 _COMPANY = re.compile(
-    rf"(?<!\w)((?:[^\W\d_a-zà-ÿ][\w'’&-]*[ ]+(?:(?:&|und|and|et|y|en|e|i)[ ]+)?){{1,6}}(?:{_FORM}))(?![\w])"
+    rf"(?<!\w)((?:[^\W\d_a-zà-ÿ][\w'’&-]{{0,40}}[ ]+(?:(?:&|und|and|et|y|en|e|i)[ ]+)?){{1,6}}(?:{_FORM}))(?![\w])"
 )
 _AFTER = "|".join(NAME_TABLE["places"]["streets_after"].split())
 _BEFORE = "|".join(NAME_TABLE["places"]["streets_before"].split())
-_CAPITAL = r"[^\W\d_a-zà-ÿ][\w'’-]*"
-_BEGUN = r"[^\W\d_a-zà-ÿ][\w'’]*"
+_CAPITAL = r"[^\W\d_a-zà-ÿ][\w'’-]{0,40}"
+_BEGUN = r"[^\W\d_a-zà-ÿ][\w'’]{0,40}"
 _OF = r"(?i:de|du|des|de la|la|del|della|dei|di|d'|św\.)"
 _ADDRESS = re.compile(
-    rf"(?<!\w)(?:[^\W\d_][\w-]*(?i:{_AFTER})\.?|(?:{_BEGUN}[ -]){{1,4}}(?i:{_AFTER})\.?)[ ]\d{{1,4}}[ ]?[a-zA-Z]?(?!\w)"
+    rf"(?<!\w)(?:[^\W\d_][\w-]{{0,40}}(?i:{_AFTER})\.?|(?:{_BEGUN}[ -]){{1,4}}(?i:{_AFTER})\.?)[ ]\d{{1,4}}[ ]?[a-zA-Z]?(?!\w)"
     rf"|(?<!\w)(?:\d{{1,4}}[ ]?(?:bis|ter)?,?[ ])?(?i:{_BEFORE})\.?[ ](?:{_OF}[ ]?)*{_CAPITAL}(?:[ ]{_CAPITAL}){{0,3}}"
     r"(?:,?[ ]\d{1,4}[ ]?[a-z]?)?(?!\w)"
     rf"|(?<!\w)\d{{1,4}}[ ](?:{_CAPITAL}[ ]){{1,3}}(?:Street|Road|Avenue|Lane|Square|St\.|Rd\.|Ave\.)(?!\w)"
