@@ -125,24 +125,20 @@ def cpu_s(*pids: int) -> float:
     return sum(sum(spent[pid]) for pid in family if pid in spent)
 
 
-@dataclass
 class Cost:
-    """CPU time since it was made, of the worker, of the producer and of the server, in seconds."""
+    """CPU time of some processes, and of this one, since it was made; in seconds."""
 
-    worker: int
-    server: int
-
-    def __post_init__(self) -> None:
+    def __init__(self, **pids: int) -> None:
+        self._pids = pids
         self._begun = self._now()
 
-    def _now(self) -> tuple[float, float, float, float]:
-        return cpu_s(self.worker), time.process_time(), cpu_s(self.server), time.monotonic()
+    def _now(self) -> dict[str, float]:
+        others = {name: cpu_s(pid) for name, pid in self._pids.items()}
+        return {**others, "producer": time.process_time(), "passed": time.monotonic()}
 
     def so_far(self) -> dict[str, float]:
-        """worker_s, producer_s, server_s and the time that passed."""
-        now = self._now()
-        names = ("worker_s", "producer_s", "server_s", "passed_s")
-        return {name: after - before for name, before, after in zip(names, self._begun, now, strict=True)}
+        """Of each by its name, of `producer` (this process), and the time that `passed`."""
+        return {name: after - self._begun[name] for name, after in self._now().items()}
 
 
 @dataclass
@@ -181,9 +177,9 @@ async def measure(plan: Plan, marks: Marks, cost: Callable[[], Cost], produce: P
         await asyncio.sleep(0.3)  # the last of them are noted as done
         spent = spending.so_far()
         found[f"{producers} producers" if producers > 1 else "1 producer"] = {
-            "dispatched_per_s": plan.jobs / (max(returned.values()) - begun_at(returned, took, begun)),
+            "dispatched_per_s": plan.jobs / (max(returned.values()) - (begun[-1][1] - took)),
             "jobs_per_s": plan.jobs / took,
-            "cpu_ms_per_job": {name: 1e3 * spent[name] / plan.jobs for name in ("worker_s", "producer_s", "server_s")},
+            "cpu_ms_per_job": {name: 1e3 * spent[name] / plan.jobs for name in spent if name != "passed"},
         }
     light = Load(number, int(plan.light_s * plan.light_per_s), 1, 1 / plan.light_per_s)
     returned, begun, _ = await run(light)
@@ -192,10 +188,7 @@ async def measure(plan: Plan, marks: Marks, cost: Callable[[], Cost], produce: P
     spending = cost()
     await asyncio.sleep(plan.idle_s)
     spent = spending.so_far()
-    found["idle_percent"] = {name: 100 * spent[name] / spent["passed_s"] for name in ("worker_s", "server_s")}
+    found["idle_percent"] = {
+        name: 100 * spent[name] / spent["passed"] for name in spent if name not in {"passed", "producer"}
+    }
     return found
-
-
-def begun_at(returned: dict[int, float], took: float, begun: list[tuple[int, float]]) -> float:
-    """When the first dispatch was called."""
-    return begun[-1][1] - took

@@ -183,7 +183,9 @@ async def _drive(given: argparse.Namespace) -> dict[str, object]:
         server = redis.pid if redis else given.server
 
         async def go(produce: Produce) -> None:
-            found.update(await measure(plan, Marks(folder / "marks"), lambda: Cost(worker.pid, server), produce))
+            found.update(
+                await measure(plan, Marks(folder / "marks"), lambda: Cost(worker=worker.pid, server=server), produce)
+            )
 
         await producer(given.url, folder, go)
     finally:

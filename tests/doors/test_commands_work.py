@@ -180,7 +180,7 @@ def test_lanes_and_pauses(server: Server) -> None:
     job = summary(server, "--no-wait")
     time.sleep(1.5)
     assert server.json("job", "show", job["id"])["status"] == "queued"
-    assert "pause" in bastide("job", "list", home=server.home).stdout.lower()
+    assert "paused all work" in " ".join(bastide("job", "show", job["id"], home=server.home).stdout.split())
     server.json("job", "resume")
     assert server.json("job", "follow", job["id"])["status"] == "done"
 

@@ -22,7 +22,7 @@ from bastide.api.refusals import envelope
 from bastide.api.values import Caller
 from bastide.errors import BastideError, Broken, Stopping
 from bastide.telemetry import log
-from bastide.workflows import Workflows
+from bastide.workflows import Progress, Workflows
 
 _HEARTBEAT_S = 15.0
 _AGAIN_S = 4.0  # the key is asked for again so often
@@ -65,13 +65,14 @@ async def follow(
 
 
 async def _changes(workflows: Workflows, caller: Caller, id: str, seen: int) -> AsyncGenerator[str]:
+    last: tuple[int, Progress] | None = None
     async with aclosing(workflows.watch(caller.scope, [id])) as states:
         async for state in states:
-            if state.revision <= seen:
+            if state.revision < seen or (state.revision, state.progress) == last:
                 continue
             record = await workflows.job(caller.scope, id)  # what is watched comes without output and reasons
-            seen = record.revision
-            yield f"event: job\nid: {seen}\ndata: {json.dumps(record.to_wire(), ensure_ascii=False)}\n\n"
+            last = record.revision, record.progress
+            yield f"event: job\nid: {record.revision}\ndata: {json.dumps(record.to_wire(), ensure_ascii=False)}\n\n"
 
 
 async def _events(

@@ -77,11 +77,13 @@ async def list_jobs(desk: "Desk", *, status: OfStatus = None, type: OfType = Non
 
 def _jobs(jobs: list[dict[str, Any]]) -> str:
     rows = [(one["id"], one["type"], state(one), when(one["created_at"]), _remark(one)) for one in jobs]
-    return table(rows, ("id", "type", "state", "made (UTC)", "")) if rows else "There is no job here."
+    return table(rows, ("id", "type", "state", "made (UTC)", "waits for or until")) if rows else "There is no job here."
 
 
 def _remark(job: dict[str, Any]) -> str:
-    return str(job.get("why") or (job.get("error") or {}).get("code") or "")
+    if job.get("waits_for") and job["waits_for"] != "time":
+        return str(job["waits_for"])
+    return when(job["due_at"]) if job.get("waits_for") else ""
 
 
 async def show_job(desk: "Desk", id: JobId) -> None:

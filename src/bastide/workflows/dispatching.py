@@ -44,7 +44,7 @@ class Dispatching:
         for last in (False, True):
             try:
                 async with self._store.under(scope) as db:
-                    return await self.put(db, scope, job, chain=chain, announce=False)
+                    return await self.put(db, scope, job, chain=chain, alone=True)
             except AlreadyThere:  # the run with the same key began or ended between two looks
                 if last:
                     raise
@@ -65,10 +65,11 @@ class Dispatching:
         *,
         origin: str | None = None,
         chain: Chain = (),
-        announce: bool = True,
+        alone: bool = False,
         recorded: bool = True,
     ) -> Dispatched:
         """Write a run in this transaction. Rights are the caller's matter; input, version and label are checked.
+        `alone`: nothing else is in this transaction, so nobody can look for the run before its end.
 
         Raises UnknownJobType, UnknownJobVersion, JobInputWrong, JobTooLarge, JobLabelRefused, BadJob, UnknownJob.
         """
@@ -84,29 +85,30 @@ class Dispatching:
         if job.parent is not None:
             await self._check_parent(db, job.parent)
         id = new_id("job")
-        made = await db.value(
-            _ADD,
-            id=id,
-            type=kind.name,
-            version=version,
-            priority=job.priority,
-            due_at=job.due_at,
-            deadline=job.deadline,
-            parent=job.parent,
-            origin=origin,
-            chain=Json([list(link) for link in chain]),
-            key=job.key,
-            dedup=job.dedup,
-            user=scope.user,
-            app=scope.app,
-            key_id=scope.key,
-            permissions=sorted(scope.permissions),
-            label=Json(label.to_wire()),
-            input=await db.seal(packed, about=f"workflows.run|{id}|input"),
-            budget_tokens=job.budget_tokens,
-            budget_eur=job.budget_eur,
-        )
-        if made is None:
+        row = {
+            "id": id,
+            "type": kind.name,
+            "version": version,
+            "priority": job.priority,
+            "due_at": job.due_at,
+            "deadline": job.deadline,
+            "parent": job.parent,
+            "origin": origin,
+            "chain": Json([list(link) for link in chain]),
+            "key": job.key,
+            "dedup": job.dedup,
+            "user": scope.user,
+            "app": scope.app,
+            "key_id": scope.key,
+            "permissions": sorted(scope.permissions),
+            "label": Json(label.to_wire()),
+            "input": await db.seal(packed, about=f"workflows.run|{id}|input"),
+            "budget_tokens": job.budget_tokens,
+            "budget_eur": job.budget_eur,
+        }
+        if alone and not (job.key or job.dedup or label.subjects):
+            await db.at_commit(_ADD, **row)  # nothing can be there already: it need not be looked at
+        elif await db.value(_ADD, **row) is None:
             return await self._known(db, job, kind)
         for subject in label.subjects:
             await db.run(_MENTION, subject=await db.keyed(subject.encode(), purpose="workflows subject"), run=id)
@@ -124,7 +126,7 @@ class Dispatching:
                 subjects=sorted(label.subjects),
                 details={name: value for name, value in details.items() if value is not None},
             )
-        await self._announce(db, always=announce)
+        await self._announce(db, always=not alone)
         count("jobs_dispatched", type=kind.name)
         return Dispatched(id, kind.name)
 

@@ -194,7 +194,9 @@ class Executing:
             log.error("run %s (%s) failed: %s", claim.run, claim.type, _where(fault))
         problem = problem_from(fault)
         count("job_attempts_failed", type=claim.type)
-        counts = 0 if isinstance(fault, DatabaseUnavailable | Contended) else 1  # the house's own troubles are not the job's
+        counts = (
+            0 if isinstance(fault, DatabaseUnavailable | Contended) else 1
+        )  # the house's own troubles are not the job's
         again = kind is not None and may_pass(fault) and failures + counts < kind.retry.attempts
         async with self._store.under(scope) as db:
             await note(db, claim.run, "failed", {"code": problem.code, "again": again})

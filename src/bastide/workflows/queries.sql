@@ -290,10 +290,14 @@ where r.status in ('running', 'stopping') and not exists (
 limit 500
 
 -- name: take_over
--- The fence goes with it: whatever the old worker still does is not committed.
+-- The fence goes with it: whatever the old worker still does is not committed. A worker that was frozen in the middle of a
+-- transaction still holds the row: it is left to the next turn, and PostgreSQL ends that session after a minute.
 with taken as (
     update workflows.run set status = 'queued', fence = null, worker = null, lost = lost + 1, revision = revision + 1
-    where tenant_id = %(tenant)s::uuid and id = %(id)s and status = 'running' and attempt = %(attempt)s
+    where (tenant_id, id) in (
+        select tenant_id, id from workflows.run
+        where tenant_id = %(tenant)s::uuid and id = %(id)s and status = 'running' and attempt = %(attempt)s
+        for update skip locked)
     returning tenant_id, id, attempt
 ), noted as (
     insert into workflows.moment (tenant_id, run, kind, attempt) select tenant_id, id, 'taken over', attempt from taken
@@ -302,8 +306,11 @@ select id from taken
 
 -- name: release
 -- The same for a run that is to end: nobody holds it any more.
-update workflows.run set fence = null, worker = null
-where tenant_id = %(tenant)s::uuid and id = %(id)s and status = %(status)s and attempt = %(attempt)s
+update workflows.run set fence = null, worker = null, status = 'stopping'
+where (tenant_id, id) in (
+    select tenant_id, id from workflows.run
+    where tenant_id = %(tenant)s::uuid and id = %(id)s and status = %(status)s and attempt = %(attempt)s
+    for update skip locked)
 returning id
 
 -- name: forget_rows

@@ -74,10 +74,10 @@ class Rescuing:
         async with self._store.as_operator(reason=f"give up {run.id}", search_path=SCHEMA) as db:
             held = await db.value(_RELEASE, tenant=run.tenant, id=run.id, status=run.status, attempt=run.attempt)
             await db.run(_FORGET_ROWS, runs=[run.id])
-        if held is not None and run.status == "stopping":
-            await self._end(run.tenant, run.id, Outcome("cancelled"))
-        elif held is not None:
+        if held is not None and run.lost >= _LOST_MAX:
             await self._end(run.tenant, run.id, Outcome("failed", problem=problem_from(TooManyAttempts())))
+        elif held is not None:
+            await self._end(run.tenant, run.id, Outcome("cancelled"))
 
     async def _end(self, tenant: uuid.UUID, id: str, outcome: Outcome) -> None:
         scope = await self._tenancy.system_scope(from_uuid("ten", tenant))

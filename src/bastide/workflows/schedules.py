@@ -14,7 +14,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bastide.audit import Audit
-from bastide.errors import AlreadyThere, BadSchedule, BastideError, DatabaseUnavailable, Unavailable, UnknownSchedule
+from bastide.errors import (
+    AlreadyThere,
+    BadSchedule,
+    BastideError,
+    DatabaseUnavailable,
+    Unavailable,
+    UnknownJobType,
+    UnknownSchedule,
+)
 from bastide.store import Db, Page, Scope, Store, from_uuid, new_id, queries
 from bastide.telemetry import count, log
 from bastide.tenancy import Tenancy
@@ -182,6 +190,8 @@ class Schedules:
         except Unavailable:
             raise
         except Exception as fault:  # whatever it is, it must not come again each second
+            if isinstance(fault, UnknownJobType) and row["now"] - row["next_at"] < _LATE:
+                return False  # a process of another version may know the type, and come to it in time
             if not isinstance(fault, BastideError):
                 log.exception("the schedule %s could not be fired", id)
             await self._pass_over(system, id, fault)

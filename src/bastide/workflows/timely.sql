@@ -9,7 +9,7 @@ values (%(id)s, %(name)s, %(type)s, %(input)s, %(cron)s, %(timezone)s, %(priorit
 
 -- name: schedules
 select id, name, type, input, cron, timezone, priority, catch_up, paused, user_id, app_id, key_id, permissions, label,
-    next_at, moved_at, last_at, last_job, problem_code, problem, created_at
+    next_at, moved_at, last_at, last_job, problem_code, problem, created_at, now() as now
 from workflows.schedule
 where (%(one)s::text is null or id = %(one)s or name = %(one)s) and (%(after)s::text is null or id > %(after)s)
 order by id limit %(limit)s
@@ -116,7 +116,7 @@ where id = %(id)s and not paused and look_at <= now() and crossed is not distinc
 returning id
 
 -- name: prune_firings
--- The latest of each trigger stays, and the latest that gave a job, however old.
+-- The fifty latest of each trigger stay, however old.
 delete from workflows.firing f where f.at < now() - interval '1 day' and exists (
     select from workflows.firing l where l.tenant_id = f.tenant_id and l.trigger = f.trigger and l.n > f.n offset 49)
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
-from bastide.workflows.values import JobRecord
+from bastide.workflows.values import JobRecord, Progress
 
 _FAST_S, _SLOW_S = 0.05, 1.0  # between two looks: soon after a change, and while nothing changes
 
@@ -18,14 +18,14 @@ async def changes(look: Look, ids: Sequence[str] | None, for_s: float | None) ->
 
     Without `ids` it goes on with whatever `look` shows.
     """
-    seen: dict[str, int] = {}
+    seen: dict[str, tuple[int, Progress]] = {}  # a parent's progress grows while its own row stays as it is
     until = None if for_s is None else time.monotonic() + for_s
     changed_at = time.monotonic()
     while True:
         found = await look(ids)
         for record in found:
-            if seen.get(record.id) != record.revision:
-                seen[record.id] = record.revision
+            if seen.get(record.id) != (record.revision, record.progress):
+                seen[record.id] = (record.revision, record.progress)
                 changed_at = time.monotonic()
                 yield record
         if ids is not None and all(record.ended for record in found):

@@ -346,6 +346,9 @@ async def test_a_broken_schedule_harms_no_other(clockwork: Clockwork, ours: Scop
         )
         await db.run(Query("test", "type", "update workflows.schedule set type = 'was.here' where name = 'gone'"))
     await clockwork.schedules.turn()
+    assert (await clockwork.schedules.get(ours, gone.id)).next_at == now, "another process may know its type"
+    await clockwork.set_next(ours, gone.id, now - timedelta(minutes=6))
+    await clockwork.schedules.turn()
     assert [run.origin for run in await clockwork.runs(neighbour)] == [good.id]
     assert await clockwork.runs(ours) == []
     problems = {}

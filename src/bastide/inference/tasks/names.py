@@ -38,7 +38,7 @@ _BEGUN = r"[^\W\d_a-zà-ÿ][\w'’]{0,40}"
 _OF = r"(?i:de|du|des|de la|la|del|della|dei|di|d'|św\.)"
 _ADDRESS = re.compile(
     rf"(?<!\w)(?:[^\W\d_][\w-]{{0,40}}(?i:{_AFTER})\.?|(?:{_BEGUN}[ -]){{1,4}}(?i:{_AFTER})\.?)[ ]\d{{1,4}}[ ]?[a-zA-Z]?(?!\w)"
-    rf"|(?<!\w)(?:\d{{1,4}}[ ]?(?:bis|ter)?,?[ ])?(?i:{_BEFORE})\.?[ ](?:{_OF}[ ]?)*{_CAPITAL}(?:[ ]{_CAPITAL}){{0,3}}"
+    rf"|(?<!\w)(?:\d{{1,4}}[ ]?(?:bis|ter)?,?[ ])?(?i:{_BEFORE})\.?[ ](?:{_OF}[ ]?){{0,3}}{_CAPITAL}(?:[ ]{_CAPITAL}){{0,3}}"
     r"(?:,?[ ]\d{1,4}[ ]?[a-z]?)?(?!\w)"
     rf"|(?<!\w)\d{{1,4}}[ ](?:{_CAPITAL}[ ]){{1,3}}(?:Street|Road|Avenue|Lane|Square|St\.|Rd\.|Ave\.)(?!\w)"
 )

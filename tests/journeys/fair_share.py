@@ -1,0 +1,62 @@
+"""The law of fair turns, stated on the order in which jobs began.
+
+While a tenant has work waiting it gets at least half of its fair share: of the jobs that begin in a window, one part
+in as many as there are tenants with work waiting then. So nobody waits more than twice as long as in strict turns.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+ROUNDS = 4  # a window is as long as so many strict turns: shorter ones only show how eight workers interleave
+
+
+@dataclass(frozen=True)
+class Share:
+    """How one tenant fared."""
+
+    tenant: str
+    jobs: int
+    first: int  # how many of others began before its first
+    fair_first: int  # in strict turns at most so many
+    worst: float  # the smallest part of its fair share that it got in a window; 1 is strict turns
+    windows: int  # in which it had work waiting
+
+
+def amounts(tenants: int, jobs: int) -> list[int]:
+    """Very unequal amounts: the first has half of all, the others ever fewer, each at least one."""
+    weights = [1 / rank for rank in range(1, tenants)]
+    rest = [max(1, int(jobs / 2 * weight / sum(weights))) for weight in weights]
+    return [jobs - sum(rest), *rest]
+
+
+def shares(order: Sequence[str]) -> list[Share]:
+    """How each tenant fared; all had all their work waiting before the first began."""
+    last = {tenant: place for place, tenant in enumerate(order)}
+    first: dict[str, int] = {}
+    for place, tenant in enumerate(order):
+        first.setdefault(tenant, place)
+    ends = Counter(last.values())
+    waiting, left = [], len(last)
+    for place in range(len(order)):  # how many tenants have work waiting when this one begins
+        waiting.append(left)
+        left -= ends[place]
+    worst: dict[str, float] = dict.fromkeys(last, float("inf"))
+    windows: Counter[str] = Counter()
+    begin = 0
+    while begin < len(order):
+        end = min(len(order), begin + ROUNDS * waiting[begin])
+        fair = sum(1 / waiting[place] for place in range(begin, end))
+        got = Counter(order[begin:end])
+        for tenant, place in last.items():
+            if place >= end:  # it had work waiting to the end of the window
+                worst[tenant] = min(worst[tenant], got[tenant] / fair)
+                windows[tenant] += 1
+        begin = end
+    many = Counter(order)
+    return [
+        Share(tenant, many[tenant], first[tenant], len(last), worst[tenant], windows[tenant])
+        for tenant in sorted(many, key=lambda tenant: -many[tenant])
+    ]
