@@ -182,10 +182,11 @@ async def _drive(given: argparse.Namespace) -> dict[str, object]:
         plan = Plan(given.jobs, given.light_s, idle_s=given.idle_s)
         server = redis.pid if redis else given.server
 
+        def cost() -> Cost:
+            return Cost(worker=worker.pid, server=server)
+
         async def go(produce: Produce) -> None:
-            found.update(
-                await measure(plan, Marks(folder / "marks"), lambda: Cost(worker=worker.pid, server=server), produce)
-            )
+            found.update(await measure(plan, Marks(folder / "marks"), cost, produce))
 
         await producer(given.url, folder, go)
     finally:

@@ -340,16 +340,20 @@ def test_without_a_server_a_job_waits_for_one(tmp_path: Path) -> None:
         assert opened.json("job", "follow", id)["status"] == "done"
 
 
-def test_a_worker_of_its_own_takes_the_work_of_a_server_without_one(server: Server, tmp_path: Path) -> None:
-    log = tmp_path / "worker.log"
-    with log.open("w") as out:
-        words = [BASTIDE, "serve", "--role", "worker", "--home", str(server.home)]
-        worker = subprocess.Popen(words, stdout=out, stderr=out, env={**CLEAN, "BASTIDE_WORKER_CONCURRENCY": "3"})
-    until(lambda: "takes 3 jobs at a time" in log.read_text())
-    assert summary(server)["status"] == "done"
-    worker.send_signal(signal.SIGTERM)
-    assert worker.wait(timeout=40) == 0, log.read_text()
-    assert "Traceback" not in log.read_text()
+def test_a_server_without_a_worker_says_so_until_one_comes(tmp_path: Path) -> None:
+    home, log = tmp_path / "home", tmp_path / "worker.log"
+    for opened in started(home, "serve", "--role", "api"):
+        job = summary(opened, "--no-wait")
+        shown = " ".join(bastide("job", "show", job["id"], home=home).stdout.split())
+        assert "No worker is running. Start one: `bastide serve --role worker`." in shown
+        with log.open("w") as out:
+            words = [BASTIDE, "serve", "--role", "worker", "--home", str(home)]
+            worker = subprocess.Popen(words, stdout=out, stderr=out, env={**CLEAN, "BASTIDE_WORKER_CONCURRENCY": "3"})
+        until(lambda: "takes 3 jobs at a time" in log.read_text())
+        assert opened.json("job", "follow", job["id"])["status"] == "done"
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(timeout=40) == 0, log.read_text()
+        assert "Traceback" not in log.read_text()
 
 
 # -- what is given ----------------------------------------------------------------------------------

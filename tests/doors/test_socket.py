@@ -6,8 +6,11 @@ import asyncio
 import base64
 import json
 import secrets
+import signal
 import socket as sockets
 import time
+from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -20,6 +23,7 @@ from bastide.app import House
 from bastide.store import new_id
 from tests.doors.conftest import Company, bearer
 from tests.doors.sockets import Closed, Refused, connected
+from tests.doors.test_serving import running
 from tests.doors.working import Working, tcp, working
 
 
@@ -426,6 +430,18 @@ async def test_frames_that_are_none(at_work: Working, us: Company, frame: bytes)
         assert "jobs" in await client.ok("jobs.list", limit=1)
 
 
+async def test_strangers_are_not_let_in_without_end(at_work: Working, us: Company) -> None:
+    async with AsyncExitStack() as open:
+        silent = [await open.enter_async_context(connected(at_work.url)) for _ in range(200)]
+        with pytest.raises(Refused) as refused:
+            async with connected(at_work.url):
+                pass
+        assert (refused.value.status, refused.value.body["error"]["code"]) == (429, "request.too_many")
+        async with connected(at_work.url, bearer(us.keys["member"])) as client:
+            assert "jobs" in await client.ok("jobs.list", limit=1), "who has a key is not kept out"
+        assert (await silent[0].closed()).code == 4401
+
+
 async def test_a_graceful_stop_says_goodbye(house: House, us: Company) -> None:
     async with working(house, work=False) as brief, connected(brief.url, bearer(us.keys["member"])) as client:
         made = await client.ok("jobs.dispatch", type="door.echo", delay_s=3600)
@@ -444,6 +460,19 @@ async def test_a_graceful_stop_says_goodbye(house: House, us: Company) -> None:
         assert (end.code, end.reason) == (1001, "app.stopping")
         assert time.monotonic() - started < 3
         await brief.workflows.cancel(await house.tenancy.authenticate(us.keys["member"]), made["id"])
+
+
+async def test_a_server_that_is_asked_to_stop_closes_its_sockets(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with running("up", "--no-examples", "--port", "0", home=home) as (process, line):
+        key = (home / "secrets" / "admin-key").read_text().strip()
+        async with connected(line["url"], bearer(key)) as client:
+            made = await client.ok("jobs.dispatch", type="summarise", input={"text": "The bell rang."}, delay_s=3600)
+            assert (await client.ok("subscribe", types=["*"], approvals=True))["types"] == ["*"]
+            await client.push(is_job(made["id"], "delayed"))
+            process.send_signal(signal.SIGTERM)
+            assert (await client.closed()).code == 1001
+        assert await asyncio.to_thread(process.wait, 40) == 0
 
 
 # -- the outbox -------------------------------------------------------------------------------------
@@ -472,6 +501,15 @@ async def test_more_things_than_fit_are_left_out_and_said() -> None:
     assert numbers == list(range(7, STATES_MAX + 7)), "the oldest are left out"
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(outbox.next(), 0.05)
+
+
+async def test_states_are_bounded_by_their_size_too() -> None:
+    outbox = Outbox()
+    for number in range(200):
+        outbox.state(str(number), {"event": "job", "number": number, "text": "x" * 60_000})
+    told = json.loads(await outbox.next())
+    assert told["changes"] == 200 - 4 * 1024 * 1024 // 60_042
+    assert json.loads(await outbox.next())["number"] == told["changes"]
 
 
 async def test_a_large_state_goes_without_its_contents() -> None:

@@ -70,7 +70,8 @@ async def _fail(run: Run[Text]) -> JsonValue:
 
 
 async def _parts(run: Run[Text]) -> JsonValue:
-    return [one.status for one in await run.fan_out("parts", [Job("door.echo")] * run.input.times)]
+    parts = [Job("door.echo", {"seconds": run.input.seconds}) for _ in range(run.input.times)]
+    return [one.status for one in await run.fan_out("parts", parts)]
 
 
 def types(outside: Outside) -> list[JobType]:

@@ -6,10 +6,26 @@ in as many as there are tenants with work waiting then. So nobody waits more tha
 
 from __future__ import annotations
 
+import asyncio
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from benchmarks.peers.measuring import Marks
+
+from bastide.app import open_house
+from bastide.policy import Label
+from bastide.settings import Settings
+from bastide.store import Scope, new_id
+from bastide.workflows import Job
+from tests.conftest import scope_of
+from tests.journeys.work_types import registering
+
+AT_ONCE = 250  # jobs dispatched in one transaction
 ROUNDS = 4  # a window is as long as so many strict turns: shorter ones only show how eight workers interleave
 
 
@@ -60,3 +76,42 @@ def shares(order: Sequence[str]) -> list[Share]:
         Share(tenant, many[tenant], first[tenant], len(last), worst[tenant], windows[tenant])
         for tenant in sorted(many, key=lambda tenant: -many[tenant])
     ]
+
+
+async def _dispatched(folder: Path, many: list[int]) -> list[str]:
+    """Which tenant each numbered job is of; all are queued, and nobody works."""
+    scopes: list[Scope] = [scope_of(new_id("ten")) for _ in many]
+    of: list[str] = []
+    async with open_house(
+        Settings.read(folder / "home", environment={}), sequence=False, register=registering(folder)
+    ) as house:
+        for scope, jobs in zip(scopes, many, strict=True):
+            for start in range(0, jobs, AT_ONCE):
+                async with house.store.under(scope) as db:
+                    for _ in range(start, min(jobs, start + AT_ONCE)):
+                        job = Job("crash.noop", {"number": len(of)}, label=Label())
+                        await house.workflows.dispatch(scope, job, db=db)
+                        of.append(scope.tenant)
+    return of
+
+
+def worked(folder: Path, many: list[int], *, patience_s: float) -> tuple[list[str], list[float], float]:
+    """Dispatch all, then start one worker with eight places: the order of tenants, when each began, and from when."""
+    of = asyncio.run(_dispatched(folder, many))
+    marks = Marks(folder / "marks")
+    player = [sys.executable, "-m", "tests.journeys.work_types", "--home", str(folder / "home"), "--role", "worker"]
+    begun = time.monotonic()
+    worker = subprocess.Popen(
+        [*player, "--marks", str(folder / "marks"), "--concurrency", "8"],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.DEVNULL,
+        stderr=open(folder / "worker.log", "w"),  # noqa: SIM115
+    )
+    try:
+        marks.wait(len(of), patience_s)
+    finally:
+        worker.terminate()
+        worker.wait(30)
+    found = marks.read()
+    assert sorted(number for number, _ in found) == list(range(len(of))), "each began once"
+    return [of[number] for number, _ in found], [at for _, at in found], begun

@@ -1,9 +1,10 @@
-"""A folder is one job: a file that is broken harms no other, nor does a worker that is killed; each is taken in once."""
+"""A folder is one job: neither a broken file nor a killed worker harms the others; each is taken in once."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -70,7 +71,7 @@ def _take_in(tmp_path: Path, files: int, kills: int) -> None:
     sequencer = Process(home, "serve", "--role", "sequencer", port=free_port())
     workers = [Process(home, "serve", "--role", "worker", port=free_port()) for _ in range(2)]
     made = _folder(tmp_path / "papers", files)
-    time.sleep(3)
+    _wait_for_workers(port, 2)
     command = _ingest(home, tmp_path / "papers")
     try:
         job = _intake(port, key)
@@ -96,6 +97,16 @@ def _take_in(tmp_path: Path, files: int, kills: int) -> None:
         for process in (*workers, api, sequencer):
             process.stop()
     assert answer_of("audit", "verify", home=home)["valid"] is True
+
+
+def _wait_for_workers(port: int, wanted: int) -> None:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        status, said = call(port, "GET", "/metrics", key="")
+        if status == 200 and re.search(rf"^bastide_workers {wanted}$", said.decode(), re.MULTILINE):
+            return
+        time.sleep(0.5)
+    raise AssertionError(said.decode()[-500:])
 
 
 def _wait_for(port: int, key: str, *, at_least: int) -> None:

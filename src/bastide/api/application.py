@@ -68,7 +68,7 @@ def create(rooms: Rooms, *, notices: Notices = list) -> Gate:
         app.include_router(part.router)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]  # FastAPI's own way to add to it
     upload = rooms.settings.knowledge.document_bytes_max + 4 * 1024 * 1024
-    talk = Talk(rooms, {one.name: one for one in _OPERATIONS}, closing)
+    talk = Talk(rooms, {one.name: one for one in _OPERATIONS})
     return Gate(Doorkeeper(app, rooms, talk), BodyLimits(upload_bytes_max=upload), closing)
 
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from typing import NoReturn
 
 from starlette.datastructures import Headers
 
+from bastide.api.closing import unless
 from bastide.api.gate import Door, Message, Receive, Send, Wires
 from bastide.api.reading import parse
 from bastide.api.values import Caller
@@ -50,7 +52,7 @@ class Entrance:
         scope["state"]["caller"] = caller
         visit = _Visit(receive, send) if opened else None
         talk = self._inner(scope, visit.receive if visit else receive, visit.send if visit else send)
-        await self._while_welcome(talk, caller, headers)
+        await unless(talk, self._ask_again(caller, headers))
 
     async def _ask(self, headers: Headers, receive: Receive, send: Send) -> Headers:
         """The headers of the handshake and what the first message adds to them."""
@@ -71,17 +73,7 @@ class Entrance:
         said = _first_word(message.get("text") or "")
         return Headers(raw=[*headers.raw, *((name.encode(), value.encode()) for name, value in said.items())])
 
-    async def _while_welcome(self, talk: Awaitable[None], caller: Caller, headers: Headers) -> None:
-        talking, asking = asyncio.ensure_future(talk), asyncio.ensure_future(self._ask_again(caller, headers))
-        try:
-            await asyncio.wait({talking, asking}, return_when=asyncio.FIRST_COMPLETED)
-            (talking if talking.done() else asking).result()
-        finally:
-            talking.cancel()
-            asking.cancel()
-            await asyncio.gather(talking, asking, return_exceptions=True)
-
-    async def _ask_again(self, caller: Caller, headers: Headers) -> None:
+    async def _ask_again(self, caller: Caller, headers: Headers) -> NoReturn:
         while True:
             await asyncio.sleep(_AGAIN_S)
             await still_welcome(lambda: self._let_in(headers, caller.request_id), caller)

@@ -47,7 +47,7 @@ class Following:
         self._jobs: set[str] = set()
         self._types: set[str] = set()
         self._approvals = False
-        self._seen: dict[str, int] = {}  # the revision of each job that was sent last
+        self._seen: dict[str, object] = {}  # what of each job was sent last
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def add(self, wanted: Wanted) -> dict[str, Any]:
@@ -58,8 +58,10 @@ class Following:
             self._workflows.type(name)
         if len(self._jobs | set(wanted.jobs)) > JOBS_MAX:
             raise _too_many()
-        for id in sorted(set(wanted.jobs) - self._jobs):
-            await self._workflows.job(scope, id)  # one that is not ours is refused as unknown
+        fresh = set(wanted.jobs) - self._jobs
+        if fresh:  # one that is not ours is refused as unknown
+            async with aclosing(self._workflows.watch(scope, sorted(fresh), for_s=0)) as states:
+                await anext(states, None)
         if wanted.approvals and not self._approvals:
             await self._workflows.approvals.list(scope, status=None, limit=1)  # refuses who may not see them
         fresh = set(wanted.jobs) - self._jobs
@@ -143,13 +145,13 @@ class Following:
                     await self._show(record)
 
     async def _show(self, record: JobRecord) -> None:
-        if self._seen.get(record.id, -1) >= record.revision:
+        if self._seen.get(record.id) == (record.revision, record.progress):
             return
         if record.ended or record.waits_for:
             record = await self._workflows.job(self._caller.scope, record.id)  # with what it gave, or why it waits
         self._outbox.state(record.id, {"event": "job", "job": record.to_wire()})
         self._seen.pop(record.id, None)
-        self._seen[record.id] = record.revision
+        self._seen[record.id] = record.revision, record.progress
         while len(self._seen) > _SEEN_MAX:
             self._seen.pop(next(iter(self._seen)))
 

@@ -21,7 +21,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.websockets import WebSocketDisconnect
 
 from bastide import telemetry
-from bastide.api.closing import Closing
+from bastide.api.closing import Closing, unless
 from bastide.api.refusals import refusal
 from bastide.errors import BadRequest, BastideError, BodyTooLarge, Broken, Stopping
 from bastide.store import new_id
@@ -77,7 +77,8 @@ class Gate:
         elif scope["type"] == "http":
             await _Passage(self._inner, self._limits, scope, receive, send).run()
         elif scope["type"] == "websocket":
-            await _SocketPassage(self._inner, self._limits, scope, receive, send).run()
+            with self._closing.held_open():  # until its last word is sent
+                await _SocketPassage(self._inner, self._limits, scope, receive, send).run(self._closing)
 
 
 class _Passage:
@@ -192,11 +193,11 @@ class _SocketPassage:
         self._opened = self._ended = False
         self._code = 1000
 
-    async def run(self) -> None:
+    async def run(self, closing: Closing) -> None:
         start = time.perf_counter()
         try:
             _check_address(self._scope)
-            await self._inner(self._scope, self._measured_receive, self._marked_send)
+            await unless(self._inner(self._scope, self._measured_receive, self._marked_send), closing.asked())
         except BastideError as fault:
             await self._refuse(fault)
         except asyncio.CancelledError:

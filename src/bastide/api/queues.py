@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from bastide.api.values import Part
-from bastide.errors import BastideError
+from bastide.errors import Fault, Unavailable
 from bastide.telemetry import gauge
 from bastide.workflows import Workflows, WorkHealth
 
@@ -25,19 +25,26 @@ class Queues:
         self._asking = asyncio.Lock()
 
     async def health(self) -> WorkHealth:
-        """At most five seconds old. Raises Unavailable or TimeoutError when the database does not answer."""
+        """At most five seconds old. Raises Unavailable when the database did not answer within them."""
         async with self._asking:
-            if self._health is None or time.monotonic() - self._asked > _FRESH_S:
-                async with asyncio.timeout(_PATIENCE_S):
-                    self._health = await self._workflows.health()
-                self._asked = time.monotonic()
+            if time.monotonic() - self._asked > _FRESH_S:
+                self._health, self._asked = await self._look(), time.monotonic()
+        if self._health is None:
+            raise Unavailable("The queues do not answer.")
         return self._health
+
+    async def _look(self) -> WorkHealth | None:
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                return await self._workflows.health()
+        except (Fault, TimeoutError):
+            return None
 
     async def measure(self) -> None:
         """Set the gauges. While the database does not answer they stay as they were."""
         try:
             found = await self.health()
-        except (BastideError, TimeoutError):
+        except Unavailable:
             return
         for state in ("queued", "handed", "running", "waiting", "failed"):
             gauge("jobs", getattr(found, state), state=state)
@@ -50,9 +57,7 @@ class Queues:
         """The one sentence that matters most, and what to do about it."""
         try:
             found = await self.health()
-        except TimeoutError:
-            return Part("work", "attention", "The queues do not answer.", "Look at the database; see `bastide doctor`.")
-        except BastideError as fault:
+        except Unavailable as fault:
             return Part("work", "attention", fault.message, fault.next_step)
         waiting = found.queued + found.handed
         said = f"{_number(found.workers, 'worker')}, {_number(waiting, 'job')} {'waits' if waiting == 1 else 'wait'}."

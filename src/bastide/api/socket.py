@@ -12,14 +12,16 @@ names is in a field of its kind (`job`, `approval`). Replies carry the message's
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, cast
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NoReturn, cast
 
 from pydantic import Field, ValidationError
 from starlette.websockets import WebSocket
 
 from bastide import telemetry
-from bastide.api.closing import Closing
+from bastide.api.closing import unless
 from bastide.api.following import Following
 from bastide.api.gate import Receive, Send, Wires
 from bastide.api.operations import Ask, Operation
@@ -28,8 +30,9 @@ from bastide.api.reading import parse
 from bastide.api.refusals import fields_wrong
 from bastide.api.shapes.ground import Asked
 from bastide.api.values import Caller, Rooms
-from bastide.errors import BadRequest, BastideError, Broken, FieldsWrong, NoSuchOperation, Stopping
+from bastide.errors import BadRequest, BastideError, Broken, FieldsWrong, NoSuchOperation, TooMany
 
+_SOCKETS_MAX = 500  # of one tenant, in this process
 _AT_ONCE = 8  # messages of one socket that are worked on at a time
 
 
@@ -44,18 +47,30 @@ class Subscription(Asked):
 class Talk:
     """The ASGI application behind the entrance: one conversation a socket."""
 
-    def __init__(self, rooms: Rooms, table: Mapping[str, Operation], closing: Closing) -> None:
+    def __init__(self, rooms: Rooms, table: Mapping[str, Operation]) -> None:
         self._rooms = rooms
         self._table = table
-        self._closing = closing
+        self._open: Counter[str] = Counter()  # by tenant
 
     async def __call__(self, scope: Wires, receive: Receive, send: Send) -> None:
-        """Talk until one side closes. Raises Stopping when the house is asked to stop."""
-        socket = WebSocket(scope, receive, send)
-        with self._closing.held_open() as stopping:
+        """Talk until the other side closes, or this is cancelled. Raises TooMany, and BadRequest for bytes."""
+        socket, caller = WebSocket(scope, receive, send), cast(Caller, scope["state"]["caller"])
+        with self._counted(caller.scope.tenant):
             await socket.accept()
-            caller = cast(Caller, scope["state"]["caller"])
-            await _Conversation(socket, caller, self._rooms, self._table).run(stopping)
+            await _Conversation(socket, caller, self._rooms, self._table).run()
+
+    @contextmanager
+    def _counted(self, tenant: str) -> Iterator[None]:
+        if self._open[tenant] >= _SOCKETS_MAX:
+            raise TooMany(f"{_SOCKETS_MAX} sockets of this tenant are open.", next_step="Close some, or share one.")
+        self._open[tenant] += 1
+        telemetry.gauge("sockets_open", self._open.total())
+        try:
+            yield
+        finally:
+            self._open[tenant] -= 1
+            self._open += Counter()  # what is at nought goes
+            telemetry.gauge("sockets_open", self._open.total())
 
 
 class _Conversation:
@@ -67,23 +82,16 @@ class _Conversation:
         self._working: set[asyncio.Task[None]] = set()
         self._heard = 0
 
-    async def run(self, stopping: asyncio.Event) -> None:
-        tasks = [asyncio.ensure_future(one) for one in (self._hear(), self._say(), stopping.wait())]
+    async def run(self) -> None:
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks[:2]:
-                if task.done():
-                    task.result()
-            if tasks[2].done():
-                raise Stopping("The server is stopping.", next_step="Connect again in a moment.")
+            await unless(self._hear(), self._say())
         finally:
             self._following.stop()
-            left = [*tasks, *self._working]
-            for task in left:
+            for task in self._working:
                 task.cancel()
-            await asyncio.gather(*left, return_exceptions=True)
+            await asyncio.gather(*self._working, return_exceptions=True)
 
-    async def _say(self) -> None:
+    async def _say(self) -> NoReturn:
         while True:
             await self._socket.send_text(await self._outbox.next())
 

@@ -20,9 +20,9 @@ from bastide.api.questions import EVENT_STREAM
 from bastide.api.reading import Route
 from bastide.api.refusals import envelope
 from bastide.api.values import Caller
-from bastide.errors import BastideError, Broken, Stopping
+from bastide.errors import BastideError, Broken
 from bastide.telemetry import log
-from bastide.workflows import Progress, Workflows
+from bastide.workflows import Workflows
 
 _HEARTBEAT_S = 15.0
 _AGAIN_S = 4.0  # the key is asked for again so often
@@ -65,7 +65,7 @@ async def follow(
 
 
 async def _changes(workflows: Workflows, caller: Caller, id: str, seen: int) -> AsyncGenerator[str]:
-    last: tuple[int, Progress] | None = None
+    last: object = None
     async with aclosing(workflows.watch(caller.scope, [id])) as states:
         async for state in states:
             if state.revision < seen or (state.revision, state.progress) == last:
@@ -79,10 +79,10 @@ async def _events(
     changes: AsyncGenerator[str], again: Callable[[], Awaitable[Caller]], caller: Caller, ending: Closing
 ) -> AsyncIterator[str]:
     path = _PATH.replace("{id}", "")
-    with ending.held_open() as stopping:
+    with ending.held_open():
         async with aclosing(changes):
             try:
-                async for event in _with_heartbeat(changes, again, caller, stopping):
+                async for event in _with_heartbeat(changes, again, caller, ending):
                     yield event
             except BastideError as fault:
                 yield _error(envelope(fault, path=path, request_id=caller.request_id))
@@ -92,16 +92,16 @@ async def _events(
 
 
 async def _with_heartbeat(
-    changes: AsyncGenerator[str], again: Callable[[], Awaitable[Caller]], caller: Caller, stopping: asyncio.Event
+    changes: AsyncGenerator[str], again: Callable[[], Awaitable[Caller]], caller: Caller, ending: Closing
 ) -> AsyncIterator[str]:
     """The changes; a comment when nothing has changed for a while. Raises when the key is refused now."""
     sent = asked = time.monotonic()
-    coming, ended = asyncio.ensure_future(anext(changes, None)), asyncio.ensure_future(stopping.wait())
+    coming, ended = asyncio.ensure_future(anext(changes, None)), asyncio.ensure_future(ending.asked())
     try:
         while True:
             await asyncio.wait({coming, ended}, timeout=_AGAIN_S, return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
-                raise Stopping
+                ended.result()  # raises
             now = time.monotonic()
             if now - asked >= _AGAIN_S * 0.9:
                 await still_welcome(again, caller)

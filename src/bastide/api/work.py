@@ -9,16 +9,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header
 from starlette.responses import JSONResponse
 
+from bastide.api.closing import Closing, unless
 from bastide.api.describing import answers
-from bastide.api.doorkeeper import Asking, Behind
+from bastide.api.doorkeeper import Asking, Behind, Ending
 from bastide.api.operations import Ask, Nothing, Operation, routes
 from bastide.api.paging import page, whole
 from bastide.api.reading import Route, check_text
 from bastide.api.shapes import work as shapes
 from bastide.api.shapes.ground import Listed
-from bastide.errors import BadRequest
+from bastide.api.values import Caller, Rooms
+from bastide.errors import BadRequest, Stopping
 from bastide.policy import Label
-from bastide.workflows import Job, Lane
+from bastide.workflows import Job, JobRecord, Lane
 
 _WAIT_S_MAX = 60.0
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,6})\"?\s*(?:$|[,;])", re.IGNORECASE)
@@ -171,6 +173,8 @@ async def dispatch_job(
     body: shapes.NewJob,
     caller: Asking,
     rooms: Behind,
+    ending: Ending,
+    *,
     idempotency_key: Annotated[
         str | None, Header(min_length=1, max_length=200, description="The same as `key` in the body.")
     ] = None,
@@ -192,10 +196,19 @@ async def dispatch_job(
     wanted = _WAIT.search(prefer or "")
     if wanted:
         wait_s = min(float(wanted[1]), _WAIT_S_MAX)
-        record = await rooms.workflows.result(caller.scope, str(wire["id"]), timeout_s=wait_s)
+        record = await _result(caller, rooms, str(wire["id"]), wait_s, ending)
         wire = {**record.to_wire(), "fresh": wire["fresh"]}
         status, headers["preference-applied"] = 200 if record.ended else status, f"wait={wait_s:g}"
     return JSONResponse(wire, status, headers=headers)
+
+
+async def _result(caller: Caller, rooms: Rooms, id: str, wait_s: float, ending: Closing) -> JobRecord:
+    """The job when it has ended, when the time is over, or when the server is about to stop."""
+    with ending.held_open():
+        try:
+            return await unless(rooms.workflows.result(caller.scope, id, timeout_s=wait_s), ending.asked())
+        except Stopping:
+            return await rooms.workflows.job(caller.scope, id)
 
 
 router.include_router(routes(TABLE, tag="work"))

@@ -6,6 +6,7 @@ event, and the job goes on. A decision, a deadline and a stop meet at that row, 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, get_args
@@ -50,7 +51,7 @@ from bastide.workflows.overseeing import (
     verdicts_of,
 )
 from bastide.workflows.oversight import check, refuse_unkeepable
-from bastide.workflows.registry import Registry
+from bastide.workflows.registry import Limits, Registry
 from bastide.workflows.values import ENDED, JsonValue
 
 _Q = queries("bastide.workflows")
@@ -178,6 +179,7 @@ class Approvals:
             if said_already(verdicts, who, saying, bytes(row.agreed).hex()):
                 raise AlreadyDecided("You have agreed to this already; another person must agree too.")
             _refuse_changed(row, saying, digest)
+            self._refuse_large(row, saying, value)
             said = await _said(db, row, saying, reason, value)
             standing = await take(db, row, verdicts, who, said)
             await self._audit.record(
@@ -199,6 +201,18 @@ class Approvals:
         if saying == "stopped":
             await self._stop(scope, row.run, reason or "stopped by a person who oversees it", wait_s=10.0)
         return found
+
+    def _refuse_large(self, row: Row, saying: Saying, value: JsonValue) -> None:
+        """What a person gives is held to the limits of the type, here where they can still mend it."""
+        kinds = [kind for kind in self._registry if kind.name == row.type]
+        limits = kinds[0].limits if kinds else Limits()
+        most = limits.output_bytes_max if saying == "taken_over" else limits.input_bytes_max
+        try:
+            given = len(json.dumps(value, default=str))
+        except (TypeError, ValueError, RecursionError) as fault:
+            raise EditedWrongly(f"This is not JSON: {fault}.") from fault
+        if given > most:
+            raise EditedWrongly(f"This has {given} bytes; {row.type} takes {most} at most.", limit_bytes=most)
 
     async def _stop(self, scope: Scope, run: str, reason: str, *, wait_s: float) -> None:
         try:

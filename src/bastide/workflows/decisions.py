@@ -198,6 +198,17 @@ def _not_asked(asked: Asking, who: str) -> str:
     return "" if asked.stand_ins_called else "You stand in for them, and it is not your turn yet."
 
 
+def told(facts: Mapping[str, object]) -> str:
+    """What a line of a run's time line says of an approval, in plain words."""
+    id, status = facts.get("approval"), str(facts.get("status", "")).replace("_", " ")
+    if "effect" in facts:
+        what = "Persons are informed" if facts.get("mode") == "informed" else "A person was asked"
+        return f"{what} about the effect {facts['effect']}: {id}."
+    if "verdict" in facts:
+        return f"A person said {str(facts['verdict']).replace('_', ' ')} to {id}; it is {status}."
+    return f"{id}: {status}."
+
+
 def said_already(verdicts: Iterable[Verdict], who: str, saying: Saying, digest: str) -> bool:
     """Whether this person has said yes to this very proposal before. A no may still follow one's own yes."""
     return saying == "approved" and any(

@@ -16,14 +16,15 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from bastide.audit import Audit
 from bastide.errors import (
+    ApprovalMissing,
     ApprovalRefused,
     BadStepResult,
     Contended,
@@ -58,6 +59,7 @@ _IN_FLIGHT = _Q["effects_in_flight"]
 
 _MODES: tuple[Oversight, ...] = tuple(OVERSIGHT_RANK)  # type: ignore[arg-type]  # its keys are the modes
 _SPACE = uuid.UUID("6f2f1e0a-7f0b-5c39-9b67-6261737469de")
+_JUDGED = "BST09"  # the state under which the triggers of 0002_approvals.sql refuse
 _SETTLE_S = 2.0  # a stop lets an effect that has begun say so long how it ended
 _UNDO_S = 1.0
 
@@ -76,7 +78,7 @@ class _Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class _Agreed:
+class Agreed:
     """What an effect may begin with."""
 
     arguments: JsonValue
@@ -116,8 +118,8 @@ class Effects:
 
         `work(arguments, key)` is called with the arguments that were agreed to, after the gate is committed; the key
         is the same at every attempt. `oversight` asks for more than the type and the tenant do, never for less.
-        Raises UndeclaredEffect, ApprovalRefused (not retried), Superseded once the run is stopped or taken over,
-        StepTooSlow, and what `work` raises.
+        Raises UndeclaredEffect, ApprovalRefused and ApprovalMissing (none of them retried), Superseded once the run is
+        stopped or taken over, StepTooSlow, and what `work` raises.
         """
         key = run.step_key(name)
         if (memo := run.remembered(key)) is not None:
@@ -155,7 +157,7 @@ class Effects:
         self._declared[kind.name, kind.version] = kind
 
     async def _do(self, run: Run[Any], wanted: _Wanted, work: Work, stop: asyncio.Event) -> JsonValue:
-        async with self._store.under(run.scope) as db:
+        async with self._judged(run, wanted) as db:
             held = await db.row(tuple, _HOLD, run=run.id, fence=run.claim.fence, effect=wanted.name)
             if held is None:
                 raise Superseded
@@ -167,6 +169,20 @@ class Effects:
         if opened.verdict == "taken_over":
             return opened.value
         return await self._carry_out(run, wanted, partial(work, opened.value, str(key_of(run, wanted.key))), stop)
+
+    @asynccontextmanager
+    async def _judged(self, run: Run[Any], wanted: _Wanted) -> AsyncIterator[Db]:
+        """A transaction of the run's scope; a no of the table's own trigger is told as what it is."""
+        try:
+            async with self._store.under(run.scope) as db:
+                yield db
+        except Exception as fault:
+            if getattr(fault, "sqlstate", None) != _JUDGED:
+                raise
+            raise ApprovalMissing(
+                f"The effect {wanted.name} needs a person's approval, and there is none for these arguments.",
+                effect=wanted.name,
+            ) from fault
 
     # -- the gate -----------------------------------------------------------------------------------
 
@@ -192,7 +208,7 @@ class Effects:
                 notice = known.id
             else:
                 notice, _ = await ask(db, run.id, wanted.key, mode, Proposal(wanted.arguments, wanted.shown))
-        return await self._begin(db, run, wanted, _Agreed(wanted.arguments, digest, notice))
+        return await self._begin(db, run, wanted, Agreed(wanted.arguments, digest, notice))
 
     @staticmethod
     async def _is_for(db: Db, row: Row, wanted: _Wanted) -> bool:
@@ -219,7 +235,7 @@ class Effects:
             given = await result_of(db, row)
             return _Opened("taken_over", await run.remember(db, wanted.key, "effect", given, 0.0))
         if row.status == "approved":
-            agreed = _Agreed(await arguments_of(db, row), bytes(row.agreed), row.id)
+            agreed = Agreed(await arguments_of(db, row), bytes(row.agreed), row.id)
             return await self._begin(db, run, wanted, agreed)
         if row.status == "expired":
             return _Opened("refused", why=f"Nobody has decided about {wanted.name} in time.", approval=row.id)
@@ -227,7 +243,7 @@ class Effects:
         reason = next((one.reason for one in reversed(said) if one.verdict == "refused"), "") or "no reason given"
         return _Opened("refused", why=f"A person has refused {wanted.name}: {reason}", approval=row.id)
 
-    async def _begin(self, db: Db, run: Run[Any], wanted: _Wanted, agreed: _Agreed) -> _Opened:
+    async def _begin(self, db: Db, run: Run[Any], wanted: _Wanted, agreed: Agreed) -> _Opened:
         # Row and event go with the commit: nothing between it and the work is waited for. The table's trigger judges.
         await db.at_commit(
             _BEGIN,

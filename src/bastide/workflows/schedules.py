@@ -223,6 +223,7 @@ class Schedules:
         """This time is given up, with the reason; a schedule that cannot even be read is paused."""
         problem = problem_from(fault)
         async with self._store.under(system) as db:
+            known = None
             try:
                 due = await self._due(db, id)
             except BadSchedule:
@@ -231,9 +232,11 @@ class Schedules:
             else:
                 if due is None:
                     return
+                known = due.row["problem_code"]
                 await self._move(db, id, due, problem=problem)
-            details: dict[str, JsonValue] = {"code": problem.code}
-            await self._audit.record(db, "schedule.refused", resource=id, outcome="refused", details=details)
+            if known != problem.code:  # the log says it once, not every minute
+                details: dict[str, JsonValue] = {"code": problem.code}
+                await self._audit.record(db, "schedule.refused", resource=id, outcome="refused", details=details)
         count("schedules_refused", code=problem.code)
 
     async def _due(self, db: Db, id: str) -> _Due | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import json
@@ -33,6 +34,14 @@ async def house(settings: Settings, store: Store) -> AsyncIterator[House]:
 
 STAGED = Query("test", "staged", "select id from knowledge.staged where job = %(job)s")
 USES = Query("test", "uses", "select uses from store.blob")
+NAMES = Query("test", "names", "select name from knowledge.staged")
+AGE = Query("test", "age", "update knowledge.staged set made_at = now() - interval '31 days' where name = %(name)s")
+DAMAGE = Query(
+    "test",
+    "damage",
+    "update store.blob_piece p set sealed = set_byte(sealed, 20, get_byte(sealed, 20) # 1) from knowledge.staged s "
+    "where s.job = %(job)s and p.address = decode(s.blob, 'hex')",
+)
 PIECES = Query("test", "pieces", "select sealed from store.blob_piece")
 
 
@@ -353,3 +362,72 @@ async def test_a_label_that_a_job_has_seen_holds_for_its_document(house: House, 
     made = await house.workflows.dispatch(ours, job)
     out = await done(house, ours, made.id)
     assert (await house.knowledge.document(ours, out["id"])).label.cls == "restricted"
+
+
+# -- what else may happen ---------------------------------------------------------------------------
+
+
+async def test_a_job_that_fails_counts_as_refused_and_harms_no_other(house: House, ours: Scope) -> None:
+    await house.workflows.set_lane(ours, Lane("knowledge.ingest", paused=True))
+    opened = await house.knowledge.intake(ours)
+    lost = await house.knowledge.stage(ours, "lost.md", LEASE, job=opened.id)
+    kept = await house.knowledge.stage(ours, "kept.md", MENU, job=opened.id)
+    async with house.store.under(ours) as db:
+        assert await db.run(DAMAGE, job=lost.id) == 1
+    await house.workflows.set_lane(ours, Lane("knowledge.ingest"))
+    await house.knowledge.close_intake(ours, opened.id)
+    out = await done(house, ours, opened.id)
+    assert (out["ingested"], out["refused"]) == (1, 1)
+    by_job = {one["job"]: one for one in out["documents"]}
+    assert by_job[kept.id]["status"] == "ready"
+    assert (by_job[lost.id]["name"], by_job[lost.id]["status"]) == ("lost.md", "refused")
+    assert by_job[lost.id]["error"]["code"] == "store.blob_damaged"
+    assert (await house.workflows.job(ours, lost.id)).status == "failed"
+    assert (await house.knowledge.statistics(ours)).queued == 0, "what has failed waits for nothing"
+
+
+async def test_what_nobody_came_for_goes_with_the_next_intake(house: House, ours: Scope) -> None:
+    await house.workflows.set_lane(ours, Lane("knowledge.ingest", paused=True))
+    for name, data in (("old.md", LEASE), ("new.md", MENU)):
+        await house.knowledge.stage(ours, name, data)
+    async with house.store.under(ours) as db:
+        assert await db.run(AGE, name="old.md") == 1
+        assert len(await db.rows(tuple, USES)) == 2
+    opened = await house.knowledge.intake(ours)
+    await house.knowledge.close_intake(ours, opened.id)
+    async with house.store.under(ours) as db:
+        assert [name for (name,) in await db.rows(tuple, NAMES)] == ["new.md"]
+        assert len(await db.rows(tuple, USES)) == 1
+
+
+async def test_a_document_sets_off_a_trigger_and_the_trigger_does_not_run_in_circles(house: House, ours: Scope) -> None:
+    copied = {"name": "copy-{document}.md", "text": "There is a new document called {name}.", "collection": "copies"}
+    await house.workflows.triggers.create(
+        ours, name="copies", on="document.ingested", type="knowledge.ingest", input=copied
+    )
+    out = await done(house, ours, (await house.knowledge.stage(ours, "lease.md", LEASE)).id)
+    for _ in range(200):
+        jobs = (await house.workflows.jobs(ours, type="knowledge.ingest")).items
+        if len(jobs) > 1 and all(job.ended for job in jobs):
+            break
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(1.0)  # a circle would go on
+    jobs = (await house.workflows.jobs(ours, type="knowledge.ingest")).items
+    names = {one.name for one in (await house.knowledge.documents(ours)).items}
+    assert names == {"lease.md", f"copy-{out['id']}.md"}
+    assert len(jobs) == 2
+
+
+async def test_a_deleted_document_sets_off_a_trigger(house: House, ours: Scope) -> None:
+    noted = {"name": "gone-{document}.md", "text": "A document of {collection} was deleted."}
+    await house.workflows.triggers.create(
+        ours, name="gone", on="document.deleted", type="knowledge.ingest", input=noted
+    )
+    taken = (await house.knowledge.ingest(ours, "lease.md", LEASE, collection="contracts")).documents[0]
+    await house.knowledge.delete(ours, str(taken.id))
+    for _ in range(200):
+        page = await house.knowledge.documents(ours)
+        if page.items:
+            break
+        await asyncio.sleep(0.05)
+    assert [one.name for one in page.items] == [f"gone-{taken.id}.md"]

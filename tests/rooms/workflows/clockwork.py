@@ -89,11 +89,17 @@ class Dispatch:
 
 
 @asynccontextmanager
-async def a_quiet_house() -> AsyncIterator[House]:
-    """A house on a database of its own, in which nobody works."""
+async def a_quiet_house(*kinds: JobType) -> AsyncIterator[House]:
+    """A house on a database of its own, in which nobody works; with `kinds`, a worker does these."""
     place = Path(tempfile.mkdtemp(prefix="bastide-quiet-"))
+    settings = Settings.read(place / "home", environment={})
+
+    def register(house: House) -> None:
+        for kind in kinds:
+            house.workflows.register(kind)
+
     try:
-        async with open_house(Settings.read(place / "home", environment={}), sequence=True) as opened:
+        async with open_house(settings, sequence=True, work=bool(kinds), register=register) as opened:
             yield opened
     finally:
         shutil.rmtree(place, ignore_errors=True)

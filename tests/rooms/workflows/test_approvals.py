@@ -117,6 +117,7 @@ async def test_an_edit_of_another_shape_is_refused_and_says_where(room: PostRoom
         ({"to": "x", "n": 1, "cc": "eve"}, "must not have 'cc'"),
         ("everything", "must be an object, not a text"),
         ({"to": float("nan"), "n": 1}, "not JSON"),
+        ({"to": "x" * 1024 * 1024, "n": 1}, "1048576 at most"),
     ]
     for arguments, say in cases:
         await refused(room.approvals.edit(us.bob, asked.id, arguments), EditedWrongly, say)  # type: ignore[arg-type]
@@ -126,6 +127,7 @@ async def test_an_edit_of_another_shape_is_refused_and_says_where(room: PostRoom
 
 async def test_who_takes_over_gives_the_result_and_the_effect_never_runs(room: PostRoom, us: Team) -> None:
     asked = await _letter(room, us)
+    await refused(room.approvals.take_over(us.bob, asked.id, "x" * 9 * 1024 * 1024), EditedWrongly, "at most")
     result = {"sent": True, "by": "hand"}
     assert (await room.approvals.take_over(us.bob, asked.id, result, "I walked there")).status == "taken_over"
     ended = await room.end(us.ada, asked.job)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bastide.errors import BadStepResult
-from bastide.workflows.decisions import Asking, Verdict, difference, digest_of, fold, strictest, why_not_yours
+from bastide.workflows.decisions import Asking, Verdict, difference, digest_of, fold, strictest, told, why_not_yours
 from bastide.workflows.registry import OVERSIGHT_RANK
 
 PEOPLE = ["usr_a", "usr_b", "usr_c", "key_k"]
@@ -153,3 +153,14 @@ def test_an_edit_of_another_shape_is_told(after: object, said: str) -> None:
 def test_an_edit_of_the_same_shape_passes() -> None:
     before = {"to": "eve@example.org", "n": 3, "tags": ["a"], "note": None}
     assert difference(before, {"to": "", "n": 0.5, "tags": ["b", "c"], "note": "now said"}) == ""
+
+
+def test_a_time_line_tells_it_in_plain_words() -> None:
+    assert told({"approval": "apr_1", "effect": "send", "mode": "approve"}) == (
+        "A person was asked about the effect send: apr_1."
+    )
+    assert told({"approval": "apr_1", "effect": "send", "mode": "informed"}).startswith("Persons are informed")
+    assert told({"approval": "apr_1", "verdict": "taken_over", "status": "taken_over"}) == (
+        "A person said taken over to apr_1; it is taken over."
+    )
+    assert told({"approval": "apr_1", "status": "expired"}) == "apr_1: expired."

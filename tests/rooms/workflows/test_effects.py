@@ -12,11 +12,11 @@ import pytest
 
 from bastide.app import House
 from bastide.errors import ApprovalMissing, ApprovalRefused, Superseded
-from bastide.store import Scope, new_id
+from bastide.store import Db, Scope, new_id
 from bastide.workflows import JsonValue, Run
 from bastide.workflows.decisions import digest_of
+from bastide.workflows.effects import Agreed, Effects
 from bastide.workflows.overseeing import forget
-from tests.conftest import scope_of
 from tests.rooms.workflows.overseers import Letter, PostRoom, Team, opened, question, team
 
 EFFECTS = question(
@@ -303,6 +303,38 @@ async def test_a_worker_without_the_approval_cannot_begin_the_effect_by_any_stat
     assert (asked.mode, asked.type, asked.dispatched_by) == ("approve", "post.approve", us.ada.user)
 
 
+async def test_a_worker_whose_own_gate_is_broken_meets_the_databases(room: PostRoom, us: Team) -> None:
+    class Careless(Effects):
+        """Begins without asking anybody."""
+
+        async def _gate(self, db: Db, run: Run[Any], wanted: Any, needed: Any) -> Any:
+            digest = digest_of(wanted.key, wanted.arguments, wanted.shown)
+            return await self._begin(db, run, wanted, Agreed(wanted.arguments, digest, None))
+
+    called, told = [], []
+
+    async def act(run: Run[Letter]) -> JsonValue:
+        async def send(arguments: JsonValue, key: str) -> JsonValue:
+            called.append(key)
+            return None
+
+        try:
+            return await Careless(room.house.store, room.house.audit).perform(run, "send", {"n": 1}, send)
+        except ApprovalMissing as fault:
+            told.append((fault.code, fault.status, fault.facts["effect"]))
+            raise
+
+    room.act = act
+    for type in ("post.informed", "post.approve", "post.two_persons"):
+        job = await room.put(us.ada, type, how="act")
+        ended = await room.end(us.ada, job)
+        assert ended.problem is not None
+        assert (ended.status, ended.problem.code) == ("failed", "workflows.approval_missing")
+        assert await _effects(room, us.ada, job) == []
+    assert called == []
+    assert told == [("workflows.approval_missing", 409, "send")] * 3
+
+
 async def test_verdicts_and_effects_are_not_changed_afterwards(room: PostRoom, us: Team) -> None:
     job = await room.put(us.ada, "post.approve")
     asked = await room.asked(us.bob, job)
@@ -402,9 +434,3 @@ async def test_a_yes_and_a_stop_at_once_come_one_after_the_other(room: PostRoom,
         assert (ended.status == "done") <= (sent == 1)
         await asyncio.sleep(0.05)
         assert len(room.of(job)) == sent
-
-
-async def test_the_missing_approval_has_its_own_error() -> None:
-    fault = ApprovalMissing()
-    assert (fault.code, fault.status) == ("workflows.approval_missing", 409)
-    assert scope_of(new_id("ten")).permissions >= {"work:approve"}

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from bastide.inference.question_words import FUNCTION_WORDS
 from bastide.inference.sentence_ends import sentence_spans
 from bastide.inference.tasks.occurrences import Found, fold, without_overlaps
 from bastide.inference.tasks.patterns import month_of
@@ -27,6 +28,9 @@ _PLACES = frozenset(NAME_TABLE["places"]["names"].split())
 _NEVER = frozenset(NAME_TABLE["never"]["words"].split())
 _FORM = "|".join(re.escape(form) for form in sorted(NAME_TABLE["organisations"]["forms"], key=len, reverse=True))
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*(?:-[^\W\d_]+)*\.?")
+_SMALL = frozenset().union(*FUNCTION_WORDS.values())
+_RUN_WORDS_MAX = 24
+_WORD_BEFORE = re.compile(r"([^\W\d_]+)\.?[ \t]+\Z")
 _LINK = re.compile(r"[ \t]+|[ \t]*&[ \t]*|[ \t]*\n(?=[^\W\d_])")
 _COMPANY = re.compile(
     rf"(?<!\w)((?:[^\W\d_a-zà-ÿ][\w'’&-]{{0,40}}[ ]+(?:(?:&|und|and|et|y|en|e|i)[ ]+)?){{1,6}}(?:{_FORM}))(?![\w])"
@@ -36,10 +40,11 @@ _BEFORE = "|".join(NAME_TABLE["places"]["streets_before"].split())
 _CAPITAL = r"[^\W\d_a-zà-ÿ][\w'’-]{0,40}"
 _BEGUN = r"[^\W\d_a-zà-ÿ][\w'’]{0,40}"
 _OF = r"(?i:de|du|des|de la|la|del|della|dei|di|d'|św\.)"
+_STREET_AFTER = rf"(?:[^\W\d_][\w-]{{0,40}}(?i:{_AFTER})\.?|(?:{_BEGUN}[ -]){{1,4}}(?i:{_AFTER})\.?)"
+_STREET_BEFORE = rf"(?i:{_BEFORE})\.?[ ](?:{_OF}[ ]?){{0,3}}{_CAPITAL}(?:[ ]{_CAPITAL}){{0,3}}"
 _ADDRESS = re.compile(
-    rf"(?<!\w)(?:[^\W\d_][\w-]{{0,40}}(?i:{_AFTER})\.?|(?:{_BEGUN}[ -]){{1,4}}(?i:{_AFTER})\.?)[ ]\d{{1,4}}[ ]?[a-zA-Z]?(?!\w)"
-    rf"|(?<!\w)(?:\d{{1,4}}[ ]?(?:bis|ter)?,?[ ])?(?i:{_BEFORE})\.?[ ](?:{_OF}[ ]?){{0,3}}{_CAPITAL}(?:[ ]{_CAPITAL}){{0,3}}"
-    r"(?:,?[ ]\d{1,4}[ ]?[a-z]?)?(?!\w)"
+    rf"(?<!\w){_STREET_AFTER}[ ]\d{{1,4}}[ ]?[a-zA-Z]?(?!\w)"
+    rf"|(?<!\w)(?:\d{{1,4}}[ ]?(?:bis|ter)?,?[ ])?{_STREET_BEFORE}(?:,?[ ]\d{{1,4}}[ ]?[a-z]?)?(?!\w)"
     rf"|(?<!\w)\d{{1,4}}[ ](?:{_CAPITAL}[ ]){{1,3}}(?:Street|Road|Avenue|Lane|Square|St\.|Rd\.|Ave\.)(?!\w)"
 )
 _POST_CODE = re.compile(
@@ -70,8 +75,12 @@ def _capital_runs(text: str, start: int, end: int) -> Iterable[list[re.Match[str
         if run and not linked:
             yield run
             run, loose = [], []
+        if len(run) == _RUN_WORDS_MAX:  # no name is so long
+            yield run
+            run, loose = [], []
         if word.group()[0].isupper():
-            run, loose = [*run, *loose, word], []
+            run += [*loose, word]
+            loose = []
         elif run and fold(word.group()) in _PARTICLES | {"of", "fur", "pour"}:
             loose.append(word)
         elif run:
@@ -83,30 +92,43 @@ def _capital_runs(text: str, start: int, end: int) -> Iterable[list[re.Match[str
 
 def _told(text: str, words: list[re.Match[str]], sentence: int, german: bool) -> list[Found]:
     """The name in a run of capital words, if there is one."""
-    titled = False
-    begins = words[0].start() == sentence
-    while words and _before_a_name(_key(words[0]), len(words)):
-        titled = titled or (_key(words[0]) in _TITLES and (len(_key(words[0])) > 1 or len(words) > 1))
-        words = words[1:]
-        begins = begins and not titled and bool(words) and len(words) == 1
-    while words and (_key(words[-1]) in _NEVER | _PARTICLES or month_of(_key(words[-1]))):
-        words = words[:-1]
-    if not words:
+    at, end, begins = 0, len(words), words[0].start() == sentence
+    titled = not begins and _titled(text, words[0].start())
+    while at < end and _before_a_name(words, at, begins=begins and at == 0):
+        key = _key(words[at])
+        titled = titled or (key in _TITLES and (len(key) > 1 or end - at > 1))
+        at += 1
+    while at < end and (_key(words[end - 1]) in _NEVER | _PARTICLES or month_of(_key(words[end - 1]))):
+        end -= 1
+    if at == end:
         return []
-    keys = [_key(word) for word in words]
-    start, end = words[0].start(), words[-1].end()
-    kind = _kind(text[start:end], keys, titled=titled, begins=begins, german=german)
+    keys = [_key(word) for word in words[at:end]]
+    first, last = words[at].start(), words[end - 1].end()
+    lone = begins and not titled and end - at == 1  # it may have its capital from the sentence
+    kind = _kind(text[first:last], keys, titled=titled, begins=lone, german=german)
     if kind is None:
         return []
-    said = text[start:end].rstrip(".") if len(keys[-1]) > 2 else text[start:end]
-    return [Found(start, start + len(said), kind, said)]
+    said = text[first:last].rstrip(".") if len(keys[-1]) > 2 else text[first:last]
+    return [Found(first, first + len(said), kind, said)]
 
 
-def _before_a_name(key: str, words: int) -> bool:
-    """Whether the first of so many words in a row is not part of the name: a title, a day, what begins a sentence."""
-    if key in _FIRST and words > 1:
+def _before_a_name(words: Sequence[re.Match[str]], at: int, *, begins: bool) -> bool:
+    """Whether a word is not yet part of the name: a title, a day, or what has its capital from the sentence."""
+    key, after = _key(words[at]), _key(words[at + 1]) if at + 1 < len(words) else ""
+    if key in _FIRST and after:
         return False  # "Jan de Vries" is no January
-    return key in _NEVER or key in _TITLES or month_of(key) is not None
+    return (
+        key in _NEVER
+        or key in _TITLES
+        or month_of(key) is not None
+        or (begins and (key in _SMALL or (after in _FIRST and key not in _HEADS)))
+    )
+
+
+def _titled(text: str, at: int) -> bool:
+    """Whether the word before is a title in small letters: "el señor García"."""
+    before = _WORD_BEFORE.search(text, max(0, at - 24), at)
+    return before is not None and len(before[1]) > 1 and fold(before[1]) in _TITLES
 
 
 def _kind(said: str, keys: Sequence[str], *, titled: bool, begins: bool, german: bool) -> str | None:
@@ -131,13 +153,15 @@ def _compound_head(key: str) -> bool:
 
 
 def _surnames_alone(text: str, found: Sequence[Found]) -> list[Found]:
-    """A person's last name where it stands alone."""
+    """A person's last name where it stands alone, and a name of one word where it begins a sentence."""
     last = {one.text.split()[-1] for one in found if one.kind == "person" and " " in one.text.strip()}
+    last |= {one.text for one in found if one.kind == "other" and " " not in one.text}  # also where a sentence begins
     names = [re.escape(name) for name in last if len(name) > 2 and name[0].isupper()]
     if not names:
         return []
     pattern = re.compile(rf"(?<!\w)(?:{'|'.join(sorted(names, key=len, reverse=True))})(?!\w)")
-    return [Found(m.start(), m.end(), "person", m.group()) for m in pattern.finditer(text)]
+    kinds = {one.text: one.kind for one in found if one.kind == "other"}
+    return [Found(m.start(), m.end(), kinds.get(m[0], "person"), m[0]) for m in pattern.finditer(text)]
 
 
 def _key(word: re.Match[str]) -> str:
