@@ -22,15 +22,15 @@ from bastide.api import Part, Rooms, create
 from bastide.audit import Audit
 from bastide.compliance import Upkeep
 from bastide.egress import Egress
-from bastide.errors import AddressUnusable, BastideError, PortTaken
+from bastide.errors import AddressUnusable, BastideError, ExamplesNotEmbedded, PortTaken
 from bastide.inference import Inference, batch_type, job_types
-from bastide.knowledge import Document, IngestedDocument, Knowledge
+from bastide.knowledge import Knowledge
 from bastide.policy import Policy
 from bastide.settings import ServerSettings, Settings
 from bastide.store import Scope, Store
 from bastide.telemetry import log
 from bastide.tenancy import Tenancy
-from bastide.workflows import Workflows
+from bastide.workflows import Job, Workflows
 
 Role = Literal["api", "worker", "sequencer", "all"]
 
@@ -160,43 +160,47 @@ class Examples:
             self._mark.touch()
 
     async def load(self, said: Callable[[str], None], *, on_searchable: Callable[[], object]) -> None:
-        """Take them in as the administrator: first all words, so that they can be asked, then all meanings.
+        """Take them in as the administrator: first all words, so that they can be asked, then all meanings, as a job.
 
         A failure is told in /readyz and stops nothing else.
         """
         try:
             scope = await self._house.tenancy.authenticate((self._house.settings.home / ADMIN_KEY).read_text().strip())
-            taken = [await self._take_in(scope, path, said) for path in self._files]
+            for path in self._files:
+                await self._take_in(scope, path, said)
         except (BastideError, OSError) as fault:
             self._failed(fault)
             on_searchable()
             return
         on_searchable()
         try:
-            for number, document in enumerate(taken):
-                self._progress = f"{number} of {len(taken)} examples are embedded; all are searched by their words."
-                if document.id and any(problem.startswith("Not embedded") for problem in document.problems):
-                    await self._house.knowledge.reindex(scope, document.id)
-            self._progress = "Loaded."
-            self._mark.unlink(missing_ok=True)
-        except (BastideError, OSError) as fault:
+            await self._embed(scope)
+        except BastideError as fault:
             self._failed(fault)
+
+    async def _embed(self, scope: Scope) -> None:
+        work = self._house.workflows
+        job = await work.dispatch(scope, Job("knowledge.reembed", {"collection": "examples"}, dedup="examples"))
+        async for record in work.watch(scope, [job.id]):
+            done = f"{record.progress.done} of {len(self._files)}"
+            self._progress = f"{done} examples are embedded ({job.id}); all are searched by their words."
+        ended = await work.job(scope, job.id)
+        if ended.status != "done":
+            raise ExamplesNotEmbedded(f"The job {job.id} is {ended.status}.")
+        self._progress = "Loaded."
+        self._mark.unlink(missing_ok=True)
 
     def _failed(self, fault: Exception) -> None:
         self._problem = str(fault)
         log.warning("the examples were not loaded: %s", fault)
 
-    async def _take_in(self, scope: Scope, path: Path, said: Callable[[str], None]) -> IngestedDocument | Document:
+    async def _take_in(self, scope: Scope, path: Path, said: Callable[[str], None]) -> None:
         number = self._files.index(path) + 1
         said(f"Example {number} of {len(self._files)}: {path.name}")
         self._progress = f"{number - 1} of {len(self._files)} examples are loaded."
         data = await asyncio.to_thread(path.read_bytes)
         label = {"class": "public", "personal": "none"}
-        done = await self._house.knowledge.ingest(
-            scope, path.name, data, collection="examples", label=label, vectors=False
-        )
-        taken = done.documents[0]
-        return await self._house.knowledge.document(scope, taken.id) if taken.id else taken
+        await self._house.knowledge.ingest(scope, path.name, data, collection="examples", label=label, vectors=False)
 
     def notices(self) -> list[Part]:
         """What /readyz says of them."""

@@ -1004,6 +1004,12 @@ class AddressUnusable(Refusal):
     code, next = "app.address_unusable", "Give --host an address of this machine, and --port a number from 1024."
 
 
+class ExamplesNotEmbedded(Fault):
+    """The examples are found by their words only."""
+
+    code, next = "app.examples_not_embedded", "Look at the job with `bastide job show ID`; the next start tries again."
+
+
 class AlreadyRunning(Conflict):
     """A server already runs on this home."""
 

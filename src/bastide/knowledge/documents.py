@@ -159,7 +159,7 @@ class Shelf:
             resource=known.id,
             details={"versions": len(blobs), "chunks": known.chunks, "reason": reason},
         )
-        facts: dict[str, JsonValue] = {"document": known.id, "collection": known.collection, "versions": len(blobs)}
+        facts: dict[str, JsonValue] = {"document": known.id, "name": known.name, "collection": known.collection}
         label = Label.from_wire(known.label)
         await self._workflows.triggers.happened(db, "document.deleted", facts, label=label, chain=chain)
         await write_extent(db, {}, taken)

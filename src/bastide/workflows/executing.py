@@ -58,14 +58,17 @@ class AtWork:
     run: Run[Any] | None = None
     stopping: bool = False  # a person asked
     leaving: bool = False  # this process stops
+    told: bool = False
 
     def stop(self, *, leaving: bool = False) -> None:
         """No further step; what runs is interrupted."""
+        known = self.leaving if leaving else self.stopping
         self.stopping = self.stopping or not leaving
         self.leaving = self.leaving or leaving
         if self.run:
             self.run.stopping = True
-        if self.task:
+        if self.task and not (known and self.told):  # told once: its clean-up is not interrupted again
+            self.told = True
             self.task.cancel()
 
 

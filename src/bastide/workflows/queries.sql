@@ -180,7 +180,8 @@ returning id
 delete from workflows.step where run = %(run)s
 
 -- name: effects_of
-select count(*) from workflows.step where run = %(run)s and kind in ('effect', 'write')
+select (select count(*) from workflows.step where run = %(run)s and kind in ('effect', 'write'))
+    + (select count(*) from workflows.effect where run = %(run)s)
 
 -- name: jobs
 select id, type, version, status, priority, due_at, wake_at, deadline, attempt, failures, waits_for, parent, origin, user_id, key_id,

@@ -10,6 +10,7 @@ from typing import Any
 from bastide.policy import Label
 from bastide.settings import WorkSettings
 from bastide.store import Db, queries
+from bastide.workflows.decisions import told
 from bastide.workflows.ending import problem_of
 from bastide.workflows.registry import Registry
 from bastide.workflows.values import JobRecord, Moment, Progress, Spent, Trace
@@ -163,6 +164,8 @@ def _said(kind: str, facts: Mapping[str, Any]) -> str:  # noqa: PLR0911 one sent
             return f"It waits for {facts.get('for')}."
         case "woken":
             return f"It goes on: {facts.get('by')}."
+        case "approval":
+            return told(facts)
         case "stop":
             return "Somebody asked to stop it."
         case "retry":

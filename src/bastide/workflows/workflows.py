@@ -20,7 +20,7 @@ from bastide.settings import WorkSettings
 from bastide.store import Db, Page, Scope, Store, is_id, queries
 from bastide.telemetry import count
 from bastide.tenancy import Tenancy
-from bastide.workflows import queue
+from bastide.workflows import overseeing, queue
 from bastide.workflows.approvals import Approvals
 from bastide.workflows.chains import AT_WORK
 from bastide.workflows.dispatching import Dispatching
@@ -272,6 +272,7 @@ class Workflows:
         runs = [row[0] for row in await db.rows(tuple, _FORGET_SUBJECT, subject=keyed)]
         for query in (_FORGET_STEPS_OF, _FORGET_SIGNALS_OF):
             await db.run(query, runs=runs)
+        await overseeing.forget(db, runs)
         await db.run(_FORGET_MENTION, subject=keyed, runs=runs)
         return len(runs)
 

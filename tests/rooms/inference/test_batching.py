@@ -6,15 +6,15 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from tests.conftest import scope_of
 
 from bastide.app import House, open_house
-from bastide.errors import Forbidden
+from bastide.errors import Forbidden, JobInputWrong
 from bastide.inference import ModelSpec
 from bastide.settings import Settings
 from bastide.store import Scope, Store
 from bastide.testing import Asked, Fails, Says, ScriptedModel
 from bastide.workflows import Job, JobRecord
-from tests.conftest import scope_of
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ async def test_a_batch_that_is_none(house: House, ours: Scope, requests: Any) ->
         assert record.problem is not None
         assert record.problem.code == "inference.bad_chat"
         return
-    with pytest.raises(Exception, match="inference.batch"):
+    with pytest.raises(JobInputWrong):
         await batch(house, ours, requests)
 
 

@@ -36,12 +36,7 @@ STAGED = Query("test", "staged", "select id from knowledge.staged where job = %(
 USES = Query("test", "uses", "select uses from store.blob")
 NAMES = Query("test", "names", "select name from knowledge.staged")
 AGE = Query("test", "age", "update knowledge.staged set made_at = now() - interval '31 days' where name = %(name)s")
-DAMAGE = Query(
-    "test",
-    "damage",
-    "update store.blob_piece p set sealed = set_byte(sealed, 20, get_byte(sealed, 20) # 1) from knowledge.staged s "
-    "where s.job = %(job)s and p.address = decode(s.blob, 'hex')",
-)
+LOSE = Query("test", "lose", "update knowledge.staged set blob = repeat('00', 32) where job = %(job)s")
 PIECES = Query("test", "pieces", "select sealed from store.blob_piece")
 
 
@@ -373,7 +368,7 @@ async def test_a_job_that_fails_counts_as_refused_and_harms_no_other(house: Hous
     lost = await house.knowledge.stage(ours, "lost.md", LEASE, job=opened.id)
     kept = await house.knowledge.stage(ours, "kept.md", MENU, job=opened.id)
     async with house.store.under(ours) as db:
-        assert await db.run(DAMAGE, job=lost.id) == 1
+        assert await db.run(LOSE, job=lost.id) == 1
     await house.workflows.set_lane(ours, Lane("knowledge.ingest"))
     await house.knowledge.close_intake(ours, opened.id)
     out = await done(house, ours, opened.id)
@@ -381,7 +376,7 @@ async def test_a_job_that_fails_counts_as_refused_and_harms_no_other(house: Hous
     by_job = {one["job"]: one for one in out["documents"]}
     assert by_job[kept.id]["status"] == "ready"
     assert (by_job[lost.id]["name"], by_job[lost.id]["status"]) == ("lost.md", "refused")
-    assert by_job[lost.id]["error"]["code"] == "store.blob_damaged"
+    assert by_job[lost.id]["error"]["code"] == "request.not_found"
     assert (await house.workflows.job(ours, lost.id)).status == "failed"
     assert (await house.knowledge.statistics(ours)).queued == 0, "what has failed waits for nothing"
 

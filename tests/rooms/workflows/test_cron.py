@@ -124,7 +124,7 @@ def walked(
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.sampled_from(CHANGES), minutes, hours, weekdays)
 def test_it_fires_as_a_walk_through_every_minute_says(
     place: tuple[str, datetime], minute: frozenset[int], hour: frozenset[int], weekday: frozenset[int] | None

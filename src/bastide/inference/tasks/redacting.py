@@ -53,7 +53,7 @@ async def _redact(task: Task[Redact]) -> Output:
     values = dict.fromkeys(asked.names, "name")
     values |= {one.text: one.kind for one in found if fold(one.text) not in kept and one.text not in values}
     await task.run.progress(1, 2, "taking out")
-    text, spans = await asyncio.to_thread(_without, asked.text, values, asked.names)
+    text, spans = await asyncio.to_thread(taken_out, asked.text, values, asked.names)
     remarks = [f"{kind} cannot be found without a generative model." for kind in unknown if model is None]
     if model is None:
         remarks.append("Names were found by how they are written: read it before you give it away.")
@@ -67,7 +67,7 @@ async def _redact(task: Task[Redact]) -> Output:
     )
 
 
-def _without(text: str, values: Mapping[str, str], given: Sequence[str]) -> tuple[str, list[dict[str, JsonValue]]]:
+def taken_out(text: str, values: Mapping[str, str], given: Sequence[str]) -> tuple[str, list[dict[str, JsonValue]]]:
     """The text with a mark for every place where one of the values stands. Raises TaskAnswerUnusable."""
     parts = _parts(values, given)
     spans = _joined(_places(text, values, parts))
