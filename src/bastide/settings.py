@@ -89,10 +89,11 @@ class InferenceSettings:
 
 @dataclass(frozen=True, slots=True)
 class KnowledgeSettings:
-    """Limits of one document, and when a tenant's vectors get a partition of their own."""
+    """Limits of one document, when a tenant's vectors get a partition of their own, when an intake closes by itself."""
 
     document_bytes_max: int = 100 * 1024 * 1024
     partition_chunks_min: int = 10_000
+    intake_idle_s: float = 3600.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,6 +211,91 @@ def test_another_tenant_has_jobs_of_its_own(server: Server) -> None:
     assert json.loads(refused.stderr)["error"]["code"] == "workflows.unknown_job"
 
 
+# -- what waits for a person ------------------------------------------------------------------------
+
+
+def a_person(server: Server, name: str) -> str:
+    """The key of a new overseer."""
+    server.json("user", "create", f"{name}@example.org", "--name", name, "--role", "overseer")
+    return str(server.json("key", "create", "--role", "overseer", "--user", f"{name}@example.org")["key"])
+
+
+def proposed(server: Server) -> tuple[str, dict[str, Any]]:
+    """A job that wants to delete a document of its own, and the approval that it waits for."""
+    made = server.json(
+        "job", "run", "knowledge.erase", "--no-wait", "--field", "documents=doc_06ar2k8m1v6t7c9d0e1f2g3h4j",
+        "--field", "reason=out of date",
+    )  # fmt: skip
+
+    def mine() -> Any:
+        waiting = server.json("approval", "list", "--status", "pending")["approvals"]
+        return next((one for one in waiting if one["job"] == made["id"]), None)
+
+    return made["id"], until(mine)
+
+
+def test_a_second_person_approves(server: Server) -> None:
+    claire = a_person(server, "claire")
+    rule = server.json("approval", "rule", "knowledge.erase", "--mode", "approve", "--deadline", "600")
+    assert (rule["mode"], rule["deadline_s"]) == ("approve", 600.0)
+    assert server.json("approval", "rules")["rules"] == [rule]
+    job, approval = proposed(server)
+    assert approval["arguments"] is None, "a list shows nothing of what is proposed"
+    waits = " ".join(bastide("job", "show", job, home=server.home).stdout.split())
+    assert f"bastide approval show {approval['id']}" in waits
+
+    shown = bastide("approval", "show", approval["id"], home=server.home, BASTIDE_API_KEY=claire).stdout
+    assert approval["digest"] in shown
+    assert "out of date" in shown
+    assert "one person must approve" in shown
+    own = bastide("approval", "approve", approval["id"], home=server.home)
+    assert own.returncode == 1
+    assert "workflows.not_your_decision" in " ".join(own.stderr.split())
+    assert own.stdout == ""
+    done = bastide(
+        "approval", "approve", approval["id"], "--reason", "so be it", home=server.home, BASTIDE_API_KEY=claire
+    )
+    assert (done.returncode, " is approved." in done.stdout) == (0, True), done.stderr
+    again = bastide("approval", "refuse", approval["id"], "--reason", "no", home=server.home, BASTIDE_API_KEY=claire)
+    assert (again.returncode, "workflows.already_decided" in " ".join(again.stderr.split())) == (1, True)
+    assert server.json("job", "follow", job)["status"] == "done"
+    verdicts = server.json("approval", "show", approval["id"])["verdicts"]
+    assert [(one["verdict"], one["reason"]) for one in verdicts] == [("approved", "so be it")]
+
+
+def test_two_persons_and_the_other_answers(server: Server) -> None:
+    dora, emil = a_person(server, "dora"), a_person(server, "emil")
+    server.json("approval", "rule", "knowledge.erase", "--mode", "two_persons")
+
+    def says(key: str, *words: str) -> subprocess.CompletedProcess[str]:
+        done = bastide("approval", *words, home=server.home, BASTIDE_API_KEY=key)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    job, approval = proposed(server)
+    assert "Another person must agree too." in says(dora, "approve", approval["id"]).stdout
+    assert server.json("job", "show", job)["status"] == "waiting"
+    edited = json.dumps({"documents": [], "reason": "none of them"})
+    assert "Another person must agree too." in says(emil, "edit", approval["id"], "--input", edited).stdout
+    assert " is approved." in says(dora, "approve", approval["id"]).stdout
+    assert server.json("job", "follow", job)["output"]["erased"] == 0, "what ran is what was agreed to"
+
+    job, approval = proposed(server)
+    says(dora, "refuse", approval["id"], "--reason", "they are needed")
+    followed = bastide("job", "follow", job, home=server.home)
+    assert followed.returncode == 1
+    assert "workflows.approval_refused" in followed.stdout
+
+    job, approval = proposed(server)
+    says(dora, "take-over", approval["id"], "--result", '{"erased": 1, "documents": ["by hand"]}')
+    assert server.json("job", "follow", job)["output"] == {"erased": 1, "documents": ["by hand"]}
+
+    job, approval = proposed(server)
+    says(dora, "stop", approval["id"])
+    assert server.json("job", "show", job)["status"] == "cancelled"
+    server.json("approval", "rule", "knowledge.erase", "--mode", "none")
+
+
 # -- by the clock, and by what happens --------------------------------------------------------------
 
 
@@ -259,6 +344,7 @@ def test_a_webhook_shows_its_secret_once(server: Server) -> None:
     assert "whsec_" not in bastide("trigger", "show", "hook", home=server.home).stdout
     renewed = server.json("trigger", "renew-secret", "hook")
     assert renewed["secret"] not in told.stdout
+    server.json("trigger", "delete", "hook")
 
 
 # -- what goes wrong --------------------------------------------------------------------------------

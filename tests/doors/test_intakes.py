@@ -52,6 +52,7 @@ async def test_a_file_is_kept_and_a_job_takes_it_in(web: httpx2.AsyncClient, sta
     key = staff.keys["member"]
     reply = await put(web, key, {"lease.md": b"# Lease\n\nThe lease ends in June."}, label='{"class": "public"}')
     assert reply.status_code == 202, reply.text
+    assert reply.headers["preference-applied"] == "respond-async"
     wire = reply.json()
     (queued,) = wire["documents"]
     assert (queued["id"], queued["status"], queued["job"], wire["queued"]) == (None, "queued", wire["job"], 1)

@@ -364,10 +364,10 @@ async def test_a_flood_of_messages_is_answered_in_full(at_work: Working, us: Com
         assert sorted(reply["id"] for reply in replies) == list(range(300))
 
 
-async def test_who_does_not_read_is_no_burden(at_work: Working, us: Company, doors: httpx2.AsyncClient) -> None:
-    async with connected(at_work.url, bearer(us.keys["administrator"])) as client:
+async def test_who_does_not_read_is_no_burden(house: House, us: Company) -> None:
+    headers = bearer(us.keys["administrator"])
+    async with working(house, work=False) as brief, connected(brief.url, headers) as client:
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]  # of asyncio's transports
-
         sent = 0
 
         async def flood() -> None:
@@ -381,10 +381,15 @@ async def test_who_does_not_read_is_no_burden(at_work: Working, us: Company, doo
             await asyncio.sleep(1.5)
         assert not flooding.done(), "the server stops listening to who does not read"
         started = time.monotonic()
-        for _ in range(20):
-            assert (await doors.get("/healthz")).status_code == 200
+        async with httpx2.AsyncClient(base_url=brief.url, trust_env=False) as web:
+            for _ in range(20):
+                assert (await web.get("/healthz")).status_code == 200
         assert time.monotonic() - started < 5, "others are served"
+        started = time.monotonic()
+        await brief.close()
+        assert time.monotonic() - started < 4, "and it does not hold up a stop"
         flooding.cancel()
+        client.writer.transport.abort()
 
 
 async def test_an_unfinished_handshake_holds_up_nobody(at_work: Working, us: Company) -> None:

@@ -121,7 +121,10 @@ async def working(house: House, *, work: bool = True) -> AsyncIterator[Working]:
         workflows.register(kind)
     await workflows.start(work=work)
     application = create(replace(house, workflows=workflows))
-    server = uvicorn.Server(uvicorn.Config(application, port=0, log_config=None, lifespan="off", ws="wsproto"))
+    config = uvicorn.Config(
+        application, port=0, log_config=None, lifespan="off", ws="wsproto", timeout_graceful_shutdown=3
+    )
+    server = uvicorn.Server(config)
     task = asyncio.create_task(server._serve())
     while not server.started:
         await asyncio.sleep(0.01)

@@ -76,7 +76,8 @@ async def take_in(
     done: list[dict[str, Any]] = []
     try:
         if given.job is not None or _ASYNC.search(prefer):
-            return JSONResponse(await _queue(given, caller, rooms), 202)
+            applied = {"preference-applied": "respond-async"} if _ASYNC.search(prefer) else {}
+            return JSONResponse(await _queue(given, caller, rooms), 202, applied)
         async for name, data in given.each():
             taken = await rooms.knowledge.ingest(
                 caller.scope,

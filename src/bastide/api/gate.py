@@ -33,6 +33,7 @@ Send = Callable[[Message], Awaitable[None]]
 Door = Callable[[Wires, Receive, Send], Awaitable[None]]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+_GOODBYE_S = 2.0  # how long a socket's last word may take: the other side may not be reading
 _DRAINED_S = 20.0  # how long the rest of a body that is too large is read and thrown away
 _SAFETY = {
     "x-content-type-options": "nosniff",
@@ -240,13 +241,17 @@ class _SocketPassage:
         """Our envelope as an answer to the handshake, or as the last message of a socket that is open."""
         code = _close_code(fault)
         with suppress(Exception):
-            response = refusal(fault, path=self._scope["path"], request_id=self.request_id)
-            if self._opened:
-                await self._marked_send({"type": "websocket.send", "text": bytes(response.body).decode()})
-            elif "websocket.http.response" in self._scope.get("extensions", {}):
-                await response(self._scope, self._receive, self._marked_send)
-                self._ended, self._code = True, fault.status
-            await self._marked_send({"type": "websocket.close", "code": code, "reason": fault.code})
+            async with asyncio.timeout(_GOODBYE_S):
+                await self._say_goodbye(fault, code)
+
+    async def _say_goodbye(self, fault: BastideError, code: int) -> None:
+        response = refusal(fault, path=self._scope["path"], request_id=self.request_id)
+        if self._opened:
+            await self._marked_send({"type": "websocket.send", "text": bytes(response.body).decode()})
+        elif "websocket.http.response" in self._scope.get("extensions", {}):
+            await response(self._scope, self._receive, self._marked_send)
+            self._ended, self._code = True, fault.status
+        await self._marked_send({"type": "websocket.close", "code": code, "reason": fault.code})
 
 
 def _close_code(fault: BastideError) -> int:

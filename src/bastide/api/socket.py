@@ -33,6 +33,8 @@ from bastide.api.values import Caller, Rooms
 from bastide.errors import BadRequest, BastideError, Broken, FieldsWrong, NoSuchOperation, TooMany
 
 _SOCKETS_MAX = 500  # of one tenant, in this process
+_UNREAD_S = 30.0  # who does not read for so long is let go
+_READ = "Connect again, and read what comes while you send."
 _AT_ONCE = 8  # messages of one socket that are worked on at a time
 
 
@@ -93,7 +95,12 @@ class _Conversation:
 
     async def _say(self) -> NoReturn:
         while True:
-            await self._socket.send_text(await self._outbox.next())
+            text = await self._outbox.next()
+            try:
+                async with asyncio.timeout(_UNREAD_S):
+                    await self._socket.send_text(text)
+            except TimeoutError as stalled:
+                raise BadRequest(f"Nothing was read for {_UNREAD_S:g} seconds.", next_step=_READ) from stalled
 
     async def _hear(self) -> None:
         async for text in self._texts():

@@ -150,8 +150,7 @@ async def _by_jobs(
         job = await _follow(line, intake, progress, sum(one["status"] == "refused" for one in handed))
     except asyncio.CancelledError:
         progress.clear()
-        resumes = "" if find(desk.settings.home) else " when the house runs (`bastide up`)"
-        print(f"\n{intake} goes on with what was handed in{resumes}: `bastide job follow {intake}`.", file=sys.stderr)
+        print(await _left(desk, line, intake), file=sys.stderr)
         return 130
     if job["status"] != "done":
         raise ServerSaid(
@@ -162,6 +161,15 @@ async def _by_jobs(
     for document in found:
         _tell(document, progress)
     return found
+
+
+async def _left(desk: "Desk", line: Line, intake: str) -> str:
+    """What is said to somebody who leaves."""
+    if desk.tenant is not None:  # its jobs act with a key that is handed back when this command ends
+        await line.post(f"/api/v1/jobs/{segment(intake)}:cancel", {"reason": "the command was left"})
+        return f"\n{intake} was stopped: the key for {desk.tenant} was borrowed for as long as this command runs."
+    resumes = "" if find(desk.settings.home) else " when the house runs (`bastide up`)"
+    return f"\n{intake} goes on with what was handed in{resumes}: `bastide job follow {intake}`."
 
 
 async def _hand_in(line: Line, files: list[File], fields: list[tuple[str, str]], progress: Progress) -> list[Document]:

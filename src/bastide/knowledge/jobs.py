@@ -29,7 +29,6 @@ WRITE = "knowledge:write"
 LISTED_MAX = 10_000
 """So many files are named where an intake sums up, those that were refused before all others."""
 
-_IDLE_S = 3600.0
 _AT_ONCE = 4  # files of one tenant at a time: reading is CPU, and a document's embeddings fill the embedder
 _LABEL = Label.from_wire
 
@@ -57,10 +56,12 @@ class Folder:
 class IntakeJobs:
     """The code of both types."""
 
-    def __init__(self, intake: Intake, staging: Staging, placement: Placement) -> None:
+    def __init__(self, intake: Intake, staging: Staging, placement: Placement, *, idle_s: float) -> None:
+        """`idle_s`: an intake that got no file for so long closes by itself."""
         self._intake = intake
         self._staging = staging
         self._placement = placement
+        self._idle_s = idle_s
 
     def types(self) -> tuple[JobType, ...]:
         """What is registered."""
@@ -124,13 +125,13 @@ class IntakeJobs:
 
     # -- a folder -----------------------------------------------------------------------------------
 
-    # 1. files come until somebody says that they were all, or none came for an hour
+    # 1. files come until somebody says that they were all, or none came for long
     # 2. the door is closed, so that no file comes that nobody waits for
     # 3. the jobs of the files end, one way or another
     # 4. what became of them is summed up, and the intake's own row goes
     async def _gather(self, run: Run[Folder]) -> JsonValue:
-        while await run.signal(CLOSED, timeout_s=_IDLE_S) is None:
-            if not await run.step("look", partial(self._staging.came_within, run.scope, run.id, _IDLE_S)):
+        while await run.signal(CLOSED, timeout_s=self._idle_s) is None:
+            if not await run.step("look", partial(self._staging.came_within, run.scope, run.id, self._idle_s)):
                 break
         await run.write("close", partial(self._close, run.id))
         ended = await run.join()

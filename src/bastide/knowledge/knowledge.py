@@ -41,7 +41,7 @@ READ, WRITE, ERASE = "knowledge:read", "knowledge:write", "knowledge:erase"
 class Knowledge:
     """What a tenant has written down, found again with its source."""
 
-    def __init__(  # noqa: PLR0917 the rooms below, in their order
+    def __init__(
         self,
         store: Store,
         audit: Audit,
@@ -58,7 +58,7 @@ class Knowledge:
         self._placement = Placement(store, settings.partition_chunks_min)
         self._staging = Staging(store, workflows)
         for jobs in (
-            IntakeJobs(self._intake, self._staging, self._placement),
+            IntakeJobs(self._intake, self._staging, self._placement, idle_s=settings.intake_idle_s),
             MendingJobs(store, audit, inference, self._intake),
             LeavingJobs(store, audit, self._shelf, self._staging),
             Evaluating(self._finder, self._answering),

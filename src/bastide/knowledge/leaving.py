@@ -99,8 +99,8 @@ class LeavingJobs:
         asked = run.input
         reason = bounds.reason(asked.reason)
         found = cast("list[str]", await run.step("find", partial(self._find, run.scope, asked)))
-        if not found:
-            return {"erased": 0, "documents": []}
+        if not found and asked.subject is None:
+            return {"erased": 0, "documents": [], "staged": 0}
 
         async def erase(arguments: JsonValue, key: str) -> JsonValue:
             # A person may have taken documents out of the list; nobody can put another one in.
@@ -108,14 +108,17 @@ class LeavingJobs:
             kept = set(given) if isinstance(given, Sequence) and not isinstance(given, str) else set()
             ids = [one for one in found if one in kept]
             gone: list[str] = []
+            staged = await run.write("staged", partial(self._erase_staged, asked.subject))
             for start in range(0, len(ids), _BATCH):
                 batch = ids[start : start + _BATCH]
                 act = partial(self._erase_batch, run, batch, reason)
                 gone += cast("list[str]", await run.write(f"batch {batch[0]}", act))
                 await run.progress(start + len(batch), len(ids))
-            return {"erased": len(gone), "documents": gone}
+            return {"erased": len(gone), "documents": gone, "staged": staged}
 
-        listed = ", ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
+        listed = (", ".join(found[:_SHOWN]) or "none") + (
+            f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        )
         shown = f"{len(found)} documents are deleted for good: {listed}. Reason given: {reason or 'none'}."
         return await run.effect("erase", {"documents": found, "reason": reason}, erase, shown=shown)
 
@@ -129,6 +132,9 @@ class LeavingJobs:
         async with self._store.under(scope) as db:
             rows = await db.rows(tuple, _OF, collection=collection, subject=subject, limit=DOCUMENTS_MAX)
         return [id for (id,) in rows]
+
+    async def _erase_staged(self, subject: str | None, db: Db) -> JsonValue:
+        return 0 if subject is None else await self._staging.forget_about(db, subject)
 
     async def _erase_batch(self, run: Run[Doomed], batch: Sequence[str], reason: str, db: Db) -> JsonValue:
         gone: list[str] = []

@@ -25,6 +25,7 @@ _OPEN, _FIND_INTAKE, _CLOSE, _FORGET_INTAKE = (
     _Q["forget_intake"],
 )
 _ADD, _FIND, _FORGET = _Q["add_staged"], _Q["find_staged"], _Q["forget_staged"]
+_FORGET_ABOUT = _Q["forget_staged_about"]
 _NAMES, _GIVE_UP = _Q["staged_names"], _Q["give_up_staged"]
 _OLD, _OLD_INTAKES, _OLD_ARTIFACTS = _Q["forget_old_staged"], _Q["forget_old_intakes"], _Q["forget_old_artifacts"]
 _LATELY = _Q["lately"]
@@ -114,7 +115,15 @@ class Staging:
             made = await self._workflows.dispatch(
                 scope, Job(INGEST, given, label=gathering.label, parent=parent), db=db
             )
-            await db.run(_ADD, id=staged, job=made.id, name=name, blob=blob, bytes=len(data))
+            await db.run(
+                _ADD,
+                id=staged,
+                job=made.id,
+                name=name,
+                blob=blob,
+                bytes=len(data),
+                subjects=sorted(gathering.label.subjects),
+            )
         return made
 
     async def take(self, scope: Scope, staged: str) -> bytes:
@@ -132,6 +141,14 @@ class Staging:
         if blob is None:
             raise StagedGone
         await db.drop_blob(blob)
+
+    @staticmethod
+    async def forget_about(db: Db, subject: str) -> int:
+        """Give up the files about a person; how many. The jobs that were to take them in will say so."""
+        gone = await db.rows(tuple, _FORGET_ABOUT, subject=subject)
+        for (blob,) in gone:
+            await db.drop_blob(blob)
+        return len(gone)
 
     @staticmethod
     async def settle(db: Db, intake: str, failed: Sequence[str]) -> dict[str, str]:

@@ -17,7 +17,8 @@ select %(moment)s::timestamptz > now() - make_interval(secs => %(seconds)s)
 delete from knowledge.intake where job = %(job)s
 
 -- name: add_staged
-insert into knowledge.staged (id, job, name, blob, bytes) values (%(id)s, %(job)s, %(name)s, %(blob)s, %(bytes)s)
+insert into knowledge.staged (id, job, name, blob, bytes, subjects)
+values (%(id)s, %(job)s, %(name)s, %(blob)s, %(bytes)s, %(subjects)s)
 
 -- name: find_staged
 select blob from knowledge.staged where id = %(id)s
@@ -30,6 +31,9 @@ select job, name from knowledge.staged where job = any(%(jobs)s)
 
 -- name: give_up_staged
 update knowledge.staged set given_up = true where job = any(%(jobs)s)
+
+-- name: forget_staged_about
+delete from knowledge.staged where %(subject)s = any(subjects) returning blob
 
 -- name: forget_old_staged
 delete from knowledge.staged s using (

@@ -171,9 +171,9 @@ where worker = %(worker)s and status in ('running', 'stopping')
 
 -- name: retry_run
 update workflows.run set status = 'queued', failures = 0, lost = 0, ended_at = null, problem = null, problem_code = null,
-    output = null, deadline = case when deadline > now() then deadline end, input = coalesce(%(input)s, input),
+    output = null, deadline = case when deadline > now() then deadline end, input = coalesce(%(input)s::bytea, input),
     due_at = now(), revision = revision + 1
-where id = %(id)s and status in ('failed', 'cancelled')
+where id = %(id)s and status in ('failed', 'cancelled') and (input is not null or %(input)s::bytea is not null)
 returning id
 
 -- name: forget_steps

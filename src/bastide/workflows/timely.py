@@ -9,7 +9,7 @@ from datetime import datetime
 from bastide.workflows.values import JsonValue, Problem
 
 EVENTS: Mapping[str, frozenset[str] | None] = {
-    "document.ingested": frozenset({"document", "name", "collection", "version", "class"}),
+    "document.ingested": frozenset({"document", "name", "collection", "version", "media_type", "class"}),
     "document.deleted": frozenset({"document", "name", "collection"}),
     "entity.changed": None,  # its room will say; until then any field is accepted
     "job.ended": frozenset({"job", "type", "status", "parent", "user"}),

@@ -136,7 +136,7 @@ async def test_a_database_of_somebody_else_is_not_ours_to_back_up(settings: Sett
 async def test_health_says_of_each_part_how_it_is(house: House, operator: Scope) -> None:
     record = await run(house, operator, "house.health")
     assert isinstance(record.output, dict)
-    parts = {part["name"]: part for part in record.output["parts"]}  # type: ignore[union-attr,index,call-overload]
+    parts = {part["name"]: part for part in record.output["parts"]}
     assert set(parts) == {"row security", "audit", "work", "models", "knowledge", "disk"}
     assert parts["row security"]["state"] == "ok"
     assert "1 workers" in parts["work"]["message"]

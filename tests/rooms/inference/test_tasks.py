@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,8 +18,8 @@ from bastide.testing import Asked, Fails, Says, ScriptedModel
 from bastide.workflows import Job, JobRecord
 
 NAMES = {
-    "summarise", "classify", "extract", "translate", "rewrite", "compare", "score", "label", "answer", "draft", "critique",
-    "plan", "name_entities", "relations", "redact", "title", "tag", "embed",
+    "summarise", "classify", "extract", "translate", "rewrite", "compare", "score", "label", "answer", "draft",
+    "critique", "plan", "name_entities", "relations", "redact", "title", "tag", "embed",
 }  # fmt: skip
 NEED_A_MODEL = {"translate", "rewrite"}
 UNWRITTEN = {"extractive", "similarity", "patterns", "co-occurrence", "measured", "ordered", "assembled", "embedded"}
@@ -125,7 +125,7 @@ def example(house: House, name: str) -> Any:
 
 def test_there_are_eighteen_with_a_sentence_a_schema_and_an_example(house: House) -> None:
     known = {kind.name: kind for kind in house.workflows.types()}
-    assert NAMES <= set(known)
+    assert set(known) >= NAMES
     for name in NAMES:
         shown = known[name].to_wire()
         assert (shown["tier"], shown["permission"]) == (1, "model:use")
@@ -167,7 +167,7 @@ async def test_each_works_with_a_generative_model(house: House, ours: Scope, nam
     output: Any = record.output
     assert shown.check(output), output
     assert (output["mode"], output["model"]) == ("generated", "ours")
-    assert record.spent.tokens_in > 0 < record.spent.tokens_out
+    assert min(record.spent.tokens_in, record.spent.tokens_out) > 0
     found = await receipts(house, ours, output)
     assert found[-1]["model"] == "ours"
     assert found[-1]["id"] == output["receipt"]
@@ -221,7 +221,7 @@ async def test_a_strict_label_reaches_every_decision(house: House, ours: Scope) 
 
 async def test_the_refusal_of_the_law_is_the_jobs_own(house: House, ours: Scope) -> None:
     await house.inference.add_model(
-        ours, ModelSpec("far", url="https://api.openai.com/v1", provider="openai/global", upstream="gpt", key="k")
+        ours, ModelSpec("far", url="https://api.openai.com/v1", provider="openai/api/global", upstream="gpt", key="k")
     )
     strict = Label(cls="restricted", personal="special")
     record = await did(house, ours, "translate", {"text": "Guten Tag, Anna.", "language": "en"}, label=strict)
@@ -233,6 +233,7 @@ async def test_the_refusal_of_the_law_is_the_jobs_own(house: House, ours: Scope)
 
 # -- a model that misbehaves ------------------------------------------------------------------------------
 
+WRONG_SIDE = {"first_quote": "950 euros", "second_quote": ""}
 BAD: list[tuple[str, Any, str]] = [
     ("summarise", "Sure! Here is a summary.", "not the JSON object"),
     ("summarise", "", "not the JSON object"),
@@ -254,15 +255,15 @@ BAD: list[tuple[str, Any, str]] = [
     ("translate", {"text": ""}, "empty"),
     ("rewrite", {"text": "  "}, "empty"),
     ("draft", {"text": "Dear all", "notes_used": [3]}, "no note"),
-    ("compare", {"verdict": "x", "common": [], "differences": [{"aspect": "a", "first_quote": "950 euros", "second_quote": ""}]}, "first text"),
+    ("compare", {"verdict": "x", "common": [], "differences": [{"aspect": "a", **WRONG_SIDE}]}, "first text"),
     ("answer", {"answered": True, "answer": "4 euros.", "quotes": []}, "no passage"),
     ("answer", {"answered": True, "answer": "4 euros.", "quotes": [{"passage": 1, "quote": "4 euros"}]}, "passage 1"),
     ("answer", {"answered": True, "answer": "55 euros.", "quotes": [{"passage": 2, "quote": "4 euros"}]}, "number"),
-    ("critique", {"issues": [{"quote": "nowhere at all", "problem": "x", "suggestion": "", "severity": "low"}]}, "does not stand"),
+    ("critique", {"issues": [{"quote": "nowhere", "problem": "x", "suggestion": "", "severity": "low"}]}, "not stand"),
     ("plan", {"steps": [{"title": "fill the pool", "detail": "", "after": [1]}]}, "earlier steps"),
     ("name_entities", {"entities": [{"text": "Anna Nowak", "kind": "spy"}]}, "given kinds"),
     ("name_entities", {"entities": [{"text": "Bob", "kind": "person"}]}, "does not stand"),
-    ("relations", {"relations": [{"subject": "Anna Nowak", "relation": "loves", "object": "Bob", "quote": "Anna Nowak"}]}, "object"),
+    ("relations", {"relations": [{"subject": "Anna", "relation": "x", "object": "Bob", "quote": "Anna"}]}, "object"),
     ("redact", {"entities": [{"text": "Ann", "kind": "person"}]}, "does not stand"),
 ]  # fmt: skip
 
@@ -347,7 +348,7 @@ async def test_a_retry_does_not_pay_twice(house: House, ours: Scope) -> None:
         if "boats" not in text and "trains" in text and not failed:
             failed.append(1)
             return Fails(503, "out of memory")
-        return json.dumps({"text": "Tout est traduit en langue simple. " * 100})
+        return json.dumps({"text": "Tout est traduit en langue simple. " * (len(text) // 35)})
 
     async with model(house, ours, answer) as server:
         record = await did(house, ours, "translate", {"text": first + second, "language": "fr"})
@@ -446,6 +447,7 @@ async def test_wishes_and_criteria_are_data_as_well(house: House, ours: Scope) -
         ("plan", {"goal": "Go", "items": [{"title": "a", "after": ["c"]}]}),
         ("plan", {"goal": "Go", "items": [{"title": "a"}, {"title": "A"}]}),
         ("redact", {"text": "A text.", "names": ["█"]}),
+        ("extract", {"text": "A text.", "fields": [{"name": "x"}, {"name": "X"}]}),
         ("embed", {"texts": []}),
         ("embed", {"texts": ["x"], "encoding": "hex"}),
     ],
@@ -461,12 +463,9 @@ async def test_a_megabyte_is_the_most(house: House, ours: Scope) -> None:
 
 
 async def test_half_a_letter_ends_the_job_and_not_the_worker(house: House, ours: Scope) -> None:
-    with pytest.raises((JobInputWrong, UnicodeError)):
+    with pytest.raises(JobInputWrong):
         await house.workflows.dispatch(ours, Job("title", {"text": "half \ud800"}))
     assert (await done(house, ours, "title", {"text": "A whole letter"}))["title"] == "A whole letter"
-
-
-Check = Callable[[dict[str, Any]], bool]
 
 
 @pytest.mark.parametrize("name", ["summarise", "title", "tag", "name_entities", "redact", "critique"])

@@ -261,10 +261,25 @@ async def test_documents_about_a_person_are_erased(house: House, ours: Scope, ne
         assert wrong.problem.code == "knowledge.bad_option"
 
 
+async def test_what_waits_to_be_taken_in_is_erased_too(house: House, ours: Scope) -> None:
+    await house.workflows.set_lane(ours, Lane("knowledge.ingest", paused=True))
+    ada = await house.knowledge.stage(ours, "ada.md", LEASE, subjects=["ada"])
+    bob = await house.knowledge.stage(ours, "bob.md", MENU, subjects=["bob"])
+    record = await run(house, ours, "knowledge.erase", subject="ada", reason="asked for")
+    assert record.output == {"erased": 0, "documents": [], "staged": 1}
+    await house.workflows.set_lane(ours, Lane("knowledge.ingest"))
+    assert (await done(house, ours, bob.id))["status"] == "ready"
+    failed = await house.workflows.result(ours, ada.id, timeout_s=30)
+    assert failed.problem is not None
+    assert failed.problem.code == "knowledge.staged_gone"
+    async with house.store.under(ours) as db:
+        assert len(await db.rows(tuple, USES)) == 1
+
+
 async def test_a_foreign_document_is_not_erased(house: House, ours: Scope, neighbour: Scope) -> None:
     theirs = (await house.knowledge.ingest(neighbour, "lease.md", LEASE)).documents[0]
     record = await run(house, ours, "knowledge.erase", documents=[theirs.id])
-    assert record.output == {"erased": 0, "documents": []}
+    assert record.output == {"erased": 0, "documents": [], "staged": 0}
     assert (await house.knowledge.document(neighbour, str(theirs.id))).name == "lease.md"
 
 

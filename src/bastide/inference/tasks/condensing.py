@@ -165,6 +165,8 @@ def _title_in(text: str, words: int) -> tuple[str, str]:
         named = heading["marked"] or heading["bare"]
         if heading["marked"] or text[heading.end() :].strip():
             return first_words(named, words), "its first heading"
+    if "\n" not in text.strip() and count_words(text) <= words:
+        return text.strip(), "the text itself"
     phrases = [phrase for phrase, _ in key_phrases(text[:200_000], 3)]
     if not phrases:
         return first_words(text, words), "its first words"

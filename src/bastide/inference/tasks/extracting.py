@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, with_config
+from pydantic import AfterValidator, Field, with_config
 
 from bastide.inference.tasks.entities import by_form
-from bastide.inference.tasks.kinds import Kind, Name, Output, Text
+from bastide.inference.tasks.kinds import Kind, Name, Output, Text, named_once
 from bastide.inference.tasks.occurrences import Found, Shadow, fold
 from bastide.inference.tasks.patterns import find, number_in
 from bastide.inference.tasks.pieces import Piece, pieces, sentences
@@ -49,7 +49,7 @@ class Extract:
     """A text, and the fields that are looked for in it."""
 
     text: Text
-    fields: Annotated[tuple[Wanted, ...], Field(min_length=1, max_length=60)]
+    fields: Annotated[tuple[Wanted, ...], Field(min_length=1, max_length=60), AfterValidator(named_once)]
     model: str | None = None
 
 

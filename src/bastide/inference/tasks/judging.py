@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, with_config
+from pydantic import AfterValidator, Field, with_config
 
-from bastide.inference.tasks.kinds import Kind, Name, Output, Text
+from bastide.inference.tasks.kinds import Kind, Name, Output, Text, named_once
 from bastide.inference.tasks.occurrences import Shadow, fold
 from bastide.inference.tasks.pieces import Piece, pieces
 from bastide.inference.tasks.ranking import nearness, worth_weighing
@@ -39,7 +39,7 @@ class Choice:
         return ". ".join(part for part in (self.name, self.about, *self.examples) if part)
 
 
-Choices = Annotated[tuple[Choice, ...], Field(min_length=1, max_length=100)]
+Choices = Annotated[tuple[Choice, ...], Field(min_length=1, max_length=100), AfterValidator(named_once)]
 
 
 # -- classify ---------------------------------------------------------------------------------------
@@ -50,7 +50,7 @@ class Classify:
     """A text, and the classes of which it gets one."""
 
     text: Text
-    classes: Annotated[tuple[Choice, ...], Field(min_length=2, max_length=100)]
+    classes: Annotated[Choices, Field(min_length=2)]
     model: str | None = None
 
 

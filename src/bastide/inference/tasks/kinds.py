@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Protocol, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, Field, StringConstraints
 
 from bastide.inference.inference import Inference
+from bastide.inference.tasks.occurrences import fold
 from bastide.inference.tasks.task import Task
 from bastide.workflows import Example, JobType, JsonValue, Limits, Run
+
+
+class Named(Protocol):
+    """What has a name."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+
+Thing = TypeVar("Thing", bound=Named)
 
 
 def _not_blank(text: str) -> str:
@@ -23,7 +36,21 @@ Text: TypeAlias = Annotated[str, AfterValidator(_not_blank)]
 """A text with something in it."""
 Name: TypeAlias = Annotated[str, StringConstraints(max_length=200), AfterValidator(_not_blank)]
 """A short text with something in it: a name, a label, the title of a passage."""
-Names: TypeAlias = Annotated[tuple[Name, ...], Field(max_length=200)]
+
+
+def _all_different(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len({fold(name) for name in names}) != len(names):
+        raise ValueError("two of them have the same name")
+    return names
+
+
+def named_once(things: tuple[Thing, ...]) -> tuple[Thing, ...]:
+    """Refuse things of which two have the same name."""
+    _all_different(tuple(thing.name for thing in things))
+    return things
+
+
+Names: TypeAlias = Annotated[tuple[Name, ...], Field(max_length=200), AfterValidator(_all_different)]
 Language: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]
 """An ISO 639 code."""
 Output: TypeAlias = dict[str, JsonValue]

@@ -9,6 +9,7 @@ create table knowledge.staged (
     name text not null,
     blob text not null,
     bytes bigint not null,
+    subjects text[] not null,                     -- whom it is about: an erasure reaches it before it is a document
     given_up boolean not null default false,      -- its job failed: it is kept for a retry, and waits for nothing
     made_at timestamptz not null default now(),
     primary key (tenant_id, id)
