@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 
 from bastide.errors import DisabledKey
-from bastide.store import Scope, Store, queries
+from bastide.store import Db, Scope, Store, queries
 from bastide.tenancy.roles import PERMISSIONS, granted
 
 _Q = queries("bastide.tenancy")
@@ -44,9 +44,14 @@ class Delegation:
         key: str | None,
         permissions: Iterable[str],
         label: Mapping[str, object] | None,
+        db: Db | None = None,
     ) -> Scope:
-        """The scope. Raises DisabledKey when one of them was disabled since."""
-        disabled, home, roles, system_work = await self._standing(system, user, app, key)
+        """The scope. Raises DisabledKey when one of them was disabled since.
+
+        `db` is a transaction of this tenant that is open already: a second connection, while the first is held, could
+        be waited for in vain.
+        """
+        disabled, home, roles, system_work = await self._standing(system, user, app, key, db)
         if disabled:
             raise DisabledKey("Who asked for this work was disabled since.", user=user, key=key, app=app)
         allowed = frozenset(permissions) & frozenset(PERMISSIONS)
@@ -62,12 +67,17 @@ class Delegation:
             key=key,
         )
 
-    async def _standing(self, system: Scope, user: str | None, app: str | None, key: str | None) -> _Known:
+    async def _standing(
+        self, system: Scope, user: str | None, app: str | None, key: str | None, db: Db | None
+    ) -> _Known:
         asked = (system.tenant, user, app, key)
         known = self._remembered.get(asked)
         if known is None or known[0] < time.monotonic():
-            async with self._store.under(system) as db:
+            if db is not None:
                 row = await db.row(tuple, _STANDING, user=user, app=app, key=key)
+            else:
+                async with self._store.under(system) as own:
+                    row = await own.row(tuple, _STANDING, user=user, app=app, key=key)
             assert row is not None
             known = self._remembered[asked] = (time.monotonic() + _REMEMBERED_S, (row[0], row[1], row[2], key is None))
             if len(self._remembered) > _REMEMBERED_MAX:

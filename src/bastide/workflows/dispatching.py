@@ -57,6 +57,10 @@ class Dispatching:
         scope.need("work:run")
         scope.need(kind.permission)
 
+    async def ready(self, scope: Scope) -> None:
+        """Read the tenant's law, which `put` asks for, while no connection is held."""
+        await self._policy.refresh(scope)
+
     async def put(
         self,
         db: Db,

@@ -139,7 +139,7 @@ class Firing:
         refuse_loop(chain, row["id"])
         if scope is None:
             assert db.scope is not None
-            scope = await Maker.of(row).scope(self._tenancy, db.scope.tenant, label)
+            scope = await Maker.of(row).scope(self._tenancy, db.scope.tenant, label, db=db)
         self._dispatching.need(scope, self._registry.get(row["type"]))
         filled = templates.fill(rule.input, facts)
         assert isinstance(filled, Mapping)

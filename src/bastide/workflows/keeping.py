@@ -33,10 +33,10 @@ class Maker:
         """The maker in a row of ours."""
         return cls(*(row[name] for name in ("user_id", "app_id", "key_id", "permissions", "label")))  # type: ignore[arg-type]
 
-    async def scope(self, tenancy: Tenancy, tenant: str, event: Label | None = None) -> Scope:
+    async def scope(self, tenancy: Tenancy, tenant: str, event: Label | None = None, *, db: Db | None = None) -> Scope:
         """The scope in which the job is dispatched, its label joined with the event's.
 
-        Raises DisabledKey when the person, the app or the key has been disabled since.
+        `db` is the transaction that is open, if one is.         Raises DisabledKey when the person, the app or the key has been disabled since.
         """
         label = Label.from_wire(self.label)
         return await tenancy.scope_of_work(
@@ -46,6 +46,7 @@ class Maker:
             key=self.key,
             permissions=self.permissions,
             label=(label if event is None else label.join(event)).to_wire(),
+            db=db,
         )
 
 

@@ -185,6 +185,7 @@ class Schedules:
         try:
             scope = await Maker.of(row).scope(self._tenancy, tenant)
             self._dispatching.need(scope, self._registry.get(row["type"]))
+            await self._dispatching.ready(scope)
             async with self._store.under(scope) as db:
                 return await self._dispatch_due(db, scope, id)
         except Unavailable:

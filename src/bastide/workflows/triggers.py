@@ -207,6 +207,7 @@ class Triggers:
             raise TriggerSilent
         try:
             scope = await Maker.of(row).scope(self._tenancy, tenant, Label(integrity="untrusted"))
+            await self._dispatching.ready(scope)
             async with self._store.under(scope) as db:
                 made = await self._firing.fire(db, row, came.facts(), scope=scope, key=f"{id}:{came.id}")
         except REASONS as fault:
@@ -268,6 +269,7 @@ class Triggers:
         crossed = before
         try:
             scope = await Maker.of(row).scope(self._tenancy, tenant)
+            await self._dispatching.ready(scope)
             async with self._store.under(scope) as db:
                 threshold = Threshold.read((await Rule.of(db, row)).filter)
             value = await self._metrics.measure(scope, threshold.metric)

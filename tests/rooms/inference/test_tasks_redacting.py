@@ -120,7 +120,7 @@ async def test_a_kind_that_only_a_model_knows_is_said_to_be_missing(house: House
 
 def test_a_whole_letter_of_each_language_keeps_no_person() -> None:
     letters = {
-        "Sehr geehrte Frau Dr. Sabine Krüger, Herr Klaus Hoffmann ruft Sie unter 030 901820 an.": "Krüger Hoffmann 901820",
+        "Sehr geehrte Frau Dr. Sabine Krüger, Herr Klaus Hoffmann ruft Sie an: 030 901820.": "Krüger Hoffmann 901820",
         "Chère Madame Lefèvre, M. Julien Moreau vous écrira à j.moreau@example.fr.": "Lefèvre Moreau j.moreau",
         "Geachte mevrouw De Boer, de heer Pieter Bakker woont aan de Kerkstraat 5.": "Boer Bakker Kerkstraat",
         "Estimada señora García, el señor Javier Ortega vive en la calle Mayor 3.": "García Ortega Mayor",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Awaitable, Callable
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bastide.app import House
-from bastide.errors import NoPermittedModel
+from bastide.errors import JobInputWrong, NoPermittedModel
 from bastide.inference import Inference, ModelSpec
 from bastide.inference.tasks import job_types
 from bastide.inference.tasks.occurrences import fold
 from bastide.inference.tasks.ranking import central
+from bastide.inference.tasks.reviewing import ordered
 from bastide.inference.tasks.words import count_words
 from bastide.policy import Label
 from bastide.settings import InferenceSettings
@@ -80,10 +82,10 @@ async def test_the_law_refuses_by_name_what_it_may_not_have(rooms: Rooms, ours: 
         ours, ModelSpec("far", url="https://api.unknown.example/v1", provider="test/unknown", upstream="x", key="k")
     )
     confidential = Label(cls="confidential", personal="personal")
-    for given in ({}, {"model": "far"}):
+    for named in ({}, {"model": "far"}):
         with pytest.raises(NoPermittedModel) as refused:
             await task(
-                rooms.inference, ours, "translate", {"text": "Hallo Anna", "language": "en", **given}, confidential
+                rooms.inference, ours, "translate", {"text": "Hallo Anna", "language": "en", **named}, confidential
             )
         assert refused.value.facts["rejected"]
     output = await task(rooms.inference, ours, "title", {"text": "# The plan\n\nIt is ours."}, confidential)
@@ -204,19 +206,30 @@ async def test_no_answer_is_an_answer(house: House, ours: Scope) -> None:
 
 # -- planning, comparing, criticising ---------------------------------------------------------------------
 
-GRAPHS = st.integers(1, 12).flatmap(
-    lambda size: st.lists(st.sets(st.integers(0, size - 1)), min_size=size, max_size=size)
+GRAPHS = st.integers(1, 9).flatmap(
+    lambda size: st.lists(st.sets(st.integers(0, size - 1), max_size=2), min_size=size, max_size=size)
 )
 
 
 @given(GRAPHS)
-def test_a_plan_keeps_what_comes_before_or_is_refused(graph: list[set[int]]) -> None:
-    forward = [{before for before in after if before < at} for at, after in enumerate(graph)]
-    from_last = list(reversed(range(len(forward))))
-    items = [{"title": f"item {at}", "after": [f"item {b}" for b in forward[at]]} for at in from_last]
+def test_a_plan_keeps_what_comes_before_and_a_circle_is_refused(graph: list[set[int]]) -> None:
+    items = [{"title": f"item {at}", "after": [f"item {b}" for b in after]} for at, after in enumerate(graph)]
     (kind,) = (kind for kind in job_types(None) if kind.name == "plan")  # type: ignore[arg-type]
+    try:
+        TopologicalSorter(dict(enumerate(graph))).prepare()
+    except CycleError:
+        with pytest.raises(JobInputWrong, match="circle"):
+            Registry.check_input(kind, {"goal": "Go", "items": items})
+        return
     typed, _ = Registry.check_input(kind, {"goal": "Go", "items": items})
-    assert [item.title for item in typed.items] == [item["title"] for item in items]
+    steps: Any = ordered(typed.items)
+    assert sorted(step["title"] for step in steps) == sorted(item["title"] for item in items)
+    assert [step["number"] for step in steps] == list(range(1, len(items) + 1))
+    place = {step["title"]: step["number"] for step in steps}
+    for item in items:
+        before = {place[name] for name in item["after"]}
+        assert set(steps[place[str(item["title"])] - 1]["after"]) == before
+        assert all(number < place[str(item["title"])] for number in before)
 
 
 async def test_a_plan_takes_the_first_due_first(house: House, ours: Scope) -> None:

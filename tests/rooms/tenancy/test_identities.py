@@ -173,7 +173,7 @@ async def test_nobody_gives_more_than_he_has(founded: Founded, ours: Scope) -> N
     scope = await tenancy.authenticate(narrow.key)
     with pytest.raises(BeyondOwnRights) as caught:
         await tenancy.create_key(scope, role="member")
-    assert caught.value.facts["beyond"] == ["knowledge:write", "model:use", "policy:read"]
+    assert caught.value.facts["beyond"] == ["knowledge:write", "model:use", "policy:read", "work:read", "work:run"]
     given = await tenancy.create_key(scope, role="member", permissions=["knowledge:read"])
     assert (await tenancy.authenticate(given.key)).permissions == {"knowledge:read"}
 

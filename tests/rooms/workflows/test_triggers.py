@@ -269,6 +269,17 @@ async def test_many_acts_at_once_do_not_wait_for_one_another(clockwork: Clockwor
     assert len(await clockwork.runs(ours)) == 14
 
 
+async def test_more_acts_at_once_than_connections(house: House, clockwork: Clockwork, ours: Scope) -> None:
+    """An act that holds a connection never waits for a second one."""
+    await on_documents(clockwork, ours)
+    hook = await on_webhooks(clockwork, ours)
+    secret, many = hook.secret or "", 2 * house.settings.store.pool_size_max
+    await asyncio.wait_for(asyncio.gather(*(happen(clockwork, ours) for _ in range(many))), 15)
+    sent = (send(clockwork, hook.trigger.id, secret, {"case": "x"}, message=f"msg_{n}") for n in range(many))
+    await asyncio.wait_for(asyncio.gather(*sent), 15)
+    assert len(await clockwork.runs(ours)) == 2 * many
+
+
 async def test_an_act_that_nobody_waits_for_costs_one_question(house: House, clockwork: Clockwork, ours: Scope) -> None:
     await happen(clockwork, ours)
     await on_documents(Clockwork(house), ours)  # another process makes one

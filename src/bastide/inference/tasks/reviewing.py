@@ -235,7 +235,7 @@ async def _plan(task: Task[Plan]) -> Output:
         found = await task.generator(None)
         if found is None:
             remarks = ["The given items in an order that keeps what comes before what; nothing was added."]
-            return task.output("ordered", goal=asked.goal, steps=_ordered(asked.items), remarks=remarks)
+            return task.output("ordered", goal=asked.goal, steps=ordered(asked.items), remarks=remarks)
         model = found
     most = max(asked.most, len(asked.items))
     given = {fold(item.title) for item in asked.items}
@@ -274,7 +274,7 @@ async def _plan(task: Task[Plan]) -> Output:
     return task.output("generated", goal=asked.goal, steps=steps, remarks=list(told.remarks))
 
 
-def _ordered(items: Sequence[Item]) -> list[JsonValue]:
+def ordered(items: Sequence[Item]) -> list[JsonValue]:
     """The items, each behind what it waits for; among those that may come next, the one due first, then as given."""
     titles = [fold(item.title) for item in items]
     after = [[titles.index(fold(name)) for name in item.after] for item in items]
