@@ -928,7 +928,7 @@ class IntakeClosed(Conflict):
 class StagedGone(NotFound):
     """The file that this job was to take in is no longer kept."""
 
-    code, next = "knowledge.staged_gone", "Hand the file in again; what a failed job was given is kept for thirty days."
+    code, next = "knowledge.staged_gone", "Hand the file in again; what a failed job had is kept for thirty days."
 
 
 class ArtifactGone(NotFound):

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from bastide.cli.giving import a_field, an_object, fitted, put_together
 from bastide.errors import BadRequest, MissingFile
 from tests.doors.test_commands import BASTIDE, CLEAN, Server, bastide
+from tests.journeys.processes import free_port
 
 TEXT = (
     "The mill of the town has two wheels. It was built in 1284 by the people of the town. The lease of it ends on "
@@ -33,9 +34,9 @@ COMMANDS = {
 NO_JOB, NO_APPROVAL = "job_06ar2k8m1v6t7c9d0e1f2g3h4j", "apr_06ar2k8m1v6t7c9d0e1f2g3h4j"
 
 
-def started(home: Path, *arguments: str) -> Iterator[Server]:
+def started(home: Path, *arguments: str, port: int = 0) -> Iterator[Server]:
     """A server on this home, stopped at the end."""
-    words = [BASTIDE, *arguments, "--port", "0", "--home", str(home), "--json"]
+    words = [BASTIDE, *arguments, "--port", str(port), "--home", str(home), "--json"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=CLEAN)
     assert process.stdout is not None
     line = process.stdout.readline()
@@ -424,6 +425,31 @@ def test_without_a_server_a_job_waits_for_one(tmp_path: Path) -> None:
     for opened in started(home, "up"):
         id = alone.stdout.split()[0]
         assert opened.json("job", "follow", id)["status"] == "done"
+
+
+def test_who_follows_stays_through_a_restart_of_the_server(tmp_path: Path) -> None:
+    home, port = tmp_path / "home", free_port()
+    words = [
+        BASTIDE,
+        "job",
+        "run",
+        "summarise",
+        "--field",
+        f"text={TEXT}",
+        "--delay",
+        "8",
+        "--home",
+        str(home),
+        "--json",
+    ]
+    for _ in started(home, "up", "--no-examples", port=port):
+        follower = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=CLEAN)
+        until(lambda: json.loads(bastide("job", "list", "--json", home=home).stdout)["jobs"])
+    assert follower.poll() is None, "the server is gone, who follows is not"
+    for _ in started(home, "up", "--no-examples", port=port):
+        out, said = follower.communicate(timeout=90)
+    assert (follower.returncode, said) == (0, "")
+    assert json.loads(out)["status"] == "done"
 
 
 def test_a_server_without_a_worker_says_so_until_one_comes(tmp_path: Path) -> None:

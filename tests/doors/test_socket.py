@@ -364,8 +364,12 @@ async def test_a_flood_of_messages_is_answered_in_full(at_work: Working, us: Com
         assert sorted(reply["id"] for reply in replies) == list(range(300))
 
 
-async def test_who_does_not_read_is_no_burden(house: House, us: Company) -> None:
+async def test_who_does_not_read_is_no_burden(house: House, at_work: Working, us: Company) -> None:
     headers = bearer(us.keys["administrator"])
+    async with connected(at_work.url, headers) as client:
+        large = await client.ok("jobs.dispatch", type="door.echo", input={"text": "x" * 900_000})
+        await client.ok("subscribe", jobs=[large["id"]])
+        assert (await client.push(is_job(large["id"])))["job"]["left_out"] == ["output"], "it is fetched, not pushed"
     async with working(house, work=False) as brief, connected(brief.url, headers) as client:
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]  # of asyncio's transports
         sent = 0
@@ -373,7 +377,7 @@ async def test_who_does_not_read_is_no_burden(house: House, us: Company) -> None
         async def flood() -> None:
             nonlocal sent
             for sent in range(20_000):
-                await client.say(json.dumps({"id": sent, "op": "job-types.list"}) + " " * 20_000)
+                await client.say(json.dumps({"id": sent, "op": "jobs.get", "job": large["id"]}) + " " * 20_000)
 
         flooding, before = asyncio.create_task(flood()), -1
         while sent > before:

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import itertools
 import json
 import secrets
 import time
@@ -295,6 +296,21 @@ async def test_a_parent_shows_how_many_of_its_parts_have_ended(doors: httpx2.Asy
     done = [data["progress"]["done"] for data in states if data["waits_for"] == "children"]
     assert done == sorted(done)
     assert len(set(done)) >= 3, done
+
+
+@pytest.mark.slow
+async def test_a_comment_shows_that_the_stream_lives(doors: httpx2.AsyncClient, us: Company) -> None:
+    key = us.keys["member"]
+    id = await made(doors, key, "door.listen")
+    await until(doors, key, id, "waiting")
+    seen: list[tuple[str, float]] = []
+    async for name, _, _ in events(doors, key, id):
+        seen.append((name, time.monotonic()))
+        if len(seen) == 3:
+            break
+    assert [name for name, _ in seen] == ["job", "", ""]
+    assert all(12 < after - before < 18 for (_, before), (_, after) in itertools.pairwise(seen))
+    await doors.post(f"{JOBS}/{id}:cancel", headers=bearer(key))
 
 
 async def test_events_end_when_the_key_is_disabled(

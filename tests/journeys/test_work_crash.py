@@ -15,6 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,17 @@ from bastide.store import Query, Store
 from tests.journeys.processes import Process, answer_of, call, free_port, postmaster
 from tests.journeys.work_types import Outside, prepare
 
-_RUNS = Query("crash", "runs", "select id, status, attempt, lost, failures from workflows.run order by id")
-_EFFECTS = Query("crash", "effects", "select run, step, attempt from crash.effect")
-_LEFT = Query("crash", "left", "select count(*) from procrastinate.procrastinate_jobs")
+_RUNS = Query(
+    "crash", "runs", "select id, status, attempt, lost, failures from workflows.run where type = %(type)s order by id"
+)
+_EFFECTS = Query(
+    "crash",
+    "effects",
+    "select e.run, e.step, e.attempt from crash.effect e join workflows.run r on r.id = e.run where r.type = %(type)s",
+)
 KEY = Path("secrets") / "admin-key"
+
+pytestmark = pytest.mark.xdist_group("work-crash")
 
 
 class Player(Process):
@@ -96,50 +104,69 @@ class Journey:
             time.sleep(0.1)
         return job
 
-    def until_called(self, kind: str, *, times: int = 1, timeout_s: float = 30) -> list[tuple[str, int, int, str]]:
-        """The calls of this kind, once there are so many."""
+    def called(self, kind: str, *ids: str) -> list[tuple[str, int, int, str]]:
+        """What these jobs called outside, with the attempt, the pid and the key."""
+        return [one for one in self.outside.calls(kind) if one[0] in ids]
+
+    def until_called(self, kind: str, *ids: str, times: int = 1, timeout_s: float = 30) -> list[Any]:
+        """The calls of this kind by these jobs, once there are so many."""
         deadline = time.monotonic() + timeout_s
-        while len(calls := self.outside.calls(kind)) < times:
+        while len(calls := self.called(kind, *ids)) < times:
             assert time.monotonic() < deadline, self._log()
             time.sleep(0.02)
         return calls
 
-    def rows(self) -> tuple[list[Any], list[Any], int]:
-        """Every run, every row that a step wrote, and how many rows the queue has left."""
+    def rows(self, type: str) -> tuple[list[Any], list[Any]]:
+        """Every run of a type, and every row that their steps wrote."""
 
-        async def read() -> tuple[list[Any], list[Any], int]:
+        async def read() -> tuple[list[Any], list[Any]]:
             store = Store(self.settings.store)
             await store.start()
             try:
                 async with store.as_operator(reason="a journey looks at its end") as db:
-                    return await db.rows(tuple, _RUNS), await db.rows(tuple, _EFFECTS), await db.value(_LEFT)
+                    return await db.rows(tuple, _RUNS, type=type), await db.rows(tuple, _EFFECTS, type=type)
             finally:
                 await store.stop()
 
         return asyncio.run(read())
 
-    def close(self) -> None:
-        """Stop everything."""
-        for process in [*self.others, self.api]:
+    def leave(self) -> None:
+        """Stop all but the API."""
+        for process in self.others:
             if process.process.poll() is None:
                 process.process.send_signal(signal.SIGCONT)
                 process.stop()
+        self.others.clear()
+
+    def close(self) -> None:
+        """Stop everything."""
+        self.leave()
+        if self.api.process.poll() is None:
+            self.api.stop()
 
     def _log(self) -> str:
         return (self.home.parent / "process.log").read_text()[-3000:]
 
 
-@pytest.fixture
-def journey(tmp_path: Path) -> Iterator[Journey]:
-    made = Journey(tmp_path)
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
+    """One home and one API for all journeys here: what takes long is made once."""
+    made = Journey(tmp_path_factory.mktemp("work"))
     yield made
     made.close()
+
+
+@pytest.fixture
+def journey(home: Journey) -> Iterator[Journey]:
+    """It, and afterwards nobody works."""
+    yield home
+    home.leave()
 
 
 # -- kill -9 ------------------------------------------------------------------------------------------------
 
 
-def _kill(chance: random.Random, journey: Journey, workers: list[Player]) -> str:
+def _kill(chance: random.Random, journey: Journey, workers: list[Player]) -> None:
     match chance.choice(["worker", "worker", "postgres", "api", "both workers", "worker and postgres"]):
         case "worker":
             chance.choice(workers).kill()
@@ -153,7 +180,6 @@ def _kill(chance: random.Random, journey: Journey, workers: list[Player]) -> str
         case _:
             chance.choice(workers).kill()
             _kill_postgres(journey.home)
-    return ""
 
 
 def _kill_postgres(home: Path) -> None:
@@ -174,7 +200,7 @@ def _soak(journey: Journey, *, jobs: int, kills: int, seed: int, patience_s: flo
             for process in (journey.api, *workers, sequencer):
                 if process.process.poll() is not None:
                     process.again()
-        ids.append(journey.dispatch("crash.five", key=f"job-{number}", number=number))
+        ids.append(journey.dispatch("crash.five", key=f"{seed}-{number}", number=number))
         time.sleep(chance.uniform(0, 0.02))
     assert len(set(ids)) == jobs, "an idempotency key gave two jobs"
     deadline = time.monotonic() + patience_s
@@ -182,8 +208,8 @@ def _soak(journey: Journey, *, jobs: int, kills: int, seed: int, patience_s: flo
         time.sleep(0.3)
     print(f"{jobs} jobs, {kills} kills: {time.monotonic() - first:.1f} s")
     assert not left, f"{left[:5]}\n{journey._log()}"
+    journey.leave()
     _each_exactly_once(journey, ids)
-    journey.close()
     verdict = answer_of("audit", "verify", home=journey.home)
     assert verdict["valid"] is True, verdict
 
@@ -196,7 +222,7 @@ def _unfinished(journey: Journey) -> list[Any]:
 
 
 def _each_exactly_once(journey: Journey, ids: list[str]) -> None:
-    runs, effects, _ = journey.rows()
+    runs, effects = journey.rows("crash.five")
     assert Counter(run[0] for run in runs) == Counter(ids), "a run is missing, or one too many is there"
     assert {run[1] for run in runs} == {"done"}
     assert Counter((run, step) for run, step, _ in effects) == Counter(
@@ -223,19 +249,19 @@ def test_fifty_kills_and_each_job_is_done_once(journey: Journey) -> None:
 def test_a_frozen_worker_that_wakes_commits_nothing(journey: Journey) -> None:
     frozen = journey.player("--role", "worker")
     id = journey.dispatch("crash.slow", number=1, seconds=1.0)
-    ((_, attempt, pid, _),) = journey.until_called("slow")
+    ((_, attempt, pid, _),) = journey.until_called("slow", id)
     assert (attempt, pid) == (1, frozen.process.pid)
     frozen.process.send_signal(signal.SIGSTOP)
     other = journey.player("--role", "worker")
     job = journey.until(id, "done")
     assert job["output"] == {"attempt": 2, "pid": other.process.pid}
     frozen.process.send_signal(signal.SIGCONT)
-    woken = [call for call in journey.until_called("slept", times=2) if call[2] == frozen.process.pid]
+    woken = [call for call in journey.until_called("slept", id, times=2) if call[2] == frozen.process.pid]
     assert [attempt for _, attempt, _, _ in woken] == [1], "the frozen worker went on where it was"
     time.sleep(1.0)
-    runs, effects, _ = journey.rows()
-    assert effects == [(id, "book", 2)], "the frozen worker wrote"
-    ((_, status, attempts, lost, failures),) = runs
+    runs, effects = journey.rows("crash.slow")
+    assert [one for one in effects if one[0] == id] == [(id, "book", 2)], "the frozen worker wrote"
+    ((_, status, attempts, lost, failures),) = (run for run in runs if run[0] == id)
     assert (status, attempts, lost, failures) == ("done", 2, 1, 0)
     assert journey.job(id)["output"]["attempt"] == 2
     later = journey.dispatch("crash.slow", number=2, seconds=0.0)  # both go on working
@@ -249,15 +275,15 @@ def test_two_workers_share_the_queue_and_either_may_die(journey: Journey) -> Non
     first = [journey.dispatch("crash.slow", number=number, seconds=0.3) for number in range(8)]
     for id in first:
         journey.until(id, "done")
-    assert {pid for _, _, pid, _ in journey.outside.calls("slow")} == {worker.process.pid for worker in workers}
+    assert {pid for _, _, pid, _ in journey.called("slow", *first)} == {worker.process.pid for worker in workers}
     for dying in workers:
         ids = [journey.dispatch("crash.slow", number=number, seconds=0.5) for number in range(6)]
-        journey.until_called("slow", times=len(journey.outside.calls("slow")) + 1)
+        journey.until_called("slow", *ids)
         dying.kill()
         for id in ids:
             assert journey.until(id, "done")["status"] == "done"
         dying.again()
-    runs, effects, _ = journey.rows()
+    runs, effects = journey.rows("crash.slow")
     assert {run[1] for run in runs} == {"done"}
     assert Counter(run for run, _, _ in effects) == Counter(run[0] for run in runs)
 
@@ -266,7 +292,7 @@ def test_sigterm_in_a_step_gives_the_run_back_without_counting_a_failure(journey
     worker = journey.player("--role", "worker")  # its grace is three seconds
     short = journey.dispatch("crash.slow", number=1, seconds=1.0)
     long = journey.dispatch("crash.slow", number=2, seconds=20.0)
-    journey.until_called("slow", times=2)
+    journey.until_called("slow", short, long, times=2)
     begun = time.monotonic()
     assert worker.stop() == 0
     assert time.monotonic() - begun < 10, "the grace is over and it still works"
@@ -274,12 +300,13 @@ def test_sigterm_in_a_step_gives_the_run_back_without_counting_a_failure(journey
     waiting = journey.job(long)
     assert waiting["status"] == "queued"
     assert "No worker is running" in waiting["why"]
-    by_id = {run[0]: run for run in journey.rows()[0]}
+    by_id = {run[0]: run for run in journey.rows("crash.slow")[0]}
     assert by_id[long][3:] == (0, 0), "neither lost nor failed"
     kinds = [line["kind"] for line in journey.ask("GET", f"/api/v1/jobs/{long}/timeline")["timeline"]]
     assert "given back" in kinds
     journey.player("--role", "worker")
-    assert journey.until_called("slow", times=3)[-1][:2] == (long, 2), "another worker began it again"
+    assert journey.until_called("slow", long, times=2)[-1][1] == 2, "another worker began it again"
+    journey.ask("POST", f"/api/v1/jobs/{long}:cancel", {})
 
 
 def test_a_job_that_kills_its_workers_ends_as_a_dead_letter(journey: Journey) -> None:
@@ -296,7 +323,7 @@ def test_a_job_that_kills_its_workers_ends_as_a_dead_letter(journey: Journey) ->
     assert job["error"]["code"] == "workflows.too_many_attempts"
     assert job["error"]["next"]
     assert worker.process.poll() is None, "the last worker lives: the job was not begun once more"
-    assert len(journey.outside.calls("die")) < 7
+    assert len(journey.called("die", id)) < 7
 
 
 def test_a_run_of_another_version_waits_for_a_worker_that_knows_it(journey: Journey) -> None:
@@ -313,3 +340,16 @@ def test_a_run_of_another_version_waits_for_a_worker_that_knows_it(journey: Jour
     assert "worker" in job["why"]
     journey.player("--role", "worker", "--version", "2")
     assert journey.until(id, "done")["output"] == 2
+    journey.api.stop()
+    journey.api = Player(journey.home, "--role", "api", port=journey.port).wait_ready()
+
+
+def test_a_clock_that_jumps_moves_nothing(journey: Journey) -> None:
+    journey.player("--role", "worker", "--jumping-clock")
+    journey.until(journey.dispatch("crash.noop", number=1), "done")
+    ids = [journey.dispatch("crash.nap", number=number, seconds=2.0) for number in range(4)]
+    for id in ids:
+        job = journey.until(id, "done")
+        slept = datetime.fromisoformat(job["ended_at"]) - datetime.fromisoformat(job["started_at"])
+        assert 2.0 <= slept.total_seconds() < 15, "an hour was gained or lost"
+    assert {run[3:] for run in journey.rows("crash.nap")[0]} == {(0, 0)}, "taken for dead by its own clock"

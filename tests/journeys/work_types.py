@@ -1,7 +1,7 @@
 """A house whose job types fail on purpose: what the crash journeys and the figures run as real processes.
 
     python -m tests.journeys.work_types --home HOME --role worker|api|sequencer|all [--port PORT] [--version 2]
-                                        [--stale-s 2] [--concurrency 8] [--marks FILE]
+                                        [--stale-s 2] [--concurrency 8] [--marks FILE] [--jumping-clock]
 
 What a job does outside its own record lies beside the home: `calls` gets one line a call (kind, job, attempt, pid, and
 a key if there is one), `accepted/` one file a key, as a receiver that honours idempotency keys would have it. What it
@@ -16,6 +16,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -139,6 +140,10 @@ def types_of(outside: Outside, *, version: int, marks: Marks | None = None) -> l
 
         return await run.step("die", die)
 
+    async def nap(run: Run[Numbered]) -> JsonValue:
+        await run.sleep("nap", run.input.seconds)
+        return run.attempt
+
     async def noop(run: Run[Numbered]) -> JsonValue:
         """One step that does nothing: the price of the machinery."""
         if marks:
@@ -161,6 +166,7 @@ def types_of(outside: Outside, *, version: int, marks: Marks | None = None) -> l
         kind("crash.slow", "A slow step.", run=slow, limits=free, retry=crashes),
         kind("crash.hang", "A step that hangs.", run=hang, limits=Limits(step_s=1.0), retry=Retry(2, 0.1)),
         kind("crash.kill", "A step that kills its process.", run=kill),
+        kind("crash.nap", "Lets go of its worker for a while.", run=nap, limits=free, retry=crashes),
         kind("crash.noop", "A step that does nothing.", run=noop, limits=free),
         kind("crash.versioned", "Says its version.", run=versioned, version=version, compatible_from=version),
     ]
@@ -191,6 +197,12 @@ def quick(settings: Settings, *, stale_s: float = 2.0, concurrency: int = 8) -> 
     return replace(settings, work=work)
 
 
+def jump() -> None:
+    """From now on this process's clock jumps an hour ahead and back, twice a second."""
+    real = time.time
+    time.time = lambda: real() + 3600 * (int(time.monotonic() * 2) % 2)
+
+
 def main() -> int:
     """Play a role until a signal."""
     ask = argparse.ArgumentParser()
@@ -201,7 +213,10 @@ def main() -> int:
     ask.add_argument("--stale-s", type=float, default=2.0)
     ask.add_argument("--concurrency", type=int, default=8)
     ask.add_argument("--marks", type=Path)
+    ask.add_argument("--jumping-clock", action="store_true")
     given = ask.parse_args()
+    if given.jumping_clock:
+        jump()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(process)d %(message)s")
     settings = Settings.read(given.home, port=given.port)
     if given.stale_s:

@@ -112,7 +112,7 @@ TABLE = (
         "schedules.preview",
         "POST",
         f"{_SCHEDULES}:preview",
-        "When would it fire?",
+        "When would a schedule fire?",
         preview,
         shapes.Preview,
         shapes.Times,
@@ -143,7 +143,12 @@ TABLE = (
     Operation("triggers.pause", "POST", f"{_TRIGGER}:pause", "Pause a trigger", pause_trigger, **_A_TRIGGER),
     Operation("triggers.resume", "POST", f"{_TRIGGER}:resume", "Resume a trigger", resume_trigger, **_A_TRIGGER),
     Operation(
-        "triggers.renew-secret", "POST", f"{_TRIGGER}:renew-secret", "Renew its secret", renew_secret, **_A_TRIGGER
+        "triggers.renew-secret",
+        "POST",
+        f"{_TRIGGER}:renew-secret",
+        "Renew a webhook's secret",
+        renew_secret,
+        **_A_TRIGGER,
     ),
 )
 

@@ -138,10 +138,10 @@ TABLE = (
     Operation("jobs.list", "GET", "/api/v1/jobs", "List the jobs", list_jobs, shapes.WhichJobs, Listed),
     Operation("jobs.get", "GET", _JOB, "Show a job", show_job, answer=shapes.Job, of="job"),
     Operation(
-        "jobs.timeline", "GET", f"{_JOB}/timeline", "What happened to it", time_line, answer=shapes.TimeLine, of="job"
+        "jobs.timeline", "GET", f"{_JOB}/timeline", "A job's time line", time_line, answer=shapes.TimeLine, of="job"
     ),
     Operation("jobs.cancel", "POST", f"{_JOB}:cancel", "Stop a job", cancel, shapes.Cancel, shapes.Job, of="job"),
-    Operation("jobs.retry", "POST", f"{_JOB}:retry", "Try it again", retry, shapes.Retry, shapes.Job, of="job"),
+    Operation("jobs.retry", "POST", f"{_JOB}:retry", "Try a job again", retry, shapes.Retry, shapes.Job, of="job"),
     Operation("jobs.signal", "POST", f"{_JOB}:signal", "Signal a job", signal, shapes.Signal, shapes.Job, of="job"),
     Operation("job-types.list", "GET", "/api/v1/job-types", "List the job types", list_types, answer=Listed),
     Operation(
@@ -156,7 +156,7 @@ TABLE = (
     Operation("lanes.list", "GET", "/api/v1/lanes", "List the lanes", list_lanes, answer=Listed),
     Operation("lanes.set", "PUT", "/api/v1/lanes", "Set a lane", set_lane, shapes.Lane, shapes.LaneSaid),
     Operation("work.pause", "POST", "/api/v1/work:pause", "Pause all work", pause, shapes.WhichType, shapes.Paused),
-    Operation("work.resume", "POST", "/api/v1/work:resume", "Resume it", resume, shapes.WhichType, shapes.Paused),
+    Operation("work.resume", "POST", "/api/v1/work:resume", "Resume all work", resume, shapes.WhichType, shapes.Paused),
 )
 """All but dispatching, whose route reads two headers more."""
 

@@ -114,6 +114,8 @@ class Workflows:
 
         Raises Forbidden, UnknownJobType, UnknownJobVersion, JobInputWrong, JobTooLarge, JobLabelRefused, BadJob.
         """
+        if db is None and self._registry.get(job.type).internal:
+            raise BadJob(f"{job.type} is dispatched by the house alone.", field="type")
         if db is None:
             return await self._dispatching.ask(scope, job, chain=AT_WORK.get())
         self._dispatching.need(scope, self._registry.get(job.type))

@@ -81,6 +81,6 @@ class Kind:
             run=run,
             permission="model:use",
             tier=1,
-            limits=Limits(input_bytes_max=1024 * 1024),
+            limits=Limits(input_bytes_max=1024 * 1024, output_bytes_max=16 * 1024 * 1024),
             example=Example(self.example, self.holds),
         )

@@ -130,6 +130,7 @@ class Task(Generic[Input]):
         """The model's answer in this shape, verified by `check`, mended once. Raises TaskAnswerUnusable."""
         adapter = _adapter(shape)
         schema = adapter.json_schema()
+        schema.pop("title", None)  # a name of ours that says nothing to a model
         asked = messages(instruction, parts, schema)
         form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
         request = ChatRequest(asked, model=model, max_tokens=tokens_max, temperature=0.0, raw={"response_format": form})
