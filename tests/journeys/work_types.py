@@ -74,6 +74,16 @@ class Outside:
         found = [line.split(" ", 4) for line in lines if line.startswith(f"{kind} ")]
         return [(job, int(attempt), int(pid), key) for _, job, attempt, pid, key in found]
 
+    def size(self) -> int:
+        """It grows with each call."""
+        path = self.folder / "calls"
+        return path.stat().st_size if path.exists() else 0
+
+    def accepted(self) -> int:
+        """How many keys were accepted."""
+        place = self.folder / "accepted"
+        return len(list(place.iterdir())) if place.exists() else 0
+
     def accept(self, key: str) -> bool:
         """Whether this key is new."""
         place = self.folder / "accepted"

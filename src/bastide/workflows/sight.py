@@ -129,7 +129,7 @@ class Sight:
             moments.append(Moment(at, kind, _said(kind, facts), attempt, None, facts))
         if record.ended_at:
             moments.append(Moment(record.ended_at, "ended", f"It ended: {record.status}.", record.attempt))
-        return Trace(record, tuple(sorted(moments, key=lambda moment: moment.at)))
+        return Trace(record, tuple(sorted(moments, key=lambda moment: (moment.kind == "ended", moment.at))))
 
 
 def _can(types: Mapping[str, list[int]], kind: str, version: int) -> bool:
