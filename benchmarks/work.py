@@ -151,9 +151,9 @@ async def _switched_on(store: Store) -> None:
     say("PostgreSQL, the same server for all", ", ".join(f"{name} {value}" for name, value in values))
     say(
         "ours",
-        "row security on every table, contents sealed, audit log on, effects gated; the queue's rows not fsynced",
+        "row security, contents sealed, audit log with its sequencer; handing over is not fsynced, the work is",
     )
-    say("peers", "as they come: no tenants, no sealing, no log")
+    say("peers", "as they come: no tenants, no sealing, no log; redis writes to disk once a second")
 
 
 def fairness(folder: Path, tenants: int, jobs: int) -> None:
@@ -171,8 +171,8 @@ def fairness(folder: Path, tenants: int, jobs: int) -> None:
     at = {tenant: times[order.index(tenant)] - times[0] for tenant in set(order)}
     shown = found if tenants <= 30 else [*found[:10], *found[-10:]]
     for share in shown:
-        worst = f"worst window {share.worst:.2f} of its fair share" if share.windows else "gone before a window ended"
-        say(f"    {share.jobs:>7,} jobs", f"first after {share.first:>4} others, {at[share.tenant]:6.2f} s   {worst}")
+        least = f"worst window {share.worst:.2f} of its fair share" if share.windows else "gone before a window ended"
+        say(f"    {share.jobs:>7,} jobs", f"first after {share.first:>4} others, {at[share.tenant]:6.2f} s   {least}")
     worst = min(share.worst for share in found)
     late = max(share.first / share.fair_first for share in found)
     verdict = "kept" if worst >= 0.5 and late <= 2 else "BROKEN"

@@ -199,6 +199,7 @@ def _soak(journey: Journey, *, jobs: int, kills: int, seed: int, patience_s: flo
     for number in range(jobs):
         if number in at:
             _wait_for_work(journey)
+            time.sleep(chance.uniform(0, 0.5))
             _kill(chance, journey, workers)
             for process in (journey.api, *workers, sequencer):
                 if process.process.poll() is not None:
@@ -209,9 +210,8 @@ def _soak(journey: Journey, *, jobs: int, kills: int, seed: int, patience_s: flo
     deadline = time.monotonic() + patience_s
     while (left := _unfinished(journey)) and time.monotonic() < deadline:
         time.sleep(0.3)
-    print(
-        f"{jobs} jobs, {kills} kills: {time.monotonic() - first:.1f} s; at most {max(run[2] for run in journey.rows('crash.five')[0])} attempts"
-    )
+    took, attempts = time.monotonic() - first, max(run[2] for run in journey.rows("crash.five")[0])
+    print(f"{jobs} jobs, {kills} kills: {took:.1f} s; at most {attempts} attempts")
     assert not left, f"{left[:5]}\n{journey._log()}"
     journey.leave()
     _each_exactly_once(journey, ids, before)

@@ -187,7 +187,7 @@ select (select count(*) from workflows.step where run = %(run)s and kind in ('ef
 select id, type, version, status, priority, due_at, wake_at, deadline, attempt, failures, waits_for, parent, origin, user_id, key_id,
     label, output, problem_code, problem, progress_done, progress_total, progress_note, tokens_in, tokens_out, eur, revision,
     created_at, started_at, ended_at,
-    case when status = 'waiting' and waits_for = 'children' then (
+    case when progress_total = 0 then (
         select array[count(*) filter (where c.status in ('done', 'failed', 'cancelled')), count(*)]
         from workflows.run c where c.parent = r.id) end as children
 from workflows.run r

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -227,6 +228,8 @@ async def test_the_refusal_of_the_law_is_the_jobs_own(house: House, ours: Scope)
     record = await did(house, ours, "translate", {"text": "Guten Tag, Anna.", "language": "en"}, label=strict)
     assert record.problem is not None
     assert record.problem.code == "inference.no_permitted_model"
+    while (await house.audit.health()).waiting:  # the log is written behind the act
+        await asyncio.sleep(0.02)
     acts = [(event.act, event.outcome) for event in (await house.audit.events(ours)).items]
     assert ("inference.refused", "refused") in acts
 
