@@ -584,7 +584,8 @@ class BadStepResult(Fault):
 class StepTooSlow(Unavailable):
     """A step took longer than its limit."""
 
-    code, next = "workflows.step_too_slow", "Look at what it waits for; raise the limit of its type if it is honest work."
+    code = "workflows.step_too_slow"
+    next = "Look at what it waits for; raise the limit of its type if it is honest work."
 
 
 class DeadlinePassed(Refusal):
@@ -674,7 +675,8 @@ class UnknownOversight(NotFound):
 class BadSchedule(Unprocessable):
     """The schedule cannot be understood."""
 
-    code, next = "workflows.bad_schedule", "Write five cron fields, such as `0 6 * * 1-5`, and a zone such as Europe/Paris."
+    code = "workflows.bad_schedule"
+    next = "Write five cron fields, such as `0 6 * * 1-5`, and a zone such as Europe/Paris."
 
 
 class UnknownSchedule(NotFound):
@@ -819,7 +821,9 @@ class TaskAnswerUnusable(Unprocessable):
     """The model's answer to this task could not be used, nor could the one that it gave when told why."""
 
     code = "inference.task_answer_unusable"
-    next = "Name a more capable model, or give a shorter text; `local/extractive` does without one where that is possible."
+    next = (
+        "Name a more capable model, or give a shorter text; `local/extractive` does without one where that is possible."
+    )
 
 
 # -- knowledge --------------------------------------------------------------------------------------

@@ -36,7 +36,8 @@ class Maker:
     async def scope(self, tenancy: Tenancy, tenant: str, event: Label | None = None, *, db: Db | None = None) -> Scope:
         """The scope in which the job is dispatched, its label joined with the event's.
 
-        `db` is the transaction that is open, if one is.         Raises DisabledKey when the person, the app or the key has been disabled since.
+        `db` is the transaction that is open, if one is. Raises DisabledKey when the person, the app or the key has been
+        disabled since.
         """
         label = Label.from_wire(self.label)
         return await tenancy.scope_of_work(

@@ -49,6 +49,16 @@ select f.*, c.tenant_id as run_tenant, c.id as run_id, c.type as run_type, c.ver
     c.fence as run_fence
 from fetched f left join claimed c on true
 
+-- name: claim
+-- A second look for a row that came without a claim: the function above sees what was committed after its statement
+-- began, the statement itself does not, so the run may have been handed over in between.
+update workflows.run
+set status = 'running', attempt = attempt + 1, fence = %(fence)s, worker = %(worker)s, waits_for = null, wake_at = null,
+    started_at = coalesce(started_at, now()), revision = revision + 1
+where tenant_id = %(tenant)s::uuid and id = %(run)s and status = 'handed'
+returning tenant_id as run_tenant, id as run_id, type as run_type, version as run_version, attempt as run_attempt,
+    fence as run_fence
+
 -- name: forget_row
 delete from procrastinate.procrastinate_jobs where id = %(id)s
 

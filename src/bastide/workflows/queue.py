@@ -29,7 +29,7 @@ from bastide.store import Db, Query, Store, queries
 
 _Q = queries("bastide.workflows")
 _FETCH, _QUEUE_VERSION, _NOTE_VERSION = _Q["fetch_and_claim"], _Q["queue_version"], _Q["note_version"]
-_FORGET, _BEAT = _Q["forget_row"], _Q["beat"]
+_CLAIM, _FORGET, _BEAT = _Q["claim"], _Q["forget_row"], _Q["beat"]
 
 SCHEMA = "procrastinate"
 TASK = "run"
@@ -159,12 +159,19 @@ class Queue(JobManager):
     async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> QueueRow | None:
         """The next row whose run is still wanted; a row whose run is not is taken out."""
         while True:
+            fence = uuid.uuid4()
             rows = await self._connector.store.ask_as_operator(
-                dict, _FETCH, search_path=SCHEMA, durable=False, queues=queues, worker=worker_id, fence=uuid.uuid4()
+                dict, _FETCH, search_path=SCHEMA, durable=False, queues=queues, worker=worker_id, fence=fence
             )
             if not rows:
                 return None
             row = rows[0]
+            if row["run_id"] is None:
+                args = row["args"]
+                claimed = await self._connector.store.ask_as_operator(
+                    dict, _CLAIM, durable=False, tenant=args["tenant"], run=args["run"], worker=worker_id, fence=fence
+                )
+                row |= claimed[0] if claimed else {}
             if row["run_id"] is None:
                 await self._connector.store.ask_as_operator(dict, _FORGET, search_path=SCHEMA, id=row["id"])
                 continue
