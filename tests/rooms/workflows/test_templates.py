@@ -279,7 +279,7 @@ SECRET = new_secret()
         {"webhook-signature": "v1,ü"},
         {"webhook-signature": "v1,AAAA " * 5000},
     ],
-    ids=lambda changed: str(changed)[:24] + f" of {len(str(changed))}",  # not the signature: it is new each time
+    ids=lambda changed: next(iter(changed)),  # not the values: a signature is new each time
 )
 def test_whatever_is_wrong_gets_the_same_answer(changed: dict[str, str]) -> None:
     with pytest.raises(WebhookRefused) as caught:
