@@ -148,34 +148,6 @@ async def test_a_flood_of_one_tenant_does_not_keep_another_waiting(
     assert last - first <= 4 * len(few) + 16, "of two tenants each gets at least half of its half"
 
 
-_LOOKING = """
-select from pg_stat_activity
-where wait_event_type = 'Lock' and query like '%procrastinate_fetch_job_v2%' and query like '%fault.act@1%'
-"""
-_HAND_OVER = """
-set local search_path = procrastinate;
-update workflows.run set status = 'handed', handed_at = now() where id = '{id}';
-select procrastinate_defer_jobs_v1(array[row(type || '@' || version, 'run', priority, null, null,
-    jsonb_build_object('tenant', tenant_id, 'run', id), null)::procrastinate_job_to_defer_v1])
-from workflows.run where id = '{id}'
-"""
-
-
-async def test_a_job_handed_over_while_a_worker_looks_is_not_lost(shop: Workshop, ours: Scope) -> None:
-    await shop.workflows.set_lane(ours, Lane("*", paused=True))  # so that we hand it over, in the feeder's place
-    id = await shop.put(ours, "returns", text="handed")
-    store = shop.house.store
-    assert store._server is not None
-    async with await psycopg.AsyncConnection.connect(store._superuser_url(store._server), dbname="bastide") as admin:
-        await admin.execute("lock table procrastinate.procrastinate_jobs in access exclusive mode")
-        while not await (await admin.execute(_LOOKING)).fetchone():
-            await asyncio.sleep(0.02)
-        await admin.execute(_HAND_OVER.format(id=id).encode())
-    began = time.monotonic()
-    assert (await shop.end(ours, id)).output == "handed"
-    assert time.monotonic() - began < 5, "it was lost, and found by the reconciliation"
-
-
 # -- waiting ------------------------------------------------------------------------------------------------------
 
 
