@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from bastide.audit import Audit
-from bastide.errors import AlreadyThere, BadJob, UnknownJob
+from bastide.errors import AlreadyThere, BadJob, BastideError, UnknownJob
 from bastide.policy import Label, Policy
 from bastide.store import Db, Json, Scope, Store, is_id, new_id, queries
 from bastide.telemetry import count
@@ -36,6 +37,7 @@ class Dispatching:
         self._policy = policy
         self._registry = registry
         self._announced = 0.0
+        self.feeder: Callable[[], None] | None = None  # wakes the feeder of this process, where there is one
 
     async def ask(self, scope: Scope, job: Job, *, chain: Chain = ()) -> Dispatched:
         """The same as `put`, in a transaction of its own, for a caller whose rights are checked here."""
@@ -44,7 +46,9 @@ class Dispatching:
         for last in (False, True):
             try:
                 async with self._store.under(scope) as db:
-                    return await self.put(db, scope, job, chain=chain, alone=True)
+                    made = await self.put(db, scope, job, chain=chain, alone=True)
+                await self._announce()
+                return made
             except AlreadyThere:  # the run with the same key began or ended between two looks
                 if last:
                     raise
@@ -130,7 +134,8 @@ class Dispatching:
                 subjects=sorted(label.subjects),
                 details={name: value for name, value in details.items() if value is not None},
             )
-        await self._announce(db, always=not alone)
+        if not alone:
+            await db.at_commit(_ANNOUNCE, said="ready")
         count("jobs_dispatched", type=kind.name)
         return Dispatched(id, kind.name)
 
@@ -150,13 +155,18 @@ class Dispatching:
         if row[0] in ENDED:
             raise UnknownJob(f"The job {parent} has ended; it takes no further parts.")
 
-    async def _announce(self, db: Db, *, always: bool) -> None:
-        # NOTIFY serialises commits. Of jobs that come thick, one in five milliseconds is announced: the feeder looks
+    async def _announce(self) -> None:
+        # After the commit, in a transaction that writes nothing: a NOTIFY inside would make all commits that carry one
+        # wait for each other's disk. Of jobs that come thick, one in five milliseconds is announced: the feeder looks
         # several times before it rests.
+        if self.feeder is not None:
+            self.feeder()
+            return
         now = time.monotonic()
-        if always or now - self._announced > _ANNOUNCE_S:
+        if now - self._announced > _ANNOUNCE_S:
             self._announced = now
-            await db.at_commit(_ANNOUNCE, said="ready")
+            with suppress(BastideError):  # the job is there; the feeder finds it at its next look
+                await self._store.ask_as_operator(tuple, _ANNOUNCE, durable=False, said="ready")
 
 
 def _check(job: Job) -> None:

@@ -30,6 +30,7 @@ Turn = Callable[[], Awaitable[object]]
 _LOOKS = 4  # empty looks before it rests: an announcement may be ahead of a commit, or stand for several
 _LOOK_S = 0.015
 _DUTY_S = 5.0
+_SLOW_S = 2.5  # between two looks for lost runs, deadlines, schedules: an idle house should cost next to nothing
 _RECONCILE_S = 15.0
 
 
@@ -55,7 +56,7 @@ class Feeder:
         self._holder = uuid.uuid4()
         self._tasks: list[asyncio.Task[None]] = []
         self._types = "[]"
-        self._next_s = settings.poll_s
+        self._slow_s = min(_SLOW_S, settings.stale_s / 3)
 
     def start(self) -> None:
         """Begin."""
@@ -75,6 +76,10 @@ class Feeder:
         )
         loops = {"feeder": self._feed, "duties": self._duties, "listener": self._listen}
         self._tasks = [asyncio.create_task(self._for_ever(name, turn), name=name) for name, turn in loops.items()]
+
+    def look(self) -> None:
+        """Something was dispatched in this process."""
+        self._ready.set()
 
     async def stop(self) -> None:
         """Hand nothing over any more."""
@@ -140,16 +145,18 @@ class Feeder:
     # -- duties -------------------------------------------------------------------------------------
 
     async def _duties(self) -> None:
-        began, reconciled = monotonic(), 0.0
+        began, reconciled, looked = 0.0, monotonic(), 0.0
         while True:
-            again = await self._worker.look_around()
-            if again:
-                await self._rescuing.take_over(again)
+            if self._worker.busy or monotonic() - looked > self._slow_s:
+                looked = monotonic()
+                again = await self._worker.look_around()
+                if again:
+                    await self._rescuing.take_over(again)
             if await self._on_duty():
                 woken, next_s = await self._rescuing.wake()
                 if woken:
                     self._ready.set()
-                if monotonic() - began >= self._settings.poll_s:
+                if monotonic() - began >= self._slow_s:
                     began = monotonic()
                     await self._slow_duties()
                     if began - reconciled > _RECONCILE_S:

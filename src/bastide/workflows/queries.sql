@@ -32,35 +32,8 @@ select array_agg(name) from workflows.queue_version
 -- name: note_version
 insert into workflows.queue_version (name) values (%(name)s) on conflict do nothing
 
--- name: fetch_and_claim
--- The next row of the queue, and the run it names, in one transaction. Only a run that still stands in the queue is
--- begun; it gets a fence that nobody else has ever had. Without a claim the row is one whose run is no longer wanted.
-with fetched as materialized (
-    select id, status, task_name, priority, lock, queueing_lock, args, scheduled_at, queue_name, attempts, worker_id
-    from procrastinate.procrastinate_fetch_job_v2(%(queues)s::varchar[], %(worker)s) where id is not null
-), claimed as (
-    update workflows.run r
-    set status = 'running', attempt = attempt + 1, fence = %(fence)s, worker = %(worker)s, waits_for = null, wake_at = null,
-        started_at = coalesce(started_at, now()), revision = revision + 1
-    from fetched f where r.tenant_id = (f.args->>'tenant')::uuid and r.id = f.args->>'run' and r.status = 'handed'
-    returning r.tenant_id, r.id, r.type, r.version, r.attempt, r.fence
-)
-select f.*, c.tenant_id as run_tenant, c.id as run_id, c.type as run_type, c.version as run_version, c.attempt as run_attempt,
-    c.fence as run_fence
-from fetched f left join claimed c on true
-
--- name: claim
--- A second look for a row that came without a claim: the function above sees what was committed after its statement
--- began, the statement itself does not, so the run may have been handed over in between.
-update workflows.run
-set status = 'running', attempt = attempt + 1, fence = %(fence)s, worker = %(worker)s, waits_for = null, wake_at = null,
-    started_at = coalesce(started_at, now()), revision = revision + 1
-where tenant_id = %(tenant)s::uuid and id = %(run)s and status = 'handed'
-returning tenant_id as run_tenant, id as run_id, type as run_type, version as run_version, attempt as run_attempt,
-    fence as run_fence
-
--- name: forget_row
-delete from procrastinate.procrastinate_jobs where id = %(id)s
+-- name: take
+select * from workflows.take(%(queues)s::varchar[], %(worker)s::bigint, %(fence)s::uuid)
 
 -- name: load_run
 select type, version, attempt, failures, status, parent, chain, origin, user_id, app_id, key_id, permissions, label, input,
@@ -277,17 +250,21 @@ delete from workflows.mention where subject = %(subject)s and run = any(%(runs)s
 select workflows.feed(%(types)s::jsonb, %(stale_s)s::float8)
 
 -- name: wake_due
-update workflows.run set status = 'queued', waits_for = null, wake_at = null, revision = revision + 1
-where status in ('delayed', 'waiting') and wake_at <= now()
-
--- name: wake_parents
-update workflows.run p set status = 'queued', waits_for = null, wake_at = null, revision = revision + 1
-where status = 'waiting' and waits_for = 'children' and not exists (
-    select from workflows.run c
-    where c.tenant_id = p.tenant_id and c.parent = p.id and c.status not in ('done', 'failed', 'cancelled'))
-
--- name: next_wake
-select extract(epoch from min(wake_at) - now())::float8 from workflows.run where status in ('delayed', 'waiting')
+-- What is due goes on, and so do parents whose parts have all ended; how many, and in how many seconds the next is due.
+with due as (
+    update workflows.run set status = 'queued', waits_for = null, wake_at = null, revision = revision + 1
+    where status in ('delayed', 'waiting') and wake_at <= now()
+    returning 1
+), whole as (
+    update workflows.run p set status = 'queued', waits_for = null, wake_at = null, revision = revision + 1
+    where status = 'waiting' and waits_for = 'children' and wake_at is null and not exists (
+        select from workflows.run c
+        where c.tenant_id = p.tenant_id and c.parent = p.id and c.status not in ('done', 'failed', 'cancelled'))
+    returning 1
+)
+select (select count(*) from due) + (select count(*) from whole),
+    (select extract(epoch from min(wake_at) - now())::float8 from workflows.run
+     where status in ('delayed', 'waiting') and wake_at > now())
 
 -- name: overdue
 select tenant_id, id from workflows.run

@@ -28,8 +28,8 @@ from bastide.errors import BastideError, DatabaseUnavailable
 from bastide.store import Db, Query, Store, queries
 
 _Q = queries("bastide.workflows")
-_FETCH, _QUEUE_VERSION, _NOTE_VERSION = _Q["fetch_and_claim"], _Q["queue_version"], _Q["note_version"]
-_CLAIM, _FORGET, _BEAT = _Q["claim"], _Q["forget_row"], _Q["beat"]
+_TAKE, _QUEUE_VERSION, _NOTE_VERSION = _Q["take"], _Q["queue_version"], _Q["note_version"]
+_BEAT = _Q["beat"]
 
 SCHEMA = "procrastinate"
 TASK = "run"
@@ -158,33 +158,25 @@ class Queue(JobManager):
 
     async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> QueueRow | None:
         """The next row whose run is still wanted; a row whose run is not is taken out."""
-        while True:
-            fence = uuid.uuid4()
-            rows = await self._connector.store.ask_as_operator(
-                dict, _FETCH, search_path=SCHEMA, durable=False, queues=queues, worker=worker_id, fence=fence
-            )
-            if not rows:
-                return None
-            row = rows[0]
-            if row["run_id"] is None:
-                args = row["args"]
-                claimed = await self._connector.store.ask_as_operator(
-                    dict, _CLAIM, durable=False, tenant=args["tenant"], run=args["run"], worker=worker_id, fence=fence
-                )
-                row |= claimed[0] if claimed else {}
-            if row["run_id"] is None:
-                await self._connector.store.ask_as_operator(dict, _FORGET, search_path=SCHEMA, id=row["id"])
-                continue
-            self.claims[row["id"]] = Claim(
-                tenant=row["run_tenant"],
-                run=row["run_id"],
-                type=row["run_type"],
-                version=row["run_version"],
-                attempt=row["run_attempt"],
-                fence=row["run_fence"],
-                queue_row=row["id"],
-            )
-            return QueueRow.from_row({name: value for name, value in row.items() if not name.startswith("run_")})
+        fence = uuid.uuid4()
+        rows = await self._connector.store.ask_as_operator(
+            dict, _TAKE, search_path=SCHEMA, durable=False, queues=queues, worker=worker_id, fence=fence
+        )
+        if not rows:
+            return None
+        row = rows[0]
+        claim = Claim(
+            tenant=row["run_tenant"],
+            run=row["run_id"],
+            type=row["run_type"],
+            version=row["run_version"],
+            attempt=row["run_attempt"],
+            fence=fence,
+            queue_row=row["queue_row"],
+        )
+        self.claims[claim.queue_row] = claim
+        queue = queue_name(claim.type, claim.version)
+        return QueueRow(id=claim.queue_row, queue=queue, lock=None, queueing_lock=None, task_name=TASK)
 
     async def finish_job(self, job: QueueRow, status: QueueStatus, delete_job: bool) -> None:
         """The run took its row with it; a row whose run was taken over is deleted by whoever took it over."""

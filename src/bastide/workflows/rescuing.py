@@ -17,7 +17,7 @@ from bastide.workflows.queue import SCHEMA
 _Q = queries("bastide.workflows")
 _LOST, _TAKE_OVER, _RELEASE, _OVERDUE = _Q["lost_runs"], _Q["take_over"], _Q["release"], _Q["overdue"]
 _FORGET_ROWS, _LOST_ROWS, _OUTDATED, _PRUNE = _Q["forget_rows"], _Q["lost_rows"], _Q["outdated"], _Q["prune_workers"]
-_WAKE_DUE, _WAKE_PARENTS, _NEXT = _Q["wake_due"], _Q["wake_parents"], _Q["next_wake"]
+_WAKE_DUE = _Q["wake_due"]
 
 _LOST_MAX = 4  # a run whose worker died so often is not begun again: it may be what kills them
 
@@ -44,9 +44,8 @@ class Rescuing:
 
     async def wake(self) -> tuple[int, float | None]:
         """Let go on what is due; how many, and in how many seconds the next is."""
-        async with self._store.as_operator(reason="runs that are due", durable=False) as db:
-            woken = await db.run(_WAKE_DUE) + await db.run(_WAKE_PARENTS)
-            return woken, await db.value(_NEXT)
+        ((woken, next_s),) = await self._store.ask_as_operator(tuple, _WAKE_DUE, durable=False)
+        return int(woken), next_s
 
     async def rescue(self) -> int:
         """Take over from workers that were not heard of, and end what is overdue; how many runs."""

@@ -98,6 +98,11 @@ class Worker:
         if at_work is not None:
             at_work.stop()
 
+    @property
+    def busy(self) -> bool:
+        """Whether runs are at work here."""
+        return bool(self._executing.at_work)
+
     async def look_around(self) -> list[LostRun]:
         """Heed stops that were not heard; name the runs that the database thinks are here and are not.
 
@@ -105,8 +110,7 @@ class Worker:
         """
         if self.id is None:
             return []
-        async with self._store.as_operator(reason="what this worker holds") as db:
-            held = await db.rows(LostRun, _HELD, worker=self.id)
+        held = await self._store.ask_as_operator(LostRun, _HELD, durable=False, worker=self.id)
         missed = [run for run in held if run.id not in self._executing.at_work]
         for run in held:
             if run.status == "stopping":

@@ -85,11 +85,13 @@ class Workflows:
         if work:
             self._worker.start()
             self._feeder.start()
+            self._dispatching.feeder = self._feeder.look
 
     async def stop(self) -> None:
         """Take nothing more; what runs is finished or given back."""
         if self._works:
             self._works = False
+            self._dispatching.feeder = None
             await self._feeder.stop()
             await self._worker.stop()
 

@@ -10,14 +10,15 @@ import pytest
 from bastide.app import House, open_house
 from bastide.errors import IntakeClosed
 from bastide.settings import KnowledgeSettings, Settings
-from bastide.store import Scope, Store
+from bastide.store import Scope
 
 IDLE_S = 2.0
 
 
 @pytest.fixture(scope="module")
-async def house(settings: Settings, store: Store) -> AsyncIterator[House]:
-    """A house with a worker, where an intake waits for two seconds instead of an hour."""
+async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    """A house of its own, where an intake waits for two seconds instead of an hour: no other worker may take it."""
+    settings = Settings.read(tmp_path_factory.mktemp("idle") / "home", environment={})
     hurried = replace(settings, knowledge=KnowledgeSettings(intake_idle_s=IDLE_S))
     async with open_house(hurried, sequence=True, work=True) as opened:
         yield opened

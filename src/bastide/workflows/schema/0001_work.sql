@@ -280,3 +280,34 @@ end
 $$;
 revoke all on function workflows.feed(jsonb, float8) from public;
 grant execute on function workflows.feed(jsonb, float8) to bastide_operator;
+
+-- take: the next row of the queue, and the run that it names, in one transaction. Only a run that still stands in the
+-- queue is begun; it gets a fence that nobody else has ever had. A row whose run is no longer wanted is taken out. Each
+-- statement here sees what was committed before it, so that a run handed over a moment ago is not missed.
+create function workflows.take(p_queues varchar[], p_worker bigint, p_fence uuid)
+    returns table (queue_row bigint, run_tenant uuid, run_id text, run_type text, run_version integer, run_attempt integer)
+    language plpgsql set search_path = pg_catalog, procrastinate
+as $$
+declare
+    fetched record;
+begin
+    loop
+        select j.id, j.args into fetched from procrastinate_fetch_job_v2(p_queues, p_worker) j;
+        if fetched.id is null then
+            return;
+        end if;
+        return query
+            update workflows.run r
+            set status = 'running', attempt = attempt + 1, fence = p_fence, worker = p_worker, waits_for = null,
+                wake_at = null, started_at = coalesce(started_at, now()), revision = revision + 1
+            where r.tenant_id = (fetched.args->>'tenant')::uuid and r.id = fetched.args->>'run' and r.status = 'handed'
+            returning fetched.id, r.tenant_id, r.id, r.type, r.version, r.attempt;
+        if found then
+            return;
+        end if;
+        delete from procrastinate_jobs where id = fetched.id;
+    end loop;
+end
+$$;
+revoke all on function workflows.take(varchar[], bigint, uuid) from public;
+grant execute on function workflows.take(varchar[], bigint, uuid) to bastide_operator;
