@@ -202,6 +202,7 @@ def test_a_member_sees_their_own_jobs_and_steers_nothing(server: Server) -> None
         assert (refused.returncode, json.loads(refused.stderr)["error"]["code"]) == (1, code), words
 
 
+@pytest.mark.slow
 def test_another_tenant_has_jobs_of_its_own(server: Server) -> None:
     server.json("tenant", "create", "acme")
     foreign = summary(server)
@@ -264,6 +265,7 @@ def test_a_second_person_approves(server: Server) -> None:
     assert [(one["verdict"], one["reason"]) for one in verdicts] == [("approved", "so be it")]
 
 
+@pytest.mark.slow
 def test_two_persons_and_the_other_answers(server: Server) -> None:
     dora, emil = a_person(server, "dora"), a_person(server, "emil")
     server.json("approval", "rule", "knowledge.erase", "--mode", "two_persons")
@@ -352,6 +354,7 @@ def test_a_webhook_shows_its_secret_once(server: Server) -> None:
 
 
 @pytest.mark.parametrize(("group", "verb"), [(group, verb) for group, verbs in COMMANDS.items() for verb in verbs])
+@pytest.mark.slow
 def test_every_command_has_help_with_an_example(group: str, verb: str) -> None:
     done = bastide(group, verb, "--help")
     assert done.returncode == 0
@@ -412,6 +415,7 @@ def test_wrong_in_one_sentence(server: Server, arguments: tuple[str, ...], code:
 # -- without a server, and with more than one process -----------------------------------------------
 
 
+@pytest.mark.slow
 def test_without_a_server_a_job_waits_for_one(tmp_path: Path) -> None:
     home = tmp_path / "home"
     for opened in started(home, "up", "--no-examples"):
@@ -427,6 +431,7 @@ def test_without_a_server_a_job_waits_for_one(tmp_path: Path) -> None:
         assert opened.json("job", "follow", id)["status"] == "done"
 
 
+@pytest.mark.slow
 def test_who_follows_stays_through_a_restart_of_the_server(tmp_path: Path) -> None:
     home, port = tmp_path / "home", free_port()
     words = [
@@ -452,6 +457,7 @@ def test_who_follows_stays_through_a_restart_of_the_server(tmp_path: Path) -> No
     assert json.loads(out)["status"] == "done"
 
 
+@pytest.mark.slow
 def test_a_server_without_a_worker_says_so_until_one_comes(tmp_path: Path) -> None:
     home, log = tmp_path / "home", tmp_path / "worker.log"
     for opened in started(home, "serve", "--role", "api"):

@@ -147,6 +147,7 @@ def test_a_thousand_files_and_workers_that_are_killed(tmp_path: Path) -> None:
     _take_in(tmp_path, files=1000, kills=5)
 
 
+@pytest.mark.slow
 def test_a_folder_goes_on_when_somebody_leaves(tmp_path: Path) -> None:
     home = tmp_path / "home"
     server = Process(home, "up", "--no-examples").wait_ready()

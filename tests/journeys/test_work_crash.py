@@ -282,6 +282,7 @@ def test_a_frozen_worker_that_wakes_commits_nothing(journey: Journey) -> None:
     assert "taken over" in kinds
 
 
+@pytest.mark.slow
 def test_two_workers_share_the_queue_and_either_may_die(journey: Journey) -> None:
     workers = [journey.player("--role", "worker", "--concurrency", "2") for _ in range(2)]
     first = [journey.dispatch("crash.slow", number=number, seconds=0.3) for number in range(8)]
@@ -321,6 +322,7 @@ def test_sigterm_in_a_step_gives_the_run_back_without_counting_a_failure(journey
     journey.ask("POST", f"/api/v1/jobs/{long}:cancel", {})
 
 
+@pytest.mark.slow
 def test_a_job_that_kills_its_workers_ends_as_a_dead_letter(journey: Journey) -> None:
     id = journey.dispatch("crash.kill", number=1)
     for attempt in range(1, 8):
@@ -338,6 +340,7 @@ def test_a_job_that_kills_its_workers_ends_as_a_dead_letter(journey: Journey) ->
     assert len(journey.called("die", id)) < 7
 
 
+@pytest.mark.slow
 def test_a_run_of_another_version_waits_for_a_worker_that_knows_it(journey: Journey) -> None:
     journey.api.stop()
     journey.api = Player(journey.home, "--role", "api", "--version", "2", port=journey.port).wait_ready()
@@ -356,6 +359,7 @@ def test_a_run_of_another_version_waits_for_a_worker_that_knows_it(journey: Jour
     journey.api = Player(journey.home, "--role", "api", port=journey.port).wait_ready()
 
 
+@pytest.mark.slow
 def test_a_clock_that_jumps_moves_nothing(journey: Journey) -> None:
     journey.player("--role", "worker", "--jumping-clock")
     journey.until(journey.dispatch("crash.noop", number=1), "done")
