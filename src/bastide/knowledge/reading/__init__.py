@@ -10,12 +10,15 @@ from bastide.knowledge.reading.documents import read
 from bastide.knowledge.reading.languages import detect_language
 from bastide.knowledge.reading.sentences import sentences
 from bastide.knowledge.reading.terms import terms
-from bastide.knowledge.reading.values import Kind, Limits, Node, Piece, Reading
+from bastide.knowledge.reading.values import Box, Cell, Kind, Limits, Node, PageRead, Piece, Reading
 
 __all__ = [
+    "Box",
+    "Cell",
     "Kind",
     "Limits",
     "Node",
+    "PageRead",
     "Piece",
     "Reading",
     "cut",

@@ -3,10 +3,14 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bastide.knowledge.reading.values import Box, Cell, PageRead
+
 FORMLESS = 10
 """Level of a heading that only its words betray; deeper than any level that a format can give."""
 
-BlockKind = Literal["heading", "paragraph", "list_item", "table_row", "code", "quote"]
+BlockKind = Literal[
+    "heading", "paragraph", "list_item", "table_row", "code", "quote", "formula", "footnote", "figure", "notes"
+]
 
 
 @dataclass(slots=True)
@@ -31,6 +35,14 @@ class Block:
     """(offset in text, page) where the text runs on to a further page."""
     title: str = ""
     """Of a heading: its words on one line, when they differ from `text`."""
+    boxes: tuple[Box, ...] = ()
+    """Where it stands on its pages, one box a page; empty where the format has no places."""
+    cells: tuple[Cell, ...] = ()
+    """Of a table row: its cells, with offsets in `text`."""
+    source: str = "markup"
+    """What says that it is what it is: markup, outline, font, rules, words, alignment, ocr."""
+    confidence: float = 1.0
+    """How sure that is, 0 to 1."""
 
 
 @dataclass(slots=True)
@@ -42,3 +54,4 @@ class Draft:
     pages: int | None = None
     problems: list[str] = field(default_factory=list)
     marks: list[str] = field(default_factory=list)
+    page_reads: list[PageRead] = field(default_factory=list)

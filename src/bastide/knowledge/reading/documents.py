@@ -65,6 +65,7 @@ def read(name: str, data: bytes, limits: Limits | None = None) -> Reading:
         problems=tuple(dict.fromkeys(draft.problems)),
         marks=tuple(dict.fromkeys(draft.marks)),
         page_starts=tree.page_starts,
+        page_reads=tuple(draft.page_reads),
     )
 
 

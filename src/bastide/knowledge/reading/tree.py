@@ -14,7 +14,7 @@ _CLOSING = re.compile(r"[”’»“\"]\s?[;.,]?\s*$")
 
 @dataclass(slots=True)
 class _Growing:
-    """A node whose end is not known yet."""
+    """A node whose end is not known yet; `made_of` is its block, the first row of a table."""
 
     ord: int
     parent: int | None
@@ -22,8 +22,30 @@ class _Growing:
     level: int
     title: str
     start: int
-    page: int | None
+    made_of: Block | None
     end: int = 0
+
+    def grown(self, pages: int | None) -> Node:
+        """The node as it is."""
+        block = self.made_of
+        if block is None:
+            return Node(
+                self.ord, self.parent, self.kind, self.level, self.title, self.start, self.end, 1 if pages else None
+            )
+        return Node(
+            self.ord,
+            self.parent,
+            self.kind,
+            self.level,
+            self.title,
+            self.start,
+            self.end,
+            block.page,
+            boxes=block.boxes if self.kind != "table" else (),
+            cells=block.cells if self.kind == "table_row" else (),
+            source=block.source,
+            confidence=block.confidence,
+        )
 
 
 @dataclass(slots=True)
@@ -54,7 +76,8 @@ def grow(draft: Draft, title: str) -> Tree:
 
 class _Grower:
     def __init__(self, title: str, pages: int | None) -> None:
-        root = _Growing(0, None, "document", 0, title, 0, 1 if pages else None)
+        self._pages = pages
+        root = _Growing(0, None, "document", 0, title, 0, None)
         self._nodes = [root]
         self._sections = [_Open(root, key=(-1, 0))]
         self._items: list[_Open] = []
@@ -73,7 +96,7 @@ class _Grower:
             self._end_quote(block)
             previous = block
         self._close_sections(0)
-        nodes = tuple(Node(n.ord, n.parent, n.kind, n.level, n.title, n.start, n.end, n.page) for n in self._nodes)
+        nodes = tuple(node.grown(self._pages) for node in self._nodes)
         return Tree(nodes, "".join(self._parts), tuple(self._page_starts))
 
     # -- where a block belongs ------------------------------------------------------------------
@@ -188,14 +211,14 @@ class _Grower:
             self._add_section(block, start)
         elif block.kind == "table_row":
             if not self._items or self._items[-1].node.kind != "table":
-                table = self._add("table", 0, "", start, block.page)
+                table = self._add("table", 0, "", start, block)
                 self._items.append(_Open(table, table=block.table))
             self._leaf("table_row", block, start)
         elif block.number or block.style or block.kind == "list_item":
             nested = bool(self._items) or block.kind == "list_item"
             level = len(self._items) + 1
             kind: Kind = "list_item" if nested or not block.number else "paragraph"
-            node = self._add(kind, level if kind == "list_item" else 0, block.number, start, block.page)
+            node = self._add(kind, level if kind == "list_item" else 0, block.number, start, block)
             self._items.append(_Open(node, style=block.style, depth=block.level, number=block.number))
         else:
             self._leaf(block.kind, block, start)
@@ -204,17 +227,17 @@ class _Grower:
         around = self._suspended[-1] if self._suspended and block.rank == law.QUOTED else []
         parent = (around or self._sections)[-1].node.ord
         title = block.title or block.text
-        node = _Growing(len(self._nodes), parent, "section", len(self._sections), title, start, block.page)
+        node = _Growing(len(self._nodes), parent, "section", len(self._sections), title, start, block)
         self._nodes.append(node)
         self._sections.append(_Open(node, key=(block.level, block.rank)))
 
     def _leaf(self, kind: Kind, block: Block, start: int) -> None:
-        node = self._add(kind, 0, "", start, block.page)
+        node = self._add(kind, 0, "", start, block)
         node.end = self._length
 
-    def _add(self, kind: Kind, level: int, title: str, start: int, page: int | None) -> _Growing:
+    def _add(self, kind: Kind, level: int, title: str, start: int, block: Block) -> _Growing:
         holder = self._items[-1] if self._items else self._sections[-1]
-        node = _Growing(len(self._nodes), holder.node.ord, kind, level, title, start, page)
+        node = _Growing(len(self._nodes), holder.node.ord, kind, level, title, start, block)
         self._nodes.append(node)
         return node
 

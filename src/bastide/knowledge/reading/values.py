@@ -3,7 +3,75 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["document", "section", "paragraph", "list_item", "table", "table_row", "code", "quote"]
+Kind = Literal[
+    "document",
+    "section",
+    "paragraph",
+    "list_item",
+    "table",
+    "table_row",
+    "code",
+    "quote",
+    "formula",
+    "footnote",
+    "figure",
+    "notes",
+]
+"""`notes` are a speaker's; a `figure` is what is known of a picture: its alternative text, or what was read in it."""
+
+Band = Literal["accepted", "provisional", "rejected"]
+"""Whether what was read of a page is relied on, searched but flagged, or not used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A place on a page: points (1/72 inch) from the upper left corner of the page as it is shown."""
+
+    page: int
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell of a table's row; `start` and `end` are offsets in the row's text."""
+
+    column: int
+    """From 0; a cell that spans several counts by its first."""
+    start: int
+    end: int
+    span: int = 1
+    """How many columns it spans."""
+    header: bool = False
+    box: Box | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PageRead:
+    """How one page was read: the page's provenance."""
+
+    page: int
+    width: float
+    height: float
+    """In points."""
+    tier: str
+    """text (the file's own text layer), ocr, vision, special, none."""
+    engine: str = ""
+    """Name and version of what read it: "pdfium 151", "tesseract 5.3.0"."""
+    language: str = ""
+    band: Band = "accepted"
+    confidence: float | None = None
+    """Mean confidence of the words, 0 to 100, as the engine gives it."""
+    coverage: float | None = None
+    """Share of the ink in text-like shapes that lies within a recognised word, 0 to 1."""
+    rotation: int = 0
+    """By how many degrees the picture was turned before it was read."""
+    reason: str = ""
+    """Why this tier and this band, in plain words."""
+    doubts: tuple[str, ...] = ()
+    """Amounts, dates and identifiers on which two readers did not agree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +114,14 @@ class Node:
     """First page it stands on, counted from 1; None where the format has no pages."""
     language: str = ""
     """ISO 639-1, where it differs by section; "" = that of the document."""
+    boxes: tuple[Box, ...] = ()
+    """Where it stands, one box a page; of a section that of its heading. Empty where the format has no places."""
+    cells: tuple[Cell, ...] = ()
+    """Of a table row."""
+    source: str = "markup"
+    """What says that it is what it is: markup, outline, font, rules, words, alignment, ocr."""
+    confidence: float = 1.0
+    """How sure that is, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +142,8 @@ class Reading:
     """Repeated headers and footers (where classification marks stand), kept apart from the text."""
     page_starts: tuple[tuple[int, int], ...] = ()
     """(offset, page) wherever a page begins, in order; empty where the format has no pages."""
+    page_reads: tuple[PageRead, ...] = ()
+    """How each page was read; empty where the format has no pages."""
 
 
 @dataclass(frozen=True, slots=True)
