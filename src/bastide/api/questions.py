@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -16,7 +16,8 @@ from bastide.api.reading import Route
 from bastide.api.refusals import envelope
 from bastide.api.shapes import knowledge as shapes
 from bastide.errors import BastideError, Broken
-from bastide.knowledge import Answer
+from bastide.knowledge import Telling, Turn
+from bastide.policy import Label
 from bastide.telemetry import log
 
 RECEIPT = "x-bastide-receipt"
@@ -45,44 +46,87 @@ async def search(body: shapes.Search, caller: Asking, rooms: Behind) -> Any:
 async def answer(body: shapes.Question, request: Request, caller: Asking, rooms: Behind) -> Response:
     """An answer whose sentences cite passages by number; extractive where no model is allowed, and it says so.
 
-    With `Accept: text/event-stream` the answer comes as the event `answer`, a failure as the event `error`;
-    comments in between show that it is being worked on.
+    With `Accept: text/event-stream` it comes while it is made: `passages` (numbered; what is written cites these
+    numbers), `text` as often as words come, and `answer` last, which alone is checked and numbered anew. A failure
+    is the event `error`; comments in between show that it is being worked on.
     """
-    work = rooms.knowledge.answer(
-        caller.scope, body.question, model=body.model, limit=body.limit, collection=body.collection
-    )
+    default = (await rooms.policy.refresh(caller.scope)).default if body.history else None
+    asked: dict[str, Any] = {
+        "model": body.model,
+        "limit": body.limit,
+        "collection": body.collection,
+        "filters": body.filters,
+        "history": [Turn(one.question, one.answer, label_of(one.label, default)) for one in body.history],
+    }
     if EVENT_STREAM not in request.headers.get("accept", ""):
-        found = await work
-        return JSONResponse(found.to_wire(), headers=_receipt(found))
-    task = asyncio.create_task(work)
+        found = await rooms.knowledge.answer(caller.scope, body.question, **asked)
+        return JSONResponse(found.to_wire(), headers=_receipt(found.receipt))
+    told = rooms.knowledge.tell(caller.scope, body.question, **asked)
+    events = _Events(told, request.url.path, caller.request_id)
     try:
-        await asyncio.wait({task}, timeout=_PATIENCE_S)
-        headers = _receipt(task.result()) if task.done() else {}
+        receipt = await events.first(_PATIENCE_S)
     except BaseException:
-        task.cancel()
+        await events.close()
         raise
-    events = _events(task, request.url.path, caller.request_id)
-    return StreamingResponse(events, media_type=EVENT_STREAM, headers=headers)
+    headers = {**_receipt(receipt), "x-accel-buffering": "no"}
+    return StreamingResponse(events.lines(), media_type=EVENT_STREAM, headers=headers)
 
 
-def _receipt(found: Answer) -> dict[str, str]:
-    return {RECEIPT: found.receipt} if found.receipt else {}
+def label_of(wire: dict[str, Any] | None, default: Label | None) -> Label:
+    """A label as a request says it; what is unsaid is as the tenant's default."""
+    return Label.from_wire(wire or {}, default=default or Label())
 
 
-async def _events(task: asyncio.Task[Answer], path: str, request_id: str) -> AsyncIterator[str]:
-    try:
-        while not (await asyncio.wait({task}, timeout=_ALIVE_S))[0]:
-            yield ": working\n\n"
+def _receipt(receipt: str | None) -> dict[str, str]:
+    return {RECEIPT: receipt} if receipt else {}
+
+
+class _Events:
+    """What is told of an answer as lines of an event stream; what fails before the first of them is a plain error."""
+
+    def __init__(self, told: AsyncGenerator[Telling], path: str, request_id: str) -> None:
+        self._told = told
+        self._path = path
+        self._request_id = request_id
+        self._next: asyncio.Task[Telling | None] = asyncio.create_task(self._take())
+
+    async def _take(self) -> Telling | None:
+        return await anext(self._told, None)
+
+    async def first(self, patience_s: float) -> str | None:
+        """The receipt's id, where the first event comes in time. Raises what goes wrong before that."""
+        done, _ = await asyncio.wait({self._next}, timeout=patience_s)
+        event = self._next.result() if done else None
+        return event.receipt if event else None
+
+    async def lines(self) -> AsyncIterator[str]:
+        """The stream. A client that leaves stops the model."""
         try:
-            wire = ("answer", task.result().to_wire())
+            while True:
+                while not (await asyncio.wait({self._next}, timeout=_ALIVE_S))[0]:
+                    yield ": working\n\n"
+                event = self._next.result()
+                if event is None:
+                    return
+                self._next = asyncio.create_task(self._take())
+                yield _line(event.kind, event.to_wire())
         except BastideError as fault:
-            wire = ("error", envelope(fault, path=path, request_id=request_id))
+            yield _line("error", envelope(fault, path=self._path, request_id=self._request_id))
         except Exception:
-            log.exception("answer to request %s failed", request_id)
-            wire = ("error", envelope(Broken(), path=path, request_id=request_id))
-        yield f"event: {wire[0]}\ndata: {json.dumps(wire[1])}\n\n"
-    finally:
-        task.cancel()
+            log.exception("answer to request %s failed", self._request_id)
+            yield _line("error", envelope(Broken(), path=self._path, request_id=self._request_id))
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Stop what is being made."""
+        self._next.cancel()
+        await asyncio.gather(self._next, return_exceptions=True)
+        await self._told.aclose()
+
+
+def _line(kind: str, wire: dict[str, Any]) -> str:
+    return f"event: {kind}\ndata: {json.dumps(wire, ensure_ascii=False)}\n\n"
 
 
 @router.get("/api/v1/knowledge/statistics", summary="How much is here", responses=answers({200: shapes.Statistics}))

@@ -183,13 +183,20 @@ class Inference:
     # -- extracts and vectors -----------------------------------------------------------------------
 
     async def answer_extractively(
-        self, scope: Scope, question: str, passages: Sequence[str], *, label: Label, language: str | None = None
+        self,
+        scope: Scope,
+        question: str,
+        passages: Sequence[str],
+        *,
+        label: Label,
+        language: str | None = None,
+        receipt_id: str | None = None,
     ) -> ExtractiveReply:
         """The sentences of the passages that best answer the question, on this machine. Raises NoPermittedModel."""
         scope.need("model:use")
         choice = await self._choose(scope, EXTRACTIVE, "chat", _tightened(scope, label), act="answer")
         sent = wire.encode({"question": question, "passages": list(passages)})
-        async with self._calls.made(scope, choice, sent) as call:
+        async with self._calls.made(scope, choice, sent, receipt=receipt_id) as call:
             found = await self._local.extract(question, passages, language)
             call.output = "\n".join(one.text for one in found).encode("utf-8", "replace")
             call.usage = _guessed(sent, call.output)

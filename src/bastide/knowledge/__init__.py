@@ -18,6 +18,8 @@ from bastide.knowledge.values import (
     Passage,
     SearchResult,
     Statistics,
+    Telling,
+    Turn,
     Unsupported,
 )
 
@@ -33,5 +35,7 @@ __all__ = [
     "Passage",
     "SearchResult",
     "Statistics",
+    "Telling",
+    "Turn",
     "Unsupported",
 ]

@@ -1,41 +1,32 @@
 """Answer: from a question to sentences that cite passages.
 
-1. passages are searched; without a relevant one the answer is that there is none
-2. the label of what a model would read is joined from the passages' labels and the caller's
+1. a follow-up question is completed by what it leans on, and passages are searched
+2. the label of what a model would read is joined from the passages' labels, the conversation's and the caller's
 3. a permitted model writes, or, without one, whole sentences are taken from the passages
 4. what a model wrote is checked sentence by sentence; what no cited passage supports is marked
 """
 
 from __future__ import annotations
 
-import re
-import secrets
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from itertools import islice
 
 from bastide.errors import Refusal, Unavailable, UnknownModel
-from bastide.inference import EXTRACTIVE, ChatRequest, Inference, Message
+from bastide.inference import EXTRACTIVE, ChatRequest, Inference
 from bastide.knowledge.bounds import Filters
+from bastide.knowledge.conversing import further, standalone
 from bastide.knowledge.preparing import headings
-from bastide.knowledge.reading import sentences, terms
+from bastide.knowledge.prompting import ANSWER, NOT_FOUND, Spoken, messages, says_nothing
+from bastide.knowledge.reading import detect_language, sentences, terms
 from bastide.knowledge.references import named_by, named_in
 from bastide.knowledge.search import KNOWN_LANGUAGES, Finder, Found, Hit
 from bastide.knowledge.support import Checked, Evidence, check, with_citations
-from bastide.knowledge.values import Answer, Passage
+from bastide.knowledge.values import Answer, Passage, Telling, Turn
 from bastide.policy import Label
-from bastide.store import Scope
+from bastide.store import Scope, new_id
 from bastide.telemetry import timed
-
-NOT_FOUND = {
-    "en": "Your documents do not answer this.",
-    "de": "Ihre Dokumente beantworten das nicht.",
-    "fr": "Vos documents n'y répondent pas.",
-    "nl": "Uw documenten beantwoorden dit niet.",
-    "es": "Sus documentos no responden a esto.",
-    "it": "I suoi documenti non rispondono a questo.",
-}
 
 # A passage is relevant when it holds enough of the question's rare words, or when an embedder that knows the
 # language puts it near. Tuned on the example documents: see tests/rooms/knowledge/test_answer.py.
@@ -44,25 +35,24 @@ COSINE_MIN = 0.5
 
 _TOKENS_MAX = 700
 _BEGINNING_SENTENCES = 3
-_THOUGHT = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
-    """A prompt file: its version and its text."""
+class _Matter:
+    """One question with everything that an answer to it is made from."""
 
-    name: str
-    version: int
-    text: str
+    question: str
+    searched: str
+    found: Found
+    hits: tuple[Hit, ...]
+    label: Label
+    history: tuple[Turn, ...] = ()
+    receipt: str = ""
 
-
-def load_prompt(name: str) -> Prompt:
-    """The prompt `name` that ships with this room."""
-    head, _, text = files("bastide.knowledge").joinpath("prompts", f"{name}.md").read_text("utf-8").partition("---\n")
-    return Prompt(name, int(head.partition("version:")[2]), text.strip())
-
-
-_PROMPT = load_prompt("answer")
+    @property
+    def passages(self) -> tuple[Passage, ...]:
+        """The passages as they are numbered for whoever answers."""
+        return tuple(replace(hit.passage, n=n) for n, hit in enumerate(self.hits, start=1))
 
 
 class Answering:
@@ -72,25 +62,77 @@ class Answering:
         self._finder = finder
         self._inference = inference
 
-    async def answer(self, scope: Scope, question: str, *, model: str | None, limit: int, filters: Filters) -> Answer:
+    async def answer(
+        self,
+        scope: Scope,
+        question: str,
+        *,
+        model: str | None,
+        limit: int,
+        filters: Filters,
+        history: Sequence[Turn] = (),
+    ) -> Answer:
         """The answer, with its citations and its receipt."""
+        answer = None
+        told = self.tell(scope, question, model=model, limit=limit, filters=filters, history=history, streamed=False)
+        async with aclosing(told):
+            async for event in told:
+                answer = event.answer
+        assert answer is not None, "the last event is the answer"
+        return answer
+
+    async def tell(
+        self,
+        scope: Scope,
+        question: str,
+        *,
+        model: str | None,
+        limit: int,
+        filters: Filters,
+        history: Sequence[Turn] = (),
+        streamed: bool = True,
+    ) -> AsyncGenerator[Telling]:
+        """The answer while it is made. Closing the iterator early stops the model; its receipt is written.
+
+        Raises UnknownModel, NoPermittedModel, and what the model's server raises where it was asked for by name.
+        """
         with timed("knowledge_answer"):
-            found = await self._finder.find(scope, question, limit=limit, filters=filters, mode="hybrid", rarity=True)
-            hits = relevant(question, found)
-            label = Label.join_all([Label.of_scope(scope), *(hit.passage.label for hit in hits)])
-            generator = await self._generator(scope, label, model)
-            if not hits:
-                return _nothing(found, generator, label)
-            if generator is None:
-                return await self._extract(scope, question, found, hits, label)
-            try:
-                return await self._write(scope, question, found, hits, label=label, model=generator)
-            except Unavailable as fault:
-                if model is not None:  # asked for by name: its silence is the answer
-                    raise
-                taken = await self._extract(scope, question, found, hits, label)
-                note = f"The model {generator} did not answer ({fault.code}): these are the documents' own sentences."
-                return replace(taken, notes=(*taken.notes, note))
+            matter, generator = await self._matter(scope, question, model, limit, filters, tuple(history))
+            if not matter.hits:
+                yield _told(matter, _nothing(matter, generator))
+                return
+            yield Telling("passages", matter.receipt, matter.passages)
+            notes: tuple[str, ...] = ()
+            if generator is not None:
+                try:
+                    async with aclosing(self._write(scope, matter, generator, streamed)) as written:
+                        async for event in written:
+                            yield event
+                except Unavailable as fault:
+                    if model is not None:  # asked for by name: its silence is the answer
+                        raise
+                    notes = (
+                        f"The model {generator} did not answer ({fault.code}): these are the documents' own sentences.",
+                    )
+                    matter = replace(matter, receipt=new_id("rcp"))
+                else:
+                    return
+            taken = await self._extract(scope, matter)
+            yield _told(matter, replace(taken, notes=(*taken.notes, *notes)))
+
+    async def _matter(
+        self, scope: Scope, question: str, model: str | None, limit: int, filters: Filters, history: tuple[Turn, ...]
+    ) -> tuple[_Matter, str | None]:
+        """What was found for the question, and the model that writes: None when sentences are taken."""
+        searched = standalone(question, history, detect_language(question, ""))
+        found = await self._finder.find(scope, searched, limit=limit, filters=filters, mode="hybrid", rarity=True)
+        hits = relevant(searched, found)
+        label = Label.join_all(
+            [Label.of_scope(scope), *(hit.passage.label for hit in hits), *(turn.label for turn in history)]
+        )
+        generator = await self._generator(scope, label, model)
+        matter = _Matter(question, searched, found, tuple(hits), label, history, new_id("rcp"))
+        return matter, generator
 
     async def _generator(self, scope: Scope, label: Label, model: str | None) -> str | None:
         """The model that writes; None when sentences are taken from the passages. Raises UnknownModel."""
@@ -101,53 +143,80 @@ class Answering:
         chosen = await self._inference.generator(scope, label)
         return chosen.name if chosen is not None else None
 
-    async def _extract(self, scope: Scope, question: str, found: Found, hits: Sequence[Hit], label: Label) -> Answer:
-        places = named_in(question)
+    async def _extract(self, scope: Scope, matter: _Matter) -> Answer:
+        found, hits, places = matter.found, list(matter.hits), named_in(matter.question)
         hits = [hit for hit in hits if _stands_in(hit, places)] or hits
         reply = await self._inference.answer_extractively(
-            scope, question, [hit.passage.text for hit in hits], label=label, language=found.language
+            scope,
+            matter.searched,
+            [hit.passage.text for hit in hits],
+            label=matter.label,
+            language=found.language,
+            receipt_id=matter.receipt,
         )
         chosen = [(sentence.passage, sentence.text) for sentence in reply.sentences]
         chosen = chosen or _beginnings(hits, places)
         if not chosen:
-            return replace(_nothing(found, None, label), receipt=reply.receipt)
+            return replace(_nothing(matter, None), receipt=reply.receipt)
         numbers: dict[int, int] = {}
         parts: list[str] = []
         for place, text in chosen:
             n = numbers.setdefault(place, len(numbers) + 1)
             parts.append(with_citations(" ".join(text.split()), [n]))
+        cited = _cited(hits, tuple(numbers))
         return Answer(
             answer=" ".join(parts),
             mode="extractive",
             model=EXTRACTIVE,
-            citations=_cited(hits, tuple(numbers)),
+            citations=cited,
             receipt=reply.receipt,
-            label=label,
-            notes=found.notes,
+            label=matter.label,
+            notes=(*found.notes, *_foreign(cited, found.language)),
+            further=further(matter.passages, cited, found.language),
         )
 
-    async def _write(
-        self, scope: Scope, question: str, found: Found, hits: Sequence[Hit], *, label: Label, model: str
-    ) -> Answer:
+    async def _write(self, scope: Scope, matter: _Matter, model: str, streamed: bool) -> AsyncGenerator[Telling]:
+        found = matter.found
         request = ChatRequest(
-            model=model, messages=messages(question, hits, found.language), max_tokens=_TOKENS_MAX, temperature=0.0
+            model=model,
+            messages=messages(matter.question, matter.passages, found.language, matter.history),
+            max_tokens=_TOKENS_MAX,
+            temperature=0.0,
         )
-        reply = await self._inference.chat(scope, request, label=label)
-        text = _THOUGHT.sub("", reply.text).strip()
-        prompt = f"{_PROMPT.name}@{_PROMPT.version}"
-        if not text or _says_nothing(text):
-            return replace(_nothing(found, model, label), receipt=reply.receipt, prompt=prompt, model=reply.model)
-        checked = await self._check(scope, text, found.language, hits, label)
+        spoken, parts, name = Spoken(), [], model
+        if streamed:
+            pieces = self._inference.stream_chat(scope, request, label=matter.label, receipt_id=matter.receipt)
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    name = piece.model
+                    parts.append(spoken.add(piece.text))
+                    if parts[-1]:
+                        yield Telling("text", matter.receipt, text=parts[-1])
+        else:
+            reply = await self._inference.chat(scope, request, label=matter.label, receipt_id=matter.receipt)
+            name = reply.model
+            parts.append(spoken.add(reply.text))
+        text = "".join([*parts, spoken.rest()]).strip()
+        yield _told(matter, await self._written(scope, matter, text, name))
+
+    async def _written(self, scope: Scope, matter: _Matter, text: str, model: str) -> Answer:
+        """What a model wrote, checked and numbered."""
+        prompt = f"{ANSWER.name}@{ANSWER.version}"
+        if not text or says_nothing(text):
+            return replace(_nothing(matter, model), receipt=matter.receipt, prompt=prompt)
+        checked = await self._check(scope, text, matter.found.language, matter.hits, matter.label)
+        cited = _cited(matter.hits, checked.used)
         return Answer(
             answer=checked.text,
             mode="generated",
-            model=reply.model,
-            citations=_cited(hits, checked.used),
+            model=model,
+            citations=cited,
             unsupported=checked.unsupported,
-            receipt=reply.receipt,
-            label=label,
+            receipt=matter.receipt,
+            label=matter.label,
             prompt=prompt,
-            notes=found.notes,
+            notes=matter.found.notes,
+            further=further(matter.passages, cited, matter.found.language),
         )
 
     async def _check(self, scope: Scope, text: str, language: str, hits: Sequence[Hit], label: Label) -> Checked:
@@ -165,7 +234,8 @@ class Answering:
             embedded = await self._inference.embed(scope, texts, label=label, kind="passage")
         except (Refusal, Unavailable):
             return checked
-        if language not in KNOWN_LANGUAGES.get(embedded.model, {language}):
+        spoken = {language, *(one.language for one in evidence)}
+        if not spoken <= KNOWN_LANGUAGES.get(embedded.model, spoken):
             return checked
         cosines = embedded.vectors[: len(claims)] @ embedded.vectors[len(claims) :].T
         rows = dict(zip(claims, cosines, strict=True))
@@ -213,22 +283,6 @@ def _beginnings(hits: Sequence[Hit], places: set[str]) -> list[tuple[int, str]]:
     return list(islice(found, _BEGINNING_SENTENCES))
 
 
-def messages(question: str, hits: Sequence[Hit], language: str) -> tuple[Message, ...]:
-    """What the model reads. The fence is a fresh random mark, so that no passage can write its own end."""
-    fence = f"passages-{secrets.token_hex(8)}"
-    system = _PROMPT.text.format(fence=fence, not_found=NOT_FOUND.get(language, NOT_FOUND["en"]))
-    parts = [f"[{n}] {' > '.join([p.title, *p.section])}\n{p.text}" for n, p in _numbered(hits)]
-    passages = "\n\n".join(parts)
-    return (
-        Message("system", system),
-        Message("user", f"<{fence}>\n{passages}\n</{fence}>\n\nQuestion: {question}"),
-    )
-
-
-def _numbered(hits: Sequence[Hit]) -> list[tuple[int, Passage]]:
-    return [(n, hit.passage) for n, hit in enumerate(hits, start=1)]
-
-
 def _evidence(passage: Passage) -> Evidence:
     return Evidence(passage.text, headings(passage.title, passage.section), passage.language)
 
@@ -237,12 +291,21 @@ def _cited(hits: Sequence[Hit], places: Sequence[int]) -> tuple[Passage, ...]:
     return tuple(replace(hits[place].passage, n=n) for n, place in enumerate(places, start=1))
 
 
-def _says_nothing(text: str) -> bool:
-    bare = re.sub(r"\[\d+\]|[\s.\"'’]", "", text).casefold()
-    return any(bare == re.sub(r"[\s.\"'’]", "", said).casefold() for said in NOT_FOUND.values())
+def _foreign(cited: Sequence[Passage], language: str) -> tuple[str, ...]:
+    """Says that sentences stand in another language than the question, where they do."""
+    others = sorted({one.language for one in cited if one.language and one.language != language})
+    if not others:
+        return ()
+    return (f"Sentences in {', '.join(others)} stand as they are: no model that may read them was there to translate.",)
 
 
-def _nothing(found: Found, generator: str | None, label: Label) -> Answer:
+def _told(matter: _Matter, answer: Answer) -> Telling:
+    answer = replace(answer, language=matter.found.language, searched=matter.searched)
+    return Telling("answer", answer.receipt, answer=answer)
+
+
+def _nothing(matter: _Matter, generator: str | None) -> Answer:
+    found = matter.found
     return Answer(
         answer=NOT_FOUND.get(found.language, NOT_FOUND["en"]),
         mode="extractive" if generator is None else "generated",
@@ -250,6 +313,6 @@ def _nothing(found: Found, generator: str | None, label: Label) -> Answer:
         citations=(),
         receipt=found.receipt,
         found=False,
-        label=label,
+        label=matter.label,
         notes=found.notes,
     )

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bastide.errors import BadName, BadOption, BadQuery, ModeUnavailable, UnknownDocument
+from bastide.knowledge.values import Turn
 from bastide.store import is_id
 
 QUERY_CHARACTERS_MAX = 4_000
+ANSWER_CHARACTERS_MAX = 20_000
+TURNS_MAX = 50
 PASSAGES_MAX = 100
 LIST_MAX = 500
 NAME_CHARACTERS_MAX = 400
@@ -53,6 +56,21 @@ def query(text: object) -> str:
     if not clean:
         raise BadQuery("The query is empty.")
     return clean
+
+
+def history(turns: Iterable[Turn]) -> tuple[Turn, ...]:
+    """The turns before a question, oldest first. Raises BadOption for too many, or one that is too long."""
+    found = tuple(turns)
+    if len(found) > TURNS_MAX:
+        raise BadOption(f"A conversation has at most {TURNS_MAX} turns here.", option="history")
+    for turn in found:
+        if len(turn.question) > QUERY_CHARACTERS_MAX or len(turn.answer) > ANSWER_CHARACTERS_MAX:
+            raise BadOption(
+                f"A turn has at most {QUERY_CHARACTERS_MAX:,} characters of question and "
+                f"{ANSWER_CHARACTERS_MAX:,} of answer.",
+                option="history",
+            )
+    return found
 
 
 def mode(name: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing
 
 from bastide.audit import Audit
 from bastide.inference import Inference
@@ -28,6 +29,8 @@ from bastide.knowledge.values import (
     SearchResult,
     Statistics,
     StructureNode,
+    Telling,
+    Turn,
     Version,
 )
 from bastide.policy import Label, Policy
@@ -60,7 +63,7 @@ class Knowledge:
         for jobs in (
             IntakeJobs(self._intake, self._staging, self._placement, idle_s=settings.intake_idle_s),
             MendingJobs(store, audit, inference, self._intake),
-            LeavingJobs(store, audit, self._shelf, self._staging),
+            LeavingJobs(store, audit, workflows, self._shelf, self._staging),
             Evaluating(self._finder, self._answering),
         ):
             for kind in jobs.types():
@@ -210,12 +213,14 @@ class Knowledge:
         model: str | None = None,
         limit: int = 8,
         collection: str | None = None,
+        filters: Mapping[str, object] | None = None,
+        history: Iterable[Turn] = (),
     ) -> Answer:
         """An answer whose sentences cite passages.
 
         With a model that policy permits for these passages it is written, and what no cited passage supports is
         marked ` [unsupported]`; without one, or with `model="local/extractive"`, it consists of whole sentences
-        from the passages.
+        from the passages. `history` are the turns before, oldest first: a follow-up question leans on the last.
         """
         scope.need(READ)
         return await self._answering.answer(
@@ -223,8 +228,34 @@ class Knowledge:
             bounds.query(question),
             model=model,
             limit=bounds.limit(limit, 32),
-            filters=bounds.filters(None, collection),
+            filters=bounds.filters(filters, collection),
+            history=bounds.history(history),
         )
+
+    async def tell(
+        self,
+        scope: Scope,
+        question: str,
+        *,
+        model: str | None = None,
+        limit: int = 8,
+        collection: str | None = None,
+        filters: Mapping[str, object] | None = None,
+        history: Iterable[Turn] = (),
+    ) -> AsyncGenerator[Telling]:
+        """The same answer while it is made: the passages, the words as they are written, the checked answer last."""
+        scope.need(READ)
+        told = self._answering.tell(
+            scope,
+            bounds.query(question),
+            model=model,
+            limit=bounds.limit(limit, 32),
+            filters=bounds.filters(filters, collection),
+            history=bounds.history(history),
+        )
+        async with aclosing(told):
+            async for event in told:
+                yield event
 
     # -- the shelf ----------------------------------------------------------------------------------
 

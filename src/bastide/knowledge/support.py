@@ -28,6 +28,7 @@ WORDS_SHARE_MIN_NEAR = 0.35
 NEARNESS_MIN = 0.72
 
 _FEW_WORDS = "too few of its words stand in the cited passage"
+_OTHER_LANGUAGE = "the cited passage is in another language ({}): its words cannot be compared"
 
 _BEGINNINGS = {"", ".", ":", "!", "?", "“", '"', "("}
 _GROUP = r"\[\s*\d{1,3}(?:\s*[,;–-]\s*\d{1,3})*\s*\]"
@@ -148,7 +149,8 @@ def _judge(
         return _Verdict(start, end, cited)
     if cited:
         why = _doubt(claim, [evidence[place] for place in cited], language, nearness)
-        return _Verdict(start, end, cited, why, claim if why == _FEW_WORDS else "")
+        unsure = why == _FEW_WORDS or why.startswith(_OTHER_LANGUAGE.partition("(")[0])
+        return _Verdict(start, end, cited, why, claim if unsure else "")
     for place, one in enumerate(evidence):
         if not _doubt(claim, [one], language, None):
             return _Verdict(start, end, (place,))
@@ -167,6 +169,10 @@ def _doubt(claim: str, cited: Sequence[Evidence], language: str, nearness: Nearn
     missing = _numbers(claim) - _numbers(whole)
     if missing:
         return f"the cited passage does not hold: {', '.join(sorted(missing))}"
+    others = {one.language or language for one in cited}
+    if cited and language not in others:
+        near = nearness is not None and nearness(claim, [one.text for one in cited]) >= NEARNESS_MIN
+        return "" if near else _OTHER_LANGUAGE.format(", ".join(sorted(others)))
     names = _names(claim, language) - {word.casefold() for word in _WORD.findall(whole)}
     if names:
         return f"the cited passage does not name: {', '.join(sorted(names))}"

@@ -250,6 +250,15 @@ class Unsupported:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """A question that was asked before, with its answer; `label` is that answer's, the tenant's default if unsaid."""
+
+    question: str
+    answer: str
+    label: Label = field(default_factory=Label)
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """An answer whose sentences cite passages by number; `found` is false when nothing relevant was there."""
 
@@ -263,6 +272,11 @@ class Answer:
     label: Label = field(default_factory=Label)
     prompt: str | None = None
     notes: tuple[str, ...] = ()
+    language: str = ""
+    searched: str = ""
+    """What was searched for: the question, with what a follow-up leans on."""
+    further: tuple[str, ...] = ()
+    """Questions that the documents could answer next."""
 
     def to_wire(self) -> Wire:
         """The shape of SURFACE."""
@@ -277,7 +291,32 @@ class Answer:
             "label": self.label.to_wire(),
             "prompt": self.prompt,
             "notes": list(self.notes),
+            "language": self.language,
+            "searched": self.searched,
+            "further": list(self.further),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """One event of an answer while it is made: `passages` once, `text` as it is written, `answer` last.
+
+    Words of `text` are provisional: they cite the numbers of `passages`, and are checked only in `answer`.
+    """
+
+    kind: Literal["passages", "text", "answer"]
+    receipt: str | None
+    passages: tuple[Passage, ...] = ()
+    text: str = ""
+    answer: Answer | None = None
+
+    def to_wire(self) -> Wire:
+        """What the event carries."""
+        if self.answer is not None:
+            return self.answer.to_wire()
+        if self.kind == "text":
+            return {"text": self.text}
+        return {"passages": [passage.to_wire() for passage in self.passages], "receipt": self.receipt}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from contextlib import aclosing
+from typing import Any
 
 import pytest
 
-from bastide.errors import UnknownModel, UpstreamFailed
+from bastide.errors import BadOption, UnknownModel, UpstreamFailed
 from bastide.inference import ModelSpec
-from bastide.knowledge import Answer, Knowledge
+from bastide.knowledge import Answer, Knowledge, Telling, Turn
+from bastide.policy import Label
 from bastide.store import Scope, new_id
 from bastide.testing import Fails, ScriptedModel
 
@@ -110,7 +114,7 @@ async def test_a_model_writes_and_every_sentence_is_checked(rooms: Rooms, ours: 
         await _with_model(rooms, ours, model)
         answer = await rooms.knowledge.answer(ours, "When does the lease of the workshop end?")
         asked = model.chats[-1].body
-    assert (answer.mode, answer.model, answer.prompt) == ("generated", "writer", "answer@1")
+    assert (answer.mode, answer.model, answer.prompt) == ("generated", "writer", "answer@2")
     _held_together(answer)
     assert "The lease ends on 30 June 2031 [1]." in answer.answer
     assert "The rent is 1,200 euros a month [1]." in answer.answer
@@ -188,3 +192,110 @@ async def test_a_model_that_nobody_named_and_fails_leaves_the_documents_own_word
     assert answer.mode == "extractive"
     assert "30 June 2031" in answer.answer
     assert any("inference.upstream_failed" in note for note in answer.notes)
+
+
+# -- while it is made -------------------------------------------------------------------------------
+
+
+async def _told(rooms: Rooms, scope: Scope, question: str, **more: Any) -> list[Telling]:
+    return [event async for event in rooms.knowledge.tell(scope, question, **more)]
+
+
+async def test_an_answer_is_told_while_it_is_written(rooms: Rooms, ours: Scope) -> None:
+    said = "<think>Which clause?</think>The lease ends on 30 June 2031 [1]. It was signed by Mr Janssens [1]."
+    async with ScriptedModel(said) as model:
+        await _with_model(rooms, ours, model)
+        events = await _told(rooms, ours, "When does the lease of the workshop end?")
+        assert model.chats[-1].body["stream"] is True
+    assert [events[0].kind, events[-1].kind] == ["passages", "answer"]
+    assert {event.kind for event in events[1:-1]} == {"text"}
+    words = "".join(event.text for event in events)
+    assert words == "The lease ends on 30 June 2031 [1]. It was signed by Mr Janssens [1]."
+    assert "30 June 2031" in events[0].passages[0].text
+    answer = events[-1].answer
+    assert answer is not None
+    assert [one.text for one in answer.unsupported] == ["It was signed by Mr Janssens [1]."]
+    assert {event.receipt for event in events} == {answer.receipt}, "the receipt is known at the first event"
+    _held_together(answer)
+
+
+async def test_whoever_stops_listening_stops_the_model(rooms: Rooms, ours: Scope) -> None:
+    async with ScriptedModel("The lease ends on 30 June 2031 [1]. " * 200) as model:
+        await _with_model(rooms, ours, model)
+        told = rooms.knowledge.tell(ours, "When does the lease of the workshop end?")
+        async with aclosing(told):
+            async for event in told:
+                if event.kind == "text":
+                    break
+        for _ in range(100):
+            if model.closed_early:
+                break
+            await asyncio.sleep(0.02)
+        assert model.closed_early == 1
+    receipt = await rooms.audit.receipt(ours, event.receipt or "")
+    assert receipt.body["outcome"] == "aborted"
+
+
+async def test_without_a_model_the_passages_come_before_the_answer(rooms: Rooms, gdpr: Scope) -> None:
+    events = await _told(rooms, gdpr, "How soon must a personal data breach be notified?")
+    assert [event.kind for event in events] == ["passages", "answer"]
+    assert events[0].receipt == events[1].receipt
+
+
+async def test_a_follow_up_leans_on_what_was_said(rooms: Rooms, gdpr: Scope) -> None:
+    first = await rooms.knowledge.answer(gdpr, "How soon must a personal data breach be notified?")
+    alone = await rooms.knowledge.answer(gdpr, "And to whom?")
+    history = [Turn("How soon must a personal data breach be notified?", first.answer, first.label)]
+    after = await rooms.knowledge.answer(gdpr, "And to whom?", history=history)
+    assert "breach" in after.searched
+    assert "breach" not in alone.searched
+    assert after.found
+    assert any("breach" in passage.text for passage in after.citations)
+    assert "supervisory authority" in after.answer
+
+
+async def test_what_was_said_under_a_stricter_label_binds_the_answer(rooms: Rooms, ours: Scope) -> None:
+    async with ScriptedModel("The lease ends on 30 June 2031 [1].") as model:
+        await _with_model(rooms, ours, model)
+        secret = Turn("What is the plan?", "To sell the workshop.", Label.from_wire({"class": "restricted"}))
+        answer = await rooms.knowledge.answer(ours, "When does the lease of the workshop end?", history=[secret])
+        said = [message["content"] for message in model.chats[-1].body["messages"]]
+    assert answer.label.cls == "restricted"
+    assert "To sell the workshop." in said
+
+
+async def test_what_can_be_asked_next_is_what_the_documents_hold(rooms: Rooms, gdpr: Scope) -> None:
+    answer = await rooms.knowledge.answer(gdpr, "How soon must a personal data breach be notified?")
+    assert 0 < len(answer.further) <= 3
+    cited = {part for passage in answer.citations for part in passage.section}
+    for question in answer.further:
+        section = question.removeprefix("What does “").removesuffix("” say?")
+        assert section not in cited
+        assert (await rooms.knowledge.answer(gdpr, question)).found
+
+
+async def test_an_answer_across_languages_is_written_in_the_asker_s_and_doubted_openly(
+    rooms: Rooms, ours: Scope
+) -> None:
+    text = (
+        "# Mietvertrag\n\nDas Mietverhältnis über die Werkstatt endet am 30. Juni 2031. Die Kaution beträgt 500 Euro.\n"
+    )
+    async with ScriptedModel("The tenancy of the Werkstatt ends in 2031 [1]. The deposit is 900 euros [1].") as model:
+        await rooms.inference.add_model(ours, ModelSpec(name="writer", url=model.url, local=True))
+        await rooms.knowledge.ingest(ours, "mietvertrag.md", text.encode(), label=LOCAL)
+        answer = await rooms.knowledge.answer(
+            ours, "When does the Mietverhältnis of the Werkstatt end in the contract?"
+        )
+        system = model.chats[-1].body["messages"][0]["content"]
+    assert "Write in English" in system
+    assert answer.language == "en"
+    doubts = {one.text: one.why for one in answer.unsupported}
+    assert "another language (de)" in doubts["The tenancy of the Werkstatt ends in 2031 [1]."]
+    assert "900" in doubts["The deposit is 900 euros [1]."]
+
+
+async def test_too_long_a_conversation_is_refused(rooms: Rooms, ours: Scope) -> None:
+    with pytest.raises(BadOption, match="turns"):
+        await rooms.knowledge.answer(ours, "And then?", history=[Turn("q", "a")] * 51)
+    with pytest.raises(BadOption, match="characters"):
+        await rooms.knowledge.answer(ours, "And then?", history=[Turn("q", "a" * 20_001)])

@@ -165,6 +165,14 @@ class Found(Said):
     took_ms: float
 
 
+class TurnBefore(Asked):
+    """A question that was asked before, with its answer."""
+
+    question: str = Field(max_length=4_000)
+    answer: str = Field(max_length=20_000)
+    label: LabelWire | None = Field(None, description="That answer's label; null: the tenant's default.")
+
+
 class Question(Asked):
     """A question to be answered from the documents."""
 
@@ -175,6 +183,12 @@ class Question(Asked):
     model: str | None = Field(None, max_length=200, description="Null: the best one that the label allows.")
     limit: int = Field(8, description="How many passages the answer may stand on.")
     collection: str | None = None
+    filters: dict[str, Any] = Field(default_factory=dict, description="As in a search.")
+    history: list[TurnBefore] = Field(
+        default_factory=list,
+        max_length=50,
+        description="The turns before, oldest first: a follow-up leans on the last.",
+    )
 
 
 class Answer(Said):
@@ -186,6 +200,10 @@ class Answer(Said):
     citations: list[Passage]
     unsupported: list[Any] = Field(description="Sentences that no cited passage supports.")
     receipt: str | None = Field(description="Fetch it at /api/v1/receipts/{id}; verify it with `bastide verify`.")
+    found: bool = Field(description="False where the documents do not answer.")
+    language: str = Field(description="The language of the question, which is that of the answer.")
+    searched: str = Field(description="What was searched for: the question, with what a follow-up leans on.")
+    further: list[str] = Field(description="Questions that the documents could answer next.")
 
 
 class NewCollection(Asked):
