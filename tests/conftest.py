@@ -17,6 +17,14 @@ from bastide.app import House, open_house
 from bastide.settings import Settings
 from bastide.store import Scope, Store, new_id
 
+# Fixtures of a module that start a server: whoever uses one goes to the worker that has it already.
+SERVERS = {
+    "tests/doors/test_commands.py": "server",
+    "tests/doors/test_commands_work.py": "server",
+    "tests/doors/test_serving.py": "home",
+    "tests/journeys/test_pages.py": "served",
+}
+
 ALL_PERMISSIONS = frozenset(
     {
         "tenant:manage",
@@ -48,6 +56,16 @@ def scope_of(tenant: str, *, permissions: frozenset[str] = ALL_PERMISSIONS) -> S
         roles=frozenset({"administrator"}),
         permissions=permissions,
     )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests of one server stay together, and what takes long begins first."""
+    for item in items:
+        place = item.path.relative_to(config.rootpath).as_posix()
+        if SERVERS.get(place, "") in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=lambda item: item.get_closest_marker("early") is None)
 
 
 @pytest.fixture(scope="session")

@@ -235,6 +235,19 @@ class BackupFailed(Fault):
     code, next = "store.backup_failed", "Look at what is named; make room on the disk, then run the job again."
 
 
+class RestoreRefused(Conflict):
+    """This backup cannot be read into this home."""
+
+    code = "store.restore_refused"
+    next = "Name another --home, with a copy of secrets/ and nothing else in it, and a folder that `store.backup` made."
+
+
+class RestoreFailed(Fault):
+    """The backup could not be read back; the home has no database, as before."""
+
+    code, next = "store.restore_failed", "Look at what is named; make room on the disk, then give the command again."
+
+
 # -- audit ------------------------------------------------------------------------------------------
 
 
@@ -512,6 +525,12 @@ class UnknownJobType(Unprocessable):
     """There is no job type of this name."""
 
     code, next = "workflows.unknown_type", "List the types with `bastide job types`, and use a name from that list."
+
+
+class NoSuchJobType(UnknownJobType):
+    """There is no job type at this address."""
+
+    status = 404  # the same finding as in a body, where it is a field that is wrong
 
 
 class UnknownJobVersion(Unprocessable):
@@ -878,6 +897,12 @@ class UnknownDocument(NotFound):
     code, next = "knowledge.unknown_document", "List the documents, and use an id from that list."
 
 
+class UnknownPage(NotFound):
+    """The document has no such page, or no pages that could be shown."""
+
+    code, next = "knowledge.unknown_page", "Ask for a page from 1 to the document's number of pages."
+
+
 class UnknownCollection(NotFound):
     """There is no such collection here."""
 
@@ -909,12 +934,6 @@ class BadOption(Unprocessable):
     """An option of the request has a value that is not allowed."""
 
     code, next = "knowledge.bad_option", "Correct the named option."
-
-
-class ModeUnavailable(Unprocessable):
-    """This mode of search is not available."""
-
-    code, next = "knowledge.mode_unavailable", "Search with mode hybrid or text."
 
 
 class UnknownIntake(NotFound):
@@ -1049,6 +1068,12 @@ class NoHouse(Refusal):
     """There is no house in this home yet."""
 
     code, next = "cli.no_house", "Start one with `bastide up`, or name the right folder with --home."
+
+
+class LostServer(Unavailable):
+    """The server did not answer for longer than this command waits."""
+
+    code, next = "cli.lost_server", "Start it with `bastide up`, then give the command again; jobs are kept meanwhile."
 
 
 class MissingFile(Refusal):

@@ -58,6 +58,11 @@ async def company(house: House, platform_key: str, stem: str) -> Company:
     operator = await house.tenancy.authenticate(platform_key)
     tenant = await house.tenancy.create_tenant(operator, f"{stem}-{secrets.token_hex(4)}")
     keys = {role: (await house.tenancy.create_key(operator, tenant=tenant.id, role=role)).key for role in ROLES}
+    claire = await house.tenancy.create_user(
+        operator, email="overseer@example.org", roles=["overseer"], tenant=tenant.id
+    )  # a yes is said by a person
+    bound = await house.tenancy.create_key(operator, tenant=tenant.id, role="overseer", user=claire.id)
+    keys["overseer"] = bound.key
     keys["nobody"] = (await house.tenancy.create_key(operator, tenant=tenant.id, role="member", permissions=[])).key
     return Company(tenant.id, tenant.name, keys)
 

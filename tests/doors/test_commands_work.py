@@ -27,7 +27,19 @@ TEXT = (
 )
 COMMANDS = {
     "job": ("list", "show", "trace", "run", "follow", "cancel", "retry", "types", "lanes", "lane", "pause", "resume"),
-    "approval": ("list", "show", "approve", "refuse", "edit", "take-over", "stop", "seen", "rules", "rule"),
+    "approval": (
+        "list",
+        "show",
+        "approve",
+        "refuse",
+        "edit",
+        "take-over",
+        "stop",
+        "seen",
+        "rules",
+        "rule",
+        "drop-rule",
+    ),
     "schedule": ("create", "list", "show", "delete", "pause", "resume", "preview"),
     "trigger": ("create", "list", "show", "delete", "pause", "resume", "renew-secret"),
 }
@@ -112,6 +124,9 @@ def test_a_job_that_waits_says_why_and_can_be_cancelled_and_begun_again(server: 
     assert "delayed" in shown
     assert "why it waits" in shown
     assert server.json("job", "show", job["id"])["why"]
+    listed = bastide("job", "list", "--status", "delayed", home=server.home).stdout
+    assert "why it waits" in listed
+    assert "It is not due before" in listed
     cancelled = server.json("job", "cancel", job["id"], "--reason", "too early")
     assert cancelled["status"] == "cancelled"
     followed = bastide("job", "follow", job["id"], home=server.home)
@@ -197,6 +212,7 @@ def test_a_member_sees_their_own_jobs_and_steers_nothing(server: Server) -> None
         (("job", "lane", "title", "--pause"), "tenancy.forbidden"),
         (("job", "pause"), "tenancy.forbidden"),
         (("approval", "rule", "knowledge.erase", "--mode", "none"), "tenancy.forbidden"),
+        (("approval", "drop-rule", "knowledge.erase"), "tenancy.forbidden"),
     ):
         refused = bastide(*words, "--json", home=server.home, BASTIDE_API_KEY=hers)
         assert (refused.returncode, json.loads(refused.stderr)["error"]["code"]) == (1, code), words
@@ -299,6 +315,16 @@ def test_two_persons_and_the_other_answers(server: Server) -> None:
     server.json("approval", "rule", "knowledge.erase", "--mode", "none")
 
 
+def test_a_rule_is_set_and_dropped(server: Server) -> None:
+    rule = server.json("approval", "rule", "knowledge.erase", "--effect", "erase", "--mode", "two_persons")
+    assert rule in server.json("approval", "rules")["rules"]
+    told = bastide("approval", "drop-rule", "knowledge.erase", "--effect", "erase", home=server.home)
+    assert told.stdout == "There is no rule any more for the effect erase of knowledge.erase.\n"
+    assert rule not in server.json("approval", "rules")["rules"]
+    again = bastide("approval", "drop-rule", "knowledge.erase", "--effect", "erase", "--json", home=server.home)
+    assert json.loads(again.stderr)["error"]["code"] == "workflows.unknown_oversight"
+
+
 # -- by the clock, and by what happens --------------------------------------------------------------
 
 
@@ -354,7 +380,6 @@ def test_a_webhook_shows_its_secret_once(server: Server) -> None:
 
 
 @pytest.mark.parametrize(("group", "verb"), [(group, verb) for group, verbs in COMMANDS.items() for verb in verbs])
-@pytest.mark.slow
 def test_every_command_has_help_with_an_example(group: str, verb: str) -> None:
     done = bastide(group, verb, "--help")
     assert done.returncode == 0
@@ -391,6 +416,7 @@ def test_every_command_has_help_with_an_example(group: str, verb: str) -> None:
         (("approval", "approve", NO_APPROVAL), "workflows.unknown_approval", 1),
         (("approval", "refuse", NO_APPROVAL), "cli.wrong_usage", 2),
         (("approval", "rule", "knowledge.erase", "--mode", "perhaps"), "cli.wrong_usage", 2),
+        (("approval", "drop-rule", "title"), "workflows.unknown_oversight", 1),
         (("schedule", "preview", "--cron", "every day"), "workflows.bad_schedule", 1),
         (("schedule", "preview", "--cron", "0 6 * * *", "--timezone", "Mars/Olympus"), "workflows.bad_schedule", 1),
         (("schedule", "show", "nothing"), "workflows.unknown_schedule", 1),

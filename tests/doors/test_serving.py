@@ -111,6 +111,7 @@ def test_a_running_request_is_finished_when_asked_to_stop(home: Path) -> None:
     assert not (home / "run.json").exists()
 
 
+@pytest.mark.early
 def test_a_start_can_be_interrupted(tmp_path: Path) -> None:
     words = [BASTIDE, "up", "--no-examples", "--port", "0", "--home", str(tmp_path / "home")]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=CLEAN)
@@ -126,6 +127,7 @@ def test_a_start_can_be_interrupted(tmp_path: Path) -> None:
     assert again.wait(timeout=40) == 0
 
 
+@pytest.mark.early
 def test_examples_are_loaded_once_and_resumed(tmp_path: Path) -> None:
     home = tmp_path / "home"
     words = [BASTIDE, "up", "--port", "0", "--home", str(home)]

@@ -18,6 +18,7 @@ import pytest
 
 from bastide.api.shapes import ground, oversight, timely, work
 from bastide.app import House
+from bastide.errors import UnknownJobType
 from bastide.store import new_id
 from tests.doors.conftest import Company, bearer
 from tests.doors.test_gate import envelope
@@ -156,6 +157,7 @@ async def test_lists_have_pages_and_filters(doors: httpx2.AsyncClient, house: Ho
         ground.Listed.model_validate(page)
         seen += [job["id"] for job in page["jobs"]]
         cursor = page["next"]
+        assert {job["why"].partition(" before ")[0] for job in page["jobs"]} == {"It is not due"}
     assert seen == ids[::-1], "newest first, each once"
     none = (await doors.get(JOBS, params={"status": "done"}, headers=bearer(key))).json()
     assert none["jobs"] == []
@@ -169,7 +171,9 @@ async def test_job_types_say_how_they_are_asked(doors: httpx2.AsyncClient, us: C
     work.JobType.model_validate(letter)
     assert letter["input"]["required"] == ["to"]
     assert letter["effects"]["post"]["oversight"] == "approve"
-    envelope(await doors.get("/api/v1/job-types/nonsense", headers=headers), 422, "workflows.unknown_type")
+    unknown = await doors.get("/api/v1/job-types/nonsense", headers=headers)
+    envelope(unknown, 404, "workflows.unknown_type")
+    assert (unknown.json()["error"]["type"], unknown.json()["error"]["next"]) == ("nonsense", UnknownJobType.next)
 
 
 @pytest.mark.parametrize(
@@ -262,6 +266,8 @@ async def test_the_platform_pauses_everybody(doors: httpx2.AsyncClient, us: Comp
     await asyncio.sleep(1)
     job = (await doors.get(f"{JOBS}/{id}", headers=bearer(us.keys["member"]))).json()
     assert (job["status"], "paused" in job["why"]) == ("queued", True)
+    listed = (await doors.get(JOBS, params={"type": "door.parts"}, headers=bearer(us.keys["member"]))).json()["jobs"]
+    assert next(one["why"] for one in listed if one["id"] == id) == job["why"], "a list says it too"
     assert (await doors.post("/api/v1/work:resume", json=body, headers=operator)).json()["paused"] is False
     assert (await until(doors, us.keys["member"], id, "done"))["output"] == ["done"]
 
@@ -486,7 +492,8 @@ async def test_a_signed_webhook_needs_no_key(doors: httpx2.AsyncClient, us: Comp
     assert made.status_code == 201, made.text
     trigger, secret = made.json(), made.json()["secret"]
     one, hook, sent = f"{path}/{trigger['id']}", f"/api/v1/hooks/{trigger['id']}", b'{"bell": "rang"}'
-    assert "secret" not in (await doors.get(one, headers=admin)).json()
+    assert trigger["address"] == hook
+    assert not {"secret", "address"} & set((await doors.get(one, headers=admin)).json())
     taken = await doors.post(hook, content=sent, headers=signed(secret, sent))
     assert taken.status_code == 202, taken.text
     again = await doors.post(hook, content=sent, headers=signed(secret, sent))

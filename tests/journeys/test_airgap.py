@@ -16,6 +16,7 @@ def _may_enter_a_namespace() -> bool:
     return tools and subprocess.run(["unshare", "-rn", "true"], capture_output=True, check=False).returncode == 0
 
 
+@pytest.mark.early
 @pytest.mark.skipif(not _may_enter_a_namespace(), reason="needs unshare, ip and strace, and the right to a namespace")
 def test_the_main_journey_needs_nothing_but_loopback() -> None:
     done = subprocess.run([sys.executable, airgap.__file__], capture_output=True, text=True, check=False, timeout=600)

@@ -138,8 +138,9 @@ def _progress_reached_the_end(port: int, key: str, job: str, files: int) -> None
     assert {one["status"] for one in page["jobs"]} == {"done"}
 
 
-def test_sixty_files_and_a_worker_that_is_killed(tmp_path: Path) -> None:
-    _take_in(tmp_path, files=60, kills=1)
+@pytest.mark.early
+def test_forty_files_and_a_worker_that_is_killed(tmp_path: Path) -> None:
+    _take_in(tmp_path, files=40, kills=1)
 
 
 @pytest.mark.slow

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.journeys.processes import BASTIDE, Process
+from tests.journeys.processes import Process
+from tests.journeys.typist import in_a_shell
 
 PAGES = sorted((Path(__file__).parents[2] / "docs" / "how-to").glob("*.md"))
 
@@ -27,13 +28,15 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_blocks_of_a_page_run(page: Path, served: Process, tmp_path: Path) -> None:
     blocks = re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    work = tmp_path / "work"
+    work.mkdir()
     script = "set -eu\n" + "\n".join(blocks)
     environment = {
         **os.environ,
         "BASTIDE_HOME": str(served.home),
-        "PATH": f"{Path(BASTIDE).parent}:{os.environ['PATH']}",
+        "PATH": f"{in_a_shell(tmp_path / 'bin')}:{os.environ['PATH']}",
     }
     done = subprocess.run(
-        ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=240
+        ["bash", "-c", script], cwd=work, env=environment, capture_output=True, text=True, check=False, timeout=240
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.routing import Route
 
 from bastide import __version__
 from bastide.api import (
@@ -14,6 +15,7 @@ from bastide.api import (
     health,
     identity,
     law,
+    library,
     models,
     oversight,
     questions,
@@ -27,6 +29,7 @@ from bastide.api.doorkeeper import HOOKS, OPEN, Doorkeeper
 from bastide.api.gate import BodyLimits, Gate
 from bastide.api.queues import Queues
 from bastide.api.socket import Talk
+from bastide.api.tools import PATH, Tools
 from bastide.api.values import Notices, Rooms
 
 _ABOUT = """Documents in, answers with their sources out, and a receipt for every call to a model.
@@ -45,8 +48,16 @@ _HEADERS = {
 }
 
 
-_OPERATIONS = (work.DISPATCH, *work.TABLE, *oversight.TABLE, *timely.TABLE)
-"""What a message of the WebSocket may name."""
+OPERATIONS = (
+    work.DISPATCH,
+    library.ADD_TEXT,
+    library.ANSWER,
+    *library.TABLE,
+    *work.TABLE,
+    *oversight.TABLE,
+    *timely.TABLE,
+)
+"""What a message of the WebSocket may name, and what is a tool of MCP."""
 
 
 def create(rooms: Rooms, *, notices: Notices = list) -> Gate:
@@ -64,11 +75,25 @@ def create(rooms: Rooms, *, notices: Notices = list) -> Gate:
     app.state.queues = Queues(rooms.workflows)
     app.router.redirect_slashes = False
     refusals.install(app)
-    for part in (health, documents, questions, work, streaming, oversight, timely, models, evidence, law, identity):
+    for part in (
+        health,
+        documents,
+        library,
+        questions,
+        work,
+        streaming,
+        oversight,
+        timely,
+        models,
+        evidence,
+        law,
+        identity,
+    ):
         app.include_router(part.router)
+    app.router.routes.append(Route(PATH, Tools(rooms, OPERATIONS), include_in_schema=False))
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]  # FastAPI's own way to add to it
     upload = rooms.settings.knowledge.document_bytes_max + 4 * 1024 * 1024
-    talk = Talk(rooms, {one.name: one for one in _OPERATIONS})
+    talk = Talk(rooms, {one.name: one for one in OPERATIONS})
     return Gate(Doorkeeper(app, rooms, talk), BodyLimits(upload_bytes_max=upload), closing)
 
 

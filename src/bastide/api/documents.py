@@ -1,4 +1,4 @@
-"""Documents and collections: in, shown in their three layers, relabelled, indexed anew, deleted."""
+"""Files on their way in, and bytes on their way out; what else is asked about documents stands in `library`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,12 @@ from starlette.responses import JSONResponse, Response
 
 from bastide.api.describing import BYTES, UPLOAD, answers
 from bastide.api.doorkeeper import Asking, Behind
-from bastide.api.paging import Cursor, Limit, page, whole
 from bastide.api.reading import Route, check_text, parse
 from bastide.api.refusals import fields_wrong
 from bastide.api.shapes import knowledge as shapes
-from bastide.api.shapes.ground import Listed, Removed
 from bastide.api.values import Caller, Rooms
 from bastide.errors import BadLabel, BadRequest, FieldsWrong, UnsupportedMedia
-from bastide.knowledge import Ingested, Original
+from bastide.knowledge import Original
 
 _FILES_MAX = 1000
 _FIELDS_MAX = 5000
@@ -216,55 +214,6 @@ def _from_form(form: FormData) -> _Given:
     return given
 
 
-@router.get("/api/v1/documents", summary="List the documents", responses=answers({200: Listed}))
-async def list_documents(
-    caller: Asking,
-    rooms: Behind,
-    *,
-    cursor: Cursor = None,
-    limit: Limit = 50,
-    collection: Annotated[str | None, Query(description="Of this collection only.")] = None,
-    name: Annotated[str | None, Query(description="With exactly this name.")] = None,
-    subject: Annotated[str | None, Query(description="About this person.")] = None,
-) -> Any:
-    """Newest first."""
-    listed = await rooms.knowledge.documents(
-        caller.scope, collection=collection, name=name, subject=subject, cursor=cursor, limit=limit
-    )
-    return JSONResponse(page("documents", listed))
-
-
-@router.get("/api/v1/documents/{id}", summary="Show a document", responses=answers({200: shapes.Document}))
-async def show_document(id: str, caller: Asking, rooms: Behind) -> Any:
-    """The document in its current version."""
-    return JSONResponse((await rooms.knowledge.document(caller.scope, id)).to_wire())
-
-
-@router.patch("/api/v1/documents/{id}", summary="Relabel a document", responses=answers({200: shapes.Document}))
-async def relabel(id: str, body: shapes.Relabel, caller: Asking, rooms: Behind) -> Any:
-    """Tightening is free; loosening is a declassification, needs policy:manage and a reason, and is recorded."""
-    changed = await rooms.knowledge.relabel(caller.scope, id, body.label, reason=body.reason)
-    return JSONResponse(changed.to_wire())
-
-
-@router.delete("/api/v1/documents/{id}", summary="Delete a document", responses=answers({200: Removed}))
-async def delete_document(
-    id: str,
-    caller: Asking,
-    rooms: Behind,
-    reason: Annotated[str, Query(description="Kept in the audit log.")] = "",
-) -> Any:
-    """All its versions and everything made from them, in one transaction."""
-    await rooms.knowledge.delete(caller.scope, id, reason=reason)
-    return JSONResponse({"id": id, "removed": True})
-
-
-@router.post("/api/v1/documents/{id}:reindex", summary="Index it anew", responses=answers({200: shapes.Ingested}))
-async def reindex(id: str, caller: Asking, rooms: Behind) -> Any:
-    """Read, cut, embed and index its original again."""
-    return JSONResponse(Ingested((await rooms.knowledge.reindex(caller.scope, id),)).to_wire())
-
-
 @router.get(
     "/api/v1/documents/{id}/original",
     summary="The original, bit for bit",
@@ -288,43 +237,3 @@ def _attached(found: Original) -> Response:
         media_type=found.media_type,
         headers={"content-disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}"},
     )
-
-
-@router.get("/api/v1/documents/{id}/structure", summary="The structure layer", responses=answers({200: Listed}))
-async def structure(id: str, caller: Asking, rooms: Behind) -> Any:
-    """The tree of headings, sections and paragraphs with their offsets, in reading order."""
-    nodes = await rooms.knowledge.structure(caller.scope, id)
-    return JSONResponse(whole("nodes", [node.to_wire() for node in nodes]))
-
-
-@router.get("/api/v1/documents/{id}/chunks", summary="The chunks", responses=answers({200: Listed}))
-async def chunks(id: str, caller: Asking, rooms: Behind, cursor: Cursor = None, limit: Limit = 50) -> Any:
-    """What is searched and cited as a whole, in reading order."""
-    return JSONResponse(page("chunks", await rooms.knowledge.chunks(caller.scope, id, cursor=cursor, limit=limit)))
-
-
-@router.get("/api/v1/documents/{id}/versions", summary="The versions", responses=answers({200: Listed}))
-async def versions(id: str, caller: Asking, rooms: Behind) -> Any:
-    """Newest first."""
-    found = await rooms.knowledge.versions(caller.scope, id)
-    return JSONResponse(whole("versions", [version.to_wire() for version in found]))
-
-
-@router.get("/api/v1/collections", summary="List the collections", responses=answers({200: Listed}))
-async def list_collections(caller: Asking, rooms: Behind) -> Any:
-    """By name."""
-    found = await rooms.knowledge.collections(caller.scope)
-    return JSONResponse(whole("collections", [one.to_wire() for one in found]))
-
-
-@router.post("/api/v1/collections", status_code=201, summary="Make a collection", responses=answers({}))
-async def add_collection(body: shapes.NewCollection, caller: Asking, rooms: Behind) -> Any:
-    """One that is there stays as it is."""
-    return JSONResponse((await rooms.knowledge.add_collection(caller.scope, body.name)).to_wire(), 201)
-
-
-@router.delete("/api/v1/collections/{name}", summary="Delete an empty collection", responses=answers({200: Removed}))
-async def delete_collection(name: str, caller: Asking, rooms: Behind) -> Any:
-    """Its documents have to go first."""
-    await rooms.knowledge.delete_collection(caller.scope, name)
-    return JSONResponse({"id": name, "removed": True})

@@ -10,7 +10,7 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
@@ -23,6 +23,7 @@ from bastide.api.shapes.ground import Asked
 from bastide.api.values import Caller, Rooms
 
 Given = TypeVar("Given", bound=Asked)
+Effect = Literal["reads", "writes", "destroys"]
 
 _NAMED = re.compile(r"\{(id|name)(?::path)?\}")
 
@@ -54,6 +55,13 @@ class Operation:
     answer: type[BaseModel] | None = None
     status: int = 200
     of: str = ""  # the field of a message that holds what the address names: `job`
+    needs: str = ""  # the permission that its room asks for first; "" where every key may ask
+    effect: Effect | None = None  # where the method does not say it: a POST that only reads, or one that destroys
+
+    @property
+    def does(self) -> Effect:
+        """Whether it only reads, writes, or destroys what nothing brings back."""
+        return self.effect or {"GET": "reads", "DELETE": "destroys"}.get(self.method, "writes")  # type: ignore[return-value]
 
 
 def routes(table: Iterable[Operation], *, tag: str) -> APIRouter:

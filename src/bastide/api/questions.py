@@ -1,4 +1,4 @@
-"""Search, answers, statistics."""
+"""Answers, at once or while they are made."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from bastide.api.describing import answers
 from bastide.api.doorkeeper import Asking, Behind
+from bastide.api.library import ANSWER, asked
+from bastide.api.operations import Ask
 from bastide.api.reading import Route
 from bastide.api.refusals import envelope
 from bastide.api.shapes import knowledge as shapes
 from bastide.errors import BastideError, Broken
-from bastide.knowledge import Telling, Turn
-from bastide.policy import Label
+from bastide.knowledge import Telling
 from bastide.telemetry import log
 
 RECEIPT = "x-bastide-receipt"
@@ -28,21 +29,7 @@ _ALIVE_S = 5.0  # then a comment shows that it is being worked on
 router = APIRouter(route_class=Route, tags=["questions"])
 
 
-@router.post("/api/v1/search", summary="Search", responses=answers({200: shapes.Found}))
-async def search(body: shapes.Search, caller: Asking, rooms: Behind) -> Any:
-    """Passages that best answer the query, best first, each with where it stands. Finding none is no error."""
-    found = await rooms.knowledge.search(
-        caller.scope,
-        body.query,
-        limit=body.limit,
-        collection=body.collection,
-        filters=body.filters,
-        mode=body.mode,
-    )
-    return JSONResponse(found.to_wire())
-
-
-@router.post("/api/v1/answer", summary="Answer a question from the documents", responses=answers({200: shapes.Answer}))
+@router.post(ANSWER.path, summary=ANSWER.about, responses=answers({200: shapes.Answer}))
 async def answer(body: shapes.Question, request: Request, caller: Asking, rooms: Behind) -> Response:
     """An answer whose sentences cite passages by number; extractive where no model is allowed, and it says so.
 
@@ -50,18 +37,11 @@ async def answer(body: shapes.Question, request: Request, caller: Asking, rooms:
     numbers), `text` as often as words come, and `answer` last, which alone is checked and numbered anew. A failure
     is the event `error`; comments in between show that it is being worked on.
     """
-    default = (await rooms.policy.refresh(caller.scope)).default if body.history else None
-    asked: dict[str, Any] = {
-        "model": body.model,
-        "limit": body.limit,
-        "collection": body.collection,
-        "filters": body.filters,
-        "history": [Turn(one.question, one.answer, label_of(one.label, default)) for one in body.history],
-    }
+    said = await asked(Ask(caller, rooms, body))
     if EVENT_STREAM not in request.headers.get("accept", ""):
-        found = await rooms.knowledge.answer(caller.scope, body.question, **asked)
+        found = await rooms.knowledge.answer(caller.scope, **said)
         return JSONResponse(found.to_wire(), headers=_receipt(found.receipt))
-    told = rooms.knowledge.tell(caller.scope, body.question, **asked)
+    told = rooms.knowledge.tell(caller.scope, **said)
     events = _Events(told, request.url.path, caller.request_id)
     try:
         receipt = await events.first(_PATIENCE_S)
@@ -70,11 +50,6 @@ async def answer(body: shapes.Question, request: Request, caller: Asking, rooms:
         raise
     headers = {**_receipt(receipt), "x-accel-buffering": "no"}
     return StreamingResponse(events.lines(), media_type=EVENT_STREAM, headers=headers)
-
-
-def label_of(wire: dict[str, Any] | None, default: Label | None) -> Label:
-    """A label as a request says it; what is unsaid is as the tenant's default."""
-    return Label.from_wire(wire or {}, default=default or Label())
 
 
 def _receipt(receipt: str | None) -> dict[str, str]:
@@ -127,9 +102,3 @@ class _Events:
 
 def _line(kind: str, wire: dict[str, Any]) -> str:
     return f"event: {kind}\ndata: {json.dumps(wire, ensure_ascii=False)}\n\n"
-
-
-@router.get("/api/v1/knowledge/statistics", summary="How much is here", responses=answers({200: shapes.Statistics}))
-async def statistics(caller: Asking, rooms: Behind) -> Any:
-    """Documents, chunks, languages; `queued` are documents that cannot be searched yet."""
-    return JSONResponse((await rooms.knowledge.statistics(caller.scope)).to_wire())

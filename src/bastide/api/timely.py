@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import APIRouter, Request
+from pydantic import BaseModel
 from starlette.responses import JSONResponse
 
 from bastide.api.describing import answers
@@ -30,32 +32,6 @@ async def create_schedule(ask: Ask[shapes.NewSchedule]) -> Wire:
     return (await ask.rooms.workflows.schedules.create(ask.caller.scope, **ask.given.model_dump())).to_wire()
 
 
-async def list_schedules(ask: Ask[shapes.Pages]) -> Wire:
-    """Oldest first."""
-    return page("schedules", await ask.rooms.workflows.schedules.list(ask.caller.scope, **ask.given.model_dump()))
-
-
-async def show_schedule(ask: Ask[Nothing]) -> Wire:
-    """By id or name: when it fires next, and what became of the last time."""
-    return (await ask.rooms.workflows.schedules.get(ask.caller.scope, ask.id)).to_wire()
-
-
-async def delete_schedule(ask: Ask[Nothing]) -> Wire:
-    """The jobs that it has dispatched stay."""
-    await ask.rooms.workflows.schedules.delete(ask.caller.scope, ask.id)
-    return {"id": ask.id, "removed": True}
-
-
-async def pause_schedule(ask: Ask[Nothing]) -> Wire:
-    """It dispatches nothing until it is resumed."""
-    return (await ask.rooms.workflows.schedules.pause(ask.caller.scope, ask.id)).to_wire()
-
-
-async def resume_schedule(ask: Ask[Nothing]) -> Wire:
-    """It goes on with its next time; what passed meanwhile is not made good."""
-    return (await ask.rooms.workflows.schedules.resume(ask.caller.scope, ask.id)).to_wire()
-
-
 async def preview(ask: Ask[shapes.Preview]) -> Wire:
     """When it would fire next; nothing is made."""
     ask.caller.scope.need("work:read")
@@ -69,44 +45,61 @@ async def preview(ask: Ask[shapes.Preview]) -> Wire:
 
 async def create_trigger(ask: Ask[shapes.NewTrigger]) -> Wire:
     """Have a job dispatched whenever something happens. A webhook's secret is in this answer and nowhere else."""
-    return (await ask.rooms.workflows.triggers.create(ask.caller.scope, **ask.given.model_dump())).to_wire()
-
-
-async def list_triggers(ask: Ask[shapes.Pages]) -> Wire:
-    """Oldest first."""
-    return page("triggers", await ask.rooms.workflows.triggers.list(ask.caller.scope, **ask.given.model_dump()))
-
-
-async def show_trigger(ask: Ask[Nothing]) -> Wire:
-    """By id or name; never its secret."""
-    return (await ask.rooms.workflows.triggers.get(ask.caller.scope, ask.id)).to_wire()
-
-
-async def delete_trigger(ask: Ask[Nothing]) -> Wire:
-    """The jobs that it has dispatched stay."""
-    await ask.rooms.workflows.triggers.delete(ask.caller.scope, ask.id)
-    return {"id": ask.id, "removed": True}
-
-
-async def pause_trigger(ask: Ask[Nothing]) -> Wire:
-    """It dispatches nothing until it is resumed."""
-    return (await ask.rooms.workflows.triggers.pause(ask.caller.scope, ask.id)).to_wire()
-
-
-async def resume_trigger(ask: Ask[Nothing]) -> Wire:
-    """It dispatches again."""
-    return (await ask.rooms.workflows.triggers.resume(ask.caller.scope, ask.id)).to_wire()
+    return _with_address(
+        (await ask.rooms.workflows.triggers.create(ask.caller.scope, **ask.given.model_dump())).to_wire()
+    )
 
 
 async def renew_secret(ask: Ask[Nothing]) -> Wire:
     """Another secret for a webhook, shown this once; the old one is good for a day more."""
-    return (await ask.rooms.workflows.triggers.renew_secret(ask.caller.scope, ask.id)).to_wire()
+    return _with_address((await ask.rooms.workflows.triggers.renew_secret(ask.caller.scope, ask.id)).to_wire())
 
 
-_SCHEDULES, _SCHEDULE = "/api/v1/schedules", "/api/v1/schedules/{id}"
-_TRIGGERS, _TRIGGER = "/api/v1/triggers", "/api/v1/triggers/{id}"
-_A_SCHEDULE: Wire = {"answer": shapes.Schedule, "of": "schedule"}
-_A_TRIGGER: Wire = {"answer": shapes.Trigger, "of": "trigger"}
+def _with_address(wire: Wire) -> Wire:
+    """Where signed requests are sent, beside the secret that signs them."""
+    return {**wire, "address": f"{HOOKS}{wire['id']}"} if "secret" in wire else wire
+
+
+# -- both -------------------------------------------------------------------------------------------
+
+_PAUSED = "It dispatches nothing until it is resumed."
+
+
+def _kept(kind: str, answer: type[BaseModel], *, shown: str, resumed: str) -> tuple[Operation, ...]:
+    """How orders of one kind are listed, shown, deleted, paused and resumed: the same for schedules and triggers."""
+
+    def orders(ask: Ask[Any]) -> Any:
+        return getattr(ask.rooms.workflows, f"{kind}s")
+
+    async def list_all(ask: Ask[shapes.Pages]) -> Wire:
+        """Oldest first."""
+        return page(f"{kind}s", await orders(ask).list(ask.caller.scope, **ask.given.model_dump()))
+
+    async def delete(ask: Ask[Nothing]) -> Wire:
+        """The jobs that it has dispatched stay."""
+        await orders(ask).delete(ask.caller.scope, ask.id)
+        return {"id": ask.id, "removed": True}
+
+    def one(verb: str, about: str) -> Callable[[Ask[Nothing]], Awaitable[Wire]]:
+        async def run(ask: Ask[Nothing]) -> Wire:
+            found: Wire = (await getattr(orders(ask), verb)(ask.caller.scope, ask.id)).to_wire()
+            return found
+
+        run.__doc__ = about
+        return run
+
+    all_of, one_of = f"/api/v1/{kind}s", f"/api/v1/{kind}s/{{id}}"
+    said: Wire = {"answer": answer, "of": kind}
+    return (
+        Operation(f"{kind}s.list", "GET", all_of, f"List the {kind}s", list_all, shapes.Pages, Listed),
+        Operation(f"{kind}s.get", "GET", one_of, f"Show a {kind}", one("get", shown), **said),
+        Operation(f"{kind}s.delete", "DELETE", one_of, f"Delete a {kind}", delete, answer=Removed, of=kind),
+        Operation(f"{kind}s.pause", "POST", f"{one_of}:pause", f"Pause a {kind}", one("pause", _PAUSED), **said),
+        Operation(f"{kind}s.resume", "POST", f"{one_of}:resume", f"Resume a {kind}", one("resume", resumed), **said),
+    )
+
+
+_SCHEDULES, _TRIGGERS = "/api/v1/schedules", "/api/v1/triggers"
 TABLE = (
     Operation(
         "schedules.preview",
@@ -127,28 +120,24 @@ TABLE = (
         shapes.Schedule,
         201,
     ),
-    Operation("schedules.list", "GET", _SCHEDULES, "List the schedules", list_schedules, shapes.Pages, Listed),
-    Operation("schedules.get", "GET", _SCHEDULE, "Show a schedule", show_schedule, **_A_SCHEDULE),
-    Operation(
-        "schedules.delete", "DELETE", _SCHEDULE, "Delete a schedule", delete_schedule, answer=Removed, of="schedule"
+    *_kept(
+        "schedule",
+        shapes.Schedule,
+        shown="By id or name: when it fires next, and what became of the last time.",
+        resumed="It goes on with its next time; what passed meanwhile is not made good.",
     ),
-    Operation("schedules.pause", "POST", f"{_SCHEDULE}:pause", "Pause a schedule", pause_schedule, **_A_SCHEDULE),
-    Operation("schedules.resume", "POST", f"{_SCHEDULE}:resume", "Resume a schedule", resume_schedule, **_A_SCHEDULE),
     Operation(
         "triggers.create", "POST", _TRIGGERS, "Make a trigger", create_trigger, shapes.NewTrigger, shapes.Trigger, 201
     ),
-    Operation("triggers.list", "GET", _TRIGGERS, "List the triggers", list_triggers, shapes.Pages, Listed),
-    Operation("triggers.get", "GET", _TRIGGER, "Show a trigger", show_trigger, **_A_TRIGGER),
-    Operation("triggers.delete", "DELETE", _TRIGGER, "Delete a trigger", delete_trigger, answer=Removed, of="trigger"),
-    Operation("triggers.pause", "POST", f"{_TRIGGER}:pause", "Pause a trigger", pause_trigger, **_A_TRIGGER),
-    Operation("triggers.resume", "POST", f"{_TRIGGER}:resume", "Resume a trigger", resume_trigger, **_A_TRIGGER),
+    *_kept("trigger", shapes.Trigger, shown="By id or name; never its secret.", resumed="It dispatches again."),
     Operation(
         "triggers.renew-secret",
         "POST",
-        f"{_TRIGGER}:renew-secret",
+        f"{_TRIGGERS}/{{id}}:renew-secret",
         "Renew a webhook's secret",
         renew_secret,
-        **_A_TRIGGER,
+        answer=shapes.Trigger,
+        of="trigger",
     ),
 )
 

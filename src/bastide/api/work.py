@@ -18,7 +18,7 @@ from bastide.api.reading import Route, check_text
 from bastide.api.shapes import work as shapes
 from bastide.api.shapes.ground import Listed
 from bastide.api.values import Caller, Rooms
-from bastide.errors import BadRequest, Stopping
+from bastide.errors import BadRequest, NoSuchJobType, Stopping, UnknownJobType
 from bastide.policy import Label
 from bastide.workflows import Job, JobRecord, Lane
 
@@ -106,7 +106,10 @@ async def list_types(ask: Ask[Nothing]) -> Wire:
 async def show_type(ask: Ask[Nothing]) -> Wire:
     """One of them."""
     ask.caller.scope.need("work:read")
-    return ask.rooms.workflows.type(ask.id).to_wire()
+    try:
+        return ask.rooms.workflows.type(ask.id).to_wire()
+    except UnknownJobType as fault:
+        raise NoSuchJobType(fault.message, type=ask.id[:80]) from fault
 
 
 async def list_lanes(ask: Ask[Nothing]) -> Wire:

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bastide.cli.line import segment
 from bastide.cli.printing import LiveLine, how_long, sheet, wrap
-from bastide.errors import BrokenReply, ServerSaid, Stopping, TooSlow, Unreachable
+from bastide.errors import (
+    BastideError,
+    BrokenReply,
+    DatabaseUnavailable,
+    LostServer,
+    ServerSaid,
+    Stopping,
+    TooSlow,
+    Unreachable,
+)
 
 if TYPE_CHECKING:
     from bastide.cli.desk import Desk
@@ -19,17 +30,24 @@ if TYPE_CHECKING:
 
 ENDED = frozenset({"done", "failed", "cancelled"})
 
-_PAUSE_S, _TRIES = 1.0, 60  # a server that starts again is waited for so long
+PATIENCE_S = 600.0
+"""How long a server that is away is waited for, where nothing else is said."""
+
+_PAUSE_S, _PAUSE_S_MAX = 1.0, 30.0
+_PASSING = frozenset({Stopping.code, DatabaseUnavailable.code})  # what a server says that goes, or that just came
 
 
-async def follow(desk: Desk, line: Line, id: str) -> int:
-    """Show a job until it ends, then what came out; the exit status. Ctrl-C leaves the job alone."""
+async def follow(desk: Desk, line: Line, id: str, *, patience_s: float = PATIENCE_S) -> int:
+    """Show a job until it ends, then what came out; the exit status. Ctrl-C leaves the job alone.
+
+    Raises LostServer when the server was away for `patience_s`.
+    """
     live = LiveLine(quiet=desk.as_json)
     said: str | None = None
     job: dict[str, Any] = {}
     try:
-        async with aclosing(_states(line, id)) as states:
-            async for job in states:
+        async with aclosing(states(line, id, lost=partial(_say_lost, live), patience_s=patience_s)) as seen:
+            async for job in seen:
                 if job["status"] in {"waiting", "delayed"} and job.get("why") and job["why"] != said:
                     said = job["why"]
                     live.note(wrap(f"It waits: {said}"))
@@ -44,27 +62,74 @@ async def follow(desk: Desk, line: Line, id: str) -> int:
     return 0 if job["status"] == "done" else 1
 
 
-async def _states(line: Line, id: str) -> AsyncGenerator[dict[str, Any]]:
-    """The job as it is, and again with each change, up to its end; a stream that breaks is taken up again."""
-    job = await line.get(f"/api/v1/jobs/{segment(id)}")
+def _say_lost(live: LiveLine, tries: int, pause_s: float, fault: BastideError) -> None:
+    if tries == 1:
+        live.note(wrap(f"The server is lost: {fault.message} It is tried again; the job does not need us meanwhile."))
+    else:
+        live.show(f"The server is away; trying again in {pause_s:.0f} s.")
+
+
+async def states(
+    line: Line, id: str, *, lost: Callable[[int, float, BastideError], None], patience_s: float
+) -> AsyncGenerator[dict[str, Any]]:
+    """The job as it is, and again with each change, up to its end; a stream that breaks is taken up again.
+
+    A server that does not answer is tried again after 1, 2, 4 ... 30 seconds, and each time `lost` is told how often
+    it did not, how long the pause is (seconds), and why. Raises LostServer after `patience_s` without an answer.
+    """
+    path = f"/api/v1/jobs/{segment(id)}"
+    job = await line.get(path)
     yield job
-    tries = 0
+    away = _Away(patience_s)
     while job["status"] not in ENDED:
         try:
-            async with aclosing(line.events(f"/api/v1/jobs/{segment(id)}/events")) as events:
+            async with aclosing(line.events(f"{path}/events")) as events:
                 async for event in events:
                     if isinstance(event, dict) and event.get("id") == id and "status" in event:
-                        job, tries = event, 0
+                        job = event
+                        away.ended()
                         yield job
             if job["status"] not in ENDED:
                 await asyncio.sleep(_PAUSE_S)
-            job = await line.get(f"/api/v1/jobs/{segment(id)}")
+            job = await line.get(path)
+            away.ended()
         except (Unreachable, BrokenReply, TooSlow, ServerSaid) as fault:
-            tries += 1
-            if tries >= _TRIES or (isinstance(fault, ServerSaid) and fault.wire_code != Stopping.code):
+            if isinstance(fault, ServerSaid) and fault.wire_code not in _PASSING:
                 raise
-            await asyncio.sleep(_PAUSE_S)
+            pause_s = away.pause_s(id, fault)
+            lost(away.tries, pause_s, fault)
+            await asyncio.sleep(pause_s)
     yield job
+
+
+class _Away:
+    """How often, and for how long, nobody has answered."""
+
+    def __init__(self, patience_s: float) -> None:
+        self._patience_s = patience_s
+        self._since: float | None = None
+        self.tries = 0
+
+    @property
+    def for_s(self) -> float:
+        """Seconds since the first try that failed."""
+        return 0.0 if self._since is None else time.monotonic() - self._since
+
+    def ended(self) -> None:
+        """Somebody has answered."""
+        self._since, self.tries = None, 0
+
+    def pause_s(self, id: str, fault: BastideError) -> float:
+        """How long to wait until the next try. Raises LostServer when there is to be none."""
+        self._since = self._since or time.monotonic()
+        self.tries += 1
+        left_s = self._patience_s - self.for_s
+        if left_s <= 0:
+            raise LostServer(
+                f"The server did not answer for {how_long(self.for_s * 1000)}: {fault.message}",
+                next_step=f"Start it with `bastide up`, then go on with `bastide job follow {id}`; the job is kept.",
+            ) from fault
+        return min(_PAUSE_S * 2.0 ** min(self.tries - 1, 10), _PAUSE_S_MAX, left_s)
 
 
 def state(job: dict[str, Any]) -> str:

@@ -34,9 +34,9 @@ class Line:
         """GET."""
         return _json(await self._request("GET", address(path, query)))
 
-    async def post(self, path: str, body: Any = None) -> Any:
+    async def post(self, path: str, body: Any = None, **headers: str) -> Any:
         """POST, with a body of JSON if there is one."""
-        return _json(await self._request("POST", path, json=body))
+        return _json(await self._request("POST", path, json=body, headers=headers))
 
     async def put(self, path: str, body: Any) -> Any:
         """PUT."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from bastide.cli.giving import a_value, an_object
-from bastide.cli.line import Line, segment
+from bastide.cli.line import Line, address, segment
 from bastide.cli.printing import sheet, table, when, wrap
 from bastide.cli.registering import errand
 
@@ -73,6 +73,7 @@ def add_to(root: typer.Typer) -> None:
     errand(_approval, "rule", example="bastide approval rule knowledge.erase --mode two_persons --deadline 86400")(
         set_rule
     )
+    errand(_approval, "drop-rule", example="bastide approval drop-rule knowledge.erase")(drop_rule)
     root.add_typer(_approval, name="approval")
 
 
@@ -223,3 +224,14 @@ async def set_rule(
     async with desk.server() as line:
         rule = await line.put("/api/v1/oversight-rules", {n: v for n, v in body.items() if v is not None})
     desk.say(rule, lambda: sheet(rule))
+
+
+async def drop_rule(desk: "Desk", type: TypeName, effect: EffectName = None) -> None:
+    """Drop a rule: from now on what the job type asks for by itself holds, and any other rule."""
+    async with desk.server() as line:
+        gone = await line.delete(address("/api/v1/oversight-rules", {"type": type, "effect": effect}))
+    desk.say(gone, lambda: f"There is no rule any more for {_effects(gone)} of {gone['type']}.")
+
+
+def _effects(gone: dict[str, Any]) -> str:
+    return "all effects" if gone["effect"] == "*" else f"the effect {gone['effect']}"

@@ -5,6 +5,7 @@ client or the rooms is a module that is run as a program, in this process, when 
 
     errand      speaks to the server             verifying   reads evidence from files
     serving     is the server                    exporting   writes the log's files
+    speaking    speaks MCP on standard input     restoring   reads a backup into a home
 
 Each gets its words as one argument of JSON.
 """
@@ -16,7 +17,7 @@ import runpy
 import sys
 from typing import Any, Literal
 
-Program = Literal["errand", "serving", "verifying", "exporting"]
+Program = Literal["errand", "serving", "verifying", "exporting", "speaking", "restoring"]
 
 
 def run_program(name: Program, words: dict[str, Any]) -> int:

@@ -1,5 +1,6 @@
-"""`bastide up` and `bastide serve`."""
+"""`bastide up` and `bastide serve`, and `bastide restore` for a home that has lost its database."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -14,12 +15,14 @@ Verbose = Annotated[bool, typer.Option("--verbose", help="Log every request on s
 RoleName = Annotated[
     Literal["api", "worker", "sequencer", "all"], typer.Option("--role", help="What this process does.")
 ]
+Backup = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that the job store.backup wrote.")]
 
 
 def add_to(root: typer.Typer) -> None:
     """Register the commands."""
     program(root, "up", "serving", example="bastide up --port 8092 --air-gap")(up)
     program(root, "serve", "serving", example="bastide serve --role api --host 0.0.0.0")(serve)
+    program(root, "restore", "restoring", example="bastide restore /mnt/safe/nightly --home /srv/bastide")(restore)
 
 
 def up(
@@ -41,4 +44,12 @@ def serve(
     """Play one role, for more than one process or machine.
 
     `api` answers HTTP, `sequencer` carries events into the log, `worker` does durable work, `all` is the three.
+    """
+
+
+def restore(folder: Backup) -> None:
+    """Read a backup into a home that has its secrets and no database.
+
+    Copy secrets/ of the home that was backed up into the new one first; no server may run on it. A backup that does not
+    fit, or that is damaged, leaves the home as it was.
     """

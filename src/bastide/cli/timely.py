@@ -31,7 +31,6 @@ Filters = Annotated[
     typer.Option("--filter", metavar="NAME=VALUE", parser=a_field, help="Only where this is so; may be repeated."),
 ]
 
-_HOOKS = "/api/v1/hooks/"
 _EXAMPLE = {"schedule": "weekly-check", "trigger": "title-new-documents"}
 _schedule = typer.Typer(help="Jobs by the clock.", no_args_is_help=True)
 _trigger = typer.Typer(help="Jobs by what happens.", no_args_is_help=True)
@@ -132,7 +131,7 @@ def _with_secret(made: dict[str, Any]) -> str:
     text = sheet(made)
     if not made.get("secret"):
         return text
-    return f"{text}\n\nSend signed requests to {_HOOKS}{made['id']}.\nKeep the secret now: it is not shown again."
+    return f"{text}\n\nSend signed requests to {made['address']}.\nKeep the secret now: it is not shown again."
 
 
 # -- both -------------------------------------------------------------------------------------------

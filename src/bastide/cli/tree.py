@@ -20,6 +20,7 @@ from bastide.cli import (
     starting,
     taking_in,
     timely,
+    tooling,
     work,
 )
 from bastide.cli.attending import attended
@@ -52,7 +53,20 @@ def _before(
     ctx.obj = Shared(json, home, tenant)
 
 
-for _part in (starting, taking_in, asking, work, overseeing, timely, evidence, identities, law, models, doctor):
+for _part in (
+    starting,
+    taking_in,
+    asking,
+    work,
+    overseeing,
+    timely,
+    evidence,
+    identities,
+    law,
+    models,
+    tooling,
+    doctor,
+):
     _part.add_to(_root)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bastide.cli.following import follow, shown, state, told
+from bastide.cli.following import PATIENCE_S, follow, shown, state, told
 from bastide.cli.giving import Fields, Input, InputFile, fitted, put_together
 from bastide.cli.line import segment
 from bastide.cli.printing import how_long, sheet, table, when, wrap
@@ -40,6 +40,9 @@ Per = Annotated[
     float | None, typer.Option("--per", metavar="SECONDS", min=0.001, help="... in so many seconds.  [default: 60]")
 ]
 Paused = Annotated[bool | None, typer.Option("--pause/--resume", help="Begin none of them; or begin them again.")]
+Patience = Annotated[
+    float, typer.Option("--patience", metavar="SECONDS", min=0, help="How long a server that is away is waited for.")
+]
 
 _LISTED, _MINUTE_S = 50, 60.0
 _job = typer.Typer(help="Durable work: what is to be done, how far it is, why it waits.", no_args_is_help=True)
@@ -76,14 +79,8 @@ async def list_jobs(desk: "Desk", *, status: OfStatus = None, type: OfType = Non
 
 
 def _jobs(jobs: list[dict[str, Any]]) -> str:
-    rows = [(one["id"], one["type"], state(one), when(one["created_at"]), _remark(one)) for one in jobs]
-    return table(rows, ("id", "type", "state", "made (UTC)", "waits for or until")) if rows else "There is no job here."
-
-
-def _remark(job: dict[str, Any]) -> str:
-    if job.get("waits_for") and job["waits_for"] != "time":
-        return str(job["waits_for"])
-    return when(job["due_at"]) if job.get("waits_for") else ""
+    rows = [(one["id"], one["type"], state(one), when(one["created_at"]), one.get("why") or "") for one in jobs]
+    return table(rows, ("id", "type", "state", "made (UTC)", "why it waits")) if rows else "There is no job here."
 
 
 async def show_job(desk: "Desk", id: JobId) -> None:
@@ -148,6 +145,7 @@ async def run_job(
     delay: Delay = None,
     key: Key = None,
     class_name: ClassName = None,
+    patience: Patience = PATIENCE_S,
 ) -> int:
     """Ask for a job and follow it to its end; Ctrl-C leaves the job running.
 
@@ -162,7 +160,7 @@ async def run_job(
         body["input"] = await as_the_type_takes_it(line, type, given) if field else given
         made = await line.post("/api/v1/jobs", body)
         if wait:
-            return await follow(desk, line, made["id"])
+            return await follow(desk, line, made["id"], patience_s=patience)
     desk.say(made, lambda: _accepted(made))
     _say_if_nobody_works(desk)
     return 0
@@ -184,13 +182,14 @@ def _say_if_nobody_works(desk: "Desk") -> None:
         print("No server runs on this home: jobs wait until one does, with `bastide up`.", file=sys.stderr)
 
 
-async def follow_job(desk: "Desk", id: JobId) -> int:
+async def follow_job(desk: "Desk", id: JobId, patience: Patience = PATIENCE_S) -> int:
     """Follow a job to its end and show what came out; Ctrl-C leaves the job running.
 
-    Exit status 0 if the job is done, 1 if it failed or was cancelled.
+    Should the server go away, it is tried again, at growing intervals, for as long as --patience says.
+    Exit status 0 if the job is done, 1 if it failed or was cancelled, or the server stayed away.
     """
     async with desk.server() as line:
-        return await follow(desk, line, id)
+        return await follow(desk, line, id, patience_s=patience)
 
 
 async def cancel_job(desk: "Desk", id: JobId, *, reason: Reason = "") -> None:

@@ -12,10 +12,10 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from bastide.audit import Audit
 from bastide.errors import BadJob, BastideError
@@ -30,7 +30,6 @@ OPERATE = "platform:operate"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _FREE_MB_LOW, _FREE_MB_GONE = 2048, 256
 _QUEUED_S_LONG = 300.0
-_LONG = Limits(step_s=4 * 3600.0, run_s=6 * 3600.0, per_tenant=1, overall=1)
 _ONCE_MORE = Retry(attempts=2, first_s=5.0)
 
 
@@ -68,35 +67,27 @@ class Upkeep:
     def types(self) -> tuple[JobType, ...]:
         """What is registered."""
         return (
-            JobType(
-                name="audit.verify",
-                about="Verifies the whole audit log from its stored leaves; the first bad index is named.",
-                input=Nothing,
-                run=self._verify,
+            _long(
+                "audit.verify",
+                "Verifies the whole audit log from its stored leaves; the first bad index is named.",
+                Nothing,
+                self._verify,
+                Example({}, lambda out: isinstance(out, Mapping) and out["valid"] is True),
                 permission="audit:verify",
-                limits=_LONG,
-                retry=_ONCE_MORE,
-                example=Example({}, lambda out: isinstance(out, Mapping) and out["valid"] is True),
             ),
-            JobType(
-                name="audit.export",
-                about="Writes the audit log as static files into exports/ below the home, or continues an export.",
-                input=Named,
-                run=self._export,
-                permission=OPERATE,
-                limits=_LONG,
-                retry=_ONCE_MORE,
-                example=Example({"name": "evidence"}, lambda out: isinstance(out, Mapping) and bool(out["folder"])),
+            _long(
+                "audit.export",
+                "Writes the audit log as static files into exports/ below the home, or continues an export.",
+                Named,
+                self._export,
+                Example({"name": "evidence"}, lambda out: isinstance(out, Mapping) and bool(out["folder"])),
             ),
-            JobType(
-                name="store.backup",
-                about="Writes an archive of the database into backups/ below the home; what is sealed stays sealed.",
-                input=Named,
-                run=self._back_up,
-                permission=OPERATE,
-                limits=_LONG,
-                retry=_ONCE_MORE,
-                example=Example({"name": "nightly"}, lambda out: isinstance(out, Mapping) and bool(out["sha256"])),
+            _long(
+                "store.backup",
+                "Writes an archive of the database into backups/ below the home; what is sealed stays sealed.",
+                Named,
+                self._back_up,
+                Example({"name": "nightly"}, lambda out: isinstance(out, Mapping) and bool(out["sha256"])),
             ),
             JobType(
                 name="house.health",
@@ -213,6 +204,28 @@ class Upkeep:
         said = f"{free:,} MB free where the home lies."
         state = "ok" if free > _FREE_MB_LOW else "attention" if free > _FREE_MB_GONE else "broken"
         return _part("disk", state, said, "" if state == "ok" else "Make room: PostgreSQL stops when the disk is full.")
+
+
+def _long(
+    name: str,
+    about: str,
+    input: type[Any],
+    run: Callable[[Run[Any]], Awaitable[JsonValue]],
+    example: Example,
+    *,
+    permission: str = OPERATE,
+) -> JobType:
+    """A type that may take hours, of which one runs at a time."""
+    return JobType(
+        name=name,
+        about=about,
+        input=input,
+        run=run,
+        permission=permission,
+        limits=Limits(step_s=4 * 3600.0, run_s=6 * 3600.0, per_tenant=1, overall=1),
+        retry=_ONCE_MORE,
+        example=example,
+    )
 
 
 def _part(name: str, state: str, message: str, step: str = "") -> dict[str, JsonValue]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from bastide.errors import BadName, BadOption, BadQuery, ModeUnavailable, UnknownDocument
+from bastide.errors import BadName, BadOption, BadQuery, UnknownDocument
 from bastide.knowledge.values import Turn
 from bastide.store import is_id
 
@@ -21,7 +21,7 @@ LIST_MAX = 500
 NAME_CHARACTERS_MAX = 400
 REASON_CHARACTERS_MAX = 2_000
 
-_MODES = ("hybrid", "text", "vector")
+_MODES = ("hybrid", "text", "vector", "graph")
 _COLLECTION = re.compile(r"[\w][\w .-]{0,99}")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
@@ -74,9 +74,7 @@ def history(turns: Iterable[Turn]) -> tuple[Turn, ...]:
 
 
 def mode(name: str) -> str:
-    """A mode that works today. Raises ModeUnavailable or BadOption."""
-    if name == "graph":
-        raise ModeUnavailable("There is no graph over the documents yet, so mode graph cannot be answered.")
+    """A mode of search. Raises BadOption."""
     if name not in _MODES:
         raise BadOption(f"mode must be one of hybrid, text, vector, graph, not {name!r}.", option="mode")
     return name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,8 +17,10 @@ from bastide.errors import (
 )
 from bastide.knowledge.bounds import after_cursor, cursor_of
 from bastide.knowledge.bounds import subjects as subjects_of
+from bastide.knowledge.comparing import called, changes
 from bastide.knowledge.indexing import Known, extent_of, label_change, write_extent, write_label
-from bastide.knowledge.values import Chunk, Collection, Document, Original, Statistics, StructureNode, Version
+from bastide.knowledge.reading import Limits, PageRead, draw_page, read
+from bastide.knowledge.values import Change, Chunk, Collection, Document, Original, Statistics, StructureNode, Version
 from bastide.policy import Label
 from bastide.store import Db, Page, Scope, Store, queries
 from bastide.workflows import JsonValue, Workflows
@@ -25,6 +28,7 @@ from bastide.workflows import JsonValue, Workflows
 _Q = queries("bastide.knowledge")
 _LIST, _GET, _BY_ID, _VERSIONS = _Q["list_documents"], _Q["get_document"], _Q["find_by_id"], _Q["list_versions"]
 _ORIGINAL, _NODES, _CHUNKS = _Q["original"], _Q["list_nodes"], _Q["list_chunks"]
+_PAGES, _NODES_OF = _Q["list_pages"], _Q["version_nodes"]
 _BLOBS, _FORGET = _Q["blobs_of_document"], _Q["forget_document"]
 _COLLECTIONS, _HAS, _ADD, _FORGET_COLLECTION = (
     _Q["list_collections"],
@@ -136,18 +140,77 @@ class Shelf:
             raise UnknownDocument
         return tuple(found)
 
+    async def pages(self, scope: Scope, document_id: str) -> tuple[PageRead, ...]:
+        """How each page of the current version was read; none for a format without pages."""
+        async with self._store.under(scope) as db:
+            await _there(db, document_id)
+            rows = await db.rows(dict, _PAGES, id=document_id)
+        return tuple(PageRead(**row | {"doubts": tuple(row["doubts"])}) for row in rows)
+
+    async def page_image(
+        self, scope: Scope, document_id: str, page: int, *, dpi: int, version: int | None, limits: Limits
+    ) -> bytes:
+        """One page as PNG. Raises UnknownDocument, UnknownPage; that it was looked at is recorded."""
+        async with self._store.under(scope) as db:
+            row = await db.row(dict, _ORIGINAL, id=document_id, version=version)
+            if row is None:
+                raise UnknownDocument("There is no such document or version here.")
+            data = await db.get_blob(row["blob"])
+            details: dict[str, JsonValue] = {"version": row["version"], "page": page}
+            await self._audit.record(db, "document.read", resource=document_id, details=details)
+        return await asyncio.to_thread(draw_page, data, page, dpi, limits)
+
+    # Only ids and fingerprints of older versions are kept, so both originals are read again, one after the other:
+    # for scans that takes as long as their recognition did.
+    async def diff(
+        self, scope: Scope, document_id: str, older: int, newer: int, *, limits: Limits
+    ) -> tuple[Change, ...]:
+        """What differs between two versions. Raises UnknownDocument."""
+        found = []
+        async with self._store.under(scope) as db:
+            for version in (older, newer):
+                row = await db.row(dict, _NODES_OF, id=document_id, version=version)
+                if row is None:
+                    raise UnknownDocument("There is no such document or version here.")
+                data = await db.get_blob(row["blob"])
+                details: dict[str, JsonValue] = {"version": row["version"], "bytes": len(data)}
+                await self._audit.record(db, "document.read", resource=document_id, details=details)
+                found.append((row, data))
+
+        def compared() -> tuple[Change, ...]:
+            before, after = (read(row["name"], data, limits) for row, data in found)
+            ids = [called(row["ids"], row["marks"], one) for (row, _), one in zip(found, (before, after), strict=True)]
+            return changes(before, ids[0], after, ids[1])
+
+        return await asyncio.to_thread(compared)
+
     async def delete(self, scope: Scope, document_id: str, *, reason: str) -> None:
         """Delete a document with everything that was made from it. Raises UnknownDocument."""
         async with self._store.under(scope) as db:
-            await self.delete_here(db, document_id, reason=reason)
+            if not await self.delete_here(db, [document_id], reason=reason):
+                raise UnknownDocument
+
+    async def delete_here(
+        self, db: Db, documents: Sequence[str], *, reason: str, chain: Sequence[tuple[str, str]] = ()
+    ) -> list[str]:
+        """Those of these documents that are here, in a transaction that is open; `chain` is what led to it.
+
+        Schedules and triggers that name one are paused, its id blotted out.
+        """
+        gone = [one for one in documents if await self._delete(db, one, reason, chain)]
+        if gone:
+            for orders in self._workflows.orders:
+                await orders.blot(db, gone)
+        return gone
 
     # One transaction, in this order: what it added to the extent is counted before it goes; the originals of all
     # versions are given up; one DELETE takes the rest; the event names the id and counts, never the name.
-    async def delete_here(
-        self, db: Db, document_id: str, *, reason: str, chain: Sequence[tuple[str, str]] = ()
-    ) -> None:
-        """The same in a transaction that is open; `chain` is what led to it. Raises UnknownDocument."""
-        known = await _locked(db, document_id)
+    async def _delete(self, db: Db, document_id: str, reason: str, chain: Sequence[tuple[str, str]]) -> bool:
+        """False for one that is not here: somebody else was first, or it never was."""
+        try:
+            known = await _locked(db, document_id)
+        except UnknownDocument:
+            return False
         taken = await extent_of(db, known.number)
         blobs: list[tuple[str]] = await db.rows(tuple, _BLOBS, document=known.number)
         await db.run(_FORGET, document=known.number)
@@ -163,6 +226,7 @@ class Shelf:
         label = Label.from_wire(known.label)
         await self._workflows.triggers.happened(db, "document.deleted", facts, label=label, chain=chain)
         await write_extent(db, {}, taken)
+        return True
 
     async def relabel(self, scope: Scope, document_id: str, wire: dict[str, object], *, reason: str) -> Document:
         """Give a document another label; what `wire` leaves out stays as it is.

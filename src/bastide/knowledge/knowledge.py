@@ -193,7 +193,7 @@ class Knowledge:
     ) -> SearchResult:
         """The passages that best answer `query`, best first, each with where it stands. None is no error.
 
-        `mode` is hybrid, text or vector. Raises BadQuery, BadOption, ModeUnavailable, UnknownCollection.
+        `mode` is hybrid, text, vector or graph. Raises BadQuery, BadOption, UnknownCollection.
         """
         scope.need(READ)
         found = await self._finder.find(

@@ -1,7 +1,8 @@
 """Leaving: documents that are deleted in numbers, and a collection that is handed out whole.
 
 knowledge.erase     an effect, with the oversight that the tenant asks for: who decides sees how many and which;
-                    then each batch of documents goes in one transaction, and a stop is heeded between two
+                    then each batch of documents goes in one transaction, and a stop is heeded between two;
+                    schedules and triggers that name a person go too, those that name a document are paused without it
 knowledge.export    the originals and a manifest in one zip file, kept sealed for a week: GET the job's artifact
 """
 
@@ -26,7 +27,7 @@ from bastide.knowledge.staging import Staging
 from bastide.knowledge.values import Document
 from bastide.policy import Label
 from bastide.store import Db, Scope, Store, queries
-from bastide.workflows import Effect, Example, JobType, JsonValue, Limits, Run
+from bastide.workflows import Effect, Example, JobType, JsonValue, Limits, Run, Workflows
 
 _Q = queries("bastide.knowledge")
 _OF, _HAS, _ORIGINAL = _Q["documents_of"], _Q["has_collection"], _Q["original"]
@@ -60,9 +61,10 @@ class Wanted:
 class LeavingJobs:
     """The code of both types."""
 
-    def __init__(self, store: Store, audit: Audit, shelf: Shelf, staging: Staging) -> None:
+    def __init__(self, store: Store, audit: Audit, workflows: Workflows, shelf: Shelf, staging: Staging) -> None:
         self._store = store
         self._audit = audit
+        self._workflows = workflows
         self._shelf = shelf
         self._staging = staging
 
@@ -100,7 +102,7 @@ class LeavingJobs:
         reason = bounds.reason(asked.reason)
         found = cast("list[str]", await run.step("find", partial(self._find, run.scope, asked)))
         if not found and asked.subject is None:
-            return {"erased": 0, "documents": [], "staged": 0}
+            return {"erased": 0, "documents": [], "staged": 0, "orders": 0}
 
         async def erase(arguments: JsonValue, key: str) -> JsonValue:
             # A person may have taken documents out of the list; nobody can put another one in.
@@ -109,12 +111,13 @@ class LeavingJobs:
             ids = [one for one in found if one in kept]
             gone: list[str] = []
             staged = await run.write("staged", partial(self._erase_staged, asked.subject))
+            orders = await run.write("orders", partial(self._erase_orders, asked.subject))
             for start in range(0, len(ids), _BATCH):
                 batch = ids[start : start + _BATCH]
                 act = partial(self._erase_batch, run, batch, reason)
                 gone += cast("list[str]", await run.write(f"batch {batch[0]}", act))
                 await run.progress(start + len(batch), len(ids))
-            return {"erased": len(gone), "documents": gone, "staged": staged}
+            return {"erased": len(gone), "documents": gone, "staged": staged, "orders": orders}
 
         listed = (", ".join(found[:_SHOWN]) or "none") + (
             f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
@@ -136,15 +139,13 @@ class LeavingJobs:
     async def _erase_staged(self, subject: str | None, db: Db) -> JsonValue:
         return 0 if subject is None else await self._staging.forget_about(db, subject)
 
+    async def _erase_orders(self, subject: str | None, db: Db) -> JsonValue:
+        if subject is None:
+            return 0
+        return sum([await orders.forget(db, subject) for orders in self._workflows.orders])
+
     async def _erase_batch(self, run: Run[Doomed], batch: Sequence[str], reason: str, db: Db) -> JsonValue:
-        gone: list[str] = []
-        for document in batch:
-            try:
-                await self._shelf.delete_here(db, document, reason=reason, chain=run.chain)
-                gone.append(document)
-            except UnknownDocument:
-                continue  # somebody else was first, or it never was here: it is gone either way
-        return gone
+        return await self._shelf.delete_here(db, batch, reason=reason, chain=run.chain)
 
     # -- export -------------------------------------------------------------------------------------
 

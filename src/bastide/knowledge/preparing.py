@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import PurePath
 
+from bastide.knowledge.phrases import mentioned
 from bastide.knowledge.ranking import term_key
 from bastide.knowledge.reading import Limits, Piece, Reading, cut, read, terms
 from bastide.knowledge.references import FIELD, named_by
+from bastide.knowledge.walking import pack
 
 _TITLE_CHARACTERS_MAX = 160
 _LENGTH_MAX = 65_535
 _TIMES_MAX = 32_767
 _FIRST_OF_A_PLACE = 3
+_CALLED = 3  # the first chunks of a document, and of a section, are called as it is
+
+_SUFFIX = re.compile(r"\.(?=[a-z0-9]*[a-z])[a-z0-9]{1,5}$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A document as it will be written. `postings`: term -> [(ord of the chunk, times * 65536 + length)]."""
+    """A document as it will be written. `postings`: term -> [(ord of the chunk, times * 65536 + length)]; `phrases`:
+    of each chunk what it mentions, packed."""
 
     reading: Reading
     pieces: tuple[Piece, ...]
     lengths: tuple[int, ...]
     postings: dict[int, list[tuple[int, int]]]
+    phrases: tuple[bytes, ...] = ()
 
     def texts_to_embed(self) -> list[str]:
         """What the embedder reads of each chunk: its nearest headings, then its text."""
@@ -33,6 +42,8 @@ class Prepared:
 def prepare(name: str, data: bytes, limits: Limits) -> Prepared:
     """Read, cut and count. Raises the refusals of `reading` for a file that cannot be taken in."""
     reading = read(name, data, limits=limits)
+    if reading.title == PurePath(name).stem:  # it has no title of its own: "Dr. No" is no file of the type "No"
+        reading = replace(reading, title=called(name))
     pieces = tuple(cut(reading))
     lengths: list[int] = []
     postings: dict[int, list[tuple[int, int]]] = {}
@@ -48,7 +59,27 @@ def prepare(name: str, data: bytes, limits: Limits) -> Prepared:
             places.add(place)
         for key, times in keys.items():
             postings.setdefault(key, []).append((piece.ord, min(times, _TIMES_MAX) << 16 | length))
-    return Prepared(reading, pieces, tuple(lengths), postings)
+    return Prepared(reading, pieces, tuple(lengths), postings, _phrases(name, reading, pieces))
+
+
+def called(name: str) -> str:
+    """What a document without a title is called: its name, without the folder and the type of the file."""
+    return _SUFFIX.sub("", PurePath(name).name) or name
+
+
+def _phrases(name: str, reading: Reading, pieces: tuple[Piece, ...]) -> tuple[bytes, ...]:
+    """What each chunk mentions, and what it is called: by the document's title and name, and by its nearest heading."""
+    own = dict.fromkeys((reading.title, called(name)))
+    heard: Counter[str] = Counter()
+    found: list[bytes] = []
+    for place, piece in enumerate(pieces):
+        titles = list(own) if place < _CALLED else []
+        nearest = next((part for part in reversed(piece.section) if any(map(str.isalpha, part))), "")
+        if nearest and heard["\n".join(piece.section)] < _CALLED:
+            heard["\n".join(piece.section)] += 1
+            titles.append(nearest)
+        found.append(pack(mentioned(piece.text, piece.language or reading.language, titles)))
+    return tuple(found)
 
 
 def _keys(counted: Counter[str], language: str) -> dict[int, int]:

@@ -54,24 +54,28 @@ set media_type = excluded.media_type, title = excluded.title, language = exclude
     chunks = excluded.chunks, problems = excluded.problems, marks = excluded.marks
 
 -- name: add_nodes
-insert into knowledge.node (tenant_id, document, ord, parent, kind, level, title, start_at, end_at, page, language)
-select d.tenant_id, d.number, u.*
+insert into knowledge.node (tenant_id, document, ord, parent, kind, level, title, start_at, end_at, page, language, id,
+                            boxes, cells, source, confidence)
+select d.tenant_id, d.number, u.ord, u.parent, u.kind, u.level, u.title, u.start_at, u.end_at, u.page, u.language, u.id,
+       u.boxes::jsonb, u.cells::jsonb, u.source, u.confidence
 from knowledge.document d,
      unnest(%(ords)s::integer[], %(parents)s::integer[], %(kinds)s::text[], %(levels)s::smallint[], %(titles)s::text[],
-            %(starts)s::integer[], %(ends)s::integer[], %(pages)s::integer[], %(languages)s::text[]) as u
+            %(starts)s::integer[], %(ends)s::integer[], %(pages)s::integer[], %(languages)s::text[], %(ids)s::integer[],
+            %(boxes)s::text[], %(cells)s::text[], %(sources)s::text[], %(confidences)s::real[])
+         as u(ord, parent, kind, level, title, start_at, end_at, page, language, id, boxes, cells, source, confidence)
 where d.number = %(document)s
 
 -- name: add_chunks
 -- A section path comes as one text, its headings parted by the unit separator (U+001F).
 insert into knowledge.chunk (tenant_id, document, ord, node, section, page, start_at, end_at, text, language, words,
-                             length)
+                             length, parent, boxes)
 select d.tenant_id, d.number, u.ord, u.node, string_to_array(u.section, chr(31)), u.page, u.start_at, u.end_at, u.text,
-       u.language, u.words, u.length
+       u.language, u.words, u.length, u.parent, u.boxes::jsonb
 from knowledge.document d,
      unnest(%(ords)s::integer[], %(nodes)s::integer[], %(sections)s::text[], %(pages)s::integer[],
             %(starts)s::integer[], %(ends)s::integer[], %(texts)s::text[], %(languages)s::text[],
-            %(words)s::integer[], %(lengths)s::integer[])
-         as u(ord, node, section, page, start_at, end_at, text, language, words, length)
+            %(words)s::integer[], %(lengths)s::integer[], %(parents)s::integer[], %(boxes)s::text[])
+         as u(ord, node, section, page, start_at, end_at, text, language, words, length, parent, boxes)
 where d.number = %(document)s
 returning ord, id
 
@@ -128,8 +132,9 @@ delete from knowledge.refusal where fingerprint = %(fingerprint)s
 -- == search =========================================================================================
 
 -- name: extent
--- What there is in each language, and, for this model, the dimension of the tenant's own graph if it has one.
-select e.language, e.chunks, e.length, (select p.dimensions from knowledge.placement p where p.model = %(model)s) as graph
+-- What there is in each language, which transaction changed it last, and, for this model, the dimension of the
+-- tenant's own graph if it has one.
+select e.language, e.chunks, e.length, e.xmin::text::bigint as written, (select p.dimensions from knowledge.placement p where p.model = %(model)s) as graph
 from knowledge.extent e where e.chunks > 0
 
 -- name: documents_within
@@ -291,12 +296,14 @@ from knowledge.document d join knowledge.document_version v on v.document = d.nu
 where d.id = %(id)s and v.version = coalesce(%(version)s, d.version)
 
 -- name: list_nodes
-select n.ord, n.parent, n.kind, n.level, n.title, n.start_at as start, n.end_at as "end", n.page, n.language
+select n.ord, n.parent, n.kind, n.level, n.title, n.start_at as start, n.end_at as "end", n.page, n.language, n.id,
+       n.boxes, n.cells, n.source, n.confidence
 from knowledge.document d join knowledge.node n on n.document = d.number
 where d.id = %(id)s order by n.ord
 
 -- name: list_chunks
-select c.ord, c.node, c.section, c.page, c.start_at as start, c.end_at as "end", c.text, c.language, c.words
+select c.ord, c.node, c.section, c.page, c.start_at as start, c.end_at as "end", c.text, c.language, c.words, c.parent,
+       c.boxes
 from knowledge.document d join knowledge.chunk c on c.document = d.number
 where d.id = %(id)s and c.ord > %(after)s
 order by c.ord limit %(limit)s

@@ -8,10 +8,13 @@ little about German, and a fixed weight made German answers worse than words alo
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+
+from bastide.knowledge.walking import Walk
 
 # The share of the vectors where the embedder knows the language, and where it does not. Measured with MiniLM, R@5:
 # 0.6 is best on English sets (MuSiQue 51 by words, 60 by vectors, 64 fused); 0.3 is never below words alone on German,
@@ -28,6 +31,9 @@ ACROSS_LANGUAGES = 0.75
 # A chunk that has no vector (yet) is judged by its words alone, among others that have one.
 WITHOUT_VECTOR = 0.9
 
+# The voice of the walk over phrases, where it does not lead, against that of words and vectors together.
+WALK_SHARE = 0.3
+
 # What the second, the third and each further passage of one section keeps of its score, so that the first ones
 # of a list do not all say the same.
 OF_THE_SAME_SECTION = (1.0, 0.95, 0.85, 0.75)
@@ -38,12 +44,14 @@ OTHER_LANGUAGE_WEIGHT = 0.7
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A chunk with its fused score and what it was made of: BM25, and cosine (None without a vector)."""
+    """A chunk with its score and what it was made of: BM25, cosine (None without a vector, or where it was not looked
+    at), and the share of the walk over the phrases that came by, against that of the chunk it came by most."""
 
     chunk: int
     score: float
     words: float
     cosine: float | None
+    graph: float = 0.0
 
 
 @lru_cache(maxsize=65_536)
@@ -87,6 +95,27 @@ def fuse(
         if known and language != query_language:
             score *= ACROSS_LANGUAGES
         found.append(Scored(chunk, score, words.get(chunk, 0.0), cosine))
+    return sorted(found, key=lambda one: (-one.score, one.chunk))
+
+
+def led(order: Sequence[Scored], walked: Walk, *, always: bool = False) -> list[Scored]:
+    """The order of `fuse` and that of the walk as one.
+
+    Where the question names what a passage is called, the walk knows the way, and its order holds. Elsewhere it is
+    one voice beside the others: on questions that name nothing it costs six points of nDCG by itself.
+    """
+    most = max(walked.shares.values(), default=0.0)
+    if most <= 0:
+        return list(order)
+    shares = {chunk: math.sqrt(share / most) for chunk, share in walked.shares.items()}
+    leads = always or any(one.titled and not one.small for one in walked.named)
+    known = {one.chunk: one for one in order}
+    found: list[Scored] = []
+    for chunk in known.keys() | shares.keys():
+        before = known.get(chunk, Scored(chunk, 0.0, 0.0, None))
+        share = shares.get(chunk, 0.0)
+        score = share if leads else (before.score + WALK_SHARE * share) / (1 + WALK_SHARE)
+        found.append(replace(before, score=score, graph=share * share))
     return sorted(found, key=lambda one: (-one.score, one.chunk))
 
 

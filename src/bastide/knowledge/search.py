@@ -1,25 +1,31 @@
 """Search: from a query to passages.
 
 1. the query is embedded, before any transaction       4. both orders are fused, by weights that know languages
-2. its stems are looked up in every language here      5. the best are fetched with where they stand
-3. the vectors next to it, exactly or by the graph
+2. its stems are looked up in every language here      5. from the best of them, and from the names in the query, a
+3. the vectors next to it, exactly or by the graph        walk goes over the phrases that passages share
+                                                       6. the best are fetched with where they stand
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from bastide.errors import Refusal, Unavailable, UnknownCollection
 from bastide.inference import Embedded, Inference
 from bastide.knowledge.bounds import Filters
-from bastide.knowledge.ranking import OTHER_LANGUAGE_WEIGHT, PLACE_WEIGHT, Scored, fuse, spread, term_key
+from bastide.knowledge.ranking import OTHER_LANGUAGE_WEIGHT, PLACE_WEIGHT, Scored, fuse, led, spread, term_key
 from bastide.knowledge.reading import detect_language, terms
 from bastide.knowledge.references import FIELD, named_in
 from bastide.knowledge.values import Passage
+from bastide.knowledge.walking import Walk, walk
+from bastide.knowledge.webs import Webs
 from bastide.policy import Label
 from bastide.store import Db, Query, Scope, Store, queries, vector_text
 from bastide.telemetry import observe
@@ -40,12 +46,14 @@ KNOWN_LANGUAGES: Mapping[str, frozenset[str]] = {"local/minilm": frozenset({"en"
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How much a tenant has in one language, in chunks and in indexed terms; `graph` is the dimension of its graph."""
+    """How much a tenant has in one language, in chunks and in indexed terms; `graph` is the dimension of its graph
+    of vectors, `written` the transaction that changed this last."""
 
     language: str
     chunks: int
     length: int
     graph: int | None = None
+    written: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +112,7 @@ class Finder:
     def __init__(self, store: Store, inference: Inference) -> None:
         self._store = store
         self._inference = inference
+        self._webs = Webs()
 
     async def find(
         self, scope: Scope, query: str, *, limit: int, filters: Filters, mode: str, rarity: bool = False
@@ -119,11 +128,24 @@ class Finder:
             within = await db.value(_WITHIN, **_wire(filters)) if filters.narrow else None
             asked = _Asked(query, language, extents, embedded, mode, within)
             order = await _rank(db, asked)
+            if mode in {"hybrid", "graph"} and order:
+                walked = await self._walk(db, scope, asked, order)
+                order = led(order, walked, always=mode == "graph")
             hits = await _hits(db, order, limit)
             rare = await _rarity(db, query, language, extents) if rarity else {}
         took = time.perf_counter() - start
         observe("knowledge_search", took, mode=mode)
         return Found(tuple(hits), language, notes, took * 1000, embedded.receipt if embedded else None, rare)
+
+    async def _walk(self, db: Db, scope: Scope, asked: _Asked, order: list[Scored]) -> Walk:
+        """From the best of `order` over the phrases of the tenant; an empty walk where there are none."""
+        state = tuple(sorted((extent.language, extent.written) for extent in asked.extents))
+        web = await self._webs.of(db, scope.tenant, state)
+        if web is None:
+            return Walk({}, ())
+        seeds = {one.chunk: one.score for one in order[:CANDIDATES]}
+        within = None if asked.within is None else np.isin(web.documents, asked.within)
+        return await asyncio.to_thread(walk, web, asked.query, asked.language, seeds, within=within)
 
     async def _embed(self, scope: Scope, query: str, mode: str) -> tuple[Embedded | None, tuple[str, ...]]:
         if mode == "text":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from bastide.policy import Label
 
@@ -145,10 +145,19 @@ class StructureNode:
     end: int
     page: int | None
     language: str
+    id: int
+    """What it is called in all versions of the document that hold it."""
+    boxes: list[list[float]]
+    """[page, left, top, right, bottom] on each page it stands on, in points from the upper left corner."""
+    cells: list[list[Any]]
+    """Of a table's row: [column, start, end, span, header, box] of each cell, with offsets in the row."""
+    source: str
+    """What says that it is what it is: markup, outline, font, layout, rules, alignment, words, ocr."""
+    confidence: float
 
     def to_wire(self) -> Wire:
         """The node as the wire shows it."""
-        return asdict(self)
+        return {**asdict(self), "confidence": round(self.confidence, 3)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +173,33 @@ class Chunk:
     text: str
     language: str
     words: int
+    parent: int | None
+    """The section it stands in, by its `ord`: what to show for more."""
+    boxes: list[list[float]]
+    """[page, left, top, right, bottom] on each page it stands on, in points from the upper left corner."""
 
     def to_wire(self) -> Wire:
         """The chunk as the wire shows it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One place in which two versions of a document differ."""
+
+    what: Literal["added", "removed", "changed", "moved"]
+    node: int
+    """The id of the node, as `StructureNode.id`."""
+    kind: str
+    section: list[str]
+    """The headings above it, in the newer version; in the older one for what was removed."""
+    before: str
+    """Its own words in the older version; "" for what was added."""
+    after: str
+    page: int | None
+
+    def to_wire(self) -> Wire:
+        """The change as the wire shows it."""
         return asdict(self)
 
 

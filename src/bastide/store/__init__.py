@@ -10,6 +10,7 @@ from bastide.store.db import Db, Json
 from bastide.store.identifiers import from_uuid, is_id, new_id, to_uuid
 from bastide.store.lint import Fault
 from bastide.store.questions import Query, queries
+from bastide.store.restoring import restore
 from bastide.store.store import Store
 from bastide.store.values import Page, Scope, vector_text
 
@@ -26,6 +27,7 @@ __all__ = [
     "is_id",
     "new_id",
     "queries",
+    "restore",
     "to_uuid",
     "vector_text",
 ]

@@ -49,7 +49,7 @@ async def back_up(server: Server, donor: Donor, place: Path, *, database: str, k
     try:
         made_at = datetime.now(UTC).isoformat(timespec="seconds")
         archive = fresh / ARCHIVE
-        await _run(
+        await run_donor(
             donor,
             "pg_dump",
             "--format=custom",
@@ -62,7 +62,7 @@ async def back_up(server: Server, donor: Donor, place: Path, *, database: str, k
             database,
             password=server.superuser_password,
         )
-        listed = await _run(donor, "pg_restore", "--list", str(archive))
+        listed = await run_donor(donor, "pg_restore", "--list", str(archive))
         tables = sum(" TABLE DATA " in line for line in listed.splitlines())
         if not tables:
             raise BackupFailed("The archive lists no table.")
@@ -81,8 +81,8 @@ async def back_up(server: Server, donor: Donor, place: Path, *, database: str, k
     return done
 
 
-async def _run(donor: Donor, program: str, *arguments: str, password: str = "") -> str:
-    """What one of the donor's programs says; nothing of our environment reaches it."""
+async def run_donor(donor: Donor, program: str, *arguments: str, password: str = "") -> str:
+    """What one of the donor's programs says; nothing of our environment reaches it. Raises BackupFailed."""
     path = donor.prefix / "bin" / program
     if not path.is_file():
         raise BackupFailed(f"This PostgreSQL has no {program}: {donor.prefix}.")

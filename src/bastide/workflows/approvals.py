@@ -1,7 +1,8 @@
 """Approvals: persons see what a job is about to do, and decide. (Regulation (EU) 2024/1689, Article 14.)
 
 Each decision is one transaction: the job's row is held, the rules are asked, the verdict is written with its audit
-event, and the job goes on. A decision, a deadline and a stop meet at that row, so one of them is first.
+event, and the job goes on. A decision, a deadline and a stop meet at that row, so one of them is first. A yes is
+said by a person who has opened what it is said to; how long ago is recorded with it.
 """
 
 from __future__ import annotations
@@ -15,17 +16,15 @@ from bastide.audit import Audit
 from bastide.errors import (
     AlreadyDecided,
     BadOversight,
-    BadStepResult,
     BastideError,
     EditedWrongly,
     JobEnded,
     NotYourDecision,
-    ProposalChanged,
     UnknownApproval,
     UnknownIdentity,
     UnknownOversight,
 )
-from bastide.store import Db, Page, Scope, Store, from_uuid, is_id, queries
+from bastide.store import Db, Page, Scope, Store, from_uuid, is_id, queries, to_uuid
 from bastide.telemetry import count, gauge, log
 from bastide.tenancy import Tenancy
 from bastide.workflows.decisions import (
@@ -33,19 +32,14 @@ from bastide.workflows.decisions import (
     OversightRule,
     Saying,
     Standing,
-    difference,
-    digest_of,
     said_already,
     why_not_yours,
 )
 from bastide.workflows.ending import note, wake
 from bastide.workflows.overseeing import (
     Row,
-    Said,
-    arguments_of,
     decider,
     opened,
-    proposal_of,
     shown_as,
     take,
     verdicts_of,
@@ -53,11 +47,13 @@ from bastide.workflows.overseeing import (
 from bastide.workflows.oversight import check, refuse_unkeepable
 from bastide.workflows.registry import Limits, Registry
 from bastide.workflows.values import ENDED, JsonValue
+from bastide.workflows.weighing import looked, refuse_changed, refuse_forged, refuse_settled, said_of
 
 _Q = queries("bastide.workflows")
 _APPROVAL, _APPROVALS, _LOCK = _Q["approval"], _Q["approvals"], _Q["lock_run"]
 _DUE, _PENDING, _CLOSE, _CALL = _Q["approvals_due"], _Q["approvals_pending"], _Q["close_approval"], _Q["call_stand_ins"]
 _SET_RULE, _RULES, _DELETE_RULE = _Q["set_oversight"], _Q["oversight_rules"], _Q["delete_oversight"]
+_RULE, _OPENED = _Q["oversight_rule"], _Q["note_opening"]
 
 _DECIDE = "work:approve"
 _LIMIT_MAX = 500
@@ -103,14 +99,16 @@ class Approvals:
         return Page(items, items[-1].id if len(rows) > limit else None)
 
     async def get(self, scope: Scope, id: str) -> Approval:
-        """One approval with all that is proposed; that this person saw it, and its digest, is recorded.
+        """One approval with all that is proposed; that this person saw it, when, and its digest, is recorded.
 
-        Raises UnknownApproval.
+        Raises UnknownApproval, ProposalChanged when what is kept is not what was asked about.
         """
         scope.need(_DECIDE)
         async with self._store.under(scope) as db:
             row = await _row(db, id)
             found = await opened(db, row, decider(scope))
+            refuse_forged(row, found)
+            await db.run(_OPENED, id=id, who=decider(scope), digest=bytes(row.agreed))
             details: dict[str, JsonValue] = {"job": row.run, "effect": row.effect, "digest": found.digest}
             await self._audit.record(db, "approval.see", resource=id, details=details)
         return found
@@ -118,7 +116,7 @@ class Approvals:
     # -- deciding -----------------------------------------------------------------------------------
 
     async def approve(self, scope: Scope, id: str, *, digest: str | None = None, reason: str = "") -> Approval:
-        """Agree to what is proposed. `digest` is that of what this person has seen.
+        """Agree to what is proposed, which this person has opened by `get`. `digest` is that of what they saw.
 
         Raises UnknownApproval, NotYourDecision, AlreadyDecided, ProposalChanged.
         """
@@ -158,7 +156,7 @@ class Approvals:
         return await self._decide(scope, id, "seen", reason)
 
     # In this order, so that each refusal is about the approval as it is:
-    #   1. the job's row is held, then the approval is read     4. what was seen is what is proposed
+    #   1. the job's row is held, then the approval is read     4. what was seen is proposed; for a yes, opened too
     #   2. it still waits, and its deadline is ahead            5. the verdict, its event, and the job goes on
     #   3. this person may say this, and has not yet            6. a stop then stops the job
     async def _decide(
@@ -172,15 +170,16 @@ class Approvals:
             run = await db.row(tuple, _LOCK, id=(await _row(db, id)).run)
             row = await _row(db, id)
             verdicts = (await verdicts_of(db, [id]))[id]
-            _refuse_settled(row, saying, job_over=run is None or run[0] in ENDED or run[0] == "stopping")
+            refuse_settled(row, saying, job_over=run is None or run[0] in ENDED or run[0] == "stopping")
             if why := why_not_yours(row.asking, who, saying):
                 raise NotYourDecision(why)
             assert who is not None
             if said_already(verdicts, who, saying, bytes(row.agreed).hex()):
                 raise AlreadyDecided("You have agreed to this already; another person must agree too.")
-            _refuse_changed(row, saying, digest)
+            refuse_changed(row, saying, digest)
+            looked_s = await looked(db, row, who, saying)
             self._refuse_large(row, saying, value)
-            said = await _said(db, row, saying, reason, value)
+            said = await said_of(db, row, saying, reason, value)
             standing = await take(db, row, verdicts, who, said)
             await self._audit.record(
                 db,
@@ -192,6 +191,7 @@ class Approvals:
                     "effect": row.effect,
                     "digest": (said.digest or bytes(row.agreed)).hex(),
                     "reason": reason,
+                    "looked_ms": None if looked_s is None else round(looked_s * 1000),
                 },
             )
             if standing in {"approved", "refused", "taken_over"}:
@@ -240,18 +240,23 @@ class Approvals:
         persons, stand_ins = await self._named(scope, rule.persons), await self._named(scope, rule.stand_ins)
         ready = replace(rule, persons=persons, stand_ins=stand_ins)
         refuse_unkeepable(ready, self._registry)
+        values = {**_fields(ready), "persons": [*persons], "stand_ins": [*stand_ins]}
+        # The event comes first: there must be no rule, and no loosening of one, that the log does not know.
         async with self._store.under(scope) as db:
-            await db.run(_SET_RULE, **{**_fields(ready), "persons": [*persons], "stand_ins": [*stand_ins]})
             await self._audit.record(db, "oversight.set", resource=ready.type, details=_plain(ready.to_wire()))
+        async with self._store.as_operator(reason=f"{decider(scope)} sets a rule of oversight") as db:
+            await db.run(_SET_RULE, tenant=to_uuid(scope.tenant), **values)
         return ready
 
     async def drop_rule(self, scope: Scope, type: str, effect: str = "*") -> None:
         """From now on only what the type declares, and other rules, count. Audited. Raises UnknownOversight."""
         scope.need("work:manage")
         async with self._store.under(scope) as db:
-            if await db.value(_DELETE_RULE, type=type, effect=effect) is None:
+            if await db.value(_RULE, type=type, effect=effect) is None:
                 raise UnknownOversight(f"There is no rule for {type[:80]!r} and {effect[:80]!r}.")
             await self._audit.record(db, "oversight.delete", resource=type, details={"effect": effect})
+        async with self._store.as_operator(reason=f"{decider(scope)} drops a rule of oversight") as db:
+            await db.run(_DELETE_RULE, tenant=to_uuid(scope.tenant), type=type, effect=effect)
 
     async def _named(self, scope: Scope, persons: Iterable[str]) -> tuple[str, ...]:
         house = await self._tenancy.system_scope(scope.tenant)
@@ -321,46 +326,6 @@ async def _row(db: Db, id: str) -> Row:
     if row is None:
         raise UnknownApproval
     return row
-
-
-def _refuse_settled(row: Row, saying: Saying, *, job_over: bool) -> None:
-    if saying == "seen":
-        if row.status != "informed":
-            raise AlreadyDecided("Only a notice is marked as seen, once.")
-        return
-    if job_over:
-        raise AlreadyDecided(f"The job {row.run} has ended or was stopped; there is nothing more to decide.")
-    if saying == "stopped":
-        return
-    if row.mode == "informed":
-        raise AlreadyDecided("This is a notice of what a job does; there is nothing to decide. The job can be stopped.")
-    if row.status != "pending":
-        raise AlreadyDecided(f"This is {row.status.replace('_', ' ')} already.")
-    if row.late:
-        raise AlreadyDecided("The deadline has passed, and nothing said in time means no.")
-
-
-def _refuse_changed(row: Row, saying: Saying, digest: str | None) -> None:
-    if digest is None:
-        # A no needs no second look; a yes to what another person has edited does.
-        if row.edited is not None and saying in {"approved", "edited"}:
-            raise ProposalChanged("Another person has edited this: read it again, and send the digest of what you saw.")
-    elif digest.lower() != bytes(row.agreed).hex():
-        raise ProposalChanged
-
-
-async def _said(db: Db, row: Row, saying: Saying, reason: str, value: JsonValue) -> Said:
-    if saying not in {"edited", "taken_over"}:
-        return Said(saying, reason)
-    try:
-        digest = digest_of(row.effect, value, (await proposal_of(db, row)).shown)
-    except BadStepResult as fault:
-        raise EditedWrongly(fault.message) from fault
-    if saying == "taken_over":
-        return Said(saying, reason, result=value)
-    if found := difference(await arguments_of(db, row), value):
-        raise EditedWrongly(f"{found[0].upper()}{found[1:]}.")
-    return Said(saying, reason, digest=digest, edited=value)
 
 
 def _rule(row: Mapping[str, Any]) -> OversightRule:

@@ -106,6 +106,10 @@ select count(*) from workflows.approval where status = 'pending'
 
 -- name: forget_approvals
 -- Of runs that have ended. A digest goes too: whoever guesses the content could confirm it.
+with unopened as (
+    delete from workflows.opening o using workflows.approval a
+    where a.tenant_id = o.tenant_id and a.id = o.approval and a.run = any(%(runs)s::text[])
+)
 update workflows.approval set proposal = null, edited = null, result = null, digest = workflows.nothing(),
     agreed = workflows.nothing()
 where run = any(%(runs)s::text[])
@@ -117,16 +121,71 @@ from workflows.approval a where a.tenant_id = v.tenant_id and a.id = v.approval 
 -- name: forget_digests
 update workflows.effect set digest = workflows.nothing() where run = any(%(runs)s::text[])
 
+-- name: note_opening
+-- The first time that this person opened it as it stands; a key is no person.
+insert into workflows.opening (approval, who, digest)
+select %(id)s, %(who)s, %(digest)s where %(who)s::text like 'usr\_%%'
+on conflict do nothing
+
+-- name: consent
+-- What a yes of this person lacks: how long ago they opened what now stands (null: never), and the training asked for.
+select (select extract(epoch from clock_timestamp() - o.at)::float8 from workflows.opening o
+        where o.approval = a.id and o.who = %(who)s and o.digest = a.agreed),
+    a.competence and not exists (select from workflows.competence c
+        where c.user_id = %(who)s and c.type in (a.type, '*') and c.until > now())
+from workflows.approval a where a.id = %(id)s
+
+-- name: overseer_stopped
+select workflows.overseer_stopped(%(run)s)
+
+-- The rules and the records of training are written across tenants, by the operator: a job, which has the rights of the
+-- application, cannot loosen its own oversight.
+
 -- name: set_oversight
-insert into workflows.oversight (type, effect, mode, persons, stand_ins, stand_in_after_s, deadline_s, fallback)
-values (%(type)s, %(effect)s, %(mode)s, %(persons)s, %(stand_ins)s, %(stand_in_after_s)s, %(deadline_s)s, %(fallback)s)
+insert into workflows.oversight (tenant_id, type, effect, mode, persons, stand_ins, stand_in_after_s, deadline_s, fallback,
+    competence)
+values (%(tenant)s::uuid, %(type)s, %(effect)s, %(mode)s, %(persons)s, %(stand_ins)s, %(stand_in_after_s)s, %(deadline_s)s,
+    %(fallback)s, %(competence)s)
 on conflict (tenant_id, type, effect) do update
 set mode = excluded.mode, persons = excluded.persons, stand_ins = excluded.stand_ins, set_at = now(),
-    stand_in_after_s = excluded.stand_in_after_s, deadline_s = excluded.deadline_s, fallback = excluded.fallback
+    stand_in_after_s = excluded.stand_in_after_s, deadline_s = excluded.deadline_s, fallback = excluded.fallback,
+    competence = excluded.competence
 
 -- name: oversight_rules
-select type, effect, mode, persons, stand_ins, stand_in_after_s, deadline_s, fallback from workflows.oversight
+select type, effect, mode, persons, stand_ins, stand_in_after_s, deadline_s, fallback, competence from workflows.oversight
 order by type, effect
 
+-- name: oversight_rule
+select mode from workflows.oversight where type = %(type)s and effect = %(effect)s
+
 -- name: delete_oversight
-delete from workflows.oversight where type = %(type)s and effect = %(effect)s returning mode
+delete from workflows.oversight where tenant_id = %(tenant)s::uuid and type = %(type)s and effect = %(effect)s
+
+-- name: set_competence
+insert into workflows.competence (tenant_id, user_id, type, until, evidence, recorded_by)
+values (%(tenant)s::uuid, %(user)s, %(type)s, %(until)s, %(evidence)s, %(by)s)
+on conflict (tenant_id, user_id, type) do update
+set until = excluded.until, evidence = excluded.evidence, recorded_by = excluded.recorded_by,
+    recorded_at = clock_timestamp()
+
+-- name: competences
+select user_id, type, until, evidence, recorded_by, recorded_at, until > now() as holds from workflows.competence
+order by user_id, type
+
+-- name: competence
+select user_id from workflows.competence where user_id = %(user)s and type = %(type)s
+
+-- name: delete_competence
+delete from workflows.competence where tenant_id = %(tenant)s::uuid and user_id = %(user)s and type = %(type)s
+
+-- name: habits
+-- How overseers decided. A yes follows an opening, a no may come without one.
+select v.who, count(*) filter (where v.verdict in ('approved', 'edited', 'taken_over')) as agreed,
+    count(*) filter (where v.verdict in ('approved', 'edited', 'taken_over') and v.looked_s < %(hasty_s)s) as hastily,
+    count(*) filter (where v.verdict = 'edited') as edited,
+    count(*) filter (where v.verdict in ('refused', 'stopped')) as refused,
+    percentile_cont(0.5) within group (order by v.looked_s)
+        filter (where v.verdict in ('approved', 'edited', 'taken_over')) as looked_s
+from workflows.verdict v
+where v.at > now() - make_interval(days => %(days)s) and v.verdict <> 'seen'
+group by v.who order by hastily desc, agreed desc, v.who

@@ -1,8 +1,9 @@
 """What persons say about an effect, and what follows from it: values and pure rules, without a clock or a database.
 
 The oversight of an effect is the strictest of what its job type declares, what the tenant's rules ask, and what the job
-itself asked for. `two_persons` is two distinct users who said yes to the same digest; one no is enough for no. The
-database holds the same rules once more (schema/0002_approvals.sql), for whoever comes by another way.
+itself asked for. A yes is a user's, who has opened what they say it to; `two_persons` is two distinct users who said it
+to the same digest; one no is enough for no. The database holds the same rules once more (schema/0002_approvals.sql and
+0004_oversight.sql), for whoever comes by another way.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class OversightRule:
     stand_in_after_s: float | None = None  # ... after so long
     deadline_s: float = DEADLINE_S
     fallback: Fallback = "refuse"  # at the deadline: no, or the whole job is cancelled
+    competence: bool = False  # whether only who is recorded as trained for the type may agree
 
     def to_wire(self) -> dict[str, object]:
         """The rule as the wire shows it."""
@@ -58,6 +60,7 @@ class OversightRule:
             "stand_in_after_s": self.stand_in_after_s,
             "deadline_s": self.deadline_s,
             "fallback": self.fallback,
+            "competence": self.competence,
         }
 
 
@@ -174,7 +177,8 @@ def digest_of(effect: str, arguments: JsonValue, shown: str) -> bytes:
 def why_not_yours(asked: Asking, who: str | None, saying: Saying) -> str:
     """Why this person may not say this here, in plain words; "" when they may. That they hold work:approve is known.
 
-    A no may come from whoever was asked, the dispatcher included, for the safe way stays open. A yes may not come from
+    A yes is a natural person's (Regulation (EU) 2024/1689, Article 14): a key that speaks for no user cannot say it. A
+    no may come from whoever was asked, the dispatcher included, for the safe way stays open. A yes may not come from
     who dispatched the job; except where one approval is asked and they are the only person that the rule names, for
     then the tenant has decided so. Anybody who oversees may stop.
     """
@@ -183,8 +187,8 @@ def why_not_yours(asked: Asking, who: str | None, saying: Saying) -> str:
     why = "" if saying in {"stopped", "seen"} else _not_asked(asked, who)
     if why or saying in {"stopped", "seen", "refused"}:
         return why
-    if asked.mode == "two_persons" and who.startswith("key_"):
-        return "Two persons must agree, and a key is no person: send X-User-ID, or use a user's key."
+    if who.startswith("key_"):
+        return "A person must agree, and a key is no person: send X-User-ID, or use a user's key."
     if who == asked.dispatcher and (asked.mode == "two_persons" or asked.persons != (who,)):
         return "You have dispatched this job, so another person must agree to what it does."
     return ""

@@ -59,7 +59,7 @@ _IN_FLIGHT = _Q["effects_in_flight"]
 
 _MODES: tuple[Oversight, ...] = tuple(OVERSIGHT_RANK)  # type: ignore[arg-type]  # its keys are the modes
 _SPACE = uuid.UUID("6f2f1e0a-7f0b-5c39-9b67-6261737469de")
-_JUDGED = "BST09"  # the state under which the triggers of 0002_approvals.sql refuse
+_JUDGED = "BST09"  # the state under which the triggers of 0002_approvals.sql and 0004_oversight.sql refuse
 _SETTLE_S = 2.0  # a stop lets an effect that has begun say so long how it ended
 _UNDO_S = 1.0
 
@@ -236,6 +236,9 @@ class Effects:
             return _Opened("taken_over", await run.remember(db, wanted.key, "effect", given, 0.0))
         if row.status == "approved":
             agreed = Agreed(await arguments_of(db, row), bytes(row.agreed), row.id)
+            shown = (await proposal_of(db, row)).shown
+            if digest_of(wanted.key, agreed.arguments, shown) != agreed.digest:
+                raise ApprovalMissing("What is kept is not what the person agreed to.", effect=wanted.name)
             return await self._begin(db, run, wanted, agreed)
         if row.status == "expired":
             return _Opened("refused", why=f"Nobody has decided about {wanted.name} in time.", approval=row.id)

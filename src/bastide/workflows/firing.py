@@ -32,7 +32,7 @@ from bastide.workflows.dispatching import Chain, Dispatching
 from bastide.workflows.ending import problem_from
 from bastide.workflows.keeping import Maker, kept_problem
 from bastide.workflows.registry import Registry
-from bastide.workflows.values import Dispatched, Job, JsonValue
+from bastide.workflows.values import Dispatched, Job, JsonValue, Problem
 
 _Q = queries("bastide.workflows")
 _ON, _CHAIN_OF, _NOTE = _Q["triggers_on"], _Q["chain_of"], _Q["note_firing"]
@@ -153,13 +153,18 @@ class Firing:
     async def note_refused(self, db: Db, id: str, fault: Exception) -> None:
         """Keep why the trigger did not fire, where its owner and the auditor find it."""
         problem = problem_from(fault)
-        code, sealed = await kept_problem(db, problem, about=about(id, "problem"))
-        await db.at_commit(_NOTE, trigger=id, job=None, code=code, problem=sealed)
+        await self.note(db, id, problem)
         details: dict[str, JsonValue] = {"code": problem.code}
         if isinstance(fault, TriggerLoop):
             details["chain"] = str(fault.facts.get("chain", ""))
         await self._audit.record(db, "trigger.refused", resource=id, outcome="refused", details=details)
         count("triggers_refused", code=problem.code)
+
+    @staticmethod
+    async def note(db: Db, id: str, problem: Problem) -> None:
+        """Keep this as the last that was to be said of the trigger."""
+        code, sealed = await kept_problem(db, problem, about=about(id, "problem"))
+        await db.at_commit(_NOTE, trigger=id, job=None, code=code, problem=sealed)
 
     def _remember_none(self, place: tuple[str, str]) -> None:
         if len(self._none_until) >= _NONE_KNOWN_MAX:

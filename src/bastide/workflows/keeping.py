@@ -9,10 +9,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bastide.errors import Unprocessable
+from bastide.errors import BlobDamaged, Unprocessable
 from bastide.policy import Label
 from bastide.store import Db, Json, Scope
 from bastide.tenancy import Tenancy
+from bastide.workflows.blotting import Named
 from bastide.workflows.values import Problem
 
 _NAME_MAX = 200
@@ -70,11 +71,21 @@ async def kept_problem(db: Db, problem: Problem | None, *, about: str) -> tuple[
 
 
 async def opened_problem(db: Db, code: str | None, sealed: bytes | None, *, about: str) -> Problem | None:
-    """What `kept_problem` kept."""
-    if code is None or sealed is None:
+    """What `kept_problem` kept; of words that were erased since, that they were."""
+    if code is None:
         return None
+    if sealed is None:
+        return Problem(code, "What was said here has been erased.", "")
     message, following = json.loads(await db.unseal(sealed, about=about))
     return Problem(code, message, following)
+
+
+async def speaks(db: Db, sealed: bytes, named: Named, *, about: str) -> bool:
+    """Whether the words that `kept_problem` kept name one of these; of what does not open, nobody can say."""
+    try:
+        return named.found_in(json.loads(await db.unseal(sealed, about=about)))
+    except BlobDamaged:
+        return False
 
 
 def check_name(name: str, refusal: type[Unprocessable]) -> None:

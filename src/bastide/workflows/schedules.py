@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bastide.audit import Audit
 from bastide.errors import (
-    AlreadyThere,
     BadSchedule,
     BastideError,
     DatabaseUnavailable,
@@ -23,41 +21,31 @@ from bastide.errors import (
     UnknownJobType,
     UnknownSchedule,
 )
-from bastide.store import Db, Page, Scope, Store, from_uuid, new_id, queries
+from bastide.store import Db, Scope, from_uuid, new_id, queries
 from bastide.telemetry import count, log
-from bastide.tenancy import Tenancy
+from bastide.workflows.blotting import Named
 from bastide.workflows.cron import Cron
-from bastide.workflows.dispatching import Dispatching
 from bastide.workflows.ending import problem_from
-from bastide.workflows.keeping import Maker, check_name, kept_of, kept_problem, opened_problem, plain
-from bastide.workflows.registry import Registry
+from bastide.workflows.keeping import Maker, kept_of, kept_problem, opened_problem, speaks
+from bastide.workflows.standing import Questions, StandingOrders
 from bastide.workflows.timely import Schedule
 from bastide.workflows.values import Job, JsonValue, Problem
 
 _Q = queries("bastide.workflows")
 _ADD, _SCHEDULES, _DUE, _ALL_DUE = _Q["add_schedule"], _Q["schedules"], _Q["schedule_due"], _Q["schedules_due"]
-_MOVE, _DELETE, _NOW = _Q["move_schedule"], _Q["delete_schedule"], _Q["time_now"]
-_PAUSE, _RESUME = _Q["pause_schedule"], _Q["resume_schedule"]
+_MOVE, _NOW, _BLOT, _FORGET_PROBLEM = _Q["move_schedule"], _Q["time_now"], _Q["blot_schedule"], _Q["forget_problem"]
 
 _LATE = timedelta(minutes=5)  # what is later than this was missed
 _AT_A_TURN = 500
-_LIMIT_MAX = 500
 _PREVIEW_MAX = 100
-_PRIORITY_MAX = 100
 _TICK = timedelta(microseconds=1)
 
 
-class Schedules:
+class Schedules(StandingOrders[Schedule]):
     """Makes, keeps and fires schedules."""
 
-    def __init__(
-        self, store: Store, audit: Audit, tenancy: Tenancy, dispatching: Dispatching, registry: Registry
-    ) -> None:
-        self._store = store
-        self._audit = audit
-        self._tenancy = tenancy
-        self._dispatching = dispatching
-        self._registry = registry
+    kind, asks = "schedule", Questions(_SCHEDULES, _Q["pause_schedule"], _Q["resume_schedule"], _Q["delete_schedule"])
+    unknown, wrong = UnknownSchedule, BadSchedule
 
     async def create(
         self,
@@ -76,79 +64,27 @@ class Schedules:
         With `catch_up`, the last moment that was missed while the house was down is made good; else a moment that is
         five minutes past is left out. Raises BadSchedule, AlreadyThere, and for the job what `dispatch` raises.
         """
-        scope.need("work:manage")
-        kind = self._registry.get(type)
-        self._dispatching.need(scope, kind)
-        if kind.internal:
-            raise BadSchedule(f"{kind.name} is dispatched by the house alone.", field="type")
-        check_name(name, BadSchedule)
-        if not -_PRIORITY_MAX <= priority <= _PRIORITY_MAX:
-            raise BadSchedule(f"priority is a number from -{_PRIORITY_MAX} to {_PRIORITY_MAX}.", field="priority")
+        kind = self._admitted(scope, name, type, priority)
         times = Cron.read(cron, timezone)
         _, packed = self._registry.check_input(kind, input or {})
         id = new_id("sch")
-        try:
-            async with self._store.under(scope) as db:
-                await db.run(
-                    _ADD,
-                    id=id,
-                    name=name,
-                    type=kind.name,
-                    input=await db.seal(packed, about=_about(id, "input")),
-                    cron=times.fields,
-                    timezone=timezone,
-                    priority=priority,
-                    catch_up=catch_up,
-                    next_at=times.next(await _now(db)),
-                    **kept_of(scope),
-                )
-                details: dict[str, JsonValue] = {"type": kind.name, "cron": times.fields, "timezone": timezone}
-                await self._audit.record(db, "schedule.create", resource=id, details=details)
-                return await self._one(db, id)
-        except AlreadyThere as fault:
-            raise AlreadyThere("There is a schedule of this name already.") from fault
-
-    async def list(self, scope: Scope, *, cursor: str | None = None, limit: int = 100) -> Page[Schedule]:
-        """The schedules of the tenant, oldest first."""
-        scope.need("work:manage")
-        limit = max(1, min(limit, _LIMIT_MAX))
-        async with self._store.under(scope) as db:
-            rows = await db.rows(dict, _SCHEDULES, one=None, after=cursor, limit=limit + 1)
-            items = tuple([await _schedule(db, row) for row in rows[:limit]])
-        return Page(items, items[-1].id if len(rows) > limit else None)
-
-    async def get(self, scope: Scope, which: str) -> Schedule:
-        """One schedule, by its id or its name. Raises UnknownSchedule."""
-        scope.need("work:manage")
-        async with self._store.under(scope) as db:
-            return await self._one(db, which)
-
-    async def delete(self, scope: Scope, which: str) -> None:
-        """It fires no more; the jobs that it has dispatched stay. Raises UnknownSchedule."""
-        scope.need("work:manage")
-        async with self._store.under(scope) as db:
-            found = await self._one(db, which)
-            await db.run(_DELETE, id=found.id)
-            await self._audit.record(db, "schedule.delete", resource=found.id)
-
-    async def pause(self, scope: Scope, which: str) -> Schedule:
-        """It fires no more until it is resumed. Raises UnknownSchedule."""
-        scope.need("work:manage")
-        async with self._store.under(scope) as db:
-            found = await self._one(db, which)
-            if await db.value(_PAUSE, id=found.id) is not None:
-                await self._audit.record(db, "schedule.pause", resource=found.id)
-            return await self._one(db, found.id)
-
-    async def resume(self, scope: Scope, which: str) -> Schedule:
-        """It fires again, from now on: what fell into the pause is left out. Raises UnknownSchedule, BadSchedule."""
-        scope.need("work:manage")
-        async with self._store.under(scope) as db:
-            found = await self._one(db, which)
-            next_at = Cron.read(found.cron, found.timezone).next(await _now(db))
-            if await db.value(_RESUME, id=found.id, next_at=next_at) is not None:
-                await self._audit.record(db, "schedule.resume", resource=found.id)
-            return await self._one(db, found.id)
+        async with self._making(scope) as db:
+            await db.run(
+                _ADD,
+                id=id,
+                name=name,
+                type=kind.name,
+                input=await db.seal(packed, about=_about(id, "input")),
+                cron=times.fields,
+                timezone=timezone,
+                priority=priority,
+                catch_up=catch_up,
+                next_at=times.next(await _now(db)),
+                **kept_of(scope),
+            )
+            details: dict[str, JsonValue] = {"type": kind.name, "cron": times.fields, "timezone": timezone}
+            await self._audit.record(db, "schedule.create", resource=id, details=details)
+            return await self._one(db, id)
 
     @staticmethod
     def preview(cron: str, timezone: str = "UTC", n: int = 5, *, after: datetime | None = None) -> tuple[datetime, ...]:
@@ -229,7 +165,7 @@ class Schedules:
                 due = await self._due(db, id)
             except BadSchedule:
                 await self._note(db, id, problem, next_at=await _now(db))
-                await db.value(_PAUSE, id=id)
+                await db.value(self.asks.pause, id=id)
             else:
                 if due is None:
                     return
@@ -269,12 +205,44 @@ class Schedules:
         code, sealed = await kept_problem(db, problem, about=_about(id, "problem"))
         await db.run(_MOVE, id=id, next_at=next_at, last_at=last_at, job=job, code=code, problem=sealed)
 
-    @staticmethod
-    async def _one(db: Db, which: str) -> Schedule:
-        row = await db.row(dict, _SCHEDULES, one=plain(which), after=None, limit=1)
-        if row is None:
-            raise UnknownSchedule
-        return await _schedule(db, row)
+    # -- what is kept -------------------------------------------------------------------------------
+
+    async def _opened(self, db: Db, row: Mapping[str, Any]) -> Schedule:
+        id = row["id"]
+        return Schedule(
+            id=id,
+            name=row["name"],
+            type=row["type"],
+            input=json.loads(await db.unseal(row["input"], about=_about(id, "input"))),
+            cron=row["cron"],
+            timezone=row["timezone"],
+            priority=row["priority"],
+            catch_up=row["catch_up"],
+            paused=row["paused"],
+            user=row["user_id"],
+            created_at=row["created_at"],
+            next_at=None if row["paused"] else row["next_at"],
+            last_at=row["last_at"],
+            last_job=row["last_job"],
+            last_problem=await opened_problem(db, row["problem_code"], row["problem"], about=_about(id, "problem")),
+        )
+
+    async def _afresh(self, db: Db, found: Schedule) -> Mapping[str, object]:
+        return {"next_at": Cron.read(found.cron, found.timezone).next(await _now(db))}
+
+    async def _held(self, db: Db, row: Mapping[str, Any]) -> JsonValue:
+        held: JsonValue = json.loads(await db.unseal(row["input"], about=_about(row["id"], "input")))
+        return held
+
+    async def _rewrite(self, db: Db, id: str, held: JsonValue, problem: Problem) -> None:
+        packed = json.dumps(held, ensure_ascii=False).encode()
+        code, sealed = await kept_problem(db, problem, about=_about(id, "problem"))
+        await db.run(_BLOT, id=id, input=await db.seal(packed, about=_about(id, "input")), code=code, problem=sealed)
+
+    async def _forget_problems(self, db: Db, named: Named) -> None:
+        for row in await self._all(db):
+            if row["problem"] and await speaks(db, row["problem"], named, about=_about(row["id"], "problem")):
+                await db.run(_FORGET_PROBLEM, id=row["id"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,27 +260,6 @@ def _left_out(due: _Due) -> Problem:
         "workflows.schedule_missed",
         f"{due.meant:%Y-%m-%d %H:%M} UTC was left out: no worker was there at that time.",
         "Nothing is to be done; with catch_up the last one that was missed is made good.",
-    )
-
-
-async def _schedule(db: Db, row: Mapping[str, Any]) -> Schedule:
-    id = row["id"]
-    return Schedule(
-        id=id,
-        name=row["name"],
-        type=row["type"],
-        input=json.loads(await db.unseal(row["input"], about=_about(id, "input"))),
-        cron=row["cron"],
-        timezone=row["timezone"],
-        priority=row["priority"],
-        catch_up=row["catch_up"],
-        paused=row["paused"],
-        user=row["user_id"],
-        created_at=row["created_at"],
-        next_at=None if row["paused"] else row["next_at"],
-        last_at=row["last_at"],
-        last_job=row["last_job"],
-        last_problem=await opened_problem(db, row["problem_code"], row["problem"], about=_about(id, "problem")),
     )
 
 

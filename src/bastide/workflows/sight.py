@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from bastide.policy import Label
 from bastide.settings import WorkSettings
-from bastide.store import Db, queries
+from bastide.store import Db, Query, queries
 from bastide.workflows.decisions import told
 from bastide.workflows.ending import problem_of
 from bastide.workflows.registry import Registry
@@ -53,6 +53,21 @@ async def record_of(db: Db, row: Mapping[str, Any], *, why: str = "", full: bool
     )
 
 
+class _Asked:
+    """What the database was asked in one transaction: each question once, for all jobs that are looked at."""
+
+    def __init__(self, db: Db) -> None:
+        self._db = db
+        self._known: dict[tuple[object, ...], list[tuple[Any, ...]]] = {}
+
+    async def rows(self, query: Query, **values: Any) -> list[tuple[Any, ...]]:
+        """The rows, asked for or remembered."""
+        place = (query.name, *values.items())
+        if place not in self._known:
+            self._known[place] = await self._db.rows(tuple, query, **values)
+        return self._known[place]
+
+
 class Sight:
     """Says why a job waits, and tells its story."""
 
@@ -60,8 +75,16 @@ class Sight:
         self._registry = registry
         self._settings = settings
 
-    async def why(self, db: Db, row: Mapping[str, Any]) -> str:  # noqa: PLR0911 one sentence a state
+    async def why(self, db: Db, row: Mapping[str, Any]) -> str:
         """Why this job does not run now; "" when it runs or has ended."""
+        return await self._why(_Asked(db), row, alone=True)
+
+    async def whys(self, db: Db, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+        """The same of each of these jobs; however many they are, what is asked is asked once for all, or for a type."""
+        asked = _Asked(db)
+        return [await self._why(asked, row, alone=False) for row in rows]
+
+    async def _why(self, asked: _Asked, row: Mapping[str, Any], *, alone: bool) -> str:  # noqa: PLR0911 one sentence a state
         match row["status"]:
             case "delayed" if row["failures"]:
                 return (
@@ -76,46 +99,48 @@ class Sight:
             case "handed":
                 return "It is next: a worker will take it at once."
             case "queued":
-                return await self._queued(db, row)
+                return await self._queued(asked, row, alone=alone)
             case _:
                 return ""
 
     # Asked in the order in which the feeder asks.
-    async def _queued(self, db: Db, row: Mapping[str, Any]) -> str:
+    async def _queued(self, asked: _Asked, row: Mapping[str, Any], *, alone: bool) -> str:
         kind = row["type"]
-        paused = {name for (name,) in await db.rows(tuple, _PAUSES)}
+        paused = {name for (name,) in await asked.rows(_PAUSES)}
         if paused & {"*", kind}:
             return f"The platform's operator has paused {'all work' if '*' in paused else kind}."
-        workers = await db.rows(tuple, _WORKERS, stale_s=self._settings.stale_s)
+        workers = await asked.rows(_WORKERS, stale_s=self._settings.stale_s)
         if not workers:
             return "No worker is running. Start one: `bastide serve --role worker`."
         able = [worker for worker in workers if _can(worker[3], kind, row["version"])]
         if not able:
             return f"None of the {len(workers)} running workers knows {kind} version {row['version']}."
-        lanes = {lane[0]: lane for lane in await db.rows(tuple, _LANES)}
-        for name, word in ((kind, kind), ("*", "all work of this tenant")):
-            if name in lanes and lanes[name][1]:
-                return f"{word[0].upper()}{word[1:]} is paused; resume it with `bastide job lane '{name}' --resume`."
-        return await self._crowded(db, row, lanes, sum(worker[2] for worker in able))
+        lanes = {lane[0]: lane for lane in await asked.rows(_LANES)}
+        if held := _lane_paused(lanes, kind) or await self._crowded(asked, row, lanes):
+            return held
+        taken = f"the workers take {sum(worker[2] for worker in able)} at a time, in turns among tenants."
+        if not alone:  # to count who is before it takes longer the more there are
+            return f"It waits for its turn; {taken}"
+        ((ahead,),) = await asked.rows(_AHEAD, id=row["id"])
+        return f"{ahead} jobs of its type are before it; {taken}"
 
-    async def _crowded(self, db: Db, row: Mapping[str, Any], lanes: Mapping[str, Any], capacity: int) -> str:
+    async def _crowded(self, asked: _Asked, row: Mapping[str, Any], lanes: Mapping[str, Any]) -> str:
+        """Which limit of the tenant or the type is reached; "" for none."""
         kind = row["type"]
         known = self._registry.runnable(kind, row["version"])
         own = lanes.get(kind)
-        at_work = await db.row(tuple, _AT_WORK, type=kind)
-        assert at_work is not None
+        ((of_kind, of_all),) = await asked.rows(_AT_WORK, type=kind)
         limit = (own and own[2]) or (known.limits.per_tenant if known else None)
-        if limit is not None and at_work[0] >= limit:
-            return f"{at_work[0]} jobs of type {kind} are at work, and this tenant may have {limit} at a time."
-        if "*" in lanes and lanes["*"][2] and at_work[1] >= lanes["*"][2]:
-            return f"{at_work[1]} jobs are at work, and this tenant may have {lanes['*'][2]} at a time."
+        if limit is not None and of_kind >= limit:
+            return f"{of_kind} jobs of type {kind} are at work, and this tenant may have {limit} at a time."
+        if "*" in lanes and lanes["*"][2] and of_all >= lanes["*"][2]:
+            return f"{of_all} jobs are at work, and this tenant may have {lanes['*'][2]} at a time."
         rate, per = (
             (own[3], own[4]) if own and own[3] else (known.limits.rate, known.limits.rate_s) if known else (0, 0)
         )
-        if rate and await db.value(_BEGUN, type=kind, seconds=per) >= rate:
+        if rate and (await asked.rows(_BEGUN, type=kind, seconds=per))[0][0] >= rate:
             return f"{rate} jobs of type {kind} were begun in the last {per:g} seconds, which is the limit."
-        ahead = await db.value(_AHEAD, id=row["id"])
-        return f"{ahead} jobs of its type are before it; the workers take {capacity} at a time, in turns among tenants."
+        return ""
 
     async def trace(self, db: Db, record: JobRecord) -> Trace:
         """The job with its time line."""
@@ -130,6 +155,13 @@ class Sight:
         if record.ended_at:
             moments.append(Moment(record.ended_at, "ended", f"It ended: {record.status}.", record.attempt))
         return Trace(record, tuple(sorted(moments, key=lambda moment: (moment.kind == "ended", moment.at))))
+
+
+def _lane_paused(lanes: Mapping[str, Any], kind: str) -> str:
+    for name, word in ((kind, kind), ("*", "all work of this tenant")):
+        if name in lanes and lanes[name][1]:
+            return f"{word[0].upper()}{word[1:]} is paused; resume it with `bastide job lane '{name}' --resume`."
+    return ""
 
 
 def _can(types: Mapping[str, list[int]], kind: str, version: int) -> bool:

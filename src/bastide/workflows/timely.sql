@@ -37,6 +37,14 @@ where id = %(id)s and paused returning id
 -- name: delete_schedule
 delete from workflows.schedule where id = %(id)s returning id
 
+-- name: blot_schedule
+-- What it names was erased.
+update workflows.schedule set input = %(input)s, paused = true, problem_code = %(code)s, problem = %(problem)s
+where id = %(id)s
+
+-- name: forget_problem
+update workflows.schedule set problem = null where id = %(id)s
+
 -- name: time_now
 select now()
 
@@ -81,6 +89,16 @@ where id = %(id)s and paused returning id
 -- name: delete_trigger
 with gone as (delete from workflows.firing where trigger = %(id)s)
 delete from workflows.trigger where id = %(id)s returning id
+
+-- name: blot_trigger
+-- What it names was erased.
+update workflows.trigger set rule = %(rule)s, paused = true where id = %(id)s
+
+-- name: firing_problems
+select trigger, n, problem from workflows.firing where problem is not null
+
+-- name: forget_firing
+update workflows.firing set problem = null where trigger = %(trigger)s and n = %(n)s
 
 -- name: note_firing
 insert into workflows.firing (trigger, job, problem_code, problem)

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
-from typing import Any
+from typing import Any, cast
 
 from bastide.audit import Audit
 from bastide.errors import (
-    AlreadyThere,
     BadTrigger,
     BastideError,
     DatabaseUnavailable,
@@ -25,21 +24,23 @@ from bastide.errors import (
     WebhookRefused,
 )
 from bastide.policy import Label
-from bastide.store import Db, Page, Scope, Store, from_uuid, is_id, new_id, queries
+from bastide.store import Db, Scope, Store, from_uuid, is_id, new_id, queries
 from bastide.telemetry import log
 from bastide.tenancy import Tenancy
 from bastide.workflows import templates, webhooks
+from bastide.workflows.blotting import Named
 from bastide.workflows.dispatching import Chain, Dispatching
 from bastide.workflows.firing import REASONS, Firing, Rule, about
-from bastide.workflows.keeping import Maker, check_name, kept_of, opened_problem, plain
+from bastide.workflows.keeping import Maker, kept_of, opened_problem, speaks
 from bastide.workflows.metrics import Measure, Metrics, Threshold
 from bastide.workflows.registry import JobType, Registry
+from bastide.workflows.standing import Questions, StandingOrders
 from bastide.workflows.timely import EVENTS, Metric, NewTrigger, NewWebhookSecret, Trigger
-from bastide.workflows.values import Dispatched, JsonValue
+from bastide.workflows.values import Dispatched, JsonValue, Problem
 
 _Q = queries("bastide.workflows")
 _ADD, _TRIGGERS = _Q["add_trigger"], _Q["triggers"]
-_PAUSE, _RESUME, _DELETE = _Q["pause_trigger"], _Q["resume_trigger"], _Q["delete_trigger"]
+_BLOT, _PROBLEMS, _FORGET_FIRING = _Q["blot_trigger"], _Q["firing_problems"], _Q["forget_firing"]
 _RENEW, _TENANT_OF, _WEBHOOK = _Q["renew_secret"], _Q["webhook_tenant"], _Q["webhook"]
 _METRICS_DUE, _METRIC_DUE, _LOOK_AGAIN, _PRUNE = (
     _Q["metrics_due"],
@@ -48,23 +49,20 @@ _METRICS_DUE, _METRIC_DUE, _LOOK_AGAIN, _PRUNE = (
     _Q["prune_firings"],
 )
 
-_LIMIT_MAX = 500
-_PRIORITY_MAX = 100
 _AT_A_TURN = 200
 _TURNS_TO_PRUNE = 3600
 
 
-class Triggers:
+class Triggers(StandingOrders[Trigger]):
     """Makes, keeps and fires triggers."""
+
+    kind, asks = "trigger", Questions(_TRIGGERS, _Q["pause_trigger"], _Q["resume_trigger"], _Q["delete_trigger"])
+    unknown, wrong = UnknownTrigger, BadTrigger
 
     def __init__(
         self, store: Store, audit: Audit, tenancy: Tenancy, dispatching: Dispatching, registry: Registry
     ) -> None:
-        self._store = store
-        self._audit = audit
-        self._tenancy = tenancy
-        self._dispatching = dispatching
-        self._registry = registry
+        super().__init__(store, audit, tenancy, dispatching, registry)
         self._metrics = Metrics(store)
         self._firing = Firing(audit, tenancy, dispatching, registry)
         self._turns = 0
@@ -86,76 +84,31 @@ class Triggers:
         `metric`, `above` or `below`, and `hysteresis`. `input` may hold placeholders, see `templates`. A webhook's
         secret is shown here and never again. Raises BadTrigger, AlreadyThere, JobInputWrong, Forbidden.
         """
-        scope.need("work:manage")
-        kind = self._registry.get(type)
-        self._dispatching.need(scope, kind)
+        kind = self._admitted(scope, name, type, priority)
         filter, input = filter or {}, input or {}
         self._check(kind, on, filter, input)
-        check_name(name, BadTrigger)
-        if not -_PRIORITY_MAX <= priority <= _PRIORITY_MAX:
-            raise BadTrigger(f"priority is a number from -{_PRIORITY_MAX} to {_PRIORITY_MAX}.", field="priority")
         id, secret = new_id("trg"), webhooks.new_secret() if on == "webhook" else None
         rule = Rule(filter, input)
-        try:
-            async with self._store.under(scope) as db:
-                await db.run(
-                    _ADD,
-                    id=id,
-                    name=name,
-                    event=on,
-                    type=kind.name,
-                    rule=await rule.sealed(db, id),
-                    priority=priority,
-                    secret=await db.seal(secret.encode(), about=about(id, "secret")) if secret else None,
-                    **kept_of(scope),
-                )
-                await self._audit.record(db, "trigger.create", resource=id, details={"on": on, "type": kind.name})
-                made = await self._one(db, id)
-        except AlreadyThere as fault:
-            raise AlreadyThere("There is a trigger of this name already.") from fault
+        async with self._making(scope) as db:
+            await db.run(
+                _ADD,
+                id=id,
+                name=name,
+                event=on,
+                type=kind.name,
+                rule=await rule.sealed(db, id),
+                priority=priority,
+                secret=await db.seal(secret.encode(), about=about(id, "secret")) if secret else None,
+                **kept_of(scope),
+            )
+            await self._audit.record(db, "trigger.create", resource=id, details={"on": on, "type": kind.name})
+            made = await self._one(db, id)
         self._firing.forget()
         return NewTrigger(made, secret)
 
-    async def list(self, scope: Scope, *, cursor: str | None = None, limit: int = 100) -> Page[Trigger]:
-        """The triggers of the tenant, oldest first."""
-        scope.need("work:manage")
-        limit = max(1, min(limit, _LIMIT_MAX))
-        async with self._store.under(scope) as db:
-            rows = await db.rows(dict, _TRIGGERS, one=None, after=cursor, limit=limit + 1)
-            items = tuple([await _trigger(db, row) for row in rows[:limit]])
-        return Page(items, items[-1].id if len(rows) > limit else None)
-
-    async def get(self, scope: Scope, which: str) -> Trigger:
-        """One trigger, by its id or its name. Raises UnknownTrigger."""
-        scope.need("work:manage")
-        async with self._store.under(scope) as db:
-            return await self._one(db, which)
-
-    async def delete(self, scope: Scope, which: str) -> None:
-        """It fires no more; the jobs that it has dispatched stay. Raises UnknownTrigger."""
-        scope.need("work:manage")
-        async with self._store.under(scope) as db:
-            found = await self._one(db, which)
-            await db.run(_DELETE, id=found.id)
-            await self._audit.record(db, "trigger.delete", resource=found.id)
-
-    async def pause(self, scope: Scope, which: str) -> Trigger:
-        """It fires no more until it is resumed. Raises UnknownTrigger."""
-        scope.need("work:manage")
-        async with self._store.under(scope) as db:
-            found = await self._one(db, which)
-            if await db.value(_PAUSE, id=found.id) is not None:
-                await self._audit.record(db, "trigger.pause", resource=found.id)
-            return await self._one(db, found.id)
-
     async def resume(self, scope: Scope, which: str) -> Trigger:
         """It fires again; what happened meanwhile is left out. Raises UnknownTrigger."""
-        scope.need("work:manage")
-        async with self._store.under(scope) as db:
-            found = await self._one(db, which)
-            if await db.value(_RESUME, id=found.id) is not None:
-                await self._audit.record(db, "trigger.resume", resource=found.id)
-            resumed = await self._one(db, found.id)
+        resumed = await super().resume(scope, which)
         self._firing.forget()
         return resumed
 
@@ -293,8 +246,6 @@ class Triggers:
     # -- reading ------------------------------------------------------------------------------------
 
     def _check(self, kind: JobType, on: str, filter: Mapping[str, JsonValue], input: Mapping[str, JsonValue]) -> None:
-        if kind.internal:
-            raise BadTrigger(f"{kind.name} is dispatched by the house alone.", field="type")
         if on not in EVENTS:
             raise BadTrigger(f"There is no event {on[:80]!r}; there are: {', '.join(EVENTS)}.", field="on")
         if on == "metric":
@@ -306,12 +257,39 @@ class Triggers:
         else:
             self._registry.check_input(kind, input)
 
-    @staticmethod
-    async def _one(db: Db, which: str) -> Trigger:
-        row = await db.row(dict, _TRIGGERS, one=plain(which), after=None, limit=1)
-        if row is None:
-            raise UnknownTrigger
-        return await _trigger(db, row)
+    async def _opened(self, db: Db, row: Mapping[str, Any]) -> Trigger:
+        id, rule = row["id"], await Rule.of(db, row)
+        return Trigger(
+            id=id,
+            name=row["name"],
+            on=row["event"],
+            type=row["type"],
+            filter=rule.filter,
+            input=rule.input,
+            priority=row["priority"],
+            paused=row["paused"],
+            user=row["user_id"],
+            created_at=row["created_at"],
+            last_at=row["last_at"],
+            last_job=row["last_job"],
+            last_problem=await opened_problem(db, row["problem_code"], row["problem"], about=about(id, "problem")),
+        )
+
+    # -- erasure ------------------------------------------------------------------------------------
+
+    async def _held(self, db: Db, row: Mapping[str, Any]) -> JsonValue:
+        rule = await Rule.of(db, row)
+        return {"filter": rule.filter, "input": rule.input}
+
+    async def _rewrite(self, db: Db, id: str, held: JsonValue, problem: Problem) -> None:
+        rule = Rule(**cast("dict[str, Mapping[str, JsonValue]]", held))
+        await db.run(_BLOT, id=id, rule=await rule.sealed(db, id))
+        await self._firing.note(db, id, problem)
+
+    async def _forget_problems(self, db: Db, named: Named) -> None:
+        for id, n, problem in await db.rows(tuple, _PROBLEMS):
+            if await speaks(db, problem, named, about=about(id, "problem")):
+                await db.run(_FORGET_FIRING, trigger=id, n=n)
 
 
 def _check_fields(kind: JobType, input: Mapping[str, JsonValue]) -> None:
@@ -321,22 +299,3 @@ def _check_fields(kind: JobType, input: Mapping[str, JsonValue]) -> None:
         raise BadTrigger(f"{kind.name} takes no {extra[0][:80]!r}; it takes: {', '.join(known)}.", field="input")
     if missing := [name for name, needed in known.items() if needed and name not in input]:
         raise BadTrigger(f"{kind.name} needs {missing[0]}.", field="input")
-
-
-async def _trigger(db: Db, row: Mapping[str, Any]) -> Trigger:
-    id, rule = row["id"], await Rule.of(db, row)
-    return Trigger(
-        id=id,
-        name=row["name"],
-        on=row["event"],
-        type=row["type"],
-        filter=rule.filter,
-        input=rule.input,
-        priority=row["priority"],
-        paused=row["paused"],
-        user=row["user_id"],
-        created_at=row["created_at"],
-        last_at=row["last_at"],
-        last_job=row["last_job"],
-        last_problem=await opened_problem(db, row["problem_code"], row["problem"], about=about(id, "problem")),
-    )

@@ -28,6 +28,7 @@ from bastide.workflows.effects import Effects
 from bastide.workflows.ending import Endings, note, wake
 from bastide.workflows.executing import Executing
 from bastide.workflows.feeder import Feeder
+from bastide.workflows.overseers import Overseers
 from bastide.workflows.registry import JobType, Registry
 from bastide.workflows.rescuing import Rescuing
 from bastide.workflows.schedules import Schedules
@@ -35,10 +36,12 @@ from bastide.workflows.sight import Sight, record_of
 from bastide.workflows.triggers import Triggers
 from bastide.workflows.values import ENDED, Dispatched, Job, JobRecord, JsonValue, Lane, Trace, WorkHealth
 from bastide.workflows.watching import changes
+from bastide.workflows.weighing import refuse_restart
 from bastide.workflows.worker import Worker
 
 _Q = queries("bastide.workflows")
 _JOBS, _LOCK, _STOP, _RETRY = _Q["jobs"], _Q["lock_run"], _Q["stop_runs"], _Q["retry_run"]
+_OVERSEER_STOPPED = _Q["overseer_stopped"]
 _FORGET_STEPS, _EFFECTS_OF, _ADD_SIGNAL, _ANNOUNCE = (
     _Q["forget_steps"],
     _Q["effects_of"],
@@ -68,7 +71,9 @@ class Workflows:
         self._sight = Sight(self._registry, settings)
         self.triggers = Triggers(store, audit, tenancy, self._dispatching, self._registry)
         self.schedules = Schedules(store, audit, tenancy, self._dispatching, self._registry)
+        self.orders = (self.schedules, self.triggers)
         self.approvals = Approvals(store, audit, tenancy, self._registry, self.cancel)
+        self.overseers = Overseers(store, audit, tenancy, self._registry)
         self._endings = Endings(audit, self.triggers.happened)
         effects = Effects(store, audit)
         executing = Executing(store, tenancy, self._registry, self._dispatching, self._endings, effects)
@@ -146,7 +151,9 @@ class Workflows:
             raise BadJob(f"There is no status {status[:40]!r}; there are: {', '.join(_STATUSES)}.")
         statuses = None if status is None else [status, "handed"] if status == "queued" else [status]
         limit = max(1, min(limit, _LIMIT_MAX))
-        rows = await self._rows(scope, statuses=statuses, kind=type, parent=parent, after=cursor, limit=limit + 1)
+        rows = await self._rows(
+            scope, told=True, statuses=statuses, kind=type, parent=parent, after=cursor, limit=limit + 1
+        )
         more = rows[limit - 1].id if len(rows) > limit else None
         return Page(tuple(rows[:limit]), more)
 
@@ -216,8 +223,9 @@ class Workflows:
     async def retry(self, scope: Scope, id: str, *, input: Mapping[str, JsonValue] | None = None) -> JobRecord:
         """Begin a failed or cancelled job again; its recorded steps are not repeated.
 
-        With another `input` it begins from nothing, which is refused once it had effects. Raises UnknownJob,
-        JobNotFailed, JobHasEffects, and for an input what `dispatch` raises.
+        With another `input` it begins from nothing, which is refused once it had effects. What an overseer has stopped
+        is begun again by an overseer who has not asked for it. Raises UnknownJob, NotYourDecision, JobNotFailed,
+        JobHasEffects, and for an input what `dispatch` raises.
         """
         scope.need("work:run")
         async with self._store.under(scope) as db:
@@ -225,6 +233,8 @@ class Workflows:
             kind = self._registry.get(row["type"])
             scope.need(kind.permission)
             await db.row(tuple, _LOCK, id=id)
+            if await db.value(_OVERSEER_STOPPED, run=id):
+                refuse_restart(scope, row)
             packed = None
             if input is not None:
                 _, plain = self._registry.check_input(kind, input)
@@ -265,7 +275,7 @@ class Workflows:
         return fresh
 
     async def forget(self, db: Db, subject: str) -> int:
-        """Delete what ended runs hold about a person, in this transaction; how many runs.
+        """Delete what ended runs, schedules and triggers hold about a person, in this transaction; how many runs.
 
         Raises Forbidden while a run about the person has not ended: cancel it first.
         """
@@ -278,6 +288,8 @@ class Workflows:
             await db.run(query, runs=runs)
         await overseeing.forget(db, runs)
         await db.run(_FORGET_MENTION, subject=keyed, runs=runs)
+        for orders in self.orders:
+            await orders.forget(db, subject)
         return len(runs)
 
     # -- steering -----------------------------------------------------------------------------------
@@ -356,10 +368,12 @@ class Workflows:
             raise UnknownJob(f"There is no job {id} here.")
         return row
 
-    async def _rows(self, scope: Scope, **asked: Any) -> list[JobRecord]:
+    async def _rows(self, scope: Scope, *, told: bool = False, **asked: Any) -> list[JobRecord]:
+        """`told`: with why they wait."""
         async with self._store.under(scope) as db:
             rows = await db.rows(dict, _JOBS, **_asked(scope, **asked))
-            return [await record_of(db, row, full=False) for row in rows]
+            whys = await self._sight.whys(db, rows) if told else [""] * len(rows)
+            return [await record_of(db, row, why=why, full=False) for row, why in zip(rows, whys, strict=True)]
 
 
 def _asked(

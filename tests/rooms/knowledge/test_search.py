@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from bastide.errors import BadOption, BadQuery, ModeUnavailable, UnknownCollection
+from bastide.errors import BadOption, BadQuery, UnknownCollection
 from bastide.knowledge import Knowledge
 from bastide.knowledge.reading import terms
 from bastide.policy import Label
@@ -166,9 +166,7 @@ async def test_a_bad_option_is_refused(knowledge: Knowledge, ours: Scope, option
         await knowledge.search(ours, "lease", **options)  # type: ignore[arg-type]
 
 
-async def test_modes_and_collections_that_are_not_there(knowledge: Knowledge, ours: Scope) -> None:
-    with pytest.raises(ModeUnavailable):
-        await knowledge.search(ours, "lease", mode="graph")
+async def test_a_collection_that_is_not_there(knowledge: Knowledge, ours: Scope) -> None:
     with pytest.raises(UnknownCollection):
         await knowledge.search(ours, "lease", collection="nowhere")
 
@@ -188,7 +186,7 @@ async def test_modes_and_collections_that_are_not_there(knowledge: Knowledge, ou
 )
 async def test_odd_queries_are_answered(knowledge: Knowledge, ours: Scope, query: str) -> None:
     await knowledge.ingest(ours, "lease.md", LEASE)
-    for mode in ("hybrid", "text", "vector"):
+    for mode in ("hybrid", "text", "vector", "graph"):
         await knowledge.search(ours, query, mode=mode)
 
 

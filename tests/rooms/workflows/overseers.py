@@ -17,6 +17,7 @@ from bastide.store import Query, Scope, new_id
 from bastide.workflows import Effect, Job, JobRecord, JobType, JsonValue, Limits, Retry, Run, Workflows
 from bastide.workflows.approvals import Approvals
 from bastide.workflows.decisions import Approval
+from bastide.workflows.overseers import Overseers
 
 QUICK = WorkSettings(concurrency=8, heartbeat_s=0.5, stale_s=3.0, poll_s=0.2, grace_s=1.0)
 
@@ -55,6 +56,11 @@ class PostRoom:
         """Where persons decide."""
         return self.workflows.approvals
 
+    @property
+    def overseers(self) -> Overseers:
+        """Who was trained, and how persons decide."""
+        return self.workflows.overseers
+
     def of(self, job: str) -> list[Sent]:
         """What one job has sent."""
         return [one for one in self.sent if one.job == job]
@@ -68,6 +74,11 @@ class PostRoom:
         record = await self.workflows.result(scope, job, timeout_s=timeout_s)
         assert record.ended, f"{record.status}: {record.why}"
         return record
+
+    async def agree(self, scope: Scope, id: str, *, digest: str | None = None) -> Approval:
+        """What a person does: open it, and say yes."""
+        await self.approvals.get(scope, id)
+        return await self.approvals.approve(scope, id, digest=digest)
 
     async def asked(self, scope: Scope, job: str, *, status: str = "pending", but: str = "") -> Approval:
         """The approval that this job waits for, once it does."""

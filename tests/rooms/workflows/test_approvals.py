@@ -180,7 +180,7 @@ async def test_two_persons_must_both_say_yes(room: PostRoom, us: Team) -> None:
     await refused(room.approvals.approve(us.bob, asked.id), AlreadyDecided, "another person")
     await asyncio.sleep(0.3)
     assert room.of(asked.job) == []
-    assert (await room.approvals.approve(us.cyd, asked.id, digest=asked.digest)).status == "approved"
+    assert (await room.agree(us.cyd, asked.id, digest=asked.digest)).status == "approved"
     await room.end(us.ada, asked.job)
     assert len(room.of(asked.job)) == 1
 
@@ -188,13 +188,15 @@ async def test_two_persons_must_both_say_yes(room: PostRoom, us: Team) -> None:
 async def test_a_yes_to_what_was_proposed_before_is_no_yes_to_the_edit(room: PostRoom, us: Team) -> None:
     asked = await _letter(room, us, "post.two_persons")
     await room.approvals.approve(us.bob, asked.id)
+    await room.approvals.get(us.cyd, asked.id)
     edited = await room.approvals.edit(us.cyd, asked.id, {"to": "cyd@example.org", "n": 0})
     assert edited.status == "pending"
     await refused(room.approvals.approve(us.dan, asked.id), ProposalChanged)  # dan may have seen the old one
     await refused(room.approvals.approve(us.dan, asked.id, digest=asked.digest), ProposalChanged)
     assert (await room.approvals.get(us.dan, asked.id)).arguments == {"to": "cyd@example.org", "n": 0}
-    # Bob may speak again, for this is another proposal.
-    assert (await room.approvals.approve(us.bob, asked.id, digest=edited.digest)).status == "approved"
+    # Bob may speak again, for this is another proposal; he has not opened it yet.
+    await refused(room.approvals.approve(us.bob, asked.id, digest=edited.digest), ProposalChanged, "not opened")
+    assert (await room.agree(us.bob, asked.id, digest=edited.digest)).status == "approved"
     await room.end(us.ada, asked.job)
     assert [one.arguments for one in room.of(asked.job)] == [{"to": "cyd@example.org", "n": 0}]
 
@@ -208,13 +210,20 @@ async def test_one_no_is_enough_and_may_follow_ones_own_yes(room: PostRoom, us: 
 
 
 async def test_a_key_is_no_person(room: PostRoom, us: Team) -> None:
-    two = await _letter(room, us, "post.two_persons")
-    fault = await refused(room.approvals.approve(us.robot, two.id), NotYourDecision, "X-User-ID")
-    assert fault.status == 403
-    assert (await room.approvals.refuse(us.robot, two.id, "a program may say no")).status == "refused"
-    one = await _letter(room, us)
-    assert (await room.approvals.approve(us.robot, one.id)).status == "approved"
-    await room.end(us.ada, one.job)
+    for type in ("post.approve", "post.two_persons"):
+        asked = await _letter(room, us, type)
+        shown = await room.approvals.get(us.robot, asked.id)
+        assert not shown.yours
+        for call in (
+            room.agree(us.robot, asked.id),
+            room.approvals.edit(us.robot, asked.id, shown.arguments),
+            room.approvals.take_over(us.robot, asked.id, 1),
+        ):
+            assert (await refused(call, NotYourDecision, "X-User-ID")).status == 403
+        said = await room.approvals.refuse(us.robot, asked.id, "a program may say no")
+        assert (said.status, said.verdicts[0].who) == ("refused", us.robot.key)
+    stopped = await _letter(room, us)
+    assert (await room.approvals.stop(us.robot, stopped.id, "and stop")).status == "stopped"
 
 
 async def test_who_dispatched_does_not_agree_to_their_own(room: PostRoom, us: Team) -> None:
@@ -244,7 +253,7 @@ async def test_only_the_named_persons_decide_and_stand_ins_in_their_turn(room: P
     await refused(room.approvals.approve(us.dan, asked.id), NotYourDecision, "names other persons")
     await refused(room.approvals.approve(us.cyd, asked.id), NotYourDecision, "not your turn yet")
     await asyncio.sleep(1.1)
-    assert (await room.approvals.approve(us.cyd, asked.id)).verdicts[0].stand_in
+    assert (await room.agree(us.cyd, asked.id)).verdicts[0].stand_in
     await room.end(us.ada, asked.job)
     assert len(room.of(asked.job)) == 1
 
@@ -485,6 +494,7 @@ async def test_the_effect_runs_exactly_if_two_others_agreed_and_nobody_refused_f
     digest, edits = asked.digest, 0
     for name, act in acts:
         who: Scope = getattr(us, name)
+        await room.approvals.get(who, asked.id)
         decided = fold("two_persons", asked.digest, verdicts)[0] != "pending"
         may = not decided and (act == "refuse" or name in {"bob", "cyd", "dan"})
         try:

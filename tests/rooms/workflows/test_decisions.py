@@ -97,8 +97,10 @@ def test_the_only_named_person_may_agree_to_their_own_job_and_nobody_else_to_the
 
 
 def test_a_key_is_no_person_and_nobody_is_nobody() -> None:
-    assert "X-User-ID" in why_not_yours(Asking("two_persons", "usr_a"), "key_k", "approved")
-    assert why_not_yours(Asking("approve", "usr_a"), "key_k", "approved") == ""
+    for mode in ("approve", "two_persons"):
+        for saying in ("approved", "edited", "taken_over"):
+            assert "X-User-ID" in why_not_yours(Asking(mode, "usr_a"), "key_k", saying)  # type: ignore[arg-type]
+        assert why_not_yours(Asking(mode, "usr_a"), "key_k", "refused") == ""  # type: ignore[arg-type]
     assert why_not_yours(Asking("approve", "usr_a"), None, "refused")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +11,6 @@ import pytest
 
 from bastide.app import House
 from bastide.errors import (
-    AlreadyThere,
     BadSchedule,
     BastideError,
     Forbidden,
@@ -25,27 +23,9 @@ from bastide.workflows import Dispatched, Job
 from bastide.workflows.dispatching import Dispatching
 from bastide.workflows.schedules import Schedules
 from bastide.workflows.timely import Schedule
-from tests.rooms.workflows.clockwork import AHEAD, Clockwork, a_quiet_house, a_tenant
+from tests.rooms.workflows.clockwork import AHEAD, Clockwork
 
 DAY = timedelta(days=1)
-
-
-@pytest.fixture(scope="module")
-async def house() -> AsyncIterator[House]:
-    """A house whose feeder does not come first."""
-    async with a_quiet_house() as opened:
-        yield opened
-
-
-@pytest.fixture
-def clockwork(house: House) -> Clockwork:
-    return Clockwork(house)
-
-
-@pytest.fixture
-async def founded(house: House, ours: Scope) -> Scope:
-    """A tenant that is there, with persons who can be disabled."""
-    return await a_tenant(house, ours)
 
 
 async def hourly(clockwork: Clockwork, scope: Scope, **given: Any) -> Schedule:
@@ -92,15 +72,6 @@ async def test_a_schedule_is_made_shown_paused_resumed_and_deleted(clockwork: Cl
     assert await clockwork.acts(ours, 4) == [f"schedule.{act}" for act in ("create", "pause", "resume", "delete")]
 
 
-async def test_lists_are_paged(clockwork: Clockwork, ours: Scope) -> None:
-    made = [(await hourly(clockwork, ours, name=f"number {n}")).id for n in range(5)]
-    first = await clockwork.schedules.list(ours, limit=2)
-    assert first.cursor is not None
-    rest = await clockwork.schedules.list(ours, cursor=first.cursor, limit=10)
-    assert [one.id for one in first.items + rest.items] == made
-    assert rest.cursor is None
-
-
 @pytest.mark.parametrize(
     ("wrong", "refusal"),
     [
@@ -130,13 +101,6 @@ async def test_what_cannot_be_understood_is_refused_when_it_is_made(
     assert caught.value.status == 422
     assert caught.value.next_step
     assert (await clockwork.schedules.list(ours)).items == ()
-
-
-async def test_a_name_is_taken_once(clockwork: Clockwork, ours: Scope, neighbour: Scope) -> None:
-    await hourly(clockwork, ours)
-    with pytest.raises(AlreadyThere):
-        await hourly(clockwork, ours)
-    await hourly(clockwork, neighbour)
 
 
 async def test_it_takes_the_right_to_steer_and_the_right_to_the_job(clockwork: Clockwork, ours: Scope) -> None:
@@ -179,7 +143,7 @@ async def test_the_input_lies_sealed(clockwork: Clockwork, ours: Scope) -> None:
         assert form not in str(rows)
 
 
-def test_a_preview_says_when(house: House) -> None:
+def test_a_preview_says_when(quiet: House) -> None:
     after = datetime(2026, 3, 28, 12, tzinfo=UTC)
     shown = Schedules.preview("30 2 * * *", "Europe/Paris", 2, after=after)
     assert [moment.isoformat() for moment in shown] == ["2026-03-29T03:00:00+02:00", "2026-03-30T02:30:00+02:00"]
@@ -208,8 +172,8 @@ async def test_what_is_due_is_dispatched_as_its_maker(clockwork: Clockwork, ours
     assert fired.next_at > due
 
 
-async def test_processes_that_look_at_once_fire_once(house: House, clockwork: Clockwork, ours: Scope) -> None:
-    others = [clockwork, Clockwork(house), Clockwork(house)]
+async def test_processes_that_look_at_once_fire_once(quiet: House, clockwork: Clockwork, ours: Scope) -> None:
+    others = [clockwork, Clockwork(quiet), Clockwork(quiet)]
     due = await clockwork.minute(ours)
     made = [await hourly(clockwork, ours, name=f"number {n}", cron="* * * * *") for n in range(6)]
     for one in made:
@@ -227,12 +191,12 @@ class Dying(Dispatching):
         raise asyncio.CancelledError
 
 
-async def test_a_process_that_dies_in_between_has_done_nothing(house: House, clockwork: Clockwork, ours: Scope) -> None:
+async def test_a_process_that_dies_in_between_has_done_nothing(quiet: House, clockwork: Clockwork, ours: Scope) -> None:
     made = await hourly(clockwork, ours, cron="* * * * *")
     due = await clockwork.minute(ours)
     await clockwork.set_next(ours, made.id, due)
     with pytest.raises(asyncio.CancelledError):
-        await Clockwork(house, dispatching=Dying).schedules.turn()
+        await Clockwork(quiet, dispatching=Dying).schedules.turn()
     assert await clockwork.runs(ours) == []
     assert (await clockwork.schedules.get(ours, made.id)).next_at == due
     await clockwork.schedules.turn()
@@ -304,11 +268,11 @@ async def test_paused_means_paused_and_resumed_means_from_now_on(clockwork: Cloc
     assert await clockwork.runs(ours) == []
 
 
-async def test_who_was_disabled_since_fires_nothing(house: House, clockwork: Clockwork, founded: Scope) -> None:
-    person = await house.tenancy.create_user(founded, email="ada@example.org", roles=["member"])
+async def test_who_was_disabled_since_fires_nothing(quiet: House, clockwork: Clockwork, founded: Scope) -> None:
+    person = await quiet.tenancy.create_user(founded, email="ada@example.org", roles=["member"])
     theirs = replace(founded, user=person.id)
     made = await hourly(clockwork, theirs, cron="* * * * *")
-    await house.tenancy.disable_user(founded, person.id)
+    await quiet.tenancy.disable_user(founded, person.id)
     await clockwork.set_next(founded, made.id, await clockwork.minute(founded))
     await clockwork.schedules.turn()
     assert await clockwork.runs(founded) == []
@@ -324,8 +288,8 @@ async def test_who_was_disabled_since_fires_nothing(house: House, clockwork: Clo
     assert acts == ["schedule.create", "schedule.refused", "schedule.delete"], "the log says it once"
 
 
-async def test_a_right_that_was_taken_away_is_missed(house: House, clockwork: Clockwork, founded: Scope) -> None:
-    person = await house.tenancy.create_user(founded, email="bob@example.org", roles=["member"])
+async def test_a_right_that_was_taken_away_is_missed(quiet: House, clockwork: Clockwork, founded: Scope) -> None:
+    person = await quiet.tenancy.create_user(founded, email="bob@example.org", roles=["member"])
     made = await hourly(clockwork, replace(founded, user=person.id), type="guarded", cron="* * * * *")
     await clockwork.set_next(founded, made.id, await clockwork.minute(founded))
     await clockwork.schedules.turn()

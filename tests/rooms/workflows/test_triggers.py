@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,6 @@ import pytest
 from bastide import telemetry
 from bastide.app import House
 from bastide.errors import (
-    AlreadyThere,
     BadTrigger,
     BastideError,
     Forbidden,
@@ -30,28 +29,10 @@ from bastide.store import Query, Scope, is_id, new_id
 from bastide.workflows.chains import AT_WORK, Chain
 from bastide.workflows.timely import NewTrigger
 from bastide.workflows.webhooks import new_secret, sign
-from tests.rooms.workflows.clockwork import Clockwork, a_quiet_house, a_tenant
+from tests.rooms.workflows.clockwork import Clockwork
 
 INGESTED = {"document": "doc_1", "name": "lease.txt", "collection": "law", "version": 1, "class": "internal"}
 SECRET_LABEL = Label(cls="confidential", subjects=frozenset({"subject:ada"}))
-
-
-@pytest.fixture(scope="module")
-async def house() -> AsyncIterator[House]:
-    """A house whose feeder does not come first."""
-    async with a_quiet_house() as opened:
-        yield opened
-
-
-@pytest.fixture
-def clockwork(house: House) -> Clockwork:
-    return Clockwork(house)
-
-
-@pytest.fixture
-async def founded(house: House, ours: Scope) -> Scope:
-    """A tenant that is there, with persons who can be disabled."""
-    return await a_tenant(house, ours)
 
 
 async def on_documents(clockwork: Clockwork, scope: Scope, **given: Any) -> NewTrigger:
@@ -173,13 +154,6 @@ async def test_what_cannot_be_understood_is_refused_when_it_is_made(
     assert (await clockwork.triggers.list(ours)).items == ()
 
 
-async def test_a_name_is_taken_once(clockwork: Clockwork, ours: Scope, neighbour: Scope) -> None:
-    await on_documents(clockwork, ours)
-    with pytest.raises(AlreadyThere):
-        await on_documents(clockwork, ours)
-    await on_documents(clockwork, neighbour)
-
-
 async def test_it_takes_the_right_to_steer_and_the_right_to_the_job(clockwork: Clockwork, ours: Scope) -> None:
     for lost in ("work:manage", "work:run", "audit:verify"):
         with pytest.raises(Forbidden) as caught:
@@ -269,20 +243,20 @@ async def test_many_acts_at_once_do_not_wait_for_one_another(clockwork: Clockwor
     assert len(await clockwork.runs(ours)) == 14
 
 
-async def test_more_acts_at_once_than_connections(house: House, clockwork: Clockwork, ours: Scope) -> None:
+async def test_more_acts_at_once_than_connections(quiet: House, clockwork: Clockwork, ours: Scope) -> None:
     """An act that holds a connection never waits for a second one."""
     await on_documents(clockwork, ours)
     hook = await on_webhooks(clockwork, ours)
-    secret, many = hook.secret or "", 2 * house.settings.store.pool_size_max
+    secret, many = hook.secret or "", 2 * quiet.settings.store.pool_size_max
     await asyncio.wait_for(asyncio.gather(*(happen(clockwork, ours) for _ in range(many))), 15)
     sent = (send(clockwork, hook.trigger.id, secret, {"case": "x"}, message=f"msg_{n}") for n in range(many))
     await asyncio.wait_for(asyncio.gather(*sent), 15)
     assert len(await clockwork.runs(ours)) == 2 * many
 
 
-async def test_an_act_that_nobody_waits_for_costs_one_question(house: House, clockwork: Clockwork, ours: Scope) -> None:
+async def test_an_act_that_nobody_waits_for_costs_one_question(quiet: House, clockwork: Clockwork, ours: Scope) -> None:
     await happen(clockwork, ours)
-    await on_documents(Clockwork(house), ours)  # another process makes one
+    await on_documents(Clockwork(quiet), ours)  # another process makes one
     await happen(clockwork, ours)
     assert await clockwork.runs(ours) == [], "what was not there a moment ago is not looked for"
     await asyncio.sleep(2.1)
@@ -304,12 +278,12 @@ async def test_a_fact_that_does_not_fit_is_told_and_the_act_stands(clockwork: Cl
     assert (await clockwork.acts(ours, 2))[-1] == "trigger.refused"
 
 
-async def test_who_was_disabled_since_fires_nothing(house: House, clockwork: Clockwork, founded: Scope) -> None:
-    person = await house.tenancy.create_user(founded, email="ada@example.org", roles=["member"])
+async def test_who_was_disabled_since_fires_nothing(quiet: House, clockwork: Clockwork, founded: Scope) -> None:
+    person = await quiet.tenancy.create_user(founded, email="ada@example.org", roles=["member"])
     made = (await on_documents(clockwork, replace(founded, user=person.id))).trigger
     await happen(clockwork, founded)
     assert len(await clockwork.runs(founded)) == 1
-    await house.tenancy.disable_user(founded, person.id)
+    await quiet.tenancy.disable_user(founded, person.id)
     await happen(clockwork, founded)
     assert len(await clockwork.runs(founded)) == 1
     shown = await clockwork.triggers.get(founded, made.id)
@@ -328,7 +302,7 @@ async def test_a_label_rule_that_fails_does_not_undo_the_act(clockwork: Clockwor
     assert "KeyError" in problem.message
 
 
-async def test_old_firings_are_pruned_and_the_latest_stay(house: House, clockwork: Clockwork, ours: Scope) -> None:
+async def test_old_firings_are_pruned_and_the_latest_stay(quiet: House, clockwork: Clockwork, ours: Scope) -> None:
     made = (await on_documents(clockwork, ours)).trigger
     old = Query(
         "test",
@@ -339,7 +313,7 @@ async def test_old_firings_are_pruned_and_the_latest_stay(house: House, clockwor
     left = Query("test", "left", "select count(*) from workflows.firing where trigger = %(id)s")
     async with clockwork.store.under(ours) as db:
         await db.run(old, id=made.id)
-    await Clockwork(house).triggers.turn()
+    await Clockwork(quiet).triggers.turn()
     async with clockwork.store.under(ours) as db:
         assert await db.value(left, id=made.id) == 50
     assert (await clockwork.triggers.get(ours, made.id)).last_job == "job_70"
@@ -454,12 +428,12 @@ async def test_a_signed_webhook_becomes_a_job(clockwork: Clockwork, ours: Scope)
     assert len(await clockwork.runs(ours)) == 1
 
 
-async def test_the_same_message_gives_the_same_job(house: House, clockwork: Clockwork, ours: Scope) -> None:
+async def test_the_same_message_gives_the_same_job(quiet: House, clockwork: Clockwork, ours: Scope) -> None:
     made = await on_webhooks(clockwork, ours)
     assert made.secret is not None
     first = await send(clockwork, made.trigger.id, made.secret, {"case": "C-17"})
     again = await asyncio.gather(
-        *(send(each, made.trigger.id, made.secret, {"case": "C-17"}) for each in [clockwork, Clockwork(house)] * 3)
+        *(send(each, made.trigger.id, made.secret, {"case": "C-17"}) for each in [clockwork, Clockwork(quiet)] * 3)
     )
     assert {(one.id, one.fresh) for one in again} == {(first.id, False)}
     at_once = await asyncio.gather(
@@ -539,9 +513,9 @@ async def test_who_holds_the_secret_is_told_what_is_wrong(clockwork: Clockwork, 
 
 
 async def test_a_silent_trigger_says_so_to_who_holds_the_secret(
-    house: House, clockwork: Clockwork, founded: Scope
+    quiet: House, clockwork: Clockwork, founded: Scope
 ) -> None:
-    person = await house.tenancy.create_user(founded, email="eve@example.org", roles=["member"])
+    person = await quiet.tenancy.create_user(founded, email="eve@example.org", roles=["member"])
     made = await on_webhooks(clockwork, replace(founded, user=person.id))
     id = made.trigger.id
     assert made.secret is not None
@@ -551,7 +525,7 @@ async def test_a_silent_trigger_says_so_to_who_holds_the_secret(
     with pytest.raises(WebhookRefused):
         await send(clockwork, id, new_secret(), {"case": "x"})
     await clockwork.triggers.resume(founded, id)
-    await house.tenancy.disable_user(founded, person.id)
+    await quiet.tenancy.disable_user(founded, person.id)
     with pytest.raises(TriggerSilent) as caught:
         await send(clockwork, id, made.secret, {"case": "x"})
     assert person.id not in str(caught.value.to_wire())
@@ -609,8 +583,8 @@ async def test_a_metric_that_is_crossed_fires_once(clockwork: Clockwork, ours: S
     assert shown.last_problem is None
 
 
-async def test_two_processes_that_look_at_once_fire_once(house: House, clockwork: Clockwork, ours: Scope) -> None:
-    gauge, processes = Gauge(), [clockwork, Clockwork(house), Clockwork(house)]
+async def test_two_processes_that_look_at_once_fire_once(quiet: House, clockwork: Clockwork, ours: Scope) -> None:
+    gauge, processes = Gauge(), [clockwork, Clockwork(quiet), Clockwork(quiet)]
     for each in processes:
         each.triggers.metric("test.level", "a level", gauge)
     await clockwork.triggers.create(

@@ -39,6 +39,13 @@ class Asked(BaseModel):
     model_config = ConfigDict(extra="forbid", str_max_length=8 * 1024 * 1024)
 
 
+class Pages(Asked):
+    """A page of a list."""
+
+    cursor: str | None = Field(None, max_length=512, description="`next` of the page before.")
+    limit: int = Field(50, ge=1, le=500, description="How many at most.")
+
+
 class Said(BaseModel):
     """An answer's body: fields may be added, never renamed."""
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from bastide.api.shapes.ground import LABEL_EXAMPLE, Asked, LabelWire, Said
+from bastide.api.shapes.ground import LABEL_EXAMPLE, Asked, LabelWire, Pages, Said
 
 PASSAGE_EXAMPLE: dict[str, Any] = {
     "n": 1,
@@ -24,7 +24,7 @@ PASSAGE_EXAMPLE: dict[str, Any] = {
 }
 
 
-class NewText(Asked):
+class TextTold(Asked):
     """A document given as text."""
 
     model_config = ConfigDict(
@@ -37,7 +37,26 @@ class NewText(Asked):
     collection: str | None = None
     label: LabelWire | None = None
     subjects: list[str] = Field(default_factory=list, max_length=1000, description="Whom the document is about.")
+
+
+class NewText(TextTold):
+    """The same, which may belong to an intake."""
+
     job: str | None = Field(None, description="An open intake that gathers it; then the answer is 202.")
+
+
+class WhichDocuments(Pages):
+    """What the list of documents is narrowed to."""
+
+    collection: str | None = Field(None, description="Of this collection only.")
+    name: str | None = Field(None, description="With exactly this name.")
+    subject: str | None = Field(None, description="About this person.")
+
+
+class WhyDelete(Asked):
+    """Why a document is deleted."""
+
+    reason: str = Field("", description="Kept in the audit log.")
 
 
 class NewIntake(Asked):
@@ -204,6 +223,14 @@ class Answer(Said):
     language: str = Field(description="The language of the question, which is that of the answer.")
     searched: str = Field(description="What was searched for: the question, with what a follow-up leans on.")
     further: list[str] = Field(description="Questions that the documents could answer next.")
+
+
+class Shelf(Said):
+    """A collection."""
+
+    name: str
+    documents: int
+    created: str
 
 
 class NewCollection(Asked):

@@ -89,7 +89,7 @@ class NewTrigger(Asked):
 
 
 class Trigger(Said):
-    """A trigger as it is now. `secret` is there once: when a webhook's trigger is made, or its secret renewed."""
+    """A trigger as it is now. `secret` and `address` are there once: when a webhook is made, or its secret renewed."""
 
     id: str = Field(examples=["trg_06ar2k8m1v6t7c9d0e1f2g3h4j"])
     name: str
@@ -102,6 +102,7 @@ class Trigger(Said):
     last_job: str | None
     last_problem: dict[str, Any] | None
     secret: str | None = None
+    address: str | None = Field(None, description="Where a webhook's signed requests are sent.")
 
 
 class Received(Said):

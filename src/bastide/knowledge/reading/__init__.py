@@ -7,6 +7,7 @@ Work is CPU-bound and synchronous: call it in a thread.
 
 from bastide.knowledge.reading.cutting import cut
 from bastide.knowledge.reading.documents import read
+from bastide.knowledge.reading.drawn import draw_page
 from bastide.knowledge.reading.languages import detect_language
 from bastide.knowledge.reading.sentences import sentences
 from bastide.knowledge.reading.terms import terms
@@ -23,6 +24,7 @@ __all__ = [
     "Reading",
     "cut",
     "detect_language",
+    "draw_page",
     "read",
     "sentences",
     "terms",

@@ -15,7 +15,7 @@ def arrange(blocks: list[Block]) -> list[Block]:
     while at < total:
         block = blocks[at]
         at += 1
-        if block.kind == "heading":
+        if block.kind == "heading" and not block.member:
             at = _heading(block, blocks, at)
         elif block.kind in {"paragraph", "list_item", "quote"}:
             if _becomes_heading(block):

@@ -35,6 +35,8 @@ class Block:
     """(offset in text, page) where the text runs on to a further page."""
     title: str = ""
     """Of a heading: its words on one line, when they differ from `text`."""
+    member: bool = False
+    """Of a heading: it names a file within the document (an attachment); what follows stands in that file."""
     boxes: tuple[Box, ...] = ()
     """Where it stands on its pages, one box a page; empty where the format has no places."""
     cells: tuple[Cell, ...] = ()
@@ -55,3 +57,5 @@ class Draft:
     problems: list[str] = field(default_factory=list)
     marks: list[str] = field(default_factory=list)
     page_reads: list[PageRead] = field(default_factory=list)
+    prose: str | None = None
+    """What the language is told by, where that is not the whole text: the comments of a program."""

@@ -1,17 +1,50 @@
-"""Containers: the zip file that an Office document is, opened without trust in what it says of itself."""
+"""Containers: the zip file that an Office document or a book is, opened without trust in what it says of itself."""
 
 import io
+import posixpath
+import re
 import zipfile
 import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import unquote
 
 from lxml import etree
 
 from bastide.errors import BombFile, EncryptedFile, UnreadableFile
 from bastide.knowledge.reading.values import Limits
 
+BROKEN_ZIP = (
+    KeyError,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+)
+"""What the zip reader raises for damaged or unknown parts."""
 _PARTS_MAX = 20_000
 _SMALL = 1_000_000
 """Bytes up to which a part may be packed as tightly as it likes: empty tables compress a thousandfold."""
+_RELATION = "{http://schemas.openxmlformats.org/package/2006/relationships}Relationship"
+_DECLARES = re.compile(rb"<!DOCTYPE|<!ENTITY|<\0!\0[DE]\0[ON]\0|\0<\0!\0[DE]\0[ON]")
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """From one part of an Office document to another; `target` is the full name of a part, or an address outside."""
+
+    id: str
+    kind: str
+    """The last word of its type: "slide", "header", "footnotes"."""
+    target: str
+
+
+def swells(part: zipfile.ZipInfo, limits: Limits) -> bool:
+    """Whether a part would unpack to far more than it is."""
+    return part.file_size > _SMALL and part.file_size > limits.ratio_max * max(part.compress_size, 1)
 
 
 class Container:
@@ -20,7 +53,7 @@ class Container:
     def __init__(self, data: bytes, limits: Limits) -> None:
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(data))
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        except BROKEN_ZIP as error:
             raise UnreadableFile("The document is damaged or cut off: its table of contents is missing.") from error
         parts = self._zip.infolist()
         if len(parts) > _PARTS_MAX:
@@ -31,27 +64,89 @@ class Container:
         for part in parts:
             if part.flag_bits & 0x1:
                 raise EncryptedFile("Parts of the document are protected by a password.")
-            if part.file_size > _SMALL and part.file_size > limits.ratio_max * max(part.compress_size, 1):
+            if swells(part, limits):
                 raise BombFile(
                     f"A part of the document would unpack to {part.file_size:,} bytes from {part.compress_size:,}."
                 )
-        self._names = {part.filename for part in parts}
+        self._names = {part.filename: part for part in parts}
 
     def __contains__(self, name: str) -> bool:
         return name in self._names
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def raw(self, name: str) -> bytes:
+        """The bytes of a part."""
+        try:
+            return self._zip.read(name)
+        except BROKEN_ZIP as error:
+            raise UnreadableFile(f"The document is damaged: its part {name} cannot be unpacked.") from error
+
     def xml(self, name: str) -> etree._Element:
         """The root of an XML part. Entities are never resolved; a part that declares any is refused."""
+        data = self._undeclaring(name)
         try:
-            data = self._zip.read(name)
-        except (KeyError, zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError) as error:
-            raise UnreadableFile(f"The document is damaged: its part {name} cannot be unpacked.") from error
-        if b"<!DOCTYPE" in data or b"<!ENTITY" in data or b"<\0!\0D\0O\0C" in data:
-            raise UnreadableFile(f"The document's part {name} declares entities, which Office documents may not.")
-        parser = etree.XMLParser(
-            resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True, remove_pis=True
-        )
-        try:
-            return etree.fromstring(data, parser)
+            return etree.fromstring(data, _parser())
         except etree.XMLSyntaxError as error:
-            raise UnreadableFile(f"The document is damaged: its part {name} is not well-formed XML.") from error
+            raise _malformed(name) from error
+
+    def stream(self, name: str, *tags: str) -> Iterator[etree._Element]:
+        """The elements `tags` of an XML part, one by one, each forgotten when the next is asked for."""
+        data = self._undeclaring(name)
+        try:
+            walk = etree.iterparse(
+                io.BytesIO(data), tag=tags, resolve_entities=False, no_network=True, load_dtd=False, remove_pis=True
+            )
+            for _, element in walk:
+                yield element
+                element.clear(keep_tail=False)
+                while element.getprevious() is not None and element.getparent() is not None:
+                    del element.getparent()[0]
+        except etree.XMLSyntaxError as error:
+            raise _malformed(name) from error
+
+    def relations(self, name: str) -> list[Relation]:
+        """Where the part `name` leads to; "" = the document itself."""
+        folder, file = posixpath.split(name)
+        part = posixpath.join(folder, "_rels", f"{file}.rels")
+        if part not in self:
+            return []
+        found = []
+        for relation in self.xml(part).iter(_RELATION):
+            target = relation.get("Target") or ""
+            if relation.get("TargetMode") != "External":
+                inside = target.lstrip("/") if target.startswith("/") else posixpath.join(folder, unquote(target))
+                target = posixpath.normpath(inside)
+            kind = (relation.get("Type") or "").rpartition("/")[2]
+            found.append(Relation(relation.get("Id") or "", kind, target))
+        return found
+
+    def _undeclaring(self, name: str) -> bytes:
+        data = self.raw(name)
+        if _DECLARES.search(data) is not None:
+            raise UnreadableFile(f"The document's part {name} declares entities, which Office documents may not.")
+        return data
+
+
+def _parser() -> etree.XMLParser:
+    return etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True, remove_pis=True
+    )
+
+
+def parse_xml(data: bytes, what: str) -> etree._Element:
+    """The root of an XML file that stands by itself; one that declares entities is refused."""
+    if _DECLARES_ENTITY.search(data) is not None:
+        raise UnreadableFile(f"The {what} declares entities of its own, which are not resolved here.")
+    try:
+        return etree.fromstring(data, _parser())
+    except (etree.XMLSyntaxError, ValueError) as error:
+        raise UnreadableFile(f"The {what} is not well-formed XML.") from error
+
+
+_DECLARES_ENTITY = re.compile(rb"<!ENTITY|<\0!\0E\0N\0T\0I|\0<\0!\0E\0N\0T\0I")
+
+
+def _malformed(name: str) -> UnreadableFile:
+    return UnreadableFile(f"The document is damaged: its part {name} is not well-formed XML.")

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from bastide.knowledge.reading.sentences import sentences
-from bastide.knowledge.reading.values import Node, Piece, Reading
+from bastide.knowledge.reading.values import Box, Node, Piece, Reading
 
 _WORD = re.compile(r"\S+")
 _CHARS_PER_WORD = {"en": 8.6, "fr": 6.3, "es": 6.3, "it": 6.3, "pt": 6.3}
@@ -74,14 +74,24 @@ class _Cutter:
         for pack in self._packs():
             start, end = pack[0].start, pack[-1].end
             while following is not None and following[0] <= start:
-                page = following[1]
+                page = following[1] or None
                 following = next(pages, None)
             node, path = self._name(pack)
             words = sum(atom.words for atom in pack)
-            pieces.append(
-                Piece(len(pieces), node, path, page, start, end, self._text[start:end], self._languages[node], words)
-            )
+            piece = Piece(
+                len(pieces), node, path, page, start, end, self._text[start:end], self._languages[node], words,
+                self._sections[node], self._places(pack),
+            )  # fmt: skip
+            pieces.append(piece)
         return tuple(pieces)
+
+    def _places(self, pack: list[_Atom]) -> tuple[Box, ...]:
+        """One box a page around everything in a pack; of a part of a paragraph, that of the whole."""
+        around: dict[int, Box] = {}
+        for box in (box for ord in dict.fromkeys(atom.node for atom in pack) for box in self._nodes[ord].boxes):
+            other = around.get(box.page)
+            around[box.page] = box if other is None else other.around(box)
+        return tuple(around.values())
 
     # -- 1. atoms -------------------------------------------------------------------------------
 

@@ -1,25 +1,36 @@
 """Reading a document: type, then blocks, then order, then tree."""
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import PurePath
 
 from bastide.errors import EmptyFile, FileTooLarge
 from bastide.knowledge.reading import media
+from bastide.knowledge.reading.archives import open_bzip2, open_gzip, open_tar, open_xz, open_zip
 from bastide.knowledge.reading.arranging import arrange
 from bastide.knowledge.reading.blocks import FORMLESS, Block, Draft
+from bastide.knowledge.reading.code import reader_of_code
+from bastide.knowledge.reading.data import read_json, read_ndjson
 from bastide.knowledge.reading.decoding import clean
+from bastide.knowledge.reading.elements import read_xml
+from bastide.knowledge.reading.epub import read_epub
 from bastide.knowledge.reading.hypertext import read_html
 from bastide.knowledge.reading.languages import detect_language, section_language
+from bastide.knowledge.reading.languages_of_code import TYPES
+from bastide.knowledge.reading.mail import open_mail
 from bastide.knowledge.reading.markdown import read_markdown
+from bastide.knowledge.reading.members import Containers, Opener, Reader
+from bastide.knowledge.reading.odf import read_odf
+from bastide.knowledge.reading.outlook import open_outlook
 from bastide.knowledge.reading.pdf import read_pdf
+from bastide.knowledge.reading.pictures import read_picture
 from bastide.knowledge.reading.plain import read_plain
+from bastide.knowledge.reading.sheets import read_xlsx
+from bastide.knowledge.reading.slides import read_pptx
+from bastide.knowledge.reading.tabular import read_csv, read_tsv
 from bastide.knowledge.reading.tree import Tree, grow
 from bastide.knowledge.reading.values import Limits, Node, Reading
 from bastide.knowledge.reading.word import read_docx
-
-Reader = Callable[[bytes, Limits], Draft]
 
 READERS: dict[str, Reader] = {
     media.PLAIN: read_plain,
@@ -28,8 +39,35 @@ READERS: dict[str, Reader] = {
     media.XHTML: read_html,
     media.PDF: read_pdf,
     media.DOCX: read_docx,
+    media.PPTX: read_pptx,
+    media.XLSX: read_xlsx,
+    media.ODT: read_odf,
+    media.ODS: read_odf,
+    media.ODP: read_odf,
+    media.EPUB: read_epub,
+    media.CSV: read_csv,
+    media.TSV: read_tsv,
+    media.JSON: read_json,
+    media.NDJSON: read_ndjson,
+    media.XML: read_xml,
+    **dict.fromkeys((media.PNG, media.JPEG, media.TIFF, media.WEBP, media.GIF, media.BMP), read_picture),
+    **{kind: reader_of_code(language) for kind, language in TYPES.items()},
 }
 """One reader per media type; another format is one more line here."""
+
+OPENERS: dict[str, Opener] = {
+    media.EML: open_mail,
+    media.MSG: open_outlook,
+    media.ZIP: open_zip,
+    media.TAR: open_tar,
+    media.GZIP: open_gzip,
+    media.BZIP2: open_bzip2,
+    media.XZ: open_xz,
+}
+"""What holds files of its own: each is read by the reader of its type, in one document."""
+
+_CONTAINERS = Containers(OPENERS, READERS)
+READERS.update({kind: _CONTAINERS.reader(kind) for kind in OPENERS})
 
 _TITLE_MAX = 300
 _BLANKS = re.compile(r"\s+")
@@ -54,12 +92,12 @@ def read(name: str, data: bytes, limits: Limits | None = None) -> Reading:
     _check(draft, limits)
     title = _title(_only_outermost(draft.blocks) or draft.title, name)
     tree = grow(replace(draft, blocks=arrange(draft.blocks)), title)
-    language = detect_language(tree.text)
+    language = detect_language(tree.text if draft.prose is None else draft.prose)
     return Reading(
         media_type=kind,
         title=title,
         language=language,
-        nodes=_with_languages(tree, language),
+        nodes=_with_languages(tree, language) if draft.prose is None else tree.nodes,
         text=tree.text,
         pages=draft.pages,
         problems=tuple(dict.fromkeys(draft.problems)),

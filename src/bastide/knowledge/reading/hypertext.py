@@ -12,6 +12,8 @@ from bastide.errors import FileTooLarge, UnreadableFile
 from bastide.knowledge.reading import law
 from bastide.knowledge.reading.blocks import FORMLESS, Block, Draft
 from bastide.knowledge.reading.decoding import decode
+from bastide.knowledge.reading.rows import Field, row
+from bastide.knowledge.reading.seen import Sight
 from bastide.knowledge.reading.values import Limits
 
 _UNSEEN_TAGS = (
@@ -26,15 +28,15 @@ _BREAKING_TAGS = (
 _UNSEEN = frozenset(_UNSEEN_TAGS.split())
 _BREAKING = frozenset(_BREAKING_TAGS.split())
 _HEADINGS = {f"h{n}": n for n in range(1, 7)}
-_HIDING = re.compile(
-    r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|font-size\s*:\s*0(?:px|pt|em|rem|%)?\s*(?:;|$)"
-    r"|opacity\s*:\s*0(?:\.0+)?\s*(?:;|$)",
-    re.IGNORECASE,
-)
 _CHARSET = re.compile(
     rb"""<(?:meta[^>]{0,200}?charset\s*=|\?xml[^>]{0,100}?encoding\s*=)\s*["']?([\w.:-]{2,30})""", re.I
 )
 _BLANKS = re.compile(r"[ \t\n\u00a0]+")
+_SPAN_MAX = 1_000
+_EPUB_TYPE = "epub:type"  # the parser for HTML keeps the prefix
+_NOTE_TYPES = frozenset({"footnote", "endnote", "rearnote", "doc-footnote", "doc-endnote"})
+_NOTE_CLASSES = frozenset({"footnote", "oj-note", "MsoFootnoteText"})
+_NOTE_TAGS = frozenset({"p", "div", "li", "aside"})
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
 # EUR-Lex: the classes of the Official Journal say what a paragraph is (its older pages lack the "oj-").
 _OJ_TITLES = frozenset({"ti-art", "ti-section-1", "ti-grseq-1", "ti-annex", "doc-ti"})
@@ -47,7 +49,7 @@ def read_html(data: bytes, limits: Limits) -> Draft:
     text = decode(data, draft.problems, declared[1].decode("ascii", "replace") if declared else "")
     text = _XML_DECLARATION.sub("", text, count=1)
     root = _parse(text.encode(), limits)
-    draft.blocks = _Walk(limits).through(root)
+    draft.blocks = _Walk(limits, draft.problems).through(root)
     draft.title = _title(root, draft.blocks)
     return draft
 
@@ -55,7 +57,7 @@ def read_html(data: bytes, limits: Limits) -> Draft:
 def html_blocks(data: bytes, limits: Limits, problems: list[str]) -> list[Block]:
     """The blocks of a piece of HTML that stands in another format; unreadable ones count as empty."""
     try:
-        return _Walk(limits).through(_parse(data, limits))
+        return _Walk(limits, problems).through(_parse(data, limits))
     except UnreadableFile:
         problems.append("a piece of embedded HTML could not be read")
         return []
@@ -103,14 +105,38 @@ class _Table:
 
     id: int
     depth: int
-    cells: list[str] = field(default_factory=list)
+    fields: list[Field] = field(default_factory=list)
+    covered: dict[int, int] = field(default_factory=dict)
+    """How many further rows a cell from above covers, by column."""
+
+    def add(self, cell: etree._Element, text: str) -> None:
+        """Adds a cell behind those that stand there, and behind those that reach down from above."""
+        column = self.fields[-1].column + self.fields[-1].span if self.fields else 0  # type: ignore[operator]
+        while self.covered.get(column, 0) > 0:
+            self.fields.append(Field("", column))
+            column += 1
+        span = _spans(cell, "colspan")
+        self.fields.append(Field(text, column, span, cell.tag == "th"))
+        if (down := _spans(cell, "rowspan")) > 1:
+            for below in range(column, column + span):
+                self.covered[below] = down
+
+    def end_row(self) -> list[Field]:
+        """The cells of a row that is complete."""
+        fields, self.fields = self.fields, []
+        self.covered = {column: left - 1 for column, left in self.covered.items() if left > 1}
+        return fields
 
 
 class _Walk:
     """One pass over the elements, gathering inline text until a block ends."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, problems: list[str]) -> None:
         self._limits = limits
+        self._problems = problems
+        self._sight = Sight()
+        self._figures: list[str] = []
+        self._note: etree._Element | None = None
         self._blocks: list[Block] = []
         self._text: list[str] = []
         self._lists: list[int] = []
@@ -126,6 +152,7 @@ class _Walk:
     def through(self, root: etree._Element) -> list[Block]:
         depth = 0
         skipped: etree._Element | None = None
+        self._sight = Sight.of(root)
         walk = etree.iterwalk(root, events=("start", "end"))
         for event, element in walk:
             tag = element.tag if isinstance(element.tag, str) else ""
@@ -133,7 +160,7 @@ class _Walk:
                 depth += 1
                 if depth > self._limits.depth_max:
                     raise _too_deep(self._limits)
-                if tag in _UNSEEN or not tag or _hidden(element):
+                if tag in _UNSEEN or not tag or self._sight.hides(element):
                     walk.skip_subtree()
                     skipped = element
                     continue
@@ -145,10 +172,15 @@ class _Walk:
                 if element is skipped:
                     skipped = None
                 else:
-                    self._close(tag, depth)
+                    self._close(tag, element, depth)
+                    self._sight.leave(element)
+                    if element is self._note:
+                        self._flush()
+                        self._note = None
                 if element.tail and depth:
                     self._text.append(element.tail)
         self._flush()
+        self._sight.tell(self._problems)
         return self._blocks
 
     # -- elements -------------------------------------------------------------------------------
@@ -158,7 +190,13 @@ class _Walk:
             self._text.append("\n\x0b")
             return
         if tag == "img":
+            told = _BLANKS.sub(" ", element.get("alt") or "").strip()
+            if told:
+                self._figures.append(told)
             return
+        if self._note is None and _is_note(element):
+            self._flush()
+            self._note = element
         if tag not in _BREAKING:
             return
         if self._table is not None and self._cell:
@@ -192,12 +230,12 @@ class _Walk:
         elif tag == "p":
             self._kind = _official(element)
 
-    def _close(self, tag: str, depth: int) -> None:
+    def _close(self, tag: str, element: etree._Element, depth: int) -> None:
         if tag not in _BREAKING:
             return
         table = self._table
         if table is not None:
-            self._close_in_table(tag, depth, table)
+            self._close_in_table(tag, element, depth, table)
             return
         self._flush()
         if tag in _HEADINGS or tag == "p":
@@ -213,20 +251,21 @@ class _Walk:
         elif tag == "pre":
             self._pre -= 1
 
-    def _close_in_table(self, tag: str, depth: int, table: _Table) -> None:
+    def _close_in_table(self, tag: str, element: etree._Element, depth: int, table: _Table) -> None:
         if tag == "table" and depth < table.depth:
             self._table = None
             self._cell = False
             self._flush()
         elif tag in {"td", "th"}:
-            table.cells.append(_BLANKS.sub(" ", "".join(self._text).replace("\x0b", "")).strip())
+            words = _BLANKS.sub(" ", "".join(self._text).replace("\x0b", "")).strip()
+            table.add(element, " ".join(filter(None, (words, *self._figures))))
             self._text.clear()
+            self._figures.clear()
             self._cell = False
         elif tag == "tr":
-            row = " | ".join(table.cells)
-            if row.strip(" |"):
-                self._blocks.append(Block("table_row", row, table=table.id))
-            table.cells.clear()
+            block = row(table.end_row(), table.id, self._problems)
+            if block is not None:
+                self._blocks.append(block)
         elif self._cell:
             self._text.append(" ")
         else:
@@ -235,6 +274,11 @@ class _Walk:
     # -- text -----------------------------------------------------------------------------------
 
     def _flush(self) -> None:
+        self._flush_text()
+        figures, self._figures = self._figures, []
+        self._blocks += [Block("figure", told) for told in figures]
+
+    def _flush_text(self) -> None:
         if not self._text:
             return
         raw = "".join(self._text)
@@ -251,7 +295,9 @@ class _Walk:
 
     def _add(self, text: str) -> None:
         kind = self._kind
-        if kind in _HEADINGS:
+        if self._note is not None:
+            self._blocks.append(Block("footnote", text))
+        elif kind in _HEADINGS:
             self._blocks.append(Block("heading", _BLANKS.sub(" ", text), level=_HEADINGS[kind]))
         elif kind == "title":
             self._blocks.append(_official_heading(text))
@@ -267,11 +313,18 @@ class _Walk:
             self._blocks.append(Block("paragraph", text, level=len(self._lists)))
 
 
-def _hidden(element: etree._Element) -> bool:
-    if element.get("hidden") is not None:
+def _spans(cell: etree._Element, name: str) -> int:
+    """How many columns or rows a cell spans; what says none, or nonsense, spans one (HTML, 4.9.11)."""
+    written = (cell.get(name) or "").strip()
+    return min(int(written), _SPAN_MAX) or 1 if written.isascii() and written.isdecimal() and len(written) < 6 else 1
+
+
+def _is_note(element: etree._Element) -> bool:
+    """Whether an element holds the text of a note, as books, statutes and wikis mark it."""
+    kind = element.get(_EPUB_TYPE) or element.get("role") or ""
+    if kind and _NOTE_TYPES & set(kind.split()):
         return True
-    style = element.get("style")
-    return style is not None and _HIDING.search(style) is not None
+    return element.tag in _NOTE_TAGS and bool(_NOTE_CLASSES & set((element.get("class") or "").split()))
 
 
 def _official(element: etree._Element) -> str:
@@ -297,8 +350,8 @@ def _lays_out(table: etree._Element) -> bool:
         return True
     rows = 0
     marked = 0
-    for row in table.iter("tr"):
-        cells = ["".join(map(str, cell.itertext())).strip() for cell in row if cell.tag == "td"]
+    for line in table.iter("tr"):
+        cells = ["".join(map(str, cell.itertext())).strip() for cell in line if cell.tag == "td"]
         while cells and not cells[0]:  # an empty first cell only sets the row in
             cells.pop(0)
         rows += 1

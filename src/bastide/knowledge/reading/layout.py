@@ -1,19 +1,25 @@
-"""Layout: from the lines on pages to paragraphs, headings, notes and marks.
+"""Layout: from the lines on pages to paragraphs, headings, tables, notes and marks.
 
 A page is worked through in this order:
   1. lines that come back at the top or bottom of many pages are marks, not text
-  2. the rest is put into reading order, where the file's own order makes no sense
-  3. lines join into paragraphs; those of notes wait until the paragraph above them has ended
-  4. headings: the outline where there is one, else size and weight; the words of laws are read later (`arranging`)
+  2. tables are taken off the page (`tables`); a line in their place keeps it
+  3. the rest is put into reading order, where the file's own order makes no sense
+  4. lines join into paragraphs, code and formulas; notes wait until the paragraph above them has ended (`paragraphs`)
+  5. headings: the outline where there is one, else size and weight (`headings`); the words of laws are read later
+     (`arranging`)
 """
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 
-from bastide.knowledge.reading import law
 from bastide.knowledge.reading.blocks import Block
+from bastide.knowledge.reading.headings import Outline, find_headings, named_lines
+from bastide.knowledge.reading.paragraphs import Paragraph, blocks_of, gather
+from bastide.knowledge.reading.printed import TYPED, Line, Sheet
+from bastide.knowledge.reading.spreads import Spreads
+from bastide.knowledge.reading.tables import take_tables
 
 _BAND = 0.115
 """Share of the page's height, at its top and at its bottom, where running heads stand."""
@@ -22,90 +28,79 @@ _PAGE_NUMBER = re.compile(
     r"\W*(?:\w{1,8}\.?\s)?\d{1,5}(?:\s?(?:/|of|von|van|de|sur|av|z|di)\s?\d{1,5})?\W*|[ivxlc]{1,7}", re.I
 )
 _AT_ENDS = re.compile(r"^\d{1,5}(?=\s|$)|(?<=\s)\d{1,5}$")
-_STOPS = ".:;!?”»…"
-_GOES_ON = ("en", "of", "and", "or", "und", "oder", "et", "ou", "y", "o", "e", "i", "lub", "sau", "och", "og")
-
-
-@dataclass(slots=True)
-class Line:
-    """One printed line; lengths in points, from the lower left corner of the page."""
-
-    text: str
-    left: float
-    right: float
-    bottom: float
-    top: float
-    size: float
-    bold: bool
-    hyphen: bool
-    """Whether a hyphen at its end parts a word."""
-    note: bool
-    """Whether it belongs to a note; at first, whether a raised number begins it."""
-    upright: bool
-    page: int = 0
-    heads: bool = False
-    """Whether its words make it a heading."""
 
 
 @dataclass(frozen=True, slots=True)
-class Outline:
-    """One entry of the table of contents that the file carries."""
+class Body:
+    """What most of the text is set in."""
 
-    title: str
-    level: int
-    page: int
-
-
-@dataclass(slots=True)
-class _Paragraph:
-    lines: list[Line] = field(default_factory=list)
-    note: bool = False
+    size: float
+    typed: bool
 
 
-def lay_out(pages: list[list[Line]], heights: list[float], outline: list[Outline]) -> tuple[list[Block], list[str]]:
-    """(blocks in reading order, marks) of the lines of a document's pages."""
-    sizes: Counter[float] = Counter()
-    for line in (line for page in pages for line in page):
-        sizes[line.size] += len(line.text)
-    body = sizes.most_common(1)[0][0] if sizes else 1.0
-    marks = _take_marks(pages, heights, body)
-    lines = [line for page in pages for line in _in_order(page)]
-    named = {(entry.page, _bare(entry.title)) for entry in outline}
-    for line in lines:
-        line.heads = law.heading(line.text) is not None or (line.page, _bare(line.text)) in named
-    _find_notes(pages, body)
-    known = _vocabulary(lines)
-    paragraphs = _paragraphs(lines, _leading(lines, body), _edges(pages))
-    blocks = [_block(paragraph, known) for paragraph in paragraphs]
-    _find_headings(paragraphs, blocks, outline, body)
+def lay_out(sheets: list[Sheet], outline: list[Outline]) -> tuple[list[Block], list[str]]:
+    """(blocks in reading order, marks) of the pages of a document."""
+    body = _body(sheets)
+    marks = _take_marks(sheets, body.size)
+    for sheet in sheets:
+        take_tables(sheet, typed=body.typed)
+        sheet.lines = _in_order(sheet.lines)
+    lines = [line for sheet in sheets for line in sheet.lines]
+    named_lines(lines, outline)
+    paragraphs = gather(sheets, body.size, body.typed)
+    by_page = {sheet.page: sheet for sheet in sheets}
+    spreads = Spreads(by_page)
+    blocks: list[Block] = []
+    texts: list[tuple[Paragraph, Block]] = []
+    made = blocks_of([one for one in paragraphs if one.grid is None], lines, by_page)
+    for paragraph in paragraphs:
+        if paragraph.grid is not None:
+            blocks += spreads.rows(paragraph.grid, paragraph.lines[0].page)
+            continue
+        block = next(made)
+        spreads.interrupted(block)
+        texts.append((paragraph, block))
+        blocks.append(block)
+    find_headings(texts, outline, body.size)
     return blocks, marks
+
+
+def _body(sheets: list[Sheet]) -> Body:
+    sizes: Counter[float] = Counter()
+    typed = 0.0
+    for line in (line for sheet in sheets for line in sheet.lines):
+        sizes[line.size] += len(line.text)
+        typed += len(line.text) * line.share(TYPED)
+    if not sizes:
+        return Body(1.0, False)
+    return Body(sizes.most_common(1)[0][0], typed > 0.6 * sizes.total())
 
 
 # -- 1. marks -------------------------------------------------------------------------------------
 
 
-def _take_marks(pages: list[list[Line]], heights: list[float], body: float) -> list[str]:
+def _take_marks(sheets: list[Sheet], body: float) -> list[str]:
     """Takes the running heads and page numbers off the pages; returns each kind of them once."""
-    if len(pages) < 2:
+    if len(sheets) < 2:
         return []
     seen: Counter[str] = Counter()
     edges: list[list[Line]] = []
-    for lines, height in zip(pages, heights, strict=True):
-        low, high = height * _BAND, height * (1 - _BAND)
-        edge = [line for line in lines if line.upright and (line.top < low or line.bottom > high)]
+    for sheet in sheets:
+        low, high = sheet.high * _BAND, sheet.high * (1 - _BAND)
+        edge = [line for line in sheet.lines if line.upright and (line.top < low or line.bottom > high)]
         # "2 Scope" in large type is a heading, however many pages begin with a number and a word
         edge = [line for line in edge if line.size < 1.12 * body or not _DIGITS.search(line.text)]
         edges.append(edge)
         seen.update({_kind(line) for line in edge})
-    enough = max(2 if len(pages) <= 4 else 3, round(0.3 * len(pages)))
+    enough = max(2 if len(sheets) <= 4 else 3, round(0.3 * len(sheets)))
     counted = _page_offset(edges)
     marks: dict[str, str] = {}
-    for lines, edge in zip(pages, edges, strict=True):
+    for sheet, edge in zip(sheets, edges, strict=True):
         gone = {id(line) for line in edge if seen[_kind(line)] >= enough or counted in _offsets(line)}
         for line in edge:
             if id(line) in gone:
                 marks.setdefault(_kind(line), line.text)
-        lines[:] = [line for line in lines if id(line) not in gone]
+        sheet.lines = [line for line in sheet.lines if id(line) not in gone]
     return [text for text in marks.values() if not _PAGE_NUMBER.fullmatch(text)]
 
 
@@ -125,7 +120,7 @@ def _kind(line: Line) -> str:
     return _DIGITS.sub("#", " ".join(line.text.split())).casefold()
 
 
-# -- 2. order -------------------------------------------------------------------------------------
+# -- 3. order -------------------------------------------------------------------------------------
 
 
 def _in_order(lines: list[Line]) -> list[Line]:
@@ -168,195 +163,3 @@ def _by_columns(lines: list[Line]) -> list[Line]:
 
 def _zone(lines: list[Line], x: float) -> list[Line]:
     return [line for line in lines if line.right <= x] + [line for line in lines if line.right > x]
-
-
-# -- 3. paragraphs --------------------------------------------------------------------------------
-
-
-def _find_notes(pages: list[list[Line]], body: float) -> None:
-    """Notes: from a line that begins with a raised number, or the small print at the foot of a page, to its end."""
-    for lines in pages:
-        low = min((line.bottom for line in lines if line.size >= 0.93 * body and not line.note), default=0.0)
-        begun = False
-        for line in lines:
-            small = line.size <= 0.87 * body and line.top <= low + line.size and line.text[:1].isdigit()
-            begun = begun or (line.note or small)
-            line.note = begun
-
-
-def _leading(lines: list[Line], body: float) -> float:
-    """The usual distance between two lines of the body, in points."""
-    steps: Counter[float] = Counter()
-    for before, line in pairwise(lines):
-        step = before.bottom - line.bottom
-        if before.page == line.page and line.size == body and 0.5 * body < step < 3 * body:
-            steps[round(step * 2) / 2] += 1
-    return min(
-        (step for step, times in steps.most_common(3) if times * 2 >= steps.most_common(1)[0][1]), default=1.2 * body
-    )
-
-
-def _edges(pages: list[list[Line]]) -> dict[int, float]:
-    """The right edge of the text on each page: where nine tenths of its lines have ended."""
-    edges: dict[int, float] = {}
-    for lines in pages:
-        if lines:
-            ends = sorted(line.right for line in lines)
-            edges[lines[0].page] = ends[int(0.9 * (len(ends) - 1))]
-    return edges
-
-
-def _paragraphs(lines: list[Line], leading: float, edges: dict[int, float]) -> list[_Paragraph]:
-    paragraphs: list[_Paragraph] = []
-    current: _Paragraph | None = None
-    waiting: list[_Paragraph] = []  # notes: they follow the paragraph that they interrupt
-    note: _Paragraph | None = None
-    for line in lines:
-        if line.note:
-            if note is None or _begins_note(line):
-                note = _Paragraph(note=True)
-                waiting.append(note)
-            note.lines.append(line)
-            continue
-        note = None
-        if current is None or _starts(current.lines, line, leading, edges):
-            current = _Paragraph()
-            paragraphs += waiting
-            waiting = []
-            paragraphs.append(current)
-        current.lines.append(line)
-    return paragraphs + waiting
-
-
-def _begins_note(line: Line) -> bool:
-    number = re.match(r"\d{1,3}\s?(?=[^\W\d_(“\"])", line.text)
-    return number is not None
-
-
-def _starts(above: list[Line], line: Line, leading: float, edges: dict[int, float]) -> bool:
-    """Whether `line` begins a new paragraph below the lines of the current one."""
-    before = above[-1]
-    if before.hyphen:
-        return False
-    if abs(line.size - before.size) > 0.08 * before.size or line.bold != before.bold:
-        return True
-    if line.heads or before.heads:
-        return True
-    ended = before.text.rstrip()[-1] in _STOPS
-    return _parted(above, line, ended, leading, edges)
-
-
-def _parted(above: list[Line], line: Line, ended: bool, leading: float, edges: dict[int, float]) -> bool:
-    """Whether a number, a gap, the end of a page or a short line parts `line` from those above it."""
-    before = above[-1]
-    if law.mark(line.text) is not None and (ended or _hangs(above, line)):
-        return True
-    below = before.bottom - line.bottom
-    if before.page != line.page or below < 0:
-        far = edges.get(before.page, 0.0)
-        return ended or (line.text[0].isupper() and before.right < 0.75 * far)
-    if below > max(1.45 * leading, 1.6 * line.size):
-        return True
-    short = before.right - before.left < 0.85 * (edges.get(before.page, 0.0) - before.left)
-    return ended and (short or (len(above) > 1 and line.left > before.left + 0.8 * line.size))
-
-
-def _hangs(above: list[Line], line: Line) -> bool:
-    before = above[-1]
-    last = before.text.rstrip().rsplit(maxsplit=1)[-1].rstrip(",")
-    return before.text.rstrip()[-1] == "," or last in _GOES_ON or abs(line.left - before.left) > 3
-
-
-def _vocabulary(lines: list[Line]) -> set[str]:
-    """All words of the document that stand within a line: they tell how a word split at a line end is written."""
-    words: set[str] = set()
-    for line in lines:
-        inside = line.text.split()
-        words.update(word.strip(".,;:()“”\"'").casefold() for word in (inside[:-1] if line.hyphen else inside))
-    return words
-
-
-def _block(paragraph: _Paragraph, known: set[str]) -> Block:
-    text = ""
-    breaks: list[tuple[int, int]] = []
-    page = paragraph.lines[0].page
-    hyphen = False
-    for line in paragraph.lines:
-        words = line.text.strip()
-        if not text:
-            text = words
-        elif hyphen or (text[-1] in "-‐" and len(text) > 1 and text[-2].isalpha() and words[:1].islower()):
-            text = _rejoined(text.rstrip("-‐"), words, known)
-        else:
-            text = f"{text} {words}"
-        if line.page != page:
-            page = line.page
-            breaks.append((max(len(text) - len(words), 0), page))
-        hyphen = line.hyphen
-    style = "note" if paragraph.note else ""
-    return Block("paragraph", text, page=paragraph.lines[0].page, breaks=tuple(breaks), style=style)
-
-
-def _rejoined(text: str, words: str, known: set[str]) -> str:
-    """A word split at a line end: with its hyphen where the document writes it so, or where it joins capitals."""
-    head = text.rsplit(maxsplit=1)[-1].lstrip(".,;:(“\"'")
-    tail = words.split(maxsplit=1)[0].rstrip(".,;:)”\"'")
-    whole, parted = (head + tail).casefold(), f"{head}-{tail}".casefold()
-    keep = parted in known or (whole not in known and (head.isupper() or not tail[:1].islower()))
-    return f"{text}-{words}" if keep else f"{text}{words}"
-
-
-# -- 4. headings ----------------------------------------------------------------------------------
-
-
-def _find_headings(paragraphs: list[_Paragraph], blocks: list[Block], outline: list[Outline], body: float) -> None:
-    if len(outline) >= 2 and _by_outline(blocks, outline) * 2 >= len(outline):
-        return
-    articles = sum(law.heading(block.text) is not None for block in blocks if len(block.text) < 120)
-    if articles >= 3:  # a law: its own words say more than its type
-        return
-    looks: list[tuple[float, bool]] = []
-    for paragraph, block in zip(paragraphs, blocks, strict=True):
-        looks.append(_look(paragraph, block, body))
-    ranks = sorted({look for look in looks if look[0]}, reverse=True)[:6]
-    for block, look in zip(blocks, looks, strict=True):
-        if look in ranks:
-            block.kind, block.level = "heading", ranks.index(look) + 1
-
-
-def _look(paragraph: _Paragraph, block: Block, body: float) -> tuple[float, bool]:
-    """(size, bold) of a paragraph that stands out as a heading does; (0, False) for others."""
-    first = paragraph.lines[0]
-    if paragraph.note or len(paragraph.lines) > 3 or len(block.text) > 200 or not any(map(str.isalpha, block.text)):
-        return 0.0, False
-    larger = first.size >= 1.12 * body
-    stands_out = larger or (first.bold and first.size >= 0.98 * body and block.text[-1] not in ".,;")
-    return (first.size, first.bold) if stands_out else (0.0, False)
-
-
-def _by_outline(blocks: list[Block], outline: list[Outline]) -> int:
-    """Marks the paragraphs that the outline names; returns how many entries were found."""
-    on_page: dict[int, list[Block]] = {}
-    for block in blocks:
-        on_page.setdefault(block.page or 0, []).append(block)
-    found = 0
-    for entry in outline:
-        wanted = _bare(entry.title)
-        for page in (entry.page, entry.page + 1):
-            hit = next((b for b in on_page.get(page, []) if b.kind == "paragraph" and _names(b, wanted)), None)
-            if hit is not None:
-                hit.kind, hit.level, hit.style = "heading", entry.level, ""
-                found += 1
-                break
-    return found
-
-
-def _names(block: Block, wanted: str) -> bool:
-    if len(block.text) > 300:
-        return False
-    bare = _bare(block.text)
-    return bare == wanted or (len(wanted) > 3 and bare.endswith(wanted) and len(bare) - len(wanted) <= 12)
-
-
-def _bare(text: str) -> str:
-    return "".join(letter for letter in text.casefold() if letter.isalnum())

@@ -10,6 +10,7 @@ from bastide.knowledge.reading.blocks import Block, Draft
 from bastide.knowledge.reading.decoding import decode, hold
 from bastide.knowledge.reading.hypertext import html_blocks
 from bastide.knowledge.reading.plain import plain_blocks
+from bastide.knowledge.reading.rows import Field, row
 from bastide.knowledge.reading.values import Limits
 
 _FRONT = re.compile(r"\A---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
@@ -17,6 +18,7 @@ _FRONT_TITLE = re.compile(r"^title[ \t]*:[ \t]*(.+?)[ \t]*$", re.IGNORECASE | re
 _MARKED = re.compile(r"[*_`\[\]<>\\&!~]|  \n")
 _DEFINITION = re.compile(r"\n:[ \t]+")
 _BLANKS = re.compile(r"[ \t\u00a0]+")
+_PICTURE = re.compile(r"!\[[^\]]*\](?:\([^()]*\)|\[[^\]]*\])")
 _DEEPEST = 40
 _INLINE_MAX = 20_000
 """Characters of one paragraph whose inline marks are looked at; beyond it they stay as they are."""
@@ -49,6 +51,7 @@ def read_markdown(data: bytes, limits: Limits) -> Draft:
         if front[1].strip():
             draft.blocks.append(Block("code", front[1].strip("\n")))
         text = text[front.end() :]
+    text = _FOOTNOTE.sub(r"\1\\[^\2]:", text)  # else the parser takes it for the address of a link, and drops it
     tokens = _block_tokens(text)
     if max((token.level for token in tokens), default=0) >= _DEEPEST - 2:
         # the parser leaves out in silence what is nested deeper
@@ -77,7 +80,8 @@ class _Walk:
         self._first_of_item = False
         self._quotes = 0
         self._tables = 0
-        self._row: list[str] | None = None
+        self._row: list[Field] | None = None
+        self._header = False
 
     def through(self, tokens: list[Token]) -> None:
         for at, token in enumerate(tokens):
@@ -109,16 +113,29 @@ class _Walk:
     def _row_of(self, kind: str) -> None:
         if kind == "table_open":
             self._tables += 1
+            self._header = True
         elif kind == "tr_open":
             self._row = []
         else:
-            self._add(Block("table_row", " | ".join(self._row or []), table=self._tables))
-            self._row = None
+            block = row(self._row or [], self._tables, self._draft.problems)
+            if block is not None:
+                self._add(block)
+            self._row, self._header = None, False
 
     def _inline(self, token: Token, opener: Token) -> None:
+        formula = _FORMULA.fullmatch(token.content.strip())
+        if formula is not None and self._row is None:
+            self._add(Block("formula", (formula[1] or formula[2]).strip()))
+            return
         text = _bare(token.content)
         if self._row is not None:
-            self._row.append(" ".join(text.split()))
+            self._row.append(Field(text, header=self._header))
+        elif opener.type == "paragraph_open" and (note := _NOTE.match(text)) is not None:
+            for part in re.split(r"\n(?=\[\^)", text):
+                note = _NOTE.match(part)
+                self._add(Block("footnote", f"{note[1]} {part[note.end() :]}" if note is not None else part))
+        elif opener.type == "paragraph_open" and _PICTURE.fullmatch(token.content.strip()) is not None:
+            self._add(Block("figure", text))
         elif opener.type == "heading_open":
             self._add(Block("heading", " ".join(text.split()), level=int(opener.tag[1])))
         elif self._lists and self._first_of_item:
@@ -137,6 +154,9 @@ class _Walk:
             self._draft.blocks.append(block)
 
 
+_FOOTNOTE = re.compile(r"^( {0,3})\[\^([^\]\n]{1,60})\]:", re.MULTILINE)
+_NOTE = re.compile(r"\[\^([^\]\n]{1,60})\]:\s*")
+_FORMULA = re.compile(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]", re.DOTALL)
 _POINT = re.compile(r"\n(?=(?:\d{1,3}°|[a-z]\)|\(\d{1,3}[a-z]?\)|\([a-z]\)|[IVX]{1,5}\.)\s)")
 
 

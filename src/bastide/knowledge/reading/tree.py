@@ -58,6 +58,7 @@ class _Open:
     depth: int = 0
     number: str = ""
     table: int = 0
+    member: bool = False
 
 
 @dataclass(slots=True)
@@ -118,8 +119,8 @@ class _Grower:
         elif block.number or block.style or block.kind == "list_item":
             self._settle_letter(block)
             self._close_items(self._depth_of(block))
-        elif law.closes_act(block.text):
-            self._close_sections(1)
+        elif law.closes_act(block.text):  # of its own file, where the document holds several
+            self._close_sections(max((i + 1 for i, open_ in enumerate(self._sections) if open_.member), default=1))
         elif law.opens_enactment(block.text):
             self._close_sections(len(self._sections) - (self._sections[-1].key[1] == law.PREAMBLE))
         else:
@@ -200,6 +201,8 @@ class _Grower:
         return start
 
     def _note_pages(self, block: Block, start: int) -> None:
+        if block.member and self._page_starts and self._page_starts[-1][1]:
+            self._page_starts.append((start, 0))  # the pages of each file are counted for themselves
         if block.page is None:
             return
         for offset, page in ((0, block.page), *block.breaks):
@@ -229,7 +232,7 @@ class _Grower:
         title = block.title or block.text
         node = _Growing(len(self._nodes), parent, "section", len(self._sections), title, start, block)
         self._nodes.append(node)
-        self._sections.append(_Open(node, key=(block.level, block.rank)))
+        self._sections.append(_Open(node, key=(block.level, block.rank), member=block.member))
 
     def _leaf(self, kind: Kind, block: Block, start: int) -> None:
         node = self._add(kind, 0, "", start, block)

@@ -33,6 +33,16 @@ class Box:
     right: float
     bottom: float
 
+    def around(self, other: "Box") -> "Box":
+        """The smallest box on this page that holds both."""
+        return Box(
+            self.page,
+            min(self.left, other.left),
+            min(self.top, other.top),
+            max(self.right, other.right),
+            max(self.bottom, other.bottom),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -87,6 +97,12 @@ class Limits:
     """How deep the elements of a HTML file may be nested."""
     unpacked_max: int = 400_000_000
     """Bytes that all parts of a zip container may unpack to."""
+    members_max: int = 2_000
+    """Files in one archive or message, those within its files included."""
+    nesting_max: int = 5
+    """How deep archives and messages may stand in each other."""
+    pixels_max: int = 200_000_000
+    """Of one picture."""
     ratio_max: int = 200
     """Unpacked bytes per packed byte of one part of a zip container."""
     seconds_max: int = 120
@@ -141,7 +157,8 @@ class Reading:
     marks: tuple[str, ...] = ()
     """Repeated headers and footers (where classification marks stand), kept apart from the text."""
     page_starts: tuple[tuple[int, int], ...] = ()
-    """(offset, page) wherever a page begins, in order; empty where the format has no pages."""
+    """(offset, page) wherever a page begins, in order; empty where the format has no pages. Page 0 = none: where
+    an attachment begins."""
     page_reads: tuple[PageRead, ...] = ()
     """How each page was read; empty where the format has no pages."""
 
@@ -161,3 +178,7 @@ class Piece:
     text: str
     language: str
     words: int
+    parent: int = 0
+    """The section that it stands in, by its `ord`; 0 = the document itself."""
+    boxes: tuple[Box, ...] = ()
+    """Where it stands, one box a page; empty where the format has no places."""

@@ -15,9 +15,12 @@ from bastide.knowledge.reading import law
 from bastide.knowledge.reading.blocks import Block, Draft
 from bastide.knowledge.reading.container import Container
 from bastide.knowledge.reading.numbering import Numbering, W
+from bastide.knowledge.reading.rows import Field, row
 from bastide.knowledge.reading.values import Limits
 
 _RELATIONS = "{http://schemas.openxmlformats.org/package/2006/relationships}Relationship"
+_M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
+_WP = "{http://schemas.openxmlformats.org/drawingml/2006/wordprocessingDrawing}"
 _CHOICE = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Choice"
 _ALTERNATE = "{http://schemas.openxmlformats.org/markup-compatibility/2006}AlternateContent"
 _TITLE = "{http://purl.org/dc/elements/1.1/}title"
@@ -28,6 +31,7 @@ _GONE = frozenset(
 )
 _HEADING_NAME = re.compile(r"heading (\d)")
 _LOOSE = re.compile(r"[ \t\u00a0]+")
+_SIGNS = {f"{W}tab": " ", f"{W}ptab": " ", f"{W}br": "\n", f"{W}cr": "\n", f"{W}noBreakHyphen": "-"}
 _NOTES = {f"{W}footnoteReference": "footnotes", f"{W}endnoteReference": "endnotes"}
 
 
@@ -51,6 +55,7 @@ def read_docx(data: bytes, limits: Limits) -> Draft:
     draft = Draft([])
     walk = _Walk(container, folder, draft)
     walk.through(body)
+    walk.tell()
     draft.marks = list(_marks(container, folder))
     if not draft.title and "docProps/core.xml" in container:
         draft.title = container.xml("docProps/core.xml").findtext(_TITLE) or ""
@@ -93,7 +98,9 @@ class _Walk:
         self._notes = {kind: _notes(container, f"{folder}/{kind}.xml") for kind in ("footnotes", "endnotes")}
         self._pending: list[tuple[str, etree._Element]] = []
         self._boxes: list[etree._Element] = []
+        self._figures: list[str] = []
         self._tables = 0
+        self._hidden = 0
 
     def through(self, body: etree._Element) -> None:
         for element in _flat(body):
@@ -102,6 +109,13 @@ class _Walk:
             else:
                 self._table(element)
 
+    def tell(self) -> None:
+        """Says how many runs of hidden text were left out."""
+        if self._hidden:
+            self._draft.problems.append(
+                f"{self._hidden} hidden passages were left out; they can carry hidden instructions"
+            )
+
     # -- paragraphs -----------------------------------------------------------------------------
 
     def _paragraph(self, element: etree._Element) -> None:
@@ -109,7 +123,11 @@ class _Walk:
         style, level, listed = self._properties(element)
         boxes, self._boxes = self._boxes, []
         if text and not style.name.startswith("toc "):
-            self._add(text, style, level, listed)
+            if element.find(f".//{_M}oMathPara") is not None and element.find(f"{W}r") is None:
+                self._draft.blocks.append(Block("formula", text))
+            else:
+                self._add(text, style, level, listed)
+        self._add_figures()
         self._add_notes()
         for box in boxes:
             self.through(box)
@@ -179,21 +197,18 @@ class _Walk:
             tag = child.tag
             if tag in _GONE or depth > 60:
                 continue
-            if tag == _T:
+            if tag in {_T, f"{_M}t"}:
                 parts.append(child.text or "")
-            elif tag == _R:
-                if not self._vanishes(child):
-                    self._gather(child, parts, depth + 1)
-            elif tag in {f"{W}tab", f"{W}ptab"}:
-                parts.append(" ")
-            elif tag in {f"{W}br", f"{W}cr"}:
-                parts.append("\n")
-            elif tag == f"{W}noBreakHyphen":
-                parts.append("-")
+            elif tag == _R and self._vanishes(child):
+                self._hidden += bool("".join(t.text or "" for t in child.iter(_T)).strip())
+            elif tag in _SIGNS:
+                parts.append(_SIGNS[str(tag)])
             elif tag in _NOTES:
                 self._refer(child, _NOTES[str(tag)], parts)
             elif tag == f"{W}txbxContent":
                 self._boxes.append(child)
+            elif tag == f"{_WP}docPr":
+                self._figures += filter(None, [(child.get("descr") or "").strip()])
             elif tag == _ALTERNATE:
                 choice = child.find(_CHOICE)
                 self._gather(choice if choice is not None else child, parts, depth + 1)
@@ -218,32 +233,56 @@ class _Walk:
             parts.append(f" ({number})")
             self._pending.append((number, note))
 
+    def _add_figures(self) -> None:
+        figures, self._figures = self._figures, []
+        self._draft.blocks += [Block("figure", told) for told in figures]
+
     def _add_notes(self) -> None:
         pending, self._pending = self._pending, []
         for number, note in pending:
             text = " ".join(filter(None, (self._text(paragraph) for paragraph in note.iter(_P))))
             if text:
-                self._draft.blocks.append(Block("paragraph", f"{number} {text}", style="note"))
+                self._draft.blocks.append(Block("footnote", f"{number} {text}"))
         self._pending = []
 
     # -- tables ---------------------------------------------------------------------------------
 
     def _table(self, table: etree._Element) -> None:
-        rows = [list(_flat(row, _TC)) for row in _flat(table, _TR)]
-        if all(len(row) <= 1 for row in rows):  # a frame around text, not a table
-            for row in rows:
-                for cell in row:
-                    self.through(cell)
+        rows = [list(_flat(line, _TC)) for line in _flat(table, _TR)]
+        if all(len(cells) <= 1 for cells in rows):  # a frame around text, not a table
+            for cell in (cell for cells in rows for cell in cells):
+                self.through(cell)
             return
         self._tables += 1
         number = self._tables
-        for row in rows:
-            cells = [" ".join(filter(None, (self._text(p) for p in cell.iter(_P)))) for cell in row]
-            text = " | ".join(" ".join(cell.split()) for cell in cells)
-            if text.strip(" |"):
-                self._draft.blocks.append(Block("table_row", text, table=number))
+        elements = list(_flat(table, _TR))
+        for at, cells in enumerate(rows):
+            named = elements[at].find(f"{W}trPr/{W}tblHeader") is not None
+            block = row(self._fields(elements[at], cells, named), number, self._draft.problems)
+            if block is not None:
+                self._draft.blocks.append(block)
         self._boxes = []
+        self._add_figures()
         self._add_notes()
+
+    def _fields(self, element: etree._Element, cells: list[etree._Element], header: bool) -> Iterator[Field]:
+        """The cells of a row; one that goes on from the row above is empty here (ECMA-376 part 1, 17.4.84)."""
+        before = element.find(f"{W}trPr")
+        column = _whole(_value(before, "gridBefore"), 0) if before is not None else 0
+        for cell in cells:
+            own = cell.find(f"{W}tcPr")
+            span = _whole(_value(own, "gridSpan"), 1) if own is not None else 1
+            merged = own.find(f"{W}vMerge") if own is not None else None
+            covered = merged is not None and merged.get(f"{W}val", "continue") == "continue"
+            text = "" if covered else " ".join(filter(None, (self._text(p) for p in cell.iter(_P))))
+            yield Field(text, column, span, header)
+            column += span
+
+
+def _whole(written: str, otherwise: int) -> int:
+    return (
+        int(written) if written.isascii() and written.isdecimal() and len(written) < 4 and int(written) else otherwise
+    )
 
 
 def _flat(parent: etree._Element, *wanted: str) -> Iterator[etree._Element]:

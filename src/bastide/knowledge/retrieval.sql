@@ -1,0 +1,19 @@
+-- What a search asks besides the rankings: the phrases, and what stands around a passage.
+
+-- name: add_mentions
+insert into knowledge.mention (tenant_id, document, chunks, sizes, phrases)
+select d.tenant_id, d.number, %(chunks)s, %(sizes)s, %(phrases)s from knowledge.document d where d.number = %(document)s
+
+-- name: forget_mentions
+delete from knowledge.mention where document = %(document)s
+
+-- name: mention_numbers
+-- Which rows there are; asked only when the index has changed since the web was made.
+select array_agg(m.number) from knowledge.mention m
+
+-- name: mention_rows
+-- Many rows as one: their columns one after the other, in the same order.
+select array_agg(m.number order by m.number), array_agg(m.document order by m.number),
+       array_agg(octet_length(m.chunks) order by m.number), string_agg(m.chunks, ''::bytea order by m.number),
+       string_agg(m.sizes, ''::bytea order by m.number), string_agg(m.phrases, ''::bytea order by m.number)
+from knowledge.mention m where m.number = any(%(numbers)s::bigint[])
