@@ -8,7 +8,7 @@ from bastide.api.operations import Ask, Nothing, Operation, routes
 from bastide.api.paging import page, whole
 from bastide.api.shapes import oversight as shapes
 from bastide.api.shapes.ground import Listed
-from bastide.workflows import OversightRule
+from bastide.workflows import Competence, OversightRule
 
 Wire = dict[str, Any]
 
@@ -80,6 +80,7 @@ async def set_rule(ask: Ask[shapes.Rule]) -> Wire:
         stand_in_after_s=given.stand_in_after_s,
         deadline_s=given.deadline_s,
         fallback=given.fallback,
+        competence=given.competence,
     )
     return (await ask.rooms.workflows.approvals.set_rule(ask.caller.scope, rule)).to_wire()
 
@@ -91,8 +92,40 @@ async def drop_rule(ask: Ask[shapes.WhichRule]) -> Wire:
     return {"type": given.type, "effect": given.effect, "removed": True}
 
 
+# -- who decides ------------------------------------------------------------------------------------
+
+
+async def habits(ask: Ask[shapes.WhichHabits]) -> Wire:
+    """How each overseer decided lately, the hastiest first; that it was looked at is recorded.
+
+    A yes within seconds of opening, again and again, is how automation bias looks from outside.
+    """
+    found = await ask.rooms.workflows.overseers.habits(ask.caller.scope, **ask.given.model_dump())
+    return whole("habits", [one.to_wire() for one in found])
+
+
+async def competences(ask: Ask[Nothing]) -> Wire:
+    """Who was trained to oversee what, also where it has run out."""
+    found = await ask.rooms.workflows.overseers.competences(ask.caller.scope)
+    return whole("competences", [one.to_wire() for one in found])
+
+
+async def record_competence(ask: Ask[shapes.Training]) -> Wire:
+    """Record that somebody was trained for a job type; nobody records their own."""
+    kept = await ask.rooms.workflows.overseers.record(ask.caller.scope, Competence(**ask.given.model_dump()))
+    return kept.to_wire()
+
+
+async def withdraw_competence(ask: Ask[shapes.WhichTraining]) -> Wire:
+    """The record holds no longer; what was decided under it stays."""
+    given = ask.given
+    await ask.rooms.workflows.overseers.withdraw(ask.caller.scope, given.user, given.type)
+    return {"user": given.user, "type": given.type, "removed": True}
+
+
 _ONE = "/api/v1/approvals/{id}"
 _RULES = "/api/v1/oversight-rules"
+_TRAINED = "/api/v1/competences"
 _SAID: Wire = {"answer": shapes.Approval, "of": "approval"}
 TABLE = (
     Operation(
@@ -123,6 +156,28 @@ TABLE = (
         drop_rule,
         shapes.WhichRule,
         shapes.RuleGone,
+    ),
+    Operation(
+        "overseers.habits",
+        "GET",
+        "/api/v1/overseers/habits",
+        "How overseers decide",
+        habits,
+        shapes.WhichHabits,
+        Listed,
+    ),
+    Operation("competences.list", "GET", _TRAINED, "Who was trained to oversee", competences, answer=Listed),
+    Operation(
+        "competences.record", "PUT", _TRAINED, "Record a training", record_competence, shapes.Training, shapes.Trained
+    ),
+    Operation(
+        "competences.withdraw",
+        "DELETE",
+        _TRAINED,
+        "Withdraw a record of training",
+        withdraw_competence,
+        shapes.WhichTraining,
+        shapes.TrainingGone,
     ),
 )
 

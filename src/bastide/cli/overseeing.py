@@ -1,12 +1,13 @@
 """`bastide approval`: what waits for a person, what exactly is proposed, and the person's decision."""
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bastide.cli import ruling
 from bastide.cli.giving import a_value, an_object
-from bastide.cli.line import Line, address, segment
+from bastide.cli.line import Line, segment
 from bastide.cli.printing import sheet, table, when, wrap
 from bastide.cli.registering import errand
 
@@ -22,7 +23,6 @@ _MODES = {
 }
 
 ApprovalId = Annotated[str, typer.Argument(metavar="ID", help="The approval's id, apr_...")]
-TypeName = Annotated[str, typer.Argument(metavar="TYPE", help="A job type, from `bastide job types`.")]
 OfStatus = Annotated[str | None, typer.Option("--status", help=f"One of: {', '.join(_STANDINGS)}.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept in the log.")]
 NeededReason = Annotated[str, typer.Option("--reason", help="Why; whoever asked for the job reads it.")]
@@ -32,27 +32,6 @@ Arguments = Annotated[
 Result = Annotated[
     Any, typer.Option("--result", metavar="JSON", parser=a_value, help="What came of it, done by a person.")
 ]
-EffectName = Annotated[str | None, typer.Option("--effect", help="One effect of the type.  [default: all of them]")]
-Mode = Annotated[
-    Literal["none", "informed", "approve", "two_persons"], typer.Option("--mode", help="Which oversight it needs.")
-]
-Persons = Annotated[
-    list[str] | None, typer.Option("--person", metavar="USER", help="Who may decide: id or e-mail; may be repeated.")
-]
-StandIns = Annotated[
-    list[str] | None,
-    typer.Option("--stand-in", metavar="USER", help="Who may decide too, after a while; may be repeated."),
-]
-After = Annotated[
-    float | None, typer.Option("--stand-in-after", metavar="SECONDS", min=0, help="After how long the stand-ins may.")
-]
-Deadline = Annotated[
-    float | None, typer.Option("--deadline", metavar="SECONDS", min=1, help="How long a decision may take.")
-]
-Fallback = Annotated[
-    Literal["refuse", "cancel"] | None, typer.Option("--fallback", help="What happens when nobody decides in time.")
-]
-
 _approval = typer.Typer(help="What waits for a person's decision.", no_args_is_help=True)
 
 
@@ -69,11 +48,7 @@ def add_to(root: typer.Typer) -> None:
     )
     errand(_approval, "stop", example=f"bastide approval stop {some}")(stop_approval)
     errand(_approval, "seen", example=f"bastide approval seen {some}")(seen)
-    errand(_approval, "rules", example="bastide approval rules")(list_rules)
-    errand(_approval, "rule", example="bastide approval rule knowledge.erase --mode two_persons --deadline 86400")(
-        set_rule
-    )
-    errand(_approval, "drop-rule", example="bastide approval drop-rule knowledge.erase")(drop_rule)
+    ruling.add_to(_approval)
     root.add_typer(_approval, name="approval")
 
 
@@ -172,66 +147,15 @@ async def _decide(desk: "Desk", id: str, verb: str, body: dict[str, Any]) -> Non
 
 
 async def _digest(line: Line, id: str) -> str:
-    """What the proposal is at this moment: a decision is bound to it."""
-    return str((await line.get(f"/api/v1/approvals/{segment(id)}"))["digest"])
+    """What the proposal is at this moment: a decision is bound to it.
+
+    Taken from the list, which shows nobody what is proposed: a yes needs that the person has opened it before.
+    """
+    waiting = await line.all("/api/v1/approvals", status="pending")
+    return next((str(one["digest"]) for one in waiting if one["id"] == id), "")
 
 
 def _decided(wire: dict[str, Any]) -> str:
     if wire["status"] == "pending":
         return f"{wire['id']}: noted. Another person must agree too."
     return f"{wire['id']} is {wire['status'].replace('_', ' ')}. The job: bastide job show {wire['job']}"
-
-
-# -- which oversight --------------------------------------------------------------------------------
-
-
-async def list_rules(desk: "Desk") -> None:
-    """List which effects of which job types this tenant wants a person to see or to decide."""
-    async with desk.server() as line:
-        wire = await line.get("/api/v1/oversight-rules")
-    desk.say(wire, lambda: _rules(wire["rules"]))
-
-
-def _rules(rules: list[dict[str, Any]]) -> str:
-    columns = ("type", "effect", "mode", "persons", "stand_ins", "deadline_s", "fallback")
-    rows = [[one.get(column) for column in columns] for one in rules]
-    return table(rows, columns) if rows else "Nothing is set: what each job type asks for by itself holds."
-
-
-async def set_rule(
-    desk: "Desk",
-    type: TypeName,
-    mode: Mode,
-    *,
-    effect: EffectName = None,
-    person: Persons = None,
-    stand_in: StandIns = None,
-    stand_in_after: After = None,
-    deadline: Deadline = None,
-    fallback: Fallback = None,
-) -> None:
-    """Say which oversight an effect of a job type needs; it can only be stricter than the type's own."""
-    body = {
-        "type": type,
-        "effect": effect or "*",
-        "mode": mode,
-        "persons": person or [],
-        "stand_ins": stand_in or [],
-        "stand_in_after_s": stand_in_after,
-        "deadline_s": deadline,
-        "fallback": fallback,
-    }
-    async with desk.server() as line:
-        rule = await line.put("/api/v1/oversight-rules", {n: v for n, v in body.items() if v is not None})
-    desk.say(rule, lambda: sheet(rule))
-
-
-async def drop_rule(desk: "Desk", type: TypeName, effect: EffectName = None) -> None:
-    """Drop a rule: from now on what the job type asks for by itself holds, and any other rule."""
-    async with desk.server() as line:
-        gone = await line.delete(address("/api/v1/oversight-rules", {"type": type, "effect": effect}))
-    desk.say(gone, lambda: f"There is no rule any more for {_effects(gone)} of {gone['type']}.")
-
-
-def _effects(gone: dict[str, Any]) -> str:
-    return "all effects" if gone["effect"] == "*" else f"the effect {gone['effect']}"

@@ -6,16 +6,20 @@ it was given and gave lies sealed under its tenant's key. Nothing here knows wha
 """
 
 from bastide.workflows.decisions import OversightRule
+from bastide.workflows.overseers import HASTY_S, Competence, Habit
 from bastide.workflows.registry import Effect, Example, JobType, Limits, Retry
 from bastide.workflows.running import Run
 from bastide.workflows.values import Dispatched, Ended, Job, JobRecord, JsonValue, Lane, Trace, WorkHealth
 from bastide.workflows.workflows import Workflows
 
 __all__ = [
+    "HASTY_S",
+    "Competence",
     "Dispatched",
     "Effect",
     "Ended",
     "Example",
+    "Habit",
     "Job",
     "JobRecord",
     "JobType",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import Field
 
 from bastide.api.shapes.ground import Asked, LabelWire, Said
 from bastide.api.shapes.work import JOB_EXAMPLE, example
+from bastide.workflows import HASTY_S
 
 APPROVAL_EXAMPLE = "apr_06ar2k8m1v6t7c9d0e1f2g3h4j"
 DIGEST_EXAMPLE = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -108,6 +110,7 @@ class Rule(Asked):
     stand_in_after_s: float | None = Field(None, ge=0, le=366 * 86400)
     deadline_s: float = Field(7 * 86400.0, gt=0, le=366 * 86400)
     fallback: Literal["refuse", "cancel"] = Field("refuse", description="When nobody decides in time.")
+    competence: bool = Field(False, description="Whether only who is recorded as trained for the type may say yes.")
 
 
 class RuleSaid(Said):
@@ -121,6 +124,7 @@ class RuleSaid(Said):
     stand_in_after_s: float | None
     deadline_s: float
     fallback: str
+    competence: bool
 
 
 class WhichRule(Asked):
@@ -136,3 +140,47 @@ class RuleGone(Said):
     type: str
     effect: str
     removed: bool = True
+
+
+class WhichHabits(Asked):
+    """Since when, and how soon is too soon."""
+
+    hasty_s: float = Field(HASTY_S, gt=0, description="A yes sooner after opening than this counts as hasty.")
+    days: int = Field(30, ge=1, le=3660)
+
+
+class WhichTraining(Asked):
+    """Whose training for what."""
+
+    user: str = Field(max_length=400, description="Id or e-mail.")
+    type: str = Field("*", max_length=200, description="A job type; * for all.")
+
+
+class Training(WhichTraining):
+    """That a person was trained to oversee a job type, until when, and what shows it."""
+
+    model_config = example(
+        user="claire@example.org", type="knowledge.erase", until="2027-11-21T00:00:00Z", evidence="Course of 3 March."
+    )
+    until: datetime
+    evidence: str = Field(max_length=2000, description="What the training was, and who gave it.")
+
+
+class Trained(Said):
+    """A record of training."""
+
+    user: str
+    type: str
+    until: str
+    evidence: str
+    recorded_by: str | None
+    recorded_at: str | None
+    holds: bool = Field(description="Whether it has not run out.")
+
+
+class TrainingGone(Said):
+    """It holds no longer."""
+
+    user: str
+    type: str
+    removed: bool
