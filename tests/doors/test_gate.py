@@ -83,10 +83,10 @@ async def test_safety_headers_and_no_cross_origin(web: httpx2.AsyncClient) -> No
         (
             "POST",
             "/api/v1/search",
-            b'{"query": "x", "mode": "graph"}',
+            b'{"query": "x", "mode": "magic"}',
             "application/json",
             422,
-            "knowledge.mode_unavailable",
+            "request.fields_wrong",
         ),
         ("POST", "/api/v1/search", b"query=x", "application/x-www-form-urlencoded", 415, "request.unsupported_media"),
         ("POST", "/api/v1/search", b"hello", "text/plain", 415, "request.unsupported_media"),

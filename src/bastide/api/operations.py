@@ -55,7 +55,7 @@ class Operation:
     answer: type[BaseModel] | None = None
     status: int = 200
     of: str = ""  # the field of a message that holds what the address names: `job`
-    needs: str = ""  # the permission that its room asks for first; "" where every key may ask
+    needs: str = ""  # the permission that its room asks for first; "" where any key may ask
     effect: Effect | None = None  # where the method does not say it: a POST that only reads, or one that destroys
 
     @property

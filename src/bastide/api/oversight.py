@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from bastide.api.operations import Ask, Nothing, Operation, routes
@@ -11,6 +12,9 @@ from bastide.api.shapes.ground import Listed
 from bastide.workflows import Competence, OversightRule
 
 Wire = dict[str, Any]
+
+_decides = partial(Operation, needs="work:approve")
+_manages = partial(Operation, needs="work:manage")
 
 
 async def list_approvals(ask: Ask[shapes.WhichApprovals]) -> Wire:
@@ -128,7 +132,7 @@ _RULES = "/api/v1/oversight-rules"
 _TRAINED = "/api/v1/competences"
 _SAID: Wire = {"answer": shapes.Approval, "of": "approval"}
 TABLE = (
-    Operation(
+    _decides(
         "approvals.list",
         "GET",
         "/api/v1/approvals",
@@ -137,18 +141,18 @@ TABLE = (
         shapes.WhichApprovals,
         Listed,
     ),
-    Operation("approvals.get", "GET", _ONE, "Show what is proposed", show_approval, **_SAID),
-    Operation("approvals.approve", "POST", f"{_ONE}:approve", "Approve an effect", approve, shapes.Approve, **_SAID),
-    Operation("approvals.refuse", "POST", f"{_ONE}:refuse", "Refuse an effect", refuse, shapes.Refuse, **_SAID),
-    Operation("approvals.edit", "POST", f"{_ONE}:edit", "Edit an effect and approve it", edit, shapes.Edit, **_SAID),
-    Operation(
+    _decides("approvals.get", "GET", _ONE, "Show what is proposed", show_approval, **_SAID),
+    _decides("approvals.approve", "POST", f"{_ONE}:approve", "Approve an effect", approve, shapes.Approve, **_SAID),
+    _decides("approvals.refuse", "POST", f"{_ONE}:refuse", "Refuse an effect", refuse, shapes.Refuse, **_SAID),
+    _decides("approvals.edit", "POST", f"{_ONE}:edit", "Edit an effect and approve it", edit, shapes.Edit, **_SAID),
+    _decides(
         "approvals.take-over", "POST", f"{_ONE}:take-over", "Take an effect over", take_over, shapes.TakeOver, **_SAID
     ),
-    Operation("approvals.stop", "POST", f"{_ONE}:stop", "Stop the job that asks", stop, shapes.Stop, **_SAID),
-    Operation("approvals.see", "POST", f"{_ONE}:see", "Acknowledge a notice", see, shapes.See, **_SAID),
-    Operation("oversight-rules.list", "GET", _RULES, "List the rules of oversight", list_rules, answer=Listed),
-    Operation("oversight-rules.set", "PUT", _RULES, "Set a rule of oversight", set_rule, shapes.Rule, shapes.RuleSaid),
-    Operation(
+    _decides("approvals.stop", "POST", f"{_ONE}:stop", "Stop the job that asks", stop, shapes.Stop, **_SAID),
+    _decides("approvals.see", "POST", f"{_ONE}:see", "Acknowledge a notice", see, shapes.See, **_SAID),
+    _manages("oversight-rules.list", "GET", _RULES, "List the rules of oversight", list_rules, answer=Listed),
+    _manages("oversight-rules.set", "PUT", _RULES, "Set a rule of oversight", set_rule, shapes.Rule, shapes.RuleSaid),
+    _manages(
         "oversight-rules.drop",
         "DELETE",
         _RULES,
@@ -157,7 +161,7 @@ TABLE = (
         shapes.WhichRule,
         shapes.RuleGone,
     ),
-    Operation(
+    _manages(
         "overseers.habits",
         "GET",
         "/api/v1/overseers/habits",
@@ -166,11 +170,11 @@ TABLE = (
         shapes.WhichHabits,
         Listed,
     ),
-    Operation("competences.list", "GET", _TRAINED, "Who was trained to oversee", competences, answer=Listed),
-    Operation(
+    _manages("competences.list", "GET", _TRAINED, "Who was trained to oversee", competences, answer=Listed),
+    _manages(
         "competences.record", "PUT", _TRAINED, "Record a training", record_competence, shapes.Training, shapes.Trained
     ),
-    Operation(
+    _manages(
         "competences.withdraw",
         "DELETE",
         _TRAINED,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -22,6 +23,9 @@ from bastide.errors import BodyTooLarge
 _HOOK_BYTES_MAX = 1024 * 1024
 
 Wire = dict[str, Any]
+
+_manages = partial(Operation, needs="work:manage")
+_sees = partial(Operation, needs="work:read")
 
 
 # -- schedules --------------------------------------------------------------------------------------
@@ -91,17 +95,17 @@ def _kept(kind: str, answer: type[BaseModel], *, shown: str, resumed: str) -> tu
     all_of, one_of = f"/api/v1/{kind}s", f"/api/v1/{kind}s/{{id}}"
     said: Wire = {"answer": answer, "of": kind}
     return (
-        Operation(f"{kind}s.list", "GET", all_of, f"List the {kind}s", list_all, shapes.Pages, Listed),
-        Operation(f"{kind}s.get", "GET", one_of, f"Show a {kind}", one("get", shown), **said),
-        Operation(f"{kind}s.delete", "DELETE", one_of, f"Delete a {kind}", delete, answer=Removed, of=kind),
-        Operation(f"{kind}s.pause", "POST", f"{one_of}:pause", f"Pause a {kind}", one("pause", _PAUSED), **said),
-        Operation(f"{kind}s.resume", "POST", f"{one_of}:resume", f"Resume a {kind}", one("resume", resumed), **said),
+        _manages(f"{kind}s.list", "GET", all_of, f"List the {kind}s", list_all, shapes.Pages, Listed),
+        _manages(f"{kind}s.get", "GET", one_of, f"Show a {kind}", one("get", shown), **said),
+        _manages(f"{kind}s.delete", "DELETE", one_of, f"Delete a {kind}", delete, answer=Removed, of=kind),
+        _manages(f"{kind}s.pause", "POST", f"{one_of}:pause", f"Pause a {kind}", one("pause", _PAUSED), **said),
+        _manages(f"{kind}s.resume", "POST", f"{one_of}:resume", f"Resume a {kind}", one("resume", resumed), **said),
     )
 
 
 _SCHEDULES, _TRIGGERS = "/api/v1/schedules", "/api/v1/triggers"
 TABLE = (
-    Operation(
+    _sees(
         "schedules.preview",
         "POST",
         f"{_SCHEDULES}:preview",
@@ -109,8 +113,9 @@ TABLE = (
         preview,
         shapes.Preview,
         shapes.Times,
+        effect="reads",
     ),
-    Operation(
+    _manages(
         "schedules.create",
         "POST",
         _SCHEDULES,
@@ -126,11 +131,11 @@ TABLE = (
         shown="By id or name: when it fires next, and what became of the last time.",
         resumed="It goes on with its next time; what passed meanwhile is not made good.",
     ),
-    Operation(
+    _manages(
         "triggers.create", "POST", _TRIGGERS, "Make a trigger", create_trigger, shapes.NewTrigger, shapes.Trigger, 201
     ),
     *_kept("trigger", shapes.Trigger, shown="By id or name; never its secret.", resumed="It dispatches again."),
-    Operation(
+    _manages(
         "triggers.renew-secret",
         "POST",
         f"{_TRIGGERS}/{{id}}:renew-secret",

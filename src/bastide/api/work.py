@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header
@@ -26,6 +27,11 @@ _WAIT_S_MAX = 60.0
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,6})\"?\s*(?:$|[,;])", re.IGNORECASE)
 
 Wire = dict[str, Any]
+
+_manages = partial(Operation, needs="work:manage")
+_operates = partial(Operation, needs="platform:operate")
+_runs = partial(Operation, needs="work:run")
+_sees = partial(Operation, needs="work:read")
 
 
 # -- jobs -------------------------------------------------------------------------------------------
@@ -136,18 +142,16 @@ async def resume(ask: Ask[shapes.WhichType]) -> Wire:
 
 
 _JOB = "/api/v1/jobs/{id}"
-DISPATCH = Operation("jobs.dispatch", "POST", "/api/v1/jobs", "Dispatch a job", dispatch, shapes.NewJob)
+DISPATCH = _runs("jobs.dispatch", "POST", "/api/v1/jobs", "Dispatch a job", dispatch, shapes.NewJob)
 TABLE = (
-    Operation("jobs.list", "GET", "/api/v1/jobs", "List the jobs", list_jobs, shapes.WhichJobs, Listed),
-    Operation("jobs.get", "GET", _JOB, "Show a job", show_job, answer=shapes.Job, of="job"),
-    Operation(
-        "jobs.timeline", "GET", f"{_JOB}/timeline", "A job's time line", time_line, answer=shapes.TimeLine, of="job"
-    ),
-    Operation("jobs.cancel", "POST", f"{_JOB}:cancel", "Stop a job", cancel, shapes.Cancel, shapes.Job, of="job"),
-    Operation("jobs.retry", "POST", f"{_JOB}:retry", "Try a job again", retry, shapes.Retry, shapes.Job, of="job"),
-    Operation("jobs.signal", "POST", f"{_JOB}:signal", "Signal a job", signal, shapes.Signal, shapes.Job, of="job"),
-    Operation("job-types.list", "GET", "/api/v1/job-types", "List the job types", list_types, answer=Listed),
-    Operation(
+    _sees("jobs.list", "GET", "/api/v1/jobs", "List the jobs", list_jobs, shapes.WhichJobs, Listed),
+    _sees("jobs.get", "GET", _JOB, "Show a job", show_job, answer=shapes.Job, of="job"),
+    _sees("jobs.timeline", "GET", f"{_JOB}/timeline", "A job's time line", time_line, answer=shapes.TimeLine, of="job"),
+    _runs("jobs.cancel", "POST", f"{_JOB}:cancel", "Stop a job", cancel, shapes.Cancel, shapes.Job, of="job"),
+    _runs("jobs.retry", "POST", f"{_JOB}:retry", "Try a job again", retry, shapes.Retry, shapes.Job, of="job"),
+    _runs("jobs.signal", "POST", f"{_JOB}:signal", "Signal a job", signal, shapes.Signal, shapes.Job, of="job"),
+    _sees("job-types.list", "GET", "/api/v1/job-types", "List the job types", list_types, answer=Listed),
+    _sees(
         "job-types.get",
         "GET",
         "/api/v1/job-types/{name}",
@@ -156,10 +160,10 @@ TABLE = (
         answer=shapes.JobType,
         of="type",
     ),
-    Operation("lanes.list", "GET", "/api/v1/lanes", "List the lanes", list_lanes, answer=Listed),
-    Operation("lanes.set", "PUT", "/api/v1/lanes", "Set a lane", set_lane, shapes.Lane, shapes.LaneSaid),
-    Operation("work.pause", "POST", "/api/v1/work:pause", "Pause all work", pause, shapes.WhichType, shapes.Paused),
-    Operation("work.resume", "POST", "/api/v1/work:resume", "Resume all work", resume, shapes.WhichType, shapes.Paused),
+    _sees("lanes.list", "GET", "/api/v1/lanes", "List the lanes", list_lanes, answer=Listed),
+    _manages("lanes.set", "PUT", "/api/v1/lanes", "Set a lane", set_lane, shapes.Lane, shapes.LaneSaid),
+    _operates("work.pause", "POST", "/api/v1/work:pause", "Pause all work", pause, shapes.WhichType, shapes.Paused),
+    _operates("work.resume", "POST", "/api/v1/work:resume", "Resume all work", resume, shapes.WhichType, shapes.Paused),
 )
 """All but dispatching, whose route reads two headers more."""
 

@@ -130,6 +130,7 @@ class RuleSaid(Said):
 class WhichRule(Asked):
     """One rule."""
 
+    model_config = example(type="knowledge.erase", effect="*")
     type: str = Field(min_length=1, max_length=200)
     effect: str = Field("*", min_length=1, max_length=200)
 
@@ -152,6 +153,7 @@ class WhichHabits(Asked):
 class WhichTraining(Asked):
     """Whose training for what."""
 
+    model_config = example(user="claire@example.org", type="knowledge.erase")
     user: str = Field(max_length=400, description="Id or e-mail.")
     type: str = Field("*", max_length=200, description="A job type; * for all.")
 
