@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp.client.session import ClientSession
+from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from tests.journeys.typist import typed
 
@@ -316,3 +318,16 @@ def test_help_comes_in_a_blink() -> None:
         times.append(time.perf_counter() - start)
         assert (done.returncode, "Usage: bastide" in done.stdout) == (0, True), done.stderr
     assert min(times) < 1.5, times
+
+
+async def test_a_program_speaks_mcp_on_standard_input(server: Server) -> None:
+    """The real client starts `bastide mcp` itself, as desktop programs do."""
+    words = StdioServerParameters(command=BASTIDE, args=["mcp", "--home", str(server.home)], env=CLEAN)
+    async with stdio_client(words) as (incoming, outgoing), ClientSession(incoming, outgoing) as session:
+        greeting = await session.initialize()
+        assert greeting.server_info.name == "bastide"
+        assert len((await session.list_tools()).tools) > 50
+        found = await session.call_tool("search", {"query": "When was the tower built?"})
+        assert "1284" in json.dumps(found.structured_content)
+        refused = await session.call_tool("search", {"query": ""})
+        assert refused.is_error

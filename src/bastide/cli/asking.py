@@ -1,14 +1,17 @@
 """`bastide search` and `bastide ask`."""
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bastide.cli.printing import passage, wrap
+from bastide.cli.printing import LiveLine, passage, wrap
 from bastide.cli.registering import errand
+from bastide.errors import BrokenReply
 
 if TYPE_CHECKING:
     from bastide.cli.desk import Desk
+    from bastide.cli.line import Line
 
 Query = Annotated[str, typer.Argument(metavar="QUERY", help="What to look for.")]
 Asked = Annotated[str, typer.Argument(metavar="QUESTION", help="A question in plain words.")]
@@ -41,10 +44,29 @@ async def ask(
 
     Without a generative model the answer is made of the documents' own sentences, and says so.
     """
+    body = {"question": question, "model": model, "limit": limit, "collection": collection}
     async with desk.server() as line:
-        body = {"question": question, "model": model, "limit": limit, "collection": collection}
-        answer = await line.post("/api/v1/answer", body)
+        answer = await _told(desk, line, body)
     desk.say(answer, lambda: _answer(answer))
+
+
+async def _told(desk: "Desk", line: "Line", body: dict[str, Any]) -> dict[str, Any]:
+    """The answer; while it is made, one line tells how far it is. What is written is shown once it was checked."""
+    live, words = LiveLine(quiet=desk.as_json), 0
+    answer: dict[str, Any] = {}
+    async with aclosing(line.events("/api/v1/answer", body)) as events:
+        async for event in events:
+            if "text" in event:
+                words += len(event["text"].split())
+                live.show(f"A model writes: {words} words.")
+            elif "answer" in event:
+                answer = event
+            else:
+                live.show(f"{len(event['passages'])} passages were found.")
+    live.clear()
+    if not answer:
+        raise BrokenReply("The stream of the answer ended without one.")
+    return answer
 
 
 def _passages(found: dict[str, Any]) -> str:

@@ -73,10 +73,11 @@ class Line:
             if cursor is None:
                 return items
 
-    async def events(self, path: str) -> AsyncGenerator[Any]:
-        """What a stream of Server-Sent Events says, event by event, until the server ends it."""
+    async def events(self, path: str, body: Any = None) -> AsyncGenerator[Any]:
+        """What a stream of Server-Sent Events says, event by event, until the server ends it; POST with a body."""
         headers = {"authorization": f"Bearer {self._key}", "accept": "text/event-stream"}
-        async with self._client.stream("GET", path, headers=headers) as flow:
+        sent = {"json": body} if body is not None else {}
+        async with self._client.stream("POST" if sent else "GET", path, headers=headers, **sent) as flow:
             if flow.status >= 400:
                 raise _refusal(flow.status, await flow.read())
             data: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
@@ -38,22 +39,45 @@ def _in_our_words(query: str) -> Iterator[None]:
         yield
     except psycopg.errors.UniqueViolation as fault:
         raise AlreadyThere(query=query) from fault
+    except psycopg.errors.NoDataFound as fault:  # a function of ours says so
+        raise NotFound from fault
     except psycopg.errors.DiskFull as fault:
         raise DatabaseDiskFull from fault
     except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure) as fault:
         raise Contended from fault
 
 
+def is_silent(connection: psycopg.AsyncConnection[Any]) -> bool:
+    """Whether the server has said nothing since it was last asked: what it says then is mostly that it is gone."""
+    if connection.closed:
+        return False
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return not poll.poll(0)
+
+
 class Db:
     """One open transaction. Made by the store; never kept beyond its `async with`."""
 
-    def __init__(self, connection: psycopg.AsyncConnection[Any], scope: Scope | None, keys: TenantKeys) -> None:
+    def __init__(
+        self, connection: psycopg.AsyncConnection[Any], scope: Scope | None, keys: TenantKeys, *, begin: str = ""
+    ) -> None:
+        """`begin` is what is still to be sent before anything else."""
         self._connection = connection
         self._keys = keys
+        self._begin = begin
         self._last: list[str] = []
         self.scope = scope
 
+    async def begun(self) -> psycopg.AsyncConnection[Any]:
+        """The connection, once its transaction has begun; for the store and this class."""
+        if self._begin:
+            begin, self._begin = self._begin, ""
+            await self._connection.execute(begin)
+        return self._connection
+
     async def _run(self, cursor: psycopg.AsyncCursor[Any], query: Query, values: Mapping[str, Any]) -> None:
+        await self.begun()
         with _in_our_words(f"{query.room}.{query.name}"):
             await cursor.execute(query.sql, values)
 
@@ -67,8 +91,11 @@ class Db:
 
     async def commit(self) -> None:
         """End the transaction; the store calls this."""
+        if self._begin and not self._last:
+            return  # nothing was asked
+        begin = [self._begin] if self._begin else []
         with _in_our_words("at commit"):
-            await self._connection.execute("; ".join([*self._last, "commit"]))
+            await self._connection.execute("; ".join([*begin, *self._last, "commit"]))
 
     async def alone(self, begin: str, shape: type[Row], query: Query, values: Mapping[str, Any]) -> list[Row]:
         """The whole transaction in one message: `begin`, this one statement, commit. The store calls this."""
@@ -105,12 +132,12 @@ class Db:
 
     async def many(self, query: Query, values: Iterable[Mapping[str, Any]]) -> None:
         """Execute once for each of `values`, in one pipeline."""
-        async with self._connection.cursor() as cursor:
+        async with (await self.begun()).cursor() as cursor:
             await cursor.executemany(query.sql, list(values))
 
     async def stream(self, shape: type[Row], query: Query, *, page: int = 10_000, **values: Any) -> AsyncIterator[Row]:
         """The rows one by one, by a cursor on the server; memory holds at most `page` of them."""
-        async with self._connection.cursor(name="stream", row_factory=_factory(shape)) as cursor:
+        async with (await self.begun()).cursor(name="stream", row_factory=_factory(shape)) as cursor:
             cursor.itersize = page
             await cursor.execute(query.sql, values)
             async for row in cursor:
@@ -118,7 +145,7 @@ class Db:
 
     async def copy_in(self, query: Query, rows: Iterable[Sequence[Any]], *, types: Sequence[str]) -> None:
         """COPY in binary form; for tables without row security only (PostgreSQL refuses it on others)."""
-        async with self._connection.cursor() as cursor, cursor.copy(query.sql) as copy:
+        async with (await self.begun()).cursor() as cursor, cursor.copy(query.sql) as copy:
             copy.set_types(list(types))
             for row in rows:
                 await copy.write_row(row)

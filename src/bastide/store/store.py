@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
-import re
 import time
 import zlib
 from collections import OrderedDict
@@ -21,9 +19,9 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 from bastide.errors import BackupElsewhere, DatabaseUnavailable, UnsafeDatabase
 from bastide.settings import StoreSettings
 from bastide.store.backup import BackedUp, back_up
-from bastide.store.db import Db
+from bastide.store.context import Context
+from bastide.store.db import Db, is_silent
 from bastide.store.embedded import EmbeddedPostgres, Server
-from bastide.store.identifiers import to_uuid
 from bastide.store.keys import KeyRing, TenantKeys, secret_file
 from bastide.store.lint import Fault, faults
 from bastide.store.migrate import migrate
@@ -40,7 +38,6 @@ Row = TypeVar("Row")
 _Q = queries("bastide.store")
 _ADD_TENANT_KEY, _TENANT_KEY = _Q["add_tenant_key"], _Q["tenant_key"]
 
-_CONTEXT_S = 120  # how long a signed context holds; a transaction is far shorter
 _REVIVE_S = 20.0  # how long a lost database is waited for
 _KEYS_MAX = 4096  # tenants whose keys are kept unwrapped
 
@@ -151,15 +148,18 @@ class Store:
     async def lint(self) -> list[Fault]:
         """What the catalogue linter finds, seen as the application role; empty when all is well."""
         async with self._session("app", lambda connection: "begin") as db:
-            return list(await faults(db._connection))
+            return list(await faults(await db.begun()))
 
     # -- transactions -------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def under(self, scope: Scope) -> AsyncIterator[Db]:
-        """A transaction that sees the tenant of `scope` and no other; commits at the end, rolls back on an error."""
+    async def under(self, scope: Scope, *, past_members: bool = False) -> AsyncIterator[Db]:
+        """A transaction that sees the tenant of `scope` and no other; commits at the end, rolls back on an error.
+
+        With `past_members` it also sees collections that `scope` is no member of: who says so has asked for the right.
+        """
         keys = await self._tenant_keys(scope)
-        async with self._session("app", self._enter(scope), scope, keys) as db:
+        async with self._session("app", self._enter(scope, past_members=past_members), scope, keys) as db:
             yield db
 
     @asynccontextmanager
@@ -263,25 +263,17 @@ class Store:
             except psycopg.OperationalError:
                 return
 
-    def _enter(self, scope: Scope) -> Callable[[_Connection], str]:
-        # One round trip: whatever an earlier user left in the session is gone, and the context holds
-        # for this transaction only. The token is made of letters, digits, `_`, `-` and bars.
-        user = re.sub(r"[^A-Za-z0-9_-]", "", scope.user or "-")
-        tenant = to_uuid(scope.tenant)
-
-        def begin(connection: _Connection) -> str:
-            body = f"{tenant}|{user}|{connection.info.backend_pid}|{int(time.time()) + _CONTEXT_S}"
-            mac = hmac.digest(self._context_key, body.encode(), "sha256").hex()
-            return f"reset all; begin; select set_config('bastide.context', '{body}|{mac}', true)"
-
-        return begin
+    # One round trip: whatever an earlier user left in the session is gone, and the context holds for this transaction.
+    def _enter(self, scope: Scope, *, past_members: bool = False) -> Callable[[_Connection], str]:
+        context = Context(scope, self._context_key, past_members=past_members)
+        return lambda connection: context.begin(connection.info.backend_pid)
 
     @asynccontextmanager
     async def _session(
         self, door: str, begin: Callable[[_Connection], str], scope: Scope | None = None, keys: TenantKeys | None = None
     ) -> AsyncIterator[Db]:
-        pool, connection = await self._begin(door, begin)
-        db = Db(connection, scope, keys or self._platform_keys)
+        pool, connection, left = await self._begin(door, begin)
+        db = Db(connection, scope, keys or self._platform_keys, begin=left)
         try:
             try:
                 yield db
@@ -298,12 +290,14 @@ class Store:
         finally:
             await pool.putconn(connection)
 
-    # A connection may be dead since it was last used: the database restarted, a backend was killed.
-    # That shows at `begin`, before anything of the caller has been sent, so asking again is safe.
-    async def _begin(self, door: str, begin: Callable[[_Connection], str]) -> tuple[_Pool, _Connection]:
+    # A connection may be dead since it was last used (the server restarted); then there is something to read on it, and
+    # `begin` is sent before anything of the caller, so that asking again is safe. Otherwise Db sends it.
+    async def _begin(self, door: str, begin: Callable[[_Connection], str]) -> tuple[_Pool, _Connection, str]:
         deadline = time.monotonic() + _REVIVE_S
         while True:
             pool, connection = await self._connection(door, deadline)
+            if is_silent(connection):
+                return pool, connection, begin(connection)
             try:
                 await connection.execute(begin(connection))
             except (psycopg.OperationalError, psycopg.InterfaceError) as fault:
@@ -315,7 +309,7 @@ class Store:
             except BaseException:
                 await pool.putconn(connection)
                 raise
-            return pool, connection
+            return pool, connection, ""
 
     async def _connection(self, door: str, deadline: float) -> tuple[_Pool, _Connection]:
         while True:

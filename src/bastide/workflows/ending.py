@@ -18,7 +18,7 @@ from bastide.workflows.values import JsonValue, Problem
 
 _Q = queries("bastide.workflows")
 _END, _WAKE_PARENT = _Q["end_run"], _Q["wake_parent"]
-_WAKE, _ANNOUNCE, _NOTE, _LEAVE = _Q["wake_run"], _Q["announce"], _Q["add_moment"], _Q["leave_queue"]
+_WAKE, _ANNOUNCE, _NOTE, _FINISH = _Q["wake_run"], _Q["announce"], _Q["add_moment"], _Q["finish"]
 
 Happened = Callable[..., Coroutine[Any, Any, None]]
 """`await happened(db, kind, facts, label=, chain=)`: what triggers are told."""
@@ -31,6 +31,20 @@ class Outcome:
     status: str  # done, failed, cancelled
     output: bytes | None = None  # JSON
     problem: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is told of a run that ends."""
+
+    id: str
+    type: str
+    parent: str | None
+    user: str | None
+    led: Chain  # what led to it, and itself where a schedule or a trigger dispatched it
+    label: Label
+    attempt: int
+    took_s: float  # since it was dispatched
 
 
 class Endings:
@@ -58,38 +72,42 @@ class Endings:
         )
         if row is None:
             return False
-        if claim is not None:
-            await leave_queue(db, claim)
-        await self.follow(db, id, outcome, *row)
-        return True
-
-    async def follow(
-        self,
-        db: Db,
-        id: str,
-        outcome: Outcome,
-        kind: str,
-        parent: str | None,
-        user: str | None,
-        origin: str | None,
-        chain: Chain,
-        label: Mapping[str, object],
-        attempt: int,
-        took: Any,
-    ) -> None:
-        """What comes after the end of a run."""
+        kind, parent, user, origin, chain, label, attempt, took = row
+        led = [(link[0], link[1]) for link in chain] + ([(origin, id)] if origin else [])
+        about = About(id, kind, parent, user, led, Label.from_wire(label), attempt, took.total_seconds())
         if parent is not None:
             await self.end_of_part(db, parent)
-        if parent is None or outcome.status != "done":
-            details: dict[str, JsonValue] = {"type": kind, "attempt": attempt}
+        await self._follow(db, about, outcome)
+        return True
+
+    async def finish(self, db: Db, claim: Claim, about: About, output: bytes) -> None:
+        """The same for a run that is done and is no part of another: all of it goes with the commit, in one message.
+
+        When the run is no longer the claim's, NotFound leaves the `async with` of the transaction.
+        """
+        assert about.parent is None, "the parent is looked at after the end"
+        sealed = await db.seal(output, about=f"workflows.run|{about.id}|output")
+        await db.at_commit(_FINISH, id=about.id, fence=claim.fence, output=sealed)
+        await self._follow(db, about, Outcome("done", output))
+
+    async def _follow(self, db: Db, about: About, outcome: Outcome) -> None:
+        if about.parent is None or outcome.status != "done":
+            details: dict[str, JsonValue] = {"type": about.type, "attempt": about.attempt}
             if outcome.problem:
                 details["code"] = outcome.problem.code
-            await self._audit.record(db, f"job.{outcome.status}", resource=id, outcome=outcome.status, details=details)
-        facts = {"job": id, "type": kind, "status": outcome.status, "parent": parent, "user": user}
-        led = [(link[0], link[1]) for link in chain] + ([(origin, id)] if origin else [])
-        await self._happened(db, "job.ended", facts, label=Label.from_wire(label), chain=led)
-        count("jobs_ended", type=kind, status=outcome.status)
-        observe("job", took.total_seconds(), type=kind)
+            await self._audit.record(
+                db, f"job.{outcome.status}", resource=about.id, outcome=outcome.status, details=details
+            )
+        facts = {
+            "job": about.id,
+            "type": about.type,
+            "status": outcome.status,
+            "parent": about.parent,
+            "user": about.user,
+        }
+        await self._happened(db, "job.ended", facts, label=about.label, chain=about.led)
+        count("jobs_ended", type=about.type, status=outcome.status)
+        observe("job", about.took_s, type=about.type)
 
     @staticmethod
     async def end_of_part(db: Db, parent: str) -> None:
@@ -111,11 +129,6 @@ async def wake(db: Db, run: str, waits_for: str) -> bool:
 async def note(db: Db, run: str, kind: str, facts: Mapping[str, JsonValue] | None = None) -> None:
     """A line in the run's time line. `facts` hold no content."""
     await db.run(_NOTE, run=run, kind=kind, facts=Json(dict(facts or {})))
-
-
-async def leave_queue(db: Db, claim: Claim) -> None:
-    """The queue's row goes with this transaction."""
-    await db.at_commit(_LEAVE, job=claim.queue_row)
 
 
 def problem_from(fault: BaseException) -> Problem:

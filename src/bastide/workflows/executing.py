@@ -11,8 +11,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import time
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from bastide.errors import (
     Contended,
     DatabaseUnavailable,
     DeadlinePassed,
+    NotFound,
     Refusal,
     StepTooSlow,
     Superseded,
@@ -36,7 +39,7 @@ from bastide.telemetry import count, log
 from bastide.tenancy import Tenancy
 from bastide.workflows.chains import AT_WORK
 from bastide.workflows.dispatching import Dispatching
-from bastide.workflows.ending import Endings, Outcome, leave_queue, note, problem_from, sealed_problem
+from bastide.workflows.ending import About, Endings, Outcome, note, problem_from, sealed_problem
 from bastide.workflows.holding import Held, Memo, Suspended
 from bastide.workflows.queue import Claim
 from bastide.workflows.registry import JobType, Registry
@@ -114,6 +117,7 @@ class Executing:
         if kind is None:
             raise UnknownJobVersion(f"This worker cannot run {claim.type} version {claim.version}.")
         (row,) = await self._store.ask(system, dict, _LOAD, again=True, id=claim.run)
+        row["loaded"] = time.monotonic()
         packed = await self._store.unseal(system, row["input"], about=f"workflows.run|{claim.run}|input")
         memos: dict[str, Memo] = {}
         for name, sort, output in row["steps"] or ():
@@ -156,12 +160,14 @@ class Executing:
         except asyncio.CancelledError:  # the worker itself is being stopped
             at_work.stop(leaving=True)
             await _interrupt(task)
-            await asyncio.shield(self._outcome(at_work, held, task, row["failures"]))
+            await asyncio.shield(self._outcome(at_work, held, task, row))
             raise
-        await self._outcome(at_work, held, task, row["failures"])
+        await self._outcome(at_work, held, task, row)
 
-    async def _outcome(self, at_work: AtWork, held: Held, task: asyncio.Task[JsonValue], failures: int) -> None:
-        claim = held.claim
+    async def _outcome(
+        self, at_work: AtWork, held: Held, task: asyncio.Task[JsonValue], row: Mapping[str, Any]
+    ) -> None:
+        claim, failures = held.claim, row["failures"]
         fault = _fault_of(task)
         if isinstance(fault, Suspended) or (isinstance(fault, Superseded) and not at_work.stopping):
             return
@@ -178,16 +184,26 @@ class Executing:
             except BastideError as unusable:
                 await self._fail(claim, held.scope, unusable, held.kind, failures=failures)
                 return
-            await self._end(claim, held.scope, Outcome("done", packed))
+            await self._finish(at_work.run, row, packed)
 
     async def _end(self, claim: Claim, scope: Scope, outcome: Outcome) -> bool:
         async with self._store.under(scope) as db:
             return await self._endings.end(db, claim.run, outcome, claim=claim)
 
+    async def _finish(self, run: Run[Any], row: Mapping[str, Any], packed: bytes) -> None:
+        claim, parent = run.claim, row["parent"]
+        if parent is not None:
+            await self._end(claim, run.scope, Outcome("done", packed))
+            return
+        took_s = row["age_s"] + time.monotonic() - row["loaded"]
+        about = About(claim.run, claim.type, parent, row["user_id"], run.chain, run.label, claim.attempt, took_s)
+        with suppress(NotFound):  # it is no longer ours, as in `end`
+            async with self._store.under(run.scope) as db:
+                await self._endings.finish(db, claim, about, packed)
+
     async def _give_back(self, claim: Claim, scope: Scope) -> None:
         async with self._store.under(scope) as db:
             if await db.value(_GIVE_BACK, id=claim.run, fence=claim.fence) is not None:
-                await leave_queue(db, claim)
                 await note(db, claim.run, "given back")
 
     async def _fail(
@@ -206,19 +222,15 @@ class Executing:
             if not again or kind is None:
                 await self._endings.end(db, claim.run, Outcome("failed", problem=problem), claim=claim)
                 return
-            if (
-                await db.value(
-                    _PUT_OFF,
-                    id=claim.run,
-                    fence=claim.fence,
-                    counts=counts,
-                    pause_s=kind.retry.pause_s(failures + counts),
-                    code=problem.code,
-                    problem=await sealed_problem(db, claim.run, problem),
-                )
-                is not None
-            ):
-                await leave_queue(db, claim)
+            await db.run(
+                _PUT_OFF,
+                id=claim.run,
+                fence=claim.fence,
+                counts=counts,
+                pause_s=kind.retry.pause_s(failures + counts),
+                code=problem.code,
+                problem=await sealed_problem(db, claim.run, problem),
+            )
 
 
 def may_pass(fault: BaseException) -> bool:

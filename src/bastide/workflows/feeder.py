@@ -29,6 +29,7 @@ Turn = Callable[[], Awaitable[object]]
 
 _LOOKS = 4  # empty looks before it rests: an announcement may be ahead of a commit, or stand for several
 _LOOK_S = 0.015
+_FULL_S = 0.25  # the longest wait for places while work is waiting
 _DUTY_S = 5.0
 _SLOW_S = 2.5  # between two looks for lost runs, deadlines, schedules: an idle house should cost next to nothing
 _RECONCILE_S = 15.0
@@ -113,7 +114,7 @@ class Feeder:
         await asyncio.sleep(0.2)
 
     async def _feed(self) -> None:
-        looks = 0
+        looks, full_s = 0, _LOOK_S / 3
         try:
             await asyncio.wait_for(self._ready.wait(), self._settings.poll_s)
         except TimeoutError:
@@ -123,13 +124,14 @@ class Feeder:
             handed = await self.feed()
             looks = 0 if handed else looks + 1
             if handed:
-                await asyncio.sleep(_LOOK_S / 3)
+                full_s = min(full_s * 1.5, _FULL_S) if handed < 0 else _LOOK_S / 3
+                await asyncio.sleep(full_s)
             elif looks < _LOOKS:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._ready.wait(), _LOOK_S)
 
     async def feed(self) -> int:
-        """One turn; how many runs were handed over."""
+        """One turn; how many runs were handed over, or -1 when some wait until more places are free."""
         with timed("work_feed"):
             ((handed,),) = await self._store.ask_as_operator(
                 tuple,

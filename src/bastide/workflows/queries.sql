@@ -3,15 +3,9 @@
 
 -- name: add_run
 -- The same key gives the run that is there; while one with the same dedup waits, that one.
-insert into workflows.run (id, type, version, status, priority, due_at, wake_at, deadline, parent, origin, chain, key, dedup,
-    user_id, app_id, key_id, permissions, label, input, budget_tokens, budget_eur)
-select %(id)s, %(type)s, %(version)s,
-    case when %(due_at)s::timestamptz > now() then 'delayed' else 'queued' end, %(priority)s,
-    coalesce(%(due_at)s::timestamptz, now()), case when %(due_at)s::timestamptz > now() then %(due_at)s::timestamptz end,
-    %(deadline)s, %(parent)s, %(origin)s, %(chain)s, %(key)s, %(dedup)s, %(user)s, %(app)s, %(key_id)s, %(permissions)s,
-    %(label)s, %(input)s, %(budget_tokens)s, %(budget_eur)s
-on conflict do nothing
-returning id
+select workflows.add_run(%(id)s, %(type)s, %(version)s, %(priority)s, %(due_at)s, %(deadline)s, %(parent)s, %(origin)s,
+    %(chain)s, %(key)s, %(dedup)s, %(user)s, %(app)s, %(key_id)s, %(permissions)s, %(label)s, %(input)s,
+    %(budget_tokens)s, %(budget_eur)s)
 
 -- name: find_run_by_key
 select id from workflows.run where type = %(type)s and key = %(key)s
@@ -36,21 +30,14 @@ insert into workflows.queue_version (name) values (%(name)s) on conflict do noth
 select * from workflows.take(%(queues)s::varchar[], %(worker)s::bigint, %(fence)s::uuid)
 
 -- name: load_run
-select type, version, attempt, failures, status, parent, chain, origin, user_id, app_id, key_id, permissions, label, input,
-    deadline, extract(epoch from deadline - now())::float8 as left_s, tokens_in, tokens_out, eur, budget_tokens, budget_eur
-    , case when attempt > 1 then (select jsonb_agg(jsonb_build_array(s.name, s.kind, encode(s.output, 'base64')))
-        from workflows.step s where s.run = r.id) end as steps
-from workflows.run r where id = %(id)s
+select * from workflows.load_run(%(id)s)
 
 -- name: hold
 -- The row lock orders this commit and a stop: whoever comes second sees the other.
 select status from workflows.run where id = %(id)s and fence = %(fence)s and status = 'running' for update
 
 -- name: add_step
-insert into workflows.step (run, name, kind, attempt, output, took_ms)
-select id, %(name)s, %(kind)s, attempt, %(output)s, %(took_ms)s from workflows.run
-where id = %(run)s and fence = %(fence)s and status = 'running' for update
-returning name
+select * from workflows.add_step(%(run)s, %(fence)s, %(name)s, %(kind)s, %(output)s, %(took_ms)s)
 
 -- name: note_progress
 update workflows.run set progress_done = greatest(progress_done, %(done)s), progress_total = %(total)s, progress_note = %(note)s,
@@ -66,8 +53,8 @@ returning tokens_in + tokens_out, eur, budget_tokens, budget_eur
 -- name: tighten_run
 update workflows.run set label = %(label)s where id = %(id)s and fence = %(fence)s
 
--- name: leave_queue
-select workflows.leave_queue(%(job)s)
+-- name: finish
+select workflows.finish(%(id)s, %(fence)s, %(output)s)
 
 -- name: suspend_run
 update workflows.run set status = 'waiting', fence = null, worker = null, waits_for = %(waits_for)s,

@@ -21,7 +21,7 @@ from bastide.errors import BadStepResult, BudgetExhausted, StepTooSlow, Supersed
 from bastide.policy import Label
 from bastide.store import Db, Json, Query, Scope, Store, queries
 from bastide.workflows.dispatching import Chain, Dispatching
-from bastide.workflows.ending import leave_queue, note, problem_of
+from bastide.workflows.ending import note, problem_of
 from bastide.workflows.holding import Held, Memo, Suspended
 from bastide.workflows.queue import Claim
 from bastide.workflows.registry import JobType
@@ -305,7 +305,6 @@ class Run(Generic[T]):
         """
         if not await db.run(_SUSPEND, id=self.id, fence=self.claim.fence, waits_for=waits_for, wake_at=wake_at):
             raise Superseded
-        await leave_queue(db, self.claim)
         await note(db, self.id, "waiting", {"for": waits_for})
         self._suspended = True
 

@@ -28,6 +28,8 @@ _INSERT_FOREIGN = Query(
     "test", "insert_foreign", "insert into store.blob (tenant_id, address, bytes) values (%(t)s, 'x', 1)"
 )
 _KEY = Query("test", "key", "select * from store.context_key")
+_ADD = Query("test", "add", "insert into store.blob (address, bytes) values (%(address)s, 1)")
+_FIND_NOTHING = Query("test", "find_nothing", "do $$ begin raise no_data_found; end $$")
 _PID = Query("test", "pid", "select pg_backend_pid()")
 
 
@@ -160,6 +162,39 @@ async def test_lost_connections_are_replaced_before_anything_is_sent(store: Stor
                 await db.value(_WHO)
         async with store.under(ours) as db:
             assert await db.value(_WHO) == to_uuid(ours.tenant)
+
+
+async def test_all_in_one_message_finds_a_lost_connection_before_it_is_sent(store: Store, ours: Scope) -> None:
+    async with store.under(ours) as db:
+        pids = [await db.value(_PID)]
+    for pid in pids:
+        os.kill(pid, signal.SIGTERM)
+    await asyncio.sleep(0.3)
+    address = os.urandom(16)
+    async with store.under(ours) as db:
+        await db.at_commit(_ADD, address=address)
+    async with store.under(ours) as db:
+        assert [row for row in await db.rows(tuple, _BLOBS) if row[0] == address] == [(address, 1)]
+
+
+async def test_what_is_said_at_commit_stands_under_row_security(store: Store, ours: Scope, neighbour: Scope) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        async with store.under(ours) as db:
+            await db.at_commit(_INSERT_FOREIGN, t=to_uuid(neighbour.tenant))
+    async with store.under(ours) as db:
+        pass  # nothing is asked: nothing is sent, and the connection goes back clean
+    async with store.under(neighbour) as db:
+        assert await db.value(_WHO) == to_uuid(neighbour.tenant)
+
+
+async def test_a_function_that_finds_nothing_undoes_its_whole_transaction(store: Store, ours: Scope) -> None:
+    address = os.urandom(16)
+    with pytest.raises(NotFound):
+        async with store.under(ours) as db:
+            await db.at_commit(_ADD, address=address)
+            await db.at_commit(_FIND_NOTHING)
+    async with store.under(ours) as db:
+        assert address not in [row[0] for row in await db.rows(tuple, _BLOBS)]
 
 
 async def test_a_malformed_tenant_never_reaches_the_database(store: Store, ours: Scope) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -15,10 +16,13 @@ import pytest
 from bastide.app import House
 from bastide.errors import BadJob, Forbidden, JobEnded, UnknownJobType
 from bastide.policy import Label
-from bastide.store import Scope, new_id
+from bastide.store import Query, Scope, new_id
 from bastide.workflows import Lane
 from tests.conftest import ALL_PERMISSIONS, scope_of
-from tests.rooms.workflows.workshop import Workshop, opened
+from tests.rooms.workflows.workshop import QUICK, Workshop, opened
+
+_OTHER_FENCE = Query("test", "other_fence", "update workflows.run set fence = %(fence)s where id = %(id)s")
+_OUTPUT = Query("test", "output", "select status, output from workflows.run where id = %(id)s")
 
 
 @pytest.fixture(scope="module")
@@ -312,18 +316,60 @@ async def _places_with(shop: Workshop, marker: str) -> tuple[list[tuple[str, str
     return sorted(found), scanned
 
 
-async def test_the_queue_holds_ids_only(shop: Workshop, ours: Scope) -> None:
-    id = await shop.put(ours, "waits_for_gate", text="Zwiebelturm")
-    await shop.until(ours, id, "running")
+async def test_the_queue_holds_ids_only_and_only_until_they_are_taken(shop: Workshop, ours: Scope) -> None:
+    ids = [await shop.put(ours, "waits_for_gate", text="Zwiebelturm") for _ in range(QUICK.concurrency + 4)]
     store = shop.house.store
     assert store._server is not None
-    async with await psycopg.AsyncConnection.connect(store._superuser_url(store._server), dbname="bastide") as admin:
-        rows = await (await admin.execute("select args from procrastinate.procrastinate_jobs")).fetchall()
-    assert rows
-    assert {key for (args,) in rows for key in args} == {"tenant", "run"}
+    async with await psycopg.AsyncConnection.connect(
+        store._superuser_url(store._server), dbname="bastide", autocommit=True
+    ) as admin:
+
+        async def rows() -> list[dict[str, str]]:
+            found = await admin.execute(
+                "select args from procrastinate.procrastinate_jobs where args->>'run' = any(%s)", (ids,)
+            )
+            return [args for (args,) in await found.fetchall()]
+
+        for id in ids[: QUICK.concurrency]:
+            await shop.until(ours, id, "running")
+        for id in ids[QUICK.concurrency :]:
+            await shop.until(ours, id, "handed")
+        waiting = await rows()
+        assert {args["run"] for args in waiting} == set(ids[QUICK.concurrency :])
+        assert {key for args in waiting for key in args} == {"tenant", "run"}
+        shop.gate.set()
+        for id in ids:
+            assert (await shop.end(ours, id)).status == "done"
+        shop.gate.clear()
+        assert await rows() == []
+        history = await (await admin.execute("select count(*) from procrastinate.procrastinate_events")).fetchone()
+    assert history == (0,), "the queue keeps no history of its own"
+
+
+async def test_a_full_house_takes_several_at_a_time_and_forgets_none(shop: Workshop, ours: Scope) -> None:
+    ids = [await shop.put(ours, "naps", seconds=0.02) for _ in range(6 * QUICK.concurrency)]
+    for id in ids:
+        assert (await shop.end(ours, id)).status == "done"
+    assert all(shop.calls[id] == 1 for id in ids)
+
+
+async def test_what_is_no_longer_ours_is_not_finished_and_not_in_the_log(shop: Workshop, ours: Scope) -> None:
+    id = await shop.put(ours, "waits_for_gate")
+    await shop.until(ours, id, "running")
+    async with shop.house.store.as_operator(reason="test: another takes it over") as db:
+        assert await db.run(_OTHER_FENCE, id=id, fence=uuid.uuid4()) == 1
     shop.gate.set()
-    await shop.end(ours, id)
+    while shop.at_work[ours.tenant]:
+        await asyncio.sleep(0.005)
     shop.gate.clear()
+    await asyncio.sleep(0.2)
+    async with shop.house.store.under(ours) as db:
+        status, output = await db.row(tuple, _OUTPUT, id=id) or ("", b"")
+    assert status != "done"
+    assert output is None
+    events = await shop.house.audit.events(ours)
+    assert "job.done" not in [event.act for event in events.items if event.resource == id]
+    await shop.workflows.cancel(ours, id)
 
 
 async def test_a_deep_page_shows_each_job_once(shop: Workshop, ours: Scope) -> None:
