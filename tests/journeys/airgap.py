@@ -92,18 +92,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bastide-airgap-") as folder:
         trace = Path(folder) / "trace"
         namespace = ["unshare", "-n"] if os.getuid() == 0 else ["unshare", "-rn"]
-        strace = [
-            "strace",
-            "-f",
-            "--seccomp-bpf",
-            "-qq",
-            "-e",
-            "trace=connect,sendto,sendmsg,sendmmsg",
-            "-s",
-            "64",
-            "-o",
-            str(trace),
-        ]
+        only = ["-e", "trace=connect,sendto,sendmsg,sendmmsg"]
+        strace = ["strace", "-f", "--seccomp-bpf", "-qq", *only, "-s", "64", "-o", str(trace)]
         done = subprocess.run(
             [*namespace, *strace, sys.executable, __file__, str(Path(folder) / "home")],
             env={**os.environ, INSIDE: "1"},

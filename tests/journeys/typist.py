@@ -14,6 +14,7 @@ import atexit
 import gc
 import json
 import os
+import select
 import shlex
 import signal
 import socket
@@ -22,11 +23,13 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import IO
 
 from bastide.cli import attending, desk, main, registering
+from tests.journeys.processes import BASTIDE
 
 LOADED = (attending, desk, registering)  # what `errand` loads; it runs as a program, and must not be loaded itself
 ROOT = Path(__file__).parents[2]
@@ -85,11 +88,12 @@ def typed(
 
 
 def in_a_shell(folder: Path) -> Path:
-    """A folder for PATH, in which `bastide` is the typist's."""
+    """A folder for PATH, in which `bastide` is the typist's; `up` and `serve`, which signals end, are real."""
     folder.mkdir()
     command = folder / "bastide"
     program = shlex.join([sys.executable, "-IS", "-c", _COMMAND, _socket()])
-    command.write_text(f'#!/bin/sh\nexec {program} "$@"\n', encoding="utf-8")
+    long = f'case "${{1:-}}" in up|serve) exec {shlex.quote(BASTIDE)} "$@" ;; esac'
+    command.write_text(f'#!/bin/sh\n{long}\nexec {program} "$@"\n', encoding="utf-8")
     command.chmod(0o755)
     return folder
 
@@ -123,12 +127,18 @@ def _keep(line: socket.socket) -> None:
     wish, ends, _, _ = socket.recv_fds(line, 1 << 20, 3)
     while not wish.endswith(b"\n"):
         wish += line.recv(1 << 20)
+    lives, end = os.pipe()  # ends with the command
     child = os.fork()
     if child == 0:
         line.close()
+        os.close(lives)
         _become(ends, *json.loads(wish))
+    os.close(end)
+    if lives not in select.select([line, lives], [], [])[0]:  # nobody waits for it any more
+        os.kill(child, signal.SIGTERM)
     _, status = os.waitpid(child, 0)
-    line.sendall(str(os.waitstatus_to_exitcode(status)).encode())
+    with suppress(OSError):
+        line.sendall(str(os.waitstatus_to_exitcode(status)).encode())
     os._exit(0)
 
 
