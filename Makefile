@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PORT ?= 8092
 WORKERS ?= 3
 
-.PHONY: up test test-all check fix airgap bench bench-work docs clean help
+.PHONY: up test test-all check fix airgap bench bench-knowledge bench-work docs clean help
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -37,6 +37,9 @@ docs: $(VENV)/.tested      ## the reference pages, read off the code
 
 bench: $(VENV)/.tested      ## the figures, with this machine's name
 	$(BIN)/python -m benchmarks
+
+bench-knowledge: $(VENV)/.tested ## retrieval: speed, and with SETS=/path/to/sets its quality on unpacked sets
+	$(BIN)/python -m benchmarks.knowledge $(if $(SETS),--sets $(SETS))
 
 bench-work: $(VENV)/.tested ## durable work against its peers; PEERS=/path/to/python names where they are installed
 	$(BIN)/python -m benchmarks work $(if $(PEERS),--peers $(PEERS))

@@ -32,6 +32,7 @@ ALL_PERMISSIONS = frozenset(
         "knowledge:read",
         "knowledge:write",
         "knowledge:erase",
+        "knowledge:manage",
         "work:read",
         "work:run",
         "work:manage",

@@ -861,6 +861,12 @@ class UnreadableFile(Unprocessable):
     code, next = "knowledge.unreadable_file", "Open it in its own program, save it again and send the new copy."
 
 
+class ReaderFailed(UnreadableFile):
+    """The file makes its reader fail: it is damaged, or made to do harm. No other reader could read it, either."""
+
+    code = "knowledge.reader_failed"
+
+
 class EncryptedFile(Unprocessable):
     """The file is protected by a password."""
 
@@ -870,7 +876,7 @@ class EncryptedFile(Unprocessable):
 class UnsupportedType(Unprocessable):
     """Files of this type cannot be read yet."""
 
-    code, next = "knowledge.unsupported_type", "Send it as PDF, DOCX, HTML, Markdown or plain text."
+    code, next = "knowledge.unsupported_type", "Send it in another format, such as PDF, DOCX, HTML or plain text."
 
 
 class FileTooLarge(TooLarge):
@@ -964,6 +970,66 @@ class ExportTooLarge(TooLarge):
     """These documents are more than one export holds."""
 
     code, next = "knowledge.export_too_large", "Export the collections one by one."
+
+
+class MembersOnly(Forbidden):
+    """This collection has members, and this is for those of them with the access that it needs."""
+
+    code, next = "knowledge.members_only", "Ask somebody who manages the collection to make you a member."
+
+
+class NameHeld(Conflict):
+    """Another document of the collection has this name."""
+
+    code, next = "knowledge.name_held", "Rename one of the two; a move or a change of name never replaces a document."
+
+
+class DocumentHeld(Conflict):
+    """The document is on hold: it must be kept, and nothing deletes it."""
+
+    code, next = "knowledge.document_held", "Release the hold first, if its reason has passed; releasing is recorded."
+
+
+class BrokenExport(Unprocessable):
+    """This is no export of a collection, or it was changed since it was made."""
+
+    code, next = "knowledge.broken_export", "Take the zip file as knowledge.export made it, or export again."
+
+
+class UnknownEntity(NotFound):
+    """There is no such entity, document or section here."""
+
+    code, next = "knowledge.unknown_entity", "Look it up by its name, and use an id from that answer."
+
+
+class UnknownDecision(NotFound):
+    """There is no such merge or split here."""
+
+    code, next = "knowledge.unknown_decision", "List the decisions, and use an id from that list."
+
+
+class BadMerge(Conflict):
+    """These entities cannot be merged or split so."""
+
+    code, next = "knowledge.bad_merge", "Look at the entities once more: they may be one already, or gone."
+
+
+class BadGraphType(Unprocessable):
+    """This type of node or relation cannot be added."""
+
+    code, next = "knowledge.bad_graph_type", "Correct what the message names."
+
+
+class UnknownGraphType(NotFound):
+    """There is no such type of node or relation here."""
+
+    code, next = "knowledge.unknown_graph_type", "List the types; a new one is added by name."
+
+
+class GraphTypeInUse(Conflict):
+    """This type is in use, or one of those that every tenant has."""
+
+    code, next = "knowledge.graph_type_in_use", "Delete what is of this type first; a shipped type stays."
 
 
 class LooseningRefused(Forbidden):

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Annotated, Any, cast
 from urllib.parse import quote
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Header, Path, Query, Request
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import JSONResponse, Response
@@ -228,6 +228,26 @@ async def original(
 ) -> Response:
     """The bytes as they came in."""
     return _attached(await rooms.knowledge.original(caller.scope, id, version=version))
+
+
+@router.get(
+    "/api/v1/documents/{id}/pages/{page}/image",
+    summary="A page as it looks",
+    response_class=Response,
+    responses=answers({}) | {200: {"content": {"image/png": {}}, "description": "A picture."}},
+)
+async def page_image(
+    id: str,
+    page: Annotated[int, Path(ge=1)],
+    caller: Asking,
+    rooms: Behind,
+    *,
+    dpi: Annotated[int, Query(ge=20, le=400, description="How fine.")] = 100,
+    version: Annotated[int | None, Query(ge=1, description="The current one unless named.")] = None,
+) -> Response:
+    """PNG. That it was looked at is recorded."""
+    picture = await rooms.knowledge.page_image(caller.scope, id, page, dpi=dpi, version=version)
+    return Response(picture, media_type="image/png")
 
 
 def _attached(found: Original) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -70,6 +71,17 @@ async def structure(ask: Ask[Nothing]) -> Wire:
 async def chunks(ask: Ask[Pages]) -> Wire:
     """What is searched and cited as a whole, in reading order."""
     return page("chunks", await ask.rooms.knowledge.chunks(ask.caller.scope, ask.id, **ask.given.model_dump()))
+
+
+async def pages(ask: Ask[Nothing]) -> Wire:
+    """By which tier each page was read, how sure that is, and why; none for a format without pages."""
+    return whole("pages", [asdict(one) for one in await ask.rooms.knowledge.pages(ask.caller.scope, ask.id)])
+
+
+async def diff(ask: Ask[shapes.WhichVersions]) -> Wire:
+    """What was added, removed, changed and moved, node by node, in reading order."""
+    found = await ask.rooms.knowledge.diff(ask.caller.scope, ask.id, **ask.given.model_dump())
+    return whole("changes", [change.to_wire() for change in found])
 
 
 async def versions(ask: Ask[Nothing]) -> Wire:
@@ -160,6 +172,8 @@ _DOCUMENTS = (
     _writes("documents.reindex", "POST", f"{_ONE}:reindex", "Index it anew", reindex, answer=shapes.Ingested, of=_D),
     _reads("documents.structure", "GET", f"{_ONE}/structure", "The structure layer", structure, answer=Listed, of=_D),
     _reads("documents.chunks", "GET", f"{_ONE}/chunks", "The chunks", chunks, Pages, Listed, of=_D),
+    _reads("documents.pages", "GET", f"{_ONE}/pages", "How each page was read", pages, answer=Listed, of=_D),
+    _reads("documents.diff", "GET", f"{_ONE}/diff", "What differs", diff, shapes.WhichVersions, Listed, of=_D),
     _reads("documents.versions", "GET", f"{_ONE}/versions", "The versions", versions, answer=Listed, of=_D),
 )
 _COLLECTIONS = (

@@ -63,7 +63,7 @@ async def ingest(
     A file whose content is already known is not taken in twice. Several files are one job, which goes on when this
     command is left. Exit status 1 if a file was refused.
     """
-    files = list(_files([Path(path) for path in paths]))
+    files = list(files_of([Path(path) for path in paths]))
     what = _What(collection, class_name, tuple(subject or ()))
     progress = Progress(len(files), quiet=desk.as_json)
     async with desk.server() as line:
@@ -106,13 +106,14 @@ async def _one_by_one(line: Line, files: list[File], what: _What, progress: Prog
     found: list[Document] = []
     for path, name in files:
         progress.show(name)
-        document = await _handed_in(line, path, name, what.fields())
+        document = await handed_in(line, path, name, what.fields())
         _tell(document, progress)
         found.append(document)
     return found
 
 
-async def _handed_in(line: Line, path: Path, name: str, fields: list[tuple[str, str]]) -> Document:
+async def handed_in(line: Line, path: Path, name: str, fields: list[tuple[str, str]]) -> Document:
+    """What became of one file; one that is refused, or cannot be opened, is told and not raised."""
     try:
         data = _read(path)
         answer = await line.upload("/api/v1/documents", name, data, fields)
@@ -180,7 +181,7 @@ async def _hand_in(line: Line, files: list[File], fields: list[tuple[str, str]],
     async def hand_in() -> None:
         for place, (path, name) in left:
             progress.show(f"handing in {name}")
-            found[place] = await _patiently(partial(_handed_in, line, path, name, fields))
+            found[place] = await _patiently(partial(handed_in, line, path, name, fields))
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -218,7 +219,7 @@ async def _patiently(ask: Callable[[], Awaitable[Any]]) -> Any:
 # -- files ------------------------------------------------------------------------------------------
 
 
-def _files(paths: list[Path]) -> Iterator[File]:
+def files_of(paths: list[Path]) -> Iterator[File]:
     """Every file with the name it gets: a folder's files keep their path below it. Hidden ones are left out."""
     for path in paths:
         if path.is_file():

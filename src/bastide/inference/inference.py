@@ -95,6 +95,17 @@ class Inference:
         """Whether texts can be embedded on this machine."""
         return self._local.has_embedder
 
+    def embedder_tokens_max(self) -> int:
+        """How many tokens of a text the local embedding model reads; 0 without one."""
+        return self._local.tokens_max
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens each text has for the local embedding model, its end marks included. Raises NoEmbedder.
+
+        CPU-bound and without a call of the model: run it in a thread.
+        """
+        return self._local.count_tokens(texts)
+
     # -- chat ---------------------------------------------------------------------------------------
 
     async def chat(

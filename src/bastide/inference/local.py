@@ -58,6 +58,17 @@ class LocalModels:
         """What the embedding model is called, if there is one."""
         return self._embedder.name if self._embedder else None
 
+    @property
+    def tokens_max(self) -> int:
+        """How many tokens of a text the embedding model reads; 0 without one."""
+        return self._embedder.max_tokens if self._embedder else 0
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens each text has for the embedding model, end marks included. Raises NoEmbedder."""
+        if self._embedder is None:
+            raise NoEmbedder
+        return self._embedder.count_tokens(texts)
+
     def models(self) -> list[Model]:
         """The built-in models, as every tenant sees them."""
         found = [

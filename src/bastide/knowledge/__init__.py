@@ -7,8 +7,8 @@ here chooses a model or a place: see `inference` and `policy`.
 """
 
 from bastide.knowledge.knowledge import Knowledge
+from bastide.knowledge.told import Answer, Telling, Turn, Unsupported
 from bastide.knowledge.values import (
-    Answer,
     Chunk,
     Collection,
     Document,
@@ -18,9 +18,6 @@ from bastide.knowledge.values import (
     Passage,
     SearchResult,
     Statistics,
-    Telling,
-    Turn,
-    Unsupported,
 )
 
 __all__ = [

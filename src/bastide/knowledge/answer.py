@@ -17,13 +17,15 @@ from bastide.errors import Refusal, Unavailable, UnknownModel
 from bastide.inference import EXTRACTIVE, ChatRequest, Inference
 from bastide.knowledge.bounds import Filters
 from bastide.knowledge.conversing import further, standalone
+from bastide.knowledge.pinning import Pinning
 from bastide.knowledge.preparing import headings
 from bastide.knowledge.prompting import ANSWER, NOT_FOUND, Spoken, messages, says_nothing
 from bastide.knowledge.reading import detect_language, sentences, terms
 from bastide.knowledge.references import named_by, named_in
 from bastide.knowledge.search import KNOWN_LANGUAGES, Finder, Found, Hit
 from bastide.knowledge.support import Checked, Evidence, check, with_citations
-from bastide.knowledge.values import Answer, Passage, Telling, Turn
+from bastide.knowledge.told import Answer, Telling, Turn
+from bastide.knowledge.values import Passage
 from bastide.policy import Label
 from bastide.store import Scope, new_id
 from bastide.telemetry import timed
@@ -58,9 +60,10 @@ class _Matter:
 class Answering:
     """Answers questions from passages."""
 
-    def __init__(self, finder: Finder, inference: Inference) -> None:
+    def __init__(self, finder: Finder, inference: Inference, pinning: Pinning) -> None:
         self._finder = finder
         self._inference = inference
+        self._pinning = pinning
 
     async def answer(
         self,
@@ -160,10 +163,14 @@ class Answering:
             return replace(_nothing(matter, None), receipt=reply.receipt)
         numbers: dict[int, int] = {}
         parts: list[str] = []
+        said: dict[int, list[tuple[int, int]]] = {}
         for place, text in chosen:
             n = numbers.setdefault(place, len(numbers) + 1)
             parts.append(with_citations(" ".join(text.split()), [n]))
-        cited = _cited(hits, tuple(numbers))
+            passage = hits[place].passage
+            start = passage.start + max(passage.text.find(text), 0)
+            said.setdefault(n, []).append((start, start + len(text)))
+        cited = await self._pinning.pin(scope, matter.question, _cited(hits, tuple(numbers)), said)
         return Answer(
             answer=" ".join(parts),
             mode="extractive",
@@ -205,7 +212,7 @@ class Answering:
         if not text or says_nothing(text):
             return replace(_nothing(matter, model), receipt=matter.receipt, prompt=prompt)
         checked = await self._check(scope, text, matter.found.language, matter.hits, matter.label)
-        cited = _cited(matter.hits, checked.used)
+        cited = await self._pinning.pin(scope, matter.question, _cited(matter.hits, checked.used), {})
         return Answer(
             answer=checked.text,
             mode="generated",

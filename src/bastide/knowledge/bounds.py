@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bastide.errors import BadName, BadOption, BadQuery, UnknownDocument
-from bastide.knowledge.values import Turn
+from bastide.knowledge.told import Turn
 from bastide.store import is_id
 
 QUERY_CHARACTERS_MAX = 4_000
@@ -21,6 +21,7 @@ LIST_MAX = 500
 NAME_CHARACTERS_MAX = 400
 REASON_CHARACTERS_MAX = 2_000
 
+_CONTEXTS = ("none", "neighbours", "section")
 _MODES = ("hybrid", "text", "vector", "graph")
 _COLLECTION = re.compile(r"[\w][\w .-]{0,99}")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -37,6 +38,8 @@ class Filters:
     languages: list[str] | None = None
     media_types: list[str] | None = None
     since: datetime | None = None
+    until: datetime | None = None
+    classes: list[str] | None = None
 
     @property
     def narrow(self) -> bool:
@@ -78,6 +81,20 @@ def mode(name: str) -> str:
     if name not in _MODES:
         raise BadOption(f"mode must be one of hybrid, text, vector, graph, not {name!r}.", option="mode")
     return name
+
+
+def context(name: str) -> str:
+    """How much of its surroundings a passage brings along. Raises BadOption."""
+    if name not in _CONTEXTS:
+        raise BadOption(f"context must be one of none, neighbours, section, not {name!r}.", option="context")
+    return name
+
+
+def dpi(number: object) -> int:
+    """How fine a picture of a page is. Raises BadOption."""
+    if not isinstance(number, int) or isinstance(number, bool) or not 20 <= number <= 400:
+        raise BadOption(f"dpi must be a whole number from 20 to 400, not {number!r}.", option="dpi")
+    return number
 
 
 def limit(number: object, most: int = PASSAGES_MAX) -> int:
@@ -129,40 +146,42 @@ def document_id(text: object) -> str:
 
 
 def filters(wire: Mapping[str, object] | None, collection_name: str | None) -> Filters:
-    """The filters of a search request: `documents`, `names`, `languages`, `media_types` (lists) and `since`.
+    """The filters of a search request: `documents`, `names`, `languages`, `media_types`, `classes` of labels (lists),
+    `since` and `until`, by when a document was last written.
 
     Raises BadOption for one that is not known: a filter that is skipped would find too much.
     """
     found: dict[str, object] = {"collection": None if collection_name is None else collection(collection_name)}
     for key, value in (wire or {}).items():
-        if key in {"documents", "names", "languages", "media_types"}:
+        if key in {"documents", "names", "languages", "media_types", "classes"}:
             values = [value] if isinstance(value, str) else value
             if not isinstance(values, list | tuple) or not all(
                 isinstance(v, str) and not _UNSTORABLE.search(v) for v in values
             ):
                 raise BadOption(f"The filter {key} is a list of texts.", option=f"filters.{key}")
             found[key] = list(values)
-        elif key == "since":
-            found[key] = _moment(value)
+        elif key in {"since", "until"}:
+            found[key] = _moment(key, value)
         elif key == "collection" and collection_name is None and value is not None:
             found[key] = collection(value)
         elif value is not None:
             raise BadOption(
-                f"There is no filter {key!r}; there are collection, documents, names, languages, media_types, since.",
+                f"There is no filter {key!r}; there are collection, documents, names, languages, media_types, classes, "
+                "since, until.",
                 option=f"filters.{key}",
             )
     return Filters(**found)  # type: ignore[arg-type]  # each value was checked above
 
 
-def _moment(value: object) -> datetime:
+def _moment(key: str, value: object) -> datetime:
     try:
         moment = datetime.fromisoformat(str(value))
     except ValueError as fault:
         raise BadOption(
-            "The filter since is a time such as 2026-11-21T08:00:00+01:00.", option="filters.since"
+            f"The filter {key} is a time such as 2026-11-21T08:00:00+01:00.", option=f"filters.{key}"
         ) from fault
     if moment.tzinfo is None:
-        raise BadOption("The filter since needs its time zone.", option="filters.since")
+        raise BadOption(f"The filter {key} needs its time zone.", option=f"filters.{key}")
     return moment
 
 

@@ -10,7 +10,8 @@ import re
 from collections.abc import Sequence
 
 from bastide.knowledge.reading import terms
-from bastide.knowledge.values import Passage, Turn
+from bastide.knowledge.told import Turn
+from bastide.knowledge.values import Passage
 
 _ALONE_STEMS_MIN = 5  # a question with so many words of its own is searched as it stands
 _KEPT_WORDS = 12

@@ -18,7 +18,10 @@ from bastide.errors import (
 from bastide.knowledge.bounds import after_cursor, cursor_of
 from bastide.knowledge.bounds import subjects as subjects_of
 from bastide.knowledge.comparing import called, changes
+from bastide.knowledge.graph import forget_graph
 from bastide.knowledge.indexing import Known, extent_of, label_change, write_extent, write_label
+from bastide.knowledge.members import need, refuse_held
+from bastide.knowledge.past import Relabelled, past_answers
 from bastide.knowledge.reading import Limits, PageRead, draw_page, read
 from bastide.knowledge.values import Change, Chunk, Collection, Document, Original, Statistics, StructureNode, Version
 from bastide.policy import Label
@@ -211,8 +214,11 @@ class Shelf:
             known = await _locked(db, document_id)
         except UnknownDocument:
             return False
+        await need(db, known.collection, "write")
+        await refuse_held(db, known.id)
         taken = await extent_of(db, known.number)
         blobs: list[tuple[str]] = await db.rows(tuple, _BLOBS, document=known.number)
+        await forget_graph(db, known.number)
         await db.run(_FORGET, document=known.number)
         for (blob,) in blobs:
             await db.drop_blob(blob)
@@ -228,31 +234,36 @@ class Shelf:
         await write_extent(db, {}, taken)
         return True
 
-    async def relabel(self, scope: Scope, document_id: str, wire: dict[str, object], *, reason: str) -> Document:
-        """Give a document another label; what `wire` leaves out stays as it is.
+    async def relabel(
+        self, scope: Scope, document_id: str, wire: dict[str, object], *, reason: str, dry_run: bool = False
+    ) -> Relabelled:
+        """Give a document another label; what `wire` leaves out stays as it is. A dry run only says what would be.
 
         Raises LooseningRefused without the permission policy:manage or without a reason.
         """
         async with self._store.under(scope) as db:
             known = await _locked(db, document_id)
+            await need(db, known.collection, "write")
             before = Label.from_wire(known.label)
             after = Label.from_wire(wire, default=before).join(Label.of_scope(scope))
             subjects_of(after.subjects)
             tighter = before.join(after) == after
             if not tighter and ("policy:manage" not in scope.permissions or not reason.strip()):
                 raise LooseningRefused
-            if after != before:
+            past = await past_answers(db, document_id, before)
+            if after != before and not dry_run:
                 await write_label(db, known.number, after)
+                details = label_change(before, after, reason)
                 await self._audit.record(
                     db,
                     "document.relabel" if tighter else "document.declassify",
                     resource=known.id,
                     subjects=sorted(before.subjects | after.subjects),
-                    details=label_change(before, after, reason),
+                    details={**details, "past_answers": past.answers},
                 )
             row = await db.row(_Row, _GET, id=document_id)
         assert row is not None, "its row is locked"
-        return row.document()
+        return Relabelled(row.document(), before, after, done=not dry_run, past=past)
 
     # -- collections --------------------------------------------------------------------------------
 
@@ -264,6 +275,7 @@ class Shelf:
     async def add_collection(self, scope: Scope, name: str) -> Collection:
         """Make an empty collection; one that is there stays as it is."""
         async with self._store.under(scope) as db:
+            await need(db, name, "write")
             if await db.run(_ADD, name=name):
                 await self._audit.record(db, "collection.create", details={"name": name})
             return next(one for one in await db.rows(Collection, _COLLECTIONS) if one.name == name)
@@ -271,6 +283,8 @@ class Shelf:
     async def delete_collection(self, scope: Scope, name: str) -> None:
         """Delete an empty collection. Raises CollectionNotEmpty or UnknownCollection."""
         async with self._store.under(scope) as db:
+            if await db.value(_HAS, name=name):
+                await need(db, name, "manage")
             if not await db.run(_FORGET_COLLECTION, name=name):
                 if await db.value(_HAS, name=name):
                     raise CollectionNotEmpty

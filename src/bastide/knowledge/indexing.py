@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from bastide.audit import JsonValue
+from bastide.knowledge.graph import forget_graph, write_graph
 from bastide.knowledge.naming import marks, named
 from bastide.knowledge.preparing import Prepared
 from bastide.knowledge.reading import Box, Node, PageRead
@@ -121,6 +122,7 @@ async def write_index(db: Db, number: int, prepared: Prepared, vectors: Vectors)
     columns = await asyncio.to_thread(_posting_columns, prepared, chunk_of)
     await db.run(_ADD_POSTINGS, document=number, **columns)
     await db.run(_ADD_MENTIONS, document=number, **_mention_columns(prepared, chunk_of))
+    await write_graph(db, number, prepared.graph, chunk_of)
     if vectors.texts:
         await db.run(
             _ADD_EMBEDDINGS,
@@ -200,6 +202,7 @@ async def forget_index(db: Db, number: int) -> None:
     """Take a document out of the index; the document and its versions stay."""
     await db.run(_FORGET_POSTINGS, document=number)
     await db.run(_FORGET_MENTIONS, document=number)
+    await forget_graph(db, number)
     await db.run(_FORGET_CHUNKS, document=number)  # embeddings go with them
     await db.run(_FORGET_NODES, document=number)
     await db.run(_FORGET_PAGES, document=number)

@@ -32,8 +32,11 @@ from bastide.knowledge.indexing import (
     write_subjects,
     write_version,
 )
+from bastide.knowledge.keeping import Embeddings, embedded, embedder
+from bastide.knowledge.likeness import Sketch, likeness_key, sketch, write_likeness
+from bastide.knowledge.members import need
 from bastide.knowledge.preparing import Prepared, prepare
-from bastide.knowledge.reading import Limits
+from bastide.knowledge.reading import Gauge, Limits, class_of
 from bastide.knowledge.values import IngestedDocument
 from bastide.policy import Label
 from bastide.settings import KnowledgeSettings
@@ -101,18 +104,27 @@ class Intake:
         """
         digest = await asyncio.to_thread(lambda: hashlib.sha256(given.data).digest())
         async with self._store.under(scope) as db:
+            await need(db, given.collection, "write")
             fingerprint = await db.keyed(digest, purpose="knowledge content")
             if await self._same(db, given, fingerprint) is not None:
                 return partial(self._still, given, fingerprint)
             older = await db.row(Known, _BY_NAME, collection=given.collection, name=given.name)
+            key = await likeness_key(db)
         if older is not None:  # what holds for a document holds for its new version, the embedder's decision included
             given = replace(given, label=Label.from_wire(older.label).join(given.label))
         try:
             prepared = await self._prepare(given.name, given.data)
         except Refusal as no:
             return partial(self._refused, given, fingerprint, no)
-        meaning = await self._embed(scope, prepared, given.label) if vectors else Vectors(problem=_LATER)
-        return partial(self._write, given, fingerprint, prepared=prepared, vectors=meaning, chain=chain)
+        marked = class_of(prepared.reading.marks)
+        if marked:  # what a document says of itself in its running heads tightens its label, before anybody is asked
+            given = replace(given, label=given.label.join(Label(cls=marked)))
+        alike = await asyncio.to_thread(sketch, [piece.text for piece in prepared.pieces], key)
+        meaning = Vectors(problem=_LATER)
+        if vectors:
+            known = await self._vectors_of(scope, older, prepared)
+            meaning = await self._embed(scope, prepared, given.label, known)
+        return partial(self._write, given, fingerprint, prepared=prepared, vectors=meaning, alike=alike, chain=chain)
 
     async def reindex(self, scope: Scope, document_id: str) -> IngestedDocument:
         """Read, cut, embed and index the current original anew; id and version stay."""
@@ -126,25 +138,38 @@ class Intake:
             known = await db.row(Known, _BY_ID, id=document_id)
             if known is None:
                 raise UnknownDocument
+            await need(db, known.collection, "write")
             row = await db.row(dict, _ORIGINAL, id=document_id, version=known.version)
             assert row is not None, "the document is locked"
             data = await db.get_blob(row["blob"])
+            key = await likeness_key(db)
         prepared = await self._prepare(known.name, data)
+        alike = await asyncio.to_thread(sketch, [piece.text for piece in prepared.pieces], key)
         vectors = await self._embed(scope, prepared, Label.from_wire(known.label))
-        return partial(self._write_again, known, blob=row["blob"], size=len(data), prepared=prepared, vectors=vectors)
+        return partial(
+            self._write_again,
+            known,
+            blob=row["blob"],
+            size=len(data),
+            prepared=prepared,
+            vectors=vectors,
+            alike=alike,
+        )
 
     async def _write_again(
-        self, known: Known, db: Db, *, blob: str, size: int, prepared: Prepared, vectors: Vectors
+        self, known: Known, db: Db, *, blob: str, size: int, prepared: Prepared, vectors: Vectors, alike: Sketch
     ) -> IngestedDocument:
         again = await db.row(Known, _BY_ID, id=known.id)
         if again is None:
             raise UnknownDocument
+        await need(db, again.collection, "write")
         if again.version != known.version:  # a newer version came in between and is indexed already
             return IngestedDocument(again.id, again.name, "ready", again.chunks, again.version)
         taken = await extent_of(db, again.number)
         await forget_index(db, again.number)
         await write_version(db, again, blob=blob, size=size, prepared=prepared, vectors=vectors)
         await write_index(db, again.number, prepared, vectors)
+        await write_likeness(db, again.number, alike)
         await self._audit.record(
             db,
             "document.reindex",
@@ -160,25 +185,43 @@ class Intake:
     async def _prepare(self, name: str, data: bytes) -> Prepared:
         async with self._readers:
             with timed("knowledge_read"):
-                return await asyncio.to_thread(prepare, name, data, self._limits)
+                most = self._inference.embedder_tokens_max()
+                gauge = Gauge(most, self._inference.count_tokens) if most else None
+                return await asyncio.to_thread(prepare, name, data, self._limits, gauge)
 
-    async def _embed(self, scope: Scope, prepared: Prepared, label: Label) -> Vectors:
+    async def _vectors_of(self, scope: Scope, older: Known | None, prepared: Prepared) -> Embeddings:
+        """What the document has embedded already, of the texts that are to be embedded: by the present embedder."""
+        if older is None or not prepared.pieces:
+            return Embeddings()
+        present = await embedder(self._inference, scope)
+        wanted = set(prepared.texts_to_embed())
+        async with self._store.under(scope) as db:
+            return await embedded(db, older.id, present, wanted)
+
+    async def _embed(self, scope: Scope, prepared: Prepared, label: Label, known: Embeddings | None = None) -> Vectors:
+        """The vectors of all chunks; a text that `known` has is not embedded again."""
         if not prepared.pieces:
             return Vectors()
+        known = known or Embeddings()
         texts = prepared.texts_to_embed()
-        written: list[str] = []
-        model = ""
+        fresh = list(dict.fromkeys(text for text in texts if text not in known.vectors))
+        made: dict[str, str] = {}
+        model = known.model
         try:
             with timed("knowledge_embed"):
-                for start in range(0, len(texts), _EMBED_AT_ONCE):
-                    part = await self._inference.embed(
-                        scope, texts[start : start + _EMBED_AT_ONCE], label=label, kind="passage"
-                    )
-                    written += await asyncio.to_thread(_as_texts, part.vectors)
+                for start in range(0, len(fresh), _EMBED_AT_ONCE):
+                    some = fresh[start : start + _EMBED_AT_ONCE]
+                    part = await self._inference.embed(scope, some, label=label, kind="passage")
+                    made |= zip(some, await asyncio.to_thread(_as_texts, part.vectors), strict=True)
                     model = part.model
         except (Refusal, Unavailable) as no:
             return Vectors(problem=f"Not embedded ({no.code}): found by its words only until it is reindexed.")
-        return Vectors(model, written)
+        if known.vectors and model != known.model:  # another embedder took over between the two
+            return await self._embed(scope, prepared, label)
+        count("knowledge_embedded", len(fresh))
+        count("knowledge_embeddings_kept", len(texts) - len(fresh))
+        found = {**known.vectors, **made}
+        return Vectors(model, [found[text] for text in texts])
 
     # -- what is here already -----------------------------------------------------------------------
 
@@ -230,9 +273,18 @@ class Intake:
     # Equal content and equal names wait for each other here, so the second of two equal requests finds the first's
     # document. Everything is written or nothing; the extent comes last, because all writers of a tenant meet there.
     async def _write(
-        self, given: Given, fingerprint: bytes, db: Db, *, prepared: Prepared, vectors: Vectors, chain: Chain
+        self,
+        given: Given,
+        fingerprint: bytes,
+        db: Db,
+        *,
+        prepared: Prepared,
+        vectors: Vectors,
+        alike: Sketch,
+        chain: Chain,
     ) -> IngestedDocument:
         await db.run(_LOCK, keys=await self._lock_keys(db, given, fingerprint))
+        await need(db, given.collection, "write")
         known = await self._same(db, given, fingerprint)
         if known is not None:
             return await self._unchanged(db, known, given)
@@ -242,6 +294,7 @@ class Intake:
         await write_subjects(db, here.number, label)
         await write_version(db, here, blob=blob, size=len(given.data), prepared=prepared, vectors=vectors)
         await write_index(db, here.number, prepared, vectors)
+        await write_likeness(db, here.number, alike)
         await db.run(_FORGET_REFUSAL, fingerprint=fingerprint)
         await self._audit.record(
             db,

@@ -9,17 +9,23 @@ from bastide.audit import Audit
 from bastide.inference import Inference
 from bastide.knowledge import bounds
 from bastide.knowledge.answer import Answering
+from bastide.knowledge.carrying import CarryingJobs
 from bastide.knowledge.documents import Shelf
 from bastide.knowledge.evaluating import Evaluating
 from bastide.knowledge.intake import Given, Intake
 from bastide.knowledge.jobs import IntakeJobs
 from bastide.knowledge.leaving import LeavingJobs
 from bastide.knowledge.mending import MendingJobs
+from bastide.knowledge.pinning import Pinning
 from bastide.knowledge.placement import Placement
+from bastide.knowledge.reading import Limits, PageRead
+from bastide.knowledge.retaining import RetainingJobs
 from bastide.knowledge.search import Finder
 from bastide.knowledge.staging import Gathering, Staging
+from bastide.knowledge.told import Answer, Telling, Turn
+from bastide.knowledge.upkeep import Upkeep
 from bastide.knowledge.values import (
-    Answer,
+    Change,
     Chunk,
     Collection,
     Document,
@@ -29,8 +35,6 @@ from bastide.knowledge.values import (
     SearchResult,
     Statistics,
     StructureNode,
-    Telling,
-    Turn,
     Version,
 )
 from bastide.policy import Label, Policy
@@ -54,16 +58,20 @@ class Knowledge:
         settings: KnowledgeSettings,
     ) -> None:
         self._policy = policy
+        self._limits = Limits(bytes_max=settings.document_bytes_max)
         self._intake = Intake(store, audit, inference, workflows, settings)
         self._shelf = Shelf(store, audit, workflows)
         self._finder = Finder(store, inference)
-        self._answering = Answering(self._finder, inference)
+        self._answering = Answering(self._finder, inference, Pinning(store))
         self._placement = Placement(store, settings.partition_chunks_min)
         self._staging = Staging(store, workflows)
+        self.upkeep = Upkeep(store, audit, inference, self._shelf, self._staging)
         for jobs in (
             IntakeJobs(self._intake, self._staging, self._placement, idle_s=settings.intake_idle_s),
             MendingJobs(store, audit, inference, self._intake),
             LeavingJobs(store, audit, workflows, self._shelf, self._staging),
+            RetainingJobs(store, self._shelf),
+            CarryingJobs(store, audit, self._intake, self._staging),
             Evaluating(self._finder, self._answering),
         ):
             for kind in jobs.types():
@@ -190,10 +198,13 @@ class Knowledge:
         collection: str | None = None,
         filters: Mapping[str, object] | None = None,
         mode: str = "hybrid",
+        explain: bool = False,
+        context: str = "none",
     ) -> SearchResult:
         """The passages that best answer `query`, best first, each with where it stands. None is no error.
 
-        `mode` is hybrid, text, vector or graph. Raises BadQuery, BadOption, UnknownCollection.
+        `mode` is hybrid, text, vector or graph. With `explain` each says why it is here; `context` gives what stands
+        around it, too: its neighbours, or the rest of its section. Raises BadQuery, BadOption, UnknownCollection.
         """
         scope.need(READ)
         found = await self._finder.find(
@@ -202,6 +213,8 @@ class Knowledge:
             limit=bounds.limit(limit),
             filters=bounds.filters(filters, collection),
             mode=bounds.mode(mode),
+            explain=explain,
+            context=bounds.context(context),
         )
         return SearchResult(tuple(hit.passage for hit in found.hits), found.took_ms, found.notes)
 
@@ -223,14 +236,20 @@ class Knowledge:
         from the passages. `history` are the turns before, oldest first: a follow-up question leans on the last.
         """
         scope.need(READ)
-        return await self._answering.answer(
+        told = self._answering.tell(
             scope,
             bounds.query(question),
             model=model,
             limit=bounds.limit(limit, 32),
             filters=bounds.filters(filters, collection),
             history=bounds.history(history),
+            streamed=False,
         )
+        answer = None
+        async for event in self.upkeep.past.noted(scope, told):
+            answer = event.answer
+        assert answer is not None, "the last event is the answer"
+        return answer
 
     async def tell(
         self,
@@ -253,8 +272,8 @@ class Knowledge:
             filters=bounds.filters(filters, collection),
             history=bounds.history(history),
         )
-        async with aclosing(told):
-            async for event in told:
+        async with aclosing(self.upkeep.past.noted(scope, told)) as noted:
+            async for event in noted:
                 yield event
 
     # -- the shelf ----------------------------------------------------------------------------------
@@ -309,6 +328,30 @@ class Knowledge:
         scope.need(READ)
         return await self._shelf.versions(scope, bounds.document_id(document_id))
 
+    async def pages(self, scope: Scope, document_id: str) -> tuple[PageRead, ...]:
+        """How each page of the current version was read, and why so; none for a format without pages."""
+        scope.need(READ)
+        return await self._shelf.pages(scope, bounds.document_id(document_id))
+
+    async def page_image(
+        self, scope: Scope, document_id: str, page: int, *, dpi: int = 100, version: int | None = None
+    ) -> bytes:
+        """A page as it looks, PNG. Raises UnknownPage; that it was looked at is recorded."""
+        scope.need(READ)
+        return await self._shelf.page_image(
+            scope,
+            bounds.document_id(document_id),
+            page,
+            dpi=bounds.dpi(dpi),
+            version=version,
+            limits=self._limits,
+        )
+
+    async def diff(self, scope: Scope, document_id: str, *, older: int, newer: int) -> tuple[Change, ...]:
+        """What differs between two versions, node by node: both originals are read again."""
+        scope.need(READ)
+        return await self._shelf.diff(scope, bounds.document_id(document_id), older, newer, limits=self._limits)
+
     async def delete(self, scope: Scope, document_id: str, *, reason: str = "") -> None:
         """Delete a document, all its versions, and everything that was made from them, in one transaction."""
         scope.need(ERASE)
@@ -323,9 +366,10 @@ class Knowledge:
         as such. Raises LooseningRefused.
         """
         scope.need(WRITE)
-        return await self._shelf.relabel(
+        done = await self._shelf.relabel(
             scope, bounds.document_id(document_id), dict(label), reason=bounds.reason(reason)
         )
+        return done.document
 
     async def collections(self, scope: Scope) -> tuple[Collection, ...]:
         """All collections, by name."""

@@ -23,6 +23,8 @@ from bastide.audit import Audit
 from bastide.errors import BadOption, ExportTooLarge, UnknownCollection, UnknownDocument
 from bastide.knowledge import bounds
 from bastide.knowledge.documents import Shelf
+from bastide.knowledge.members import MANAGE, kept_collection
+from bastide.knowledge.retaining import Deleting
 from bastide.knowledge.staging import Staging
 from bastide.knowledge.values import Document
 from bastide.policy import Label
@@ -36,7 +38,9 @@ DOCUMENTS_MAX = 50_000
 EXPORT_BYTES_MAX = 256 * 1024 * 1024
 """Bytes of originals in one export: it is one blob, packed and sealed as a whole."""
 
-_BATCH = 20
+FORMAT = "bastide/collection/1"
+"""What the manifest of an export calls itself."""
+
 _SHOWN = 20
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same documents give the same bytes
 
@@ -67,6 +71,7 @@ class LeavingJobs:
         self._workflows = workflows
         self._shelf = shelf
         self._staging = staging
+        self._deleting = Deleting(store, shelf)
 
     def types(self) -> tuple[JobType, ...]:
         """What is registered."""
@@ -102,22 +107,18 @@ class LeavingJobs:
         reason = bounds.reason(asked.reason)
         found = cast("list[str]", await run.step("find", partial(self._find, run.scope, asked)))
         if not found and asked.subject is None:
-            return {"erased": 0, "documents": [], "staged": 0, "orders": 0}
+            return {"erased": 0, "documents": [], "held": {}, "left": {}, "staged": 0, "orders": 0}
 
         async def erase(arguments: JsonValue, key: str) -> JsonValue:
             # A person may have taken documents out of the list; nobody can put another one in.
             given = arguments.get("documents", []) if isinstance(arguments, Mapping) else []
             kept = set(given) if isinstance(given, Sequence) and not isinstance(given, str) else set()
             ids = [one for one in found if one in kept]
-            gone: list[str] = []
             staged = await run.write("staged", partial(self._erase_staged, asked.subject))
             orders = await run.write("orders", partial(self._erase_orders, asked.subject))
-            for start in range(0, len(ids), _BATCH):
-                batch = ids[start : start + _BATCH]
-                act = partial(self._erase_batch, run, batch, reason)
-                gone += cast("list[str]", await run.write(f"batch {batch[0]}", act))
-                await run.progress(start + len(batch), len(ids))
-            return {"erased": len(gone), "documents": gone, "staged": staged, "orders": orders}
+            past = _past_members(run.scope, asked)
+            done = await self._deleting.all(cast("Run[object]", run), ids, reason, past_members=past)
+            return {**done, "staged": staged, "orders": orders}
 
         listed = (", ".join(found[:_SHOWN]) or "none") + (
             f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
@@ -132,7 +133,7 @@ class LeavingJobs:
             return sorted({bounds.document_id(one) for one in asked.documents})
         collection = None if asked.collection is None else bounds.collection(asked.collection)
         subject = None if asked.subject is None else min(bounds.subjects([asked.subject]))
-        async with self._store.under(scope) as db:
+        async with self._store.under(scope, past_members=_past_members(scope, asked)) as db:
             rows = await db.rows(tuple, _OF, collection=collection, subject=subject, limit=DOCUMENTS_MAX)
         return [id for (id,) in rows]
 
@@ -143,9 +144,6 @@ class LeavingJobs:
         if subject is None:
             return 0
         return sum([await orders.forget(db, subject) for orders in self._workflows.orders])
-
-    async def _erase_batch(self, run: Run[Doomed], batch: Sequence[str], reason: str, db: Db) -> JsonValue:
-        return await self._shelf.delete_here(db, batch, reason=reason, chain=run.chain)
 
     # -- export -------------------------------------------------------------------------------------
 
@@ -192,28 +190,43 @@ class LeavingJobs:
             for number, id in enumerate(ids):
                 await run.progress(number, len(ids), id)
                 try:
-                    document, data = await self._read(run.scope, id)
+                    document = await self._shelf.get(run.scope, id)
+                    versions = []
+                    for version in sorted(one.version for one in await self._shelf.versions(run.scope, id)):
+                        data = await self._read(run.scope, id, version)
+                        total += len(data)
+                        if total > EXPORT_BYTES_MAX:
+                            raise ExportTooLarge(f"The collection holds more than {EXPORT_BYTES_MAX // 1024**2} MiB.")
+                        versions.append(_version(document, version, data))
+                        await asyncio.to_thread(archive.writestr, _entry(str(versions[-1]["file"])), data)
                 except UnknownDocument:
-                    continue  # deleted meanwhile
-                total += len(data)
-                if total > EXPORT_BYTES_MAX:
-                    raise ExportTooLarge(f"The collection holds more than {EXPORT_BYTES_MAX // 1024**2} MiB.")
-                place = f"documents/{id}/{PurePath(document.name).name}"
-                await asyncio.to_thread(archive.writestr, _entry(place), data)
-                entries.append(_described(document, place, data))
+                    continue  # deleted meanwhile; what is in the archive of it is named nowhere
+                entries.append(_described(document, versions))
                 labels.append(document.label)
-            manifest = {"collection": name, "documents": entries}
+            async with self._store.under(run.scope) as db:
+                kept = await kept_collection(db, name)
+            manifest = {
+                "format": FORMAT,
+                "collection": name,
+                "retention_days": kept.retention_days,
+                "members": dict(kept.members),
+                "documents": entries,
+            }
             archive.writestr(_entry("manifest.json"), json.dumps(manifest, ensure_ascii=False, indent=1))
         await run.progress(len(ids), len(ids))
         return len(entries), Label.join_all(labels)
 
-    async def _read(self, scope: Scope, id: str) -> tuple[Document, bytes]:
-        document = await self._shelf.get(scope, id)
+    async def _read(self, scope: Scope, id: str, version: int) -> bytes:
         async with self._store.under(scope) as db:
-            row = await db.row(dict, _ORIGINAL, id=id, version=document.version)
+            row = await db.row(dict, _ORIGINAL, id=id, version=version)
             if row is None:
                 raise UnknownDocument
-            return document, await db.get_blob(row["blob"])
+            return await db.get_blob(row["blob"])
+
+
+def _past_members(scope: Scope, asked: Doomed) -> bool:
+    """What is erased about a person is erased everywhere, by who acts on persons' rights; the job is the record."""
+    return asked.subject is not None and not scope.permissions.isdisjoint({"rights:use", MANAGE})
 
 
 def _entry(place: str) -> zipfile.ZipInfo:
@@ -223,11 +236,19 @@ def _entry(place: str) -> zipfile.ZipInfo:
     return entry
 
 
-def _described(document: Document, place: str, data: bytes) -> dict[str, object]:
-    """A line of the manifest."""
+def _version(document: Document, version: int, data: bytes) -> dict[str, object]:
+    """One version in the manifest; that of today lies beside the folders of those before."""
+    older = "" if version == document.version else f"versions/{version}/"
+    place = f"documents/{document.id}/{older}{PurePath(document.name).name}"
+    return {"version": version, "file": place, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+
+
+def _described(document: Document, versions: Sequence[dict[str, object]]) -> dict[str, object]:
+    """A line of the manifest: the document as it is today, and all its versions, the oldest first."""
     wire = document.to_wire()
     kept = ("id", "name", "title", "version", "media_type", "language", "bytes", "label", "created", "updated")
-    return {"file": place, "sha256": hashlib.sha256(data).hexdigest(), **{word: wire[word] for word in kept}}
+    today = {word: versions[-1][word] for word in ("file", "sha256")}
+    return {**today, **{word: wire[word] for word in kept}, "versions": list(versions)}
 
 
 async def _recorded(db: Db) -> JsonValue:

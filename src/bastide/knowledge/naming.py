@@ -1,6 +1,6 @@
 """Naming: ids for the places of a document that outlive its next version.
 
-A node is known by a mark, a 64-bit hash of its kind and of the words that are its own. Nodes of two versions are matched:
+A node is known by a mark, a 64-bit hash of its kind and of the words that are its own. Two versions are matched:
   1. what begins and ends both alike; then nodes whose mark is there just once in both, as far as their order agrees
   2. between two matched nodes: equal marks in order, then nodes of one kind one by one, if equally many are left over
   3. what is left over elsewhere with an equal mark has moved

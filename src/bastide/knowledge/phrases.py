@@ -31,16 +31,19 @@ _ASKED_WORDS_MAX = 200
 WHOLE, TITLE = 1, 2
 """What makes a run of words a phrase: it stands somewhere by itself, or it is what something is called."""
 
-_NOUNS_CAPITALISED = frozenset({"de", "lb"})
+NOUNS_CAPITALISED = frozenset({"de", "lb"})
+"""Languages in which a capital says nothing of a single word."""
+
 _LINK_WORDS = "of the de la le les van von der den des du da di do dos del della and und et y e i & for in zu zum zur"
 _LINKS = frozenset(_LINK_WORDS.split())
-_PARTING = frozenset({"and", "und", "et", "y", "&"})
+_PARTING = frozenset({"and", "und", "et", "y", "e", "i", "&", "for", "in", "zu", "zum", "zur", "der", "des"})
 _SHORT_FORMS = "mr mrs ms dr st jr sr vs no vol prof gen col lt sgt capt rev hon inc ltd co corp sen gov mt ft"
 _SHORT = frozenset(_SHORT_FORMS.split())
 _TOKEN = re.compile(r"[^\W_]+(?:['’.\-‐‑&][^\W_]+)*|\S")
 _WORD = re.compile(r"[^\W_]+")
 _OPENING = frozenset('.:;!?“"„«')
 _BRACKET = re.compile(r"\s*[(\[（][^)\]）]*[)\]）]\s*$")
+_NUMBERED = re.compile(r"\s*[-_#]\s*\d+$")
 _POSSESSIVE = re.compile(r"['’]s?(?!\w)")
 _COUNTED = re.compile(
     r"^(?:[\W\d_]+|(?:§+|art(?:ic[a-z]*|ikel|yku[lł])?\.?|section|rule|chapter)\s*[\w.\-]*\d[\w.\-]*)\s*", re.IGNORECASE
@@ -86,9 +89,9 @@ def plain(text: str) -> list[str]:
 
 
 def names(title: str) -> list[str]:
-    """What a title calls its passage: the title, without its bracket, and without the number that it begins with."""
+    """What a title calls its passage: the title; without its bracket, the number that it begins with, a "-2" behind."""
     found: dict[str, None] = {}
-    for form in (title, _BRACKET.sub("", title)):
+    for form in (title, _BRACKET.sub("", title), _NUMBERED.sub("", title)):
         for bare in (form, _COUNTED.sub("", form)):
             words = plain(bare)
             if words and len(words) <= TITLE_WORDS_MAX and _says(words):
@@ -187,13 +190,17 @@ def _closed(run: list[str], opens: bool) -> Iterable[tuple[tuple[str, ...], bool
     words = tuple(word for token in run for word in plain(token))
     if words:
         yield words, opens
-    for at, token in enumerate(run):
-        if token in _PARTING:
-            for part, first in ((run[:at], opens), (run[at + 1 :], False)):
-                words = tuple(word for one in part for word in plain(one))
-                if words:
-                    yield words, first
-            break
+    part: list[str] = []
+    if any(word in _PARTING for word in run):  # "Ghent and Bruges" is two names, or one
+        first = opens
+        for word in (*run, "and"):
+            if word not in _PARTING:
+                part.append(word)
+                continue
+            words = tuple(bare for one in part for bare in plain(one))
+            if words:
+                yield words, first
+            part, first = [], False
 
 
 def _parts(
@@ -212,7 +219,7 @@ def _parts(
             part = words[at:end]
             if part[-1] in _LINKS or not _says(part) or (len(part) == 1 and part[0] in stop):
                 continue
-            whole = end - at == len(words) and not (len(words) == 1 and (opens or language in _NOUNS_CAPITALISED))
+            whole = end - at == len(words) and not (len(words) == 1 and (opens or language in NOUNS_CAPITALISED))
             yield Mentioned(phrase_key(" ".join(part)), WHOLE if whole else 0, run, at, end - at, times)
 
 

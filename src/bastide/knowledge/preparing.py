@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
+from bastide.knowledge.graph import Extracted, extracted
 from bastide.knowledge.phrases import mentioned
 from bastide.knowledge.ranking import term_key
-from bastide.knowledge.reading import Limits, Piece, Reading, cut, read, terms
+from bastide.knowledge.reading import Gauge, Limits, Piece, Reading, cut, read, terms
 from bastide.knowledge.references import FIELD, named_by
 from bastide.knowledge.walking import pack
 
@@ -20,6 +21,8 @@ _TIMES_MAX = 32_767
 _FIRST_OF_A_PLACE = 3
 _CALLED = 3  # the first chunks of a document, and of a section, are called as it is
 
+_LINE_CHARACTERS_MAX, _LINE_WORDS_MAX = 120, 12
+_WORDED = re.compile(r"[^\W\d_]{4}")  # a name that says something: "lease 2031", but not "doc-17"
 _SUFFIX = re.compile(r"\.(?=[a-z0-9]*[a-z])[a-z0-9]{1,5}$", re.IGNORECASE)
 
 
@@ -33,18 +36,20 @@ class Prepared:
     lengths: tuple[int, ...]
     postings: dict[int, list[tuple[int, int]]]
     phrases: tuple[bytes, ...] = ()
+    graph: Extracted = Extracted()
 
     def texts_to_embed(self) -> list[str]:
         """What the embedder reads of each chunk: its nearest headings, then its text."""
         return [f"{heading(self.reading.title, piece.section)}\n{piece.text}".strip() for piece in self.pieces]
 
 
-def prepare(name: str, data: bytes, limits: Limits) -> Prepared:
+def prepare(name: str, data: bytes, limits: Limits, gauge: Gauge | None = None) -> Prepared:
     """Read, cut and count. Raises the refusals of `reading` for a file that cannot be taken in."""
     reading = read(name, data, limits=limits)
     if reading.title == PurePath(name).stem:  # it has no title of its own: "Dr. No" is no file of the type "No"
-        reading = replace(reading, title=called(name))
-    pieces = tuple(cut(reading))
+        line = _first_line(reading.text) if reading.media_type == "text/plain" else ""
+        reading = replace(reading, title=line if line and not _WORDED.search(called(name)) else called(name))
+    pieces = tuple(cut(reading, gauge=gauge))
     lengths: list[int] = []
     postings: dict[int, list[tuple[int, int]]] = {}
     places: set[str] = set()
@@ -59,7 +64,9 @@ def prepare(name: str, data: bytes, limits: Limits) -> Prepared:
             places.add(place)
         for key, times in keys.items():
             postings.setdefault(key, []).append((piece.ord, min(times, _TIMES_MAX) << 16 | length))
-    return Prepared(reading, pieces, tuple(lengths), postings, _phrases(name, reading, pieces))
+    return Prepared(
+        reading, pieces, tuple(lengths), postings, _phrases(name, reading, pieces), extracted(reading, pieces)
+    )
 
 
 def called(name: str) -> str:
@@ -67,9 +74,19 @@ def called(name: str) -> str:
     return _SUFFIX.sub("", PurePath(name).name) or name
 
 
+def _first_line(text: str) -> str:
+    """The first line where it stands above the rest as a title does; "" where it does not."""
+    line, _, rest = text.lstrip().partition("\n")
+    line = line.strip()
+    short = 0 < len(line) <= _LINE_CHARACTERS_MAX and line.count(" ") < _LINE_WORDS_MAX
+    return line if short and rest.strip() and line[-1] not in ".,;:!?" else ""
+
+
 def _phrases(name: str, reading: Reading, pieces: tuple[Piece, ...]) -> tuple[bytes, ...]:
     """What each chunk mentions, and what it is called: by the document's title and name, and by its nearest heading."""
     own = dict.fromkeys((reading.title, called(name)))
+    if reading.media_type == "text/plain" and (line := _first_line(reading.text)):
+        own[line] = None
     heard: Counter[str] = Counter()
     found: list[bytes] = []
     for place, piece in enumerate(pieces):

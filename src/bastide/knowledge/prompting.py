@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from bastide.inference import Message
-from bastide.knowledge.values import Passage, Turn
+from bastide.knowledge.told import Turn
+from bastide.knowledge.values import Passage
 
 NOT_FOUND = {
     "en": "Your documents do not answer this.",

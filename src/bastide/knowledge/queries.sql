@@ -148,6 +148,8 @@ where (%(collection)s::text is null or d.collection = %(collection)s)
   and (%(languages)s::text[] is null or v.language = any(%(languages)s))
   and (%(media_types)s::text[] is null or v.media_type = any(%(media_types)s))
   and (%(since)s::timestamptz is null or d.updated >= %(since)s)
+  and (%(until)s::timestamptz is null or d.updated < %(until)s)
+  and (%(classes)s::text[] is null or d.label ->> 'class' = any(%(classes)s))
 
 -- name: rank
 -- Both rankings in one question, exactly. Words: BM25 in Lucene's form, idf = ln(1 + (N - df + 0.5) / (df + 0.5)),

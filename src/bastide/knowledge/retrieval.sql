@@ -17,3 +17,26 @@ select array_agg(m.number order by m.number), array_agg(m.document order by m.nu
        array_agg(octet_length(m.chunks) order by m.number), string_agg(m.chunks, ''::bytea order by m.number),
        string_agg(m.sizes, ''::bytea order by m.number), string_agg(m.phrases, ''::bytea order by m.number)
 from knowledge.mention m where m.number = any(%(numbers)s::bigint[])
+
+-- name: mentions_seen
+-- The collections that are closed to who asks; where some are, how many rows that leaves, and which.
+select c.names, case when cardinality(c.names) > 0 then (select count(*)::text from knowledge.mention) end,
+       case when cardinality(c.names) > 0 then (select coalesce(sum(m.number), 0)::bigint from knowledge.mention m) end
+from (select knowledge.closed() as names) as c
+
+-- name: neighbours
+-- What stands before and after each passage.
+select c.id as chunk, n.ord - c.ord as step, n.start_at as start, n.end_at as "end", n.page, n.text
+from knowledge.chunk c
+join knowledge.chunk n on n.document = c.document and n.ord between c.ord - 1 and c.ord + 1 and n.ord <> c.ord
+where c.id = any(%(chunks)s::bigint[])
+order by c.id, n.ord
+
+-- name: rest_of_sections
+-- What else stands under the same headings, as far as forty chunks to either side.
+select c.id as chunk, n.ord - c.ord as step, n.start_at as start, n.end_at as "end", n.page, n.text
+from knowledge.chunk c
+join knowledge.chunk n on n.document = c.document and n.ord between c.ord - 40 and c.ord + 40 and n.ord <> c.ord
+                      and n.section = c.section
+where c.id = any(%(chunks)s::bigint[])
+order by c.id, n.ord

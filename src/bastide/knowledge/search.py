@@ -1,9 +1,9 @@
 """Search: from a query to passages.
 
-1. the query is embedded, before any transaction       4. both orders are fused, by weights that know languages
-2. its stems are looked up in every language here      5. from the best of them, and from the names in the query, a
-3. the vectors next to it, exactly or by the graph        walk goes over the phrases that passages share
-                                                       6. the best are fetched with where they stand
+1. the query is embedded, before any transaction         4. the best are compared with it below the stems, too
+2. its stems are looked up, and the vectors next to it   5. from them, and from the names in the query, a walk goes
+3. both orders are fused, by weights that know languages    over the phrases that passages share
+                                                         6. the best are shown with where they stand
 """
 
 from __future__ import annotations
@@ -11,49 +11,39 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bastide.errors import Refusal, Unavailable, UnknownCollection
 from bastide.inference import Embedded, Inference
 from bastide.knowledge.bounds import Filters
-from bastide.knowledge.ranking import OTHER_LANGUAGE_WEIGHT, PLACE_WEIGHT, Scored, fuse, led, spread, term_key
-from bastide.knowledge.reading import detect_language, terms
-from bastide.knowledge.references import FIELD, named_in
-from bastide.knowledge.values import Passage
+from bastide.knowledge.candidates import Asked, Candidates, Extent, candidates, query_language
+from bastide.knowledge.grams import gram_scores
+from bastide.knowledge.preparing import headings
+from bastide.knowledge.ranking import Scored, fuse, led, spread, term_key
+from bastide.knowledge.reading import terms
+from bastide.knowledge.showing import highlights, why
+from bastide.knowledge.values import Around, Passage
 from bastide.knowledge.walking import Walk, walk
 from bastide.knowledge.webs import Webs
 from bastide.policy import Label
-from bastide.store import Db, Query, Scope, Store, queries, vector_text
+from bastide.store import Db, Scope, Store, queries
 from bastide.telemetry import observe
 
 _Q = queries("bastide.knowledge")
 _EXTENT, _WITHIN, _HAS_COLLECTION = _Q["extent"], _Q["documents_within"], _Q["has_collection"]
-_RANK, _RANK_THROUGH_GRAPH, _TERM_COUNTS = _Q["rank"], _Q["rank_through_graph"], _Q["term_counts"]
-_WALK_WIDELY, _PASSAGES = _Q["walk_widely"], _Q["passages"]
-_BY_GRAPH: Mapping[int, Query] = {384: _Q["nearest_384"], 768: _Q["nearest_768"], 1024: _Q["nearest_1024"]}
+_TERM_COUNTS, _PASSAGES = _Q["term_counts"], _Q["passages"]
+_AROUND = {"neighbours": _Q["neighbours"], "section": _Q["rest_of_sections"]}
 
-CANDIDATES = 100  # from each ranking
-_STEMS_MAX = 64  # of one query, in one language
-_SHORT_QUERY_CHARACTERS = 60
+COMPARED = 50  # so many of the best are read for their 5-grams
+SEEDS = 60  # the walk starts at so many
 
 # Embedders that know some languages only; one that is not named here knows all.
 KNOWN_LANGUAGES: Mapping[str, frozenset[str]] = {"local/minilm": frozenset({"en"})}
 
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """How much a tenant has in one language, in chunks and in indexed terms; `graph` is the dimension of its graph
-    of vectors, `written` the transaction that changed this last."""
-
-    language: str
-    chunks: int
-    length: int
-    graph: int | None = None
-    written: int = 0
+_NOWHERE = Walk({}, (), {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +68,6 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """One search, as the ranking needs it."""
-
-    query: str
-    language: str
-    extents: list[Extent]
-    embedded: Embedded | None
-    mode: str
-    within: list[int] | None
-
-
-@dataclass(frozen=True, slots=True)
 class _Row:
     chunk: int
     section: list[str]
@@ -105,6 +83,21 @@ class _Row:
     label: dict[str, object]
     title: str
 
+    @property
+    def above(self) -> str:
+        """The words of its title and headings."""
+        return headings(self.title, self.section)
+
+
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    chunk: int
+    step: int
+    start: int
+    end: int
+    page: int | None
+    text: str
+
 
 class Finder:
     """Answers queries with passages."""
@@ -115,7 +108,16 @@ class Finder:
         self._webs = Webs()
 
     async def find(
-        self, scope: Scope, query: str, *, limit: int, filters: Filters, mode: str, rarity: bool = False
+        self,
+        scope: Scope,
+        query: str,
+        *,
+        limit: int,
+        filters: Filters,
+        mode: str,
+        rarity: bool = False,
+        explain: bool = False,
+        context: str = "none",
     ) -> Found:
         """The passages that best answer `query`, best first."""
         start = time.perf_counter()
@@ -124,28 +126,19 @@ class Finder:
             if filters.collection is not None and not await db.value(_HAS_COLLECTION, name=filters.collection):
                 raise UnknownCollection(f"There is no collection {filters.collection!r} here.")
             extents = await db.rows(Extent, _EXTENT, model=embedded.model if embedded else "")
-            language = query_language(query, extents)
             within = await db.value(_WITHIN, **_wire(filters)) if filters.narrow else None
-            asked = _Asked(query, language, extents, embedded, mode, within)
-            order = await _rank(db, asked)
-            if mode in {"hybrid", "graph"} and order:
-                walked = await self._walk(db, scope, asked, order)
-                order = led(order, walked, always=mode == "graph")
-            hits = await _hits(db, order, limit)
-            rare = await _rarity(db, query, language, extents) if rarity else {}
+            asked = Asked(query, query_language(query, extents), extents, embedded, mode, within)
+            rows: dict[int, _Row] = {}
+            order = await _order(db, asked, rows)
+            walked = await self._walk(db, scope, asked, order) if mode in {"hybrid", "graph"} else _NOWHERE
+            order = led(order, walked, always=mode == "graph")
+            kept = await _kept(db, order, rows, limit)
+            beside = await _beside(db, kept, context)
+            rare = await _rarity(db, query, asked.language, extents) if rarity else {}
+        hits = await asyncio.to_thread(_hits, asked, kept, rows, walked if explain else None, beside)
         took = time.perf_counter() - start
         observe("knowledge_search", took, mode=mode)
-        return Found(tuple(hits), language, notes, took * 1000, embedded.receipt if embedded else None, rare)
-
-    async def _walk(self, db: Db, scope: Scope, asked: _Asked, order: list[Scored]) -> Walk:
-        """From the best of `order` over the phrases of the tenant; an empty walk where there are none."""
-        state = tuple(sorted((extent.language, extent.written) for extent in asked.extents))
-        web = await self._webs.of(db, scope.tenant, state)
-        if web is None:
-            return Walk({}, ())
-        seeds = {one.chunk: one.score for one in order[:CANDIDATES]}
-        within = None if asked.within is None else np.isin(web.documents, asked.within)
-        return await asyncio.to_thread(walk, web, asked.query, asked.language, seeds, within=within)
+        return Found(tuple(hits), asked.language, notes, took * 1000, embedded.receipt if embedded else None, rare)
 
     async def _embed(self, scope: Scope, query: str, mode: str) -> tuple[Embedded | None, tuple[str, ...]]:
         if mode == "text":
@@ -157,67 +150,94 @@ class Finder:
                 raise
             return None, (f"The query was not embedded ({no.code}): searched by words only.",)
 
+    async def _walk(self, db: Db, scope: Scope, asked: Asked, order: list[Scored]) -> Walk:
+        """From the best of `order` over the phrases of the tenant; an empty walk where there are none."""
+        if not order:
+            return _NOWHERE
+        state = tuple(sorted((extent.language, extent.written) for extent in asked.extents))
+        web = await self._webs.of(db, scope.tenant, state)
+        if web is None:
+            return _NOWHERE
+        seeds = {one.chunk: one.score for one in order[:SEEDS]}
+        within = None if asked.within is None else np.isin(web.documents, asked.within)
+        return await asyncio.to_thread(walk, web, asked.query, asked.language, seeds, within=within)
 
-async def _rank(db: Db, asked: _Asked) -> list[Scored]:
-    if not asked.extents or asked.within == []:
-        return []
-    embedded = asked.embedded
-    values = {
-        **_terms(asked),
-        "vector": vector_text(embedded.vectors[0]) if embedded else None,
-        "model": embedded.model if embedded else "",
-        "limit": CANDIDATES,
-    }
-    graph = asked.extents[0].graph
-    found: list[tuple[int, float | None, float | None, str]]
-    if graph is None or embedded is None or asked.within is not None:
-        found = await db.rows(tuple, _RANK, within=asked.within, **values)
-    else:
-        await db.run(_WALK_WIDELY)
-        near = await db.rows(tuple, _BY_GRAPH[graph], vector=values["vector"], model=embedded.model, limit=CANDIDATES)
-        found = await db.rows(tuple, _RANK_THROUGH_GRAPH, near=[chunk for (chunk,) in near], **values)
+
+# The texts of the best are read once: for their grams here, and to be shown later.
+async def _order(db: Db, asked: Asked, rows: dict[int, _Row]) -> list[Scored]:
+    """Words and meaning as one order; the rows that were read for it are left in `rows`."""
+    found = await candidates(db, asked)
+    order = _fused(asked, found, None)
+    if asked.mode == "vector" or not order:
+        return order
+    best = [one.chunk for one in order[:COMPARED]]
+    rows.update((row.chunk, row) for row in await db.rows(_Row, _PASSAGES, chunks=best))
+    texts = [f"{row.above}\n{row.text}" for row in rows.values()]
+    scores = await asyncio.to_thread(gram_scores, asked.query, asked.language, texts)
+    return _fused(asked, found, dict(zip(rows, scores, strict=True)))
+
+
+def _fused(asked: Asked, found: Candidates, grams: Mapping[int, float] | None) -> list[Scored]:
+    known = KNOWN_LANGUAGES.get(asked.embedded.model, frozenset()) if asked.embedded is not None else frozenset()
     return fuse(
-        {chunk: words for chunk, words, _, _ in found if words is not None},
-        {chunk: cosine for chunk, _, cosine, _ in found if cosine is not None},
-        languages={chunk: language for chunk, _, _, language in found},
+        found.words,
+        found.cosines,
+        languages=found.languages,
         query_language=asked.language,
-        known=KNOWN_LANGUAGES.get(embedded.model, frozenset()) if embedded is not None else frozenset(),
+        known=known,
+        grams=grams,
     )
 
 
-def query_language(query: str, extents: list[Extent]) -> str:
-    """The language a query is read in. What is too short to tell counts as the tenant's commonest language."""
-    usual = max(extents, key=lambda extent: extent.chunks).language if extents else "en"
-    language = detect_language(query, usual)
-    if len(query) < _SHORT_QUERY_CHARACTERS and all(extent.language != language for extent in extents):
-        return usual
-    return language
-
-
-def _terms(asked: _Asked) -> dict[str, list[Any]]:
-    """The query's stems in every language here, as columns; none where only vectors are asked for."""
-    rows: list[tuple[int, float, float, float]] = []
-    for extent in asked.extents if asked.mode != "vector" else ():
-        weight = 1.0 if extent.language == asked.language else OTHER_LANGUAGE_WEIGHT
-        for stem, times in list(terms(asked.query, extent.language).items())[:_STEMS_MAX]:
-            key = term_key(extent.language, stem)
-            rows.append((key, extent.chunks, extent.length / extent.chunks, weight * times))
-    chunks = sum(extent.chunks for extent in asked.extents)
-    mean = sum(extent.length for extent in asked.extents) / chunks
-    for place in named_in(asked.query) if asked.mode != "vector" else ():
-        rows.append((term_key(FIELD, place), chunks, mean, PLACE_WEIGHT))
-    columns = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return dict(zip(("terms", "totals", "means", "weights"), map(list, columns), strict=True))
-
-
-async def _hits(db: Db, order: list[Scored], limit: int) -> list[Hit]:
-    """The best of `order` as passages; a few more are fetched, because equal texts are shown once."""
+async def _kept(db: Db, order: Sequence[Scored], rows: dict[int, _Row], limit: int) -> list[Scored]:
+    """The best of `order` that are shown; a few more are looked at, because equal texts are shown once."""
     chosen = order[: limit + 8 + limit // 2]
-    if not chosen:
-        return []
-    rows = {row.chunk: row for row in await db.rows(_Row, _PASSAGES, chunks=[one.chunk for one in chosen])}
-    kept = spread(chosen, {chunk: (_section(row), row.text) for chunk, row in rows.items()}, limit)
-    return [Hit(_passage(n, rows[one.chunk], one.score), one.words, one.cosine) for n, one in enumerate(kept, start=1)]
+    missing = [one.chunk for one in chosen if one.chunk not in rows]
+    if missing:
+        rows.update((row.chunk, row) for row in await db.rows(_Row, _PASSAGES, chunks=missing))
+    places = {one.chunk: (_section(rows[one.chunk]), rows[one.chunk].text) for one in chosen if one.chunk in rows}
+    return spread(chosen, places, limit)
+
+
+async def _beside(db: Db, kept: Sequence[Scored], context: str) -> dict[int, list[Around]]:
+    """What stands around each passage, where that was asked for."""
+    found: dict[int, list[Around]] = {}
+    if context in _AROUND and kept:
+        for row in await db.rows(_Beside, _AROUND[context], chunks=[one.chunk for one in kept]):
+            found.setdefault(row.chunk, []).append(Around(row.step, row.start, row.end, row.page, row.text))
+    return found
+
+
+def _hits(
+    asked: Asked,
+    kept: Sequence[Scored],
+    rows: Mapping[int, _Row],
+    walked: Walk | None,
+    beside: Mapping[int, Sequence[Around]],
+) -> list[Hit]:
+    stems: dict[str, frozenset[str]] = {}
+    hits: list[Hit] = []
+    for n, one in enumerate(kept, start=1):
+        row = rows[one.chunk]
+        if row.language not in stems:
+            stems[row.language] = frozenset(terms(asked.query, row.language))
+        passage = replace(
+            _passage(n, row, one.score),
+            highlights=highlights(row.text, row.language, stems[row.language]),
+            around=tuple(beside.get(one.chunk, ())),
+        )
+        if walked is not None:
+            reasons = why(
+                one,
+                text=row.text,
+                above=row.above,
+                language=row.language,
+                query_stems=stems[row.language],
+                walked=walked,
+            )
+            passage = replace(passage, why=reasons)
+        hits.append(Hit(passage, one.words, one.cosine))
+    return hits
 
 
 def _section(row: _Row) -> str:

@@ -126,6 +126,18 @@ class Staging:
             )
         return made
 
+    async def put_for(
+        self, scope: Scope, job_type: str, given: dict[str, JsonValue], name: str, data: bytes, label: Label
+    ) -> Dispatched:
+        """Keep bytes for a job of another type, which gets their id as `staged`, and dispatch it: both or neither."""
+        staged = new_id("stg")
+        async with self._store.under(scope) as db:
+            blob = await db.put_blob(data)
+            made = await self._workflows.dispatch(scope, Job(job_type, {**given, "staged": staged}, label=label), db=db)
+            subjects = sorted(label.subjects)
+            await db.run(_ADD, id=staged, job=made.id, name=name, blob=blob, bytes=len(data), subjects=subjects)
+        return made
+
     async def take(self, scope: Scope, staged: str) -> bytes:
         """The bytes of a staged file. Raises StagedGone."""
         async with self._store.under(scope) as db:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bastide.knowledge.reading import sentences, terms
-from bastide.knowledge.values import Unsupported
+from bastide.knowledge.told import Unsupported
 
 MARK = " [unsupported]"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
@@ -217,8 +217,94 @@ class Collection:
 
 
 @dataclass(frozen=True, slots=True)
+class Why:
+    """What put a passage where it is: the stems of the query in it, BM25 by stems and by 5-grams, cosine (None where
+    it was not looked at), the share of the walk over phrases against the most, the phrases by which it came, and
+    which ranking did most."""
+
+    stems: tuple[str, ...]
+    words: float
+    grams: float
+    cosine: float | None
+    graph: float
+    phrases: tuple[str, ...]
+    by: Literal["words", "vectors", "graph"]
+
+    def to_wire(self) -> Wire:
+        """The reasons as the wire shows them."""
+        return {
+            "by": self.by,
+            "stems": list(self.stems),
+            "phrases": list(self.phrases),
+            "words": round(self.words, 4),
+            "grams": round(self.grams, 4),
+            "cosine": None if self.cosine is None else round(self.cosine, 4),
+            "graph": round(self.graph, 4),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What stands beside a passage in its document: `step` chunks before (negative) or after it."""
+
+    step: int
+    start: int
+    end: int
+    page: int | None
+    text: str
+
+    def to_wire(self) -> Wire:
+        """The neighbour as the wire shows it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class CitedCell:
+    """One cell of a table's row that is cited; `answers` where it tells what was asked."""
+
+    column: int
+    heading: str
+    """Of its column; "" where the table has none."""
+    text: str
+    box: tuple[float, ...] | None
+    """[page, left, top, right, bottom], in points from the upper left corner."""
+    answers: bool
+
+    def to_wire(self) -> Wire:
+        """The cell as the wire shows it."""
+        return {**asdict(self), "box": list(self.box) if self.box else None}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a cited sentence stands: the paragraph, row or figure, and its boxes, (page, edges) each."""
+
+    kind: str
+    start: int
+    end: int
+    page: int | None
+    boxes: tuple[tuple[int, tuple[float, float, float, float]], ...]
+    cells: tuple[CitedCell, ...] = ()
+
+    def to_wire(self) -> Wire:
+        """The place as the wire shows it."""
+        return {
+            "kind": self.kind,
+            "start": self.start,
+            "end": self.end,
+            "page": self.page,
+            "boxes": [{"page": page, "edges": list(edges)} for page, edges in self.boxes],
+            "cells": [cell.to_wire() for cell in self.cells],
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Passage:
-    """A chunk that answers a query, with where it stands; `n` is its number in this answer, from 1."""
+    """A chunk that answers a query, with where it stands; `n` is its number in this answer, from 1.
+
+    `highlights` are (start, end) in `text` of the words that matched; `why` and `around` are there on demand, `places`
+    where an answer cites it.
+    """
 
     n: int
     document_id: str
@@ -234,9 +320,20 @@ class Passage:
     score: float
     version: int
     label: Label
+    highlights: tuple[tuple[int, int], ...] = ()
+    why: Why | None = None
+    around: tuple[Around, ...] = ()
+    places: tuple[Place, ...] = ()
 
     def to_wire(self) -> Wire:
-        """The shape of SURFACE."""
+        """The shape of SURFACE; `why` and `around` only where they were asked for."""
+        more: Wire = {}
+        if self.why is not None:
+            more["why"] = self.why.to_wire()
+        if self.around:
+            more["around"] = [one.to_wire() for one in self.around]
+        if self.places:
+            more["places"] = [one.to_wire() for one in self.places]
         return {
             "n": self.n,
             "document_id": self.document_id,
@@ -252,6 +349,8 @@ class Passage:
             "score": round(self.score, 4),
             "version": self.version,
             "label": self.label.to_wire(),
+            "highlights": [list(span) for span in self.highlights],
+            **more,
         }
 
 
@@ -270,86 +369,6 @@ class SearchResult:
             "took_ms": round(self.took_ms, 2),
             "notes": list(self.notes),
         }
-
-
-@dataclass(frozen=True, slots=True)
-class Unsupported:
-    """A sentence of an answer that no cited passage supports; `answer[start:end] == text`, the mark follows it."""
-
-    text: str
-    start: int
-    end: int
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A question that was asked before, with its answer; `label` is that answer's, the tenant's default if unsaid."""
-
-    question: str
-    answer: str
-    label: Label = field(default_factory=Label)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer whose sentences cite passages by number; `found` is false when nothing relevant was there."""
-
-    answer: str
-    mode: Literal["extractive", "generated"]
-    model: str
-    citations: tuple[Passage, ...]
-    unsupported: tuple[Unsupported, ...] = ()
-    receipt: str | None = None
-    found: bool = True
-    label: Label = field(default_factory=Label)
-    prompt: str | None = None
-    notes: tuple[str, ...] = ()
-    language: str = ""
-    searched: str = ""
-    """What was searched for: the question, with what a follow-up leans on."""
-    further: tuple[str, ...] = ()
-    """Questions that the documents could answer next."""
-
-    def to_wire(self) -> Wire:
-        """The shape of SURFACE."""
-        return {
-            "answer": self.answer,
-            "mode": self.mode,
-            "model": self.model,
-            "citations": [passage.to_wire() for passage in self.citations],
-            "unsupported": [asdict(sentence) for sentence in self.unsupported],
-            "receipt": self.receipt,
-            "found": self.found,
-            "label": self.label.to_wire(),
-            "prompt": self.prompt,
-            "notes": list(self.notes),
-            "language": self.language,
-            "searched": self.searched,
-            "further": list(self.further),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Telling:
-    """One event of an answer while it is made: `passages` once, `text` as it is written, `answer` last.
-
-    Words of `text` are provisional: they cite the numbers of `passages`, and are checked only in `answer`.
-    """
-
-    kind: Literal["passages", "text", "answer"]
-    receipt: str | None
-    passages: tuple[Passage, ...] = ()
-    text: str = ""
-    answer: Answer | None = None
-
-    def to_wire(self) -> Wire:
-        """What the event carries."""
-        if self.answer is not None:
-            return self.answer.to_wire()
-        if self.kind == "text":
-            return {"text": self.text}
-        return {"passages": [passage.to_wire() for passage in self.passages], "receipt": self.receipt}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bastide.knowledge.phrases import TITLE, WHOLE, Mentioned, asked, marked
+from bastide.knowledge.phrases import NOUNS_CAPITALISED, TITLE, WHOLE, Mentioned, asked, marked
 
 MENTION = np.dtype([("key", "<i8"), ("kind", "u1"), ("run", "u1"), ("start", "u1"), ("length", "u1"), ("times", "u1")])
 """How a mention is kept: 13 bytes."""
@@ -36,6 +36,7 @@ DAMPING = 0.8
 STEPS = 10
 RELEVANCE_POWER = 0.75  # a phrase leads first to those passages that the other rankings know
 RELEVANCE_FLOOR = 0.1
+REACHED = 300  # of the passages that it came by, those it came by most are given
 CHUNKS_OF_PHRASE = 100  # so many passages of a named phrase are starting points, titles first
 
 Ints = NDArray[np.int64]
@@ -55,10 +56,15 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """Where a walk came by: the share of each chunk (they need not add up to 1), and the phrases it began with."""
+    """Where a walk came by: the share of each chunk and of each phrase, by its key (they need not add up to 1), and
+    the phrases it began with. `titled` is how much of the way over phrases went over what a passage is called;
+    `linked` is the web's."""
 
     shares: Mapping[int, float]
     named: tuple[Named, ...]
+    phrases: Mapping[int, float]
+    titled: float = 0.0
+    linked: float = 0.0
 
 
 def pack(mentions: Sequence[Mentioned]) -> bytes:
@@ -104,6 +110,9 @@ class Web:
     # the chunks by number
     sorted_chunks: Ints
     sorted_places: Ints
+    linked: float
+    """The share of the titles here that other passages mention: a sixth in an encyclopaedia, none where titles are
+    sentences."""
 
     @property
     def bytes(self) -> int:
@@ -128,6 +137,7 @@ class Web:
         holders = np.repeat(np.arange(len(self.chunks), len(chunks), dtype=np.int32), added.sizes)
         keys = np.concatenate([self.keys, added.mentions["key"]])
         order = np.argsort(keys, kind="stable")  # what is sorted already is merged, not sorted
+        keys, kinds = keys[order], np.concatenate([self.kinds, added.mentions["kind"]])[order]
         by_number = np.argsort(chunks, kind="stable")
         return Web(
             rows=rows,
@@ -136,12 +146,13 @@ class Web:
             starts=np.concatenate([[0], np.cumsum(sizes)]),
             mentions=np.concatenate([self.mentions, added.mentions]),
             alive=np.concatenate([alive, np.ones(len(added.chunks), np.bool_)]),
-            keys=keys[order],
+            keys=keys,
             holders=np.concatenate([self.holders, holders])[order],
-            kinds=np.concatenate([self.kinds, added.mentions["kind"]])[order],
+            kinds=kinds,
             times=np.concatenate([self.times, added.mentions["times"]])[order],
             sorted_chunks=chunks[by_number],
             sorted_places=by_number,
+            linked=_linked(keys, kinds),
         )
 
     def _kept(self, rows: Mapping[int, tuple[int, int]]) -> Batch:
@@ -184,8 +195,17 @@ EMPTY = Web(
     times=_nothing(np.uint8),
     sorted_chunks=_nothing(np.int64),
     sorted_places=_nothing(np.int64),
+    linked=0.0,
 )
 """A web without a chunk, to which others are added."""
+
+
+def _linked(keys: Ints, kinds: NDArray[np.uint8]) -> float:
+    titles, times = np.unique(keys[(kinds & TITLE) > 0], return_counts=True)
+    if not len(titles):
+        return 0.0
+    holders = np.searchsorted(keys, titles, "right") - np.searchsorted(keys, titles, "left")
+    return float(np.mean(holders > times))
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,18 +243,18 @@ def walk(
     named, keys, weights = _named(web, question, language, alive, total)
     start = np.union1d(places[known], _starting(web, keys, alive))
     if not len(start):
-        return Walk({}, named)
+        return Walk({}, named, {})
     owner, phrases, strength, titles = _phrases_of(web, start, keys, alive, total)
     used = np.union1d(phrases, keys)
     if not len(used):
-        return Walk({}, named)
+        return Walk({}, named, {})
     onward = _holders(web, used, alive)
     weight = (1 + np.log(np.maximum(onward.times, 1))) * np.where(onward.kind & TITLE, TITLE_BOOST, 1.0)
     weight *= np.maximum(scores[onward.holder], RELEVANCE_FLOOR) ** RELEVANCE_POWER
     nodes = np.union1d(start, onward.holder)
     column = np.searchsorted(used, phrases)
     strength = np.where(titles, 0.0, strength * _rarity(onward.count[column], total))
-    shares = _steps(
+    shares, masses = _steps(
         (np.searchsorted(nodes, owner), column, strength),
         (onward.phrase, np.searchsorted(nodes, onward.holder), weight),
         np.maximum(scores[nodes], 0.0) ** SEED_POWER,
@@ -242,7 +262,16 @@ def walk(
         weights,
         len(used),
     )
-    return Walk(dict(zip(web.chunks[nodes].tolist(), shares.tolist(), strict=True)), named)
+    if len(nodes) > REACHED:
+        most = np.argpartition(-shares, REACHED)[:REACHED]
+        nodes, shares = nodes[most], shares[most]
+    return Walk(
+        dict(zip(web.chunks[nodes].tolist(), shares.tolist(), strict=True)),
+        named,
+        dict(zip(used.tolist(), masses.tolist(), strict=True)),
+        float(masses[onward.titled > 0].sum() / (masses.sum() or 1.0)),
+        web.linked,
+    )
 
 
 def _rarity(counts: Ints | Floats, total: int) -> Floats:
@@ -296,6 +325,7 @@ def _named(
             continue
         covered.update(words)
         small = written is not None and not any(written[word] for word in words)
+        small = small or (one.length == 1 and language in NOUNS_CAPITALISED)
         if one.key not in chosen:
             chosen[one.key] = Named(one.phrase, one.key, count, int(found.titled[place]), small)
     ordered = sorted(chosen.values(), key=lambda one: one.key)
@@ -351,7 +381,7 @@ def _steps(
     named: Ints,
     weights: Floats,
     phrases: int,
-) -> Floats:
+) -> tuple[Floats, Floats]:
     """The walk itself: ten steps of damping 0.8, each row of both matrices brought to 1."""
     source, column, strength = to_phrases
     phrase, target, weight = to_passages
@@ -377,7 +407,7 @@ def _steps(
             (1 - DAMPING) * seeds + DAMPING * np.bincount(target, on[phrase] * weight, passages),
             (1 - DAMPING) * home + DAMPING * np.bincount(column, at[source] * strength, phrases),
         )
-    return at
+    return at, on
 
 
 def _nonzero(sums: Any) -> Floats:

@@ -3,7 +3,8 @@
 The rows of `knowledge.mention` are the record. What is held here is made from them under the tenant's own scope, and
 holds hashes and numbers only. Each search names the state of the tenant's index that its transaction sees; a web of
 another state is brought to it first, by the rows that are new and those that are gone: nothing that was erased
-takes part in a later search. A web that nobody asks for is dropped after ten minutes.
+takes part in a later search. Who may not see a collection has a web of his own, made without its rows. A web that
+nobody asks for is dropped after ten minutes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from bastide.store import Db, queries
 from bastide.telemetry import timed
 
 _Q = queries("bastide.knowledge")
-_NUMBERS, _ROWS = _Q["mention_numbers"], _Q["mention_rows"]
+_NUMBERS, _ROWS, _SEEN = _Q["mention_numbers"], _Q["mention_rows"], _Q["mentions_seen"]
 
 BYTES_MAX = 384 * 1024 * 1024
 """Of all webs together, and so of one: some 400,000 chunks of prose. A tenant with more is searched without."""
@@ -29,7 +30,10 @@ IDLE_S = 600.0
 _ROWS_AT_ONCE = 20_000
 
 State = tuple[tuple[str, int], ...]
-"""For each language of the tenant's index the transaction that changed it last."""
+"""For each language of a tenant's index the transaction that changed it last; with closed collections, what is seen."""
+
+Key = tuple[str, tuple[str, ...]]
+"""A tenant, and the collections that are closed to who asks."""
 
 
 @dataclass(slots=True)
@@ -44,24 +48,29 @@ class Webs:
 
     def __init__(self, bytes_max: int = BYTES_MAX) -> None:
         self._bytes_max = bytes_max
-        self._held: OrderedDict[str, _Held] = OrderedDict()
-        self._turns: dict[str, asyncio.Lock] = {}
+        self._held: OrderedDict[Key, _Held] = OrderedDict()
+        self._turns: dict[Key, asyncio.Lock] = {}
 
     async def of(self, db: Db, tenant: str, state: State) -> Web | None:
         """The web in `state`; None where there is none, or where it would be too large."""
         self._drop_idle()
-        held = self._held.get(tenant)
+        seen = await db.row(tuple, _SEEN)
+        assert seen is not None, "an expression always gives a row"
+        key: Key = (tenant, tuple(sorted(seen[0])))
+        if seen[1] is not None:
+            state = (*state, seen[1:])
+        held = self._held.get(key)
         if held is None or held.state != state:
-            async with self._turns.setdefault(tenant, asyncio.Lock()):
-                held = self._held.get(tenant)
+            async with self._turns.setdefault(key, asyncio.Lock()):
+                held = self._held.get(key)
                 if held is None or held.state != state:
                     held = await self._brought(db, held, state)
                     if held is None:
-                        self._held.pop(tenant, None)
+                        self._held.pop(key, None)
                         return None
-                    self._held[tenant] = held
+                    self._held[key] = held
         held.used = time.monotonic()
-        self._held.move_to_end(tenant)
+        self._held.move_to_end(key)
         while len(self._held) > 1 and sum(one.web.bytes for one in self._held.values()) > self._bytes_max:
             self._held.popitem(last=False)
         return held.web if len(held.web.chunks) else None
@@ -88,8 +97,8 @@ class Webs:
         """The webs that were last asked for long ago: the first ones."""
         limit = time.monotonic() - IDLE_S
         while self._held and next(iter(self._held.values())).used < limit:
-            tenant, _ = self._held.popitem(last=False)
-            self._turns.pop(tenant, None)
+            key, _ = self._held.popitem(last=False)
+            self._turns.pop(key, None)
 
 
 async def _fetched(db: Db, numbers: list[int]) -> Batch:

@@ -11,6 +11,7 @@ from bastide.store.identifiers import from_uuid, is_id, new_id, to_uuid
 from bastide.store.lint import Fault
 from bastide.store.questions import Query, queries
 from bastide.store.restoring import restore
+from bastide.store.rewriting import Rewriting, Rewritten
 from bastide.store.store import Store
 from bastide.store.values import Page, Scope, vector_text
 
@@ -21,6 +22,8 @@ __all__ = [
     "Json",
     "Page",
     "Query",
+    "Rewriting",
+    "Rewritten",
     "Scope",
     "Store",
     "from_uuid",

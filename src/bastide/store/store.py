@@ -6,7 +6,7 @@ import asyncio
 import time
 import zlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -27,6 +27,7 @@ from bastide.store.lint import Fault, faults
 from bastide.store.migrate import migrate
 from bastide.store.provision import DATABASE, connect, provision_embedded, provision_roles
 from bastide.store.questions import Query, queries
+from bastide.store.rewriting import Rewriting, rewrite
 from bastide.store.values import Scope
 from bastide.telemetry import count, log
 
@@ -377,6 +378,11 @@ class Store:
         server = await self._embedded.ensure()
         donor = await asyncio.to_thread(self._embedded.donor)
         return await back_up(server, donor, place, database=DATABASE, kek=self._ring.name)
+
+    async def rewrite(self, rooms: Sequence[str], *, also: Sequence[str] = ()) -> Rewriting:
+        """Write the tables of these rooms anew, so that what was deleted leaves the disk; each is locked meanwhile."""
+        async with self.as_owner(reason="deleted rows leave the disk") as owner:
+            return await rewrite(owner, rooms, also)
 
     def forget_keys(self, tenant: str) -> None:
         """Drop a tenant's unwrapped keys from this process's memory."""

@@ -15,6 +15,7 @@ PERMISSIONS: Mapping[str, str] = MappingProxyType(
         "knowledge:read": "search, ask, read documents",
         "knowledge:write": "take documents in, tighten their label",
         "knowledge:erase": "delete documents",
+        "knowledge:manage": "set members and retention of any collection, hold documents; each use is recorded",
         "work:read": "see one's own jobs",
         "work:run": "dispatch jobs, cancel and retry one's own",
         "work:manage": "see and steer all jobs of the tenant; schedules, triggers, limits, pauses",

@@ -136,17 +136,20 @@ class Run(Generic[T]):
             raise Superseded
         return self._memo(key, "step", packed)
 
-    async def write(self, name: str, work: Callable[[Db], Awaitable[JsonValue]]) -> JsonValue:
+    async def write(
+        self, name: str, work: Callable[[Db], Awaitable[JsonValue]], *, past_members: bool = False
+    ) -> JsonValue:
         """The same for a change in our own database: `work` runs in the transaction that records the step.
 
-        So it happens exactly once, whatever dies. It must not wait for anything but the database.
+        So it happens exactly once, whatever dies. It must not wait for anything but the database. `past_members` is as
+        in `Store.under`.
         """
         key = self._key(name)
         if (memo := self.remembered(key)) is not None:
             return memo.output
         self._refuse_stopping()
         began = time.perf_counter()
-        async with self.fenced() as db:
+        async with self.fenced(past_members=past_members) as db:
             packed = self.pack(await self._in_time(name, work(db), None))
             await self._keep(db, key, "write", packed, began)
         return self._memo(key, "write", packed)
@@ -284,9 +287,9 @@ class Run(Generic[T]):
         return self._held.memos.get(key)
 
     @asynccontextmanager
-    async def fenced(self) -> AsyncIterator[Db]:
+    async def fenced(self, *, past_members: bool = False) -> AsyncIterator[Db]:
         """A transaction that holds the run: until it ends nobody can stop it or take it over. Raises Superseded."""
-        async with self._store.under(self.scope) as db:
+        async with self._store.under(self.scope, past_members=past_members) as db:
             if await db.value(_HOLD, id=self.id, fence=self.claim.fence) is None:
                 raise Superseded
             yield db

@@ -299,3 +299,38 @@ async def test_too_long_a_conversation_is_refused(rooms: Rooms, ours: Scope) -> 
         await rooms.knowledge.answer(ours, "And then?", history=[Turn("q", "a")] * 51)
     with pytest.raises(BadOption, match="characters"):
         await rooms.knowledge.answer(ours, "And then?", history=[Turn("q", "a" * 20_001)])
+
+
+TABLE = b"""# Rents
+
+| Workshop | Rent | Deposit |
+|---|---|---|
+| Mill Street | 900 euros | 2,700 euros |
+| Abbey Lane | 1,100 euros | 3,300 euros |
+"""
+
+
+async def test_an_answer_from_a_table_cites_the_cell(rooms: Rooms, ours: Scope) -> None:
+    await rooms.knowledge.ingest(ours, "rents.md", TABLE, label=LOCAL)
+    answer = await rooms.knowledge.answer(ours, "What is the deposit of the workshop in Abbey Lane?")
+    (row,) = [
+        place for passage in answer.citations for place in passage.places if any("Abbey" in c.text for c in place.cells)
+    ]
+    assert row.kind == "table_row"
+    assert [(cell.heading, cell.text) for cell in row.cells if cell.answers] == [("Deposit", "3,300 euros")]
+
+
+async def test_a_citation_of_a_page_has_its_boxes(rooms: Rooms, ours: Scope) -> None:
+    data = (EXAMPLES / "pe-30-2026-nl.pdf").read_bytes()
+    await rooms.knowledge.ingest(ours, "pe-30-2026-nl.pdf", data)
+    answer = await rooms.knowledge.answer(ours, "Wat is het onderwerp van deze verordening?")
+    assert answer.citations
+    for passage in answer.citations:
+        assert passage.places, "every citation of a page says where on it"
+        for place in passage.places:
+            assert passage.start < place.end
+            assert place.start < passage.end
+            for page, (left, top, right, bottom) in place.boxes:
+                assert page >= (passage.page or 1)
+                assert 0 <= left < right < 700
+                assert 0 <= top < bottom < 900

@@ -62,7 +62,7 @@ def test_an_embedder_counts_less_where_it_does_not_know_the_language() -> None:
 
 
 def test_a_chunk_without_a_vector_is_judged_by_its_words() -> None:
-    order = fuse({1: 10.0, 2: 9.0}, {2: 0.1, 3: 0.3}, languages={}, query_language="en")
+    order = fuse({1: 10.0, 2: 9.0}, {2: 0.05, 3: 0.3}, languages={}, query_language="en")
     assert [one.chunk for one in order] == [1, 3, 2]
 
 

@@ -53,6 +53,14 @@ class WhichDocuments(Pages):
     subject: str | None = Field(None, description="About this person.")
 
 
+class WhichVersions(Asked):
+    """Two versions of one document."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"older": 1, "newer": 2}]})
+    older: int = Field(ge=1)
+    newer: int = Field(ge=1)
+
+
 class WhyDelete(Asked):
     """Why a document is deleted."""
 
@@ -154,9 +162,12 @@ class Search(Asked):
     limit: int = 8
     collection: str | None = None
     filters: dict[str, Any] = Field(
-        default_factory=dict, description="`documents`, `names`, `languages`, `media_types` (lists) and `since`."
+        default_factory=dict,
+        description="`documents`, `names`, `languages`, `media_types`, `classes` (lists), `since` and `until`.",
     )
     mode: Literal["hybrid", "text", "vector", "graph"] = "hybrid"
+    explain: bool = Field(False, description="Each passage says why it is here.")
+    context: Literal["none", "neighbours", "section"] = Field("none", description="What stands around each passage.")
 
 
 class Passage(Said):

@@ -5,27 +5,32 @@ tree; `cut` makes chunks that respect it; `terms`, `sentences` and `detect_langu
 Work is CPU-bound and synchronous: call it in a thread.
 """
 
-from bastide.knowledge.reading.cutting import cut
+from bastide.knowledge.reading.cutting import Gauge, cut
 from bastide.knowledge.reading.documents import read
 from bastide.knowledge.reading.drawn import draw_page
 from bastide.knowledge.reading.languages import detect_language
+from bastide.knowledge.reading.marking import class_of
 from bastide.knowledge.reading.sentences import sentences
-from bastide.knowledge.reading.terms import terms
+from bastide.knowledge.reading.terms import folded_words, stems_of, terms
 from bastide.knowledge.reading.values import Box, Cell, Kind, Limits, Node, PageRead, Piece, Reading
 
 __all__ = [
     "Box",
     "Cell",
+    "Gauge",
     "Kind",
     "Limits",
     "Node",
     "PageRead",
     "Piece",
     "Reading",
+    "class_of",
     "cut",
     "detect_language",
     "draw_page",
+    "folded_words",
     "read",
     "sentences",
+    "stems_of",
     "terms",
 ]

@@ -27,7 +27,7 @@ def open_zip(data: bytes, budget: Budget) -> Opened:
     """The files of a ZIP archive, in their order."""
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
-        parts = [part for part in archive.infolist() if not part.is_dir() and not _litter(part.filename)]
+        parts = [part for part in archive.infolist() if not _litter(part.filename)]
     except BROKEN_ZIP as error:
         raise UnreadableFile("The archive is damaged or cut off: its table of contents is missing.") from error
     if len(parts) > budget.limits.members_max:
@@ -52,8 +52,8 @@ def _zipped(archive: zipfile.ZipFile, part: zipfile.ZipInfo, budget: Budget) -> 
 
 
 def _litter(name: str) -> bool:
-    """What file systems leave behind; nobody wrote it."""
-    return name.startswith(_LITTER[0]) or name.endswith(_LITTER[1:])
+    """Folders, and what file systems leave behind; nobody wrote it."""
+    return name.endswith("/") or name.startswith(_LITTER[0]) or name.endswith(_LITTER[1:])
 
 
 def open_tar(data: bytes, budget: Budget) -> Opened:

@@ -44,7 +44,7 @@ def _becomes_heading(block: Block) -> bool:
 
 def _heading(block: Block, blocks: list[Block], at: int) -> int:
     """Gives a heading its rank, and the title that stands on the next line; returns where to go on."""
-    block.title = " ".join(block.text.split())
+    block.title = block.title or " ".join(block.text.split())
     found = law.heading(block.text, sure=True)
     if found is not None:
         block.rank = block.rank or found.rank

@@ -148,7 +148,7 @@ def _scalar(value: Value) -> str:
 
 
 def _pair(key: str, value: Value) -> str:
-    text = _scalar(value)
+    text = "null" if value is None else _scalar(value)
     return f"{key}: {text}" if key and text else text
 
 

@@ -1,6 +1,7 @@
 """Reading a document: type, then blocks, then order, then tree."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePath
 
@@ -14,6 +15,7 @@ from bastide.knowledge.reading.data import read_json, read_ndjson
 from bastide.knowledge.reading.decoding import clean
 from bastide.knowledge.reading.elements import read_xml
 from bastide.knowledge.reading.epub import read_epub
+from bastide.knowledge.reading.extractors import Extractor, OwnReader, extract
 from bastide.knowledge.reading.hypertext import read_html
 from bastide.knowledge.reading.languages import detect_language, section_language
 from bastide.knowledge.reading.languages_of_code import TYPES
@@ -31,6 +33,7 @@ from bastide.knowledge.reading.tabular import read_csv, read_tsv
 from bastide.knowledge.reading.tree import Tree, grow
 from bastide.knowledge.reading.values import Limits, Node, Reading
 from bastide.knowledge.reading.word import read_docx
+from bastide.knowledge.reading.xberg_reading import XbergExtractor
 
 READERS: dict[str, Reader] = {
     media.PLAIN: read_plain,
@@ -69,15 +72,19 @@ OPENERS: dict[str, Opener] = {
 _CONTAINERS = Containers(OPENERS, READERS)
 READERS.update({kind: _CONTAINERS.reader(kind) for kind in OPENERS})
 
+_XBERG = XbergExtractor()
 _TITLE_MAX = 300
+_SPEAKING = frozenset({"section", "paragraph", "list_item", "quote", "footnote", "notes"})
 _BLANKS = re.compile(r"\s+")
 
 
-def read(name: str, data: bytes, limits: Limits | None = None) -> Reading:
+def read(name: str, data: bytes, limits: Limits | None = None, *, extractors: Sequence[Extractor] = ()) -> Reading:
     """What `data` says and how it is built. `name` only helps to tell Markdown from plain text, and to give a title.
 
     CPU-bound (a second reads some 3 MB of HTML or text, 1 MB of Markdown, 150 pages of PDF): call it in a thread.
     The lines of a PDF are found by a process of their own, with limits on its time and memory.
+
+    `extractors` are asked in their order, instead of those that are meant for the type.
 
     Raises EmptyFile, UnreadableFile, EncryptedFile, UnsupportedType, FileTooLarge or BombFile, whatever the bytes;
     ReaderUnavailable if that process cannot be started.
@@ -88,7 +95,7 @@ def read(name: str, data: bytes, limits: Limits | None = None) -> Reading:
     if not data.strip(b"\0 \t\r\n"):
         raise EmptyFile("The file is empty.")
     kind = media.media_type(name, data)
-    draft = READERS[kind](data, limits)
+    draft = extract(data, limits, extractors or extractors_for(kind))
     _check(draft, limits)
     title = _title(_only_outermost(draft.blocks) or draft.title, name)
     tree = grow(replace(draft, blocks=arrange(draft.blocks)), title)
@@ -105,6 +112,12 @@ def read(name: str, data: bytes, limits: Limits | None = None) -> Reading:
         page_starts=tree.page_starts,
         page_reads=tuple(draft.page_reads),
     )
+
+
+def extractors_for(kind: str) -> tuple[Extractor, ...]:
+    """Who reads files of a media type, in order: our own reader; xberg where it is installed and knows the type."""
+    own = OwnReader(kind, READERS[kind])
+    return (own, _XBERG) if kind in _XBERG.media_types and XbergExtractor.installed() else (own,)
 
 
 def _check(draft: Draft, limits: Limits) -> None:
@@ -145,7 +158,7 @@ def _title(found: str, name: str) -> str:
 
 
 def _with_languages(tree: Tree, usual: str) -> tuple[Node, ...]:
-    """Marks the sections that are in another language than what holds them."""
+    """Marks the sections and the long paragraphs that are in another language than what holds them."""
     languages = {0: usual}
     nodes = list(tree.nodes)
     for node in tree.nodes:
@@ -153,7 +166,7 @@ def _with_languages(tree: Tree, usual: str) -> tuple[Node, ...]:
             continue
         above = languages[node.parent]
         languages[node.ord] = above
-        if node.kind == "section":
+        if node.kind in _SPEAKING:
             language = section_language(tree.text[node.start : node.end], above)
             if language:
                 languages[node.ord] = language

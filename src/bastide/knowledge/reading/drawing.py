@@ -13,8 +13,22 @@ R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 _BLANKS = re.compile(r"[ \t\u00a0]+")
 
 
-def paragraph(element: etree._Element) -> str:
-    """The words of an `a:p`; its line breaks stay, fields such as slide numbers do not."""
+_TYPEWRITER = re.compile(r"courier|consolas|mono\b|menlo|lucida console|typewriter|fira code", re.IGNORECASE)
+
+
+def typewritten(font: str) -> bool:
+    """Whether a font gives every letter the same width, as code is set."""
+    return _TYPEWRITER.search(font) is not None
+
+
+def is_code(element: etree._Element) -> bool:
+    """Whether all words of an `a:p` are set in such a font."""
+    fonts = [run.find(f"{A}rPr/{A}latin") for run in element.iterfind(f"{A}r")]
+    return bool(fonts) and all(font is not None and typewritten(font.get("typeface", "")) for font in fonts)
+
+
+def paragraph(element: etree._Element, *, code: bool = False) -> str:
+    """The words of an `a:p`; its line breaks stay, fields such as slide numbers do not. Of code with all its blanks."""
     parts: list[str] = []
     for child in element:
         if child.tag == f"{A}r":
@@ -26,6 +40,8 @@ def paragraph(element: etree._Element) -> str:
         elif child.tag == f"{A}fld" and child.get("type") != "slidenum":
             parts.append(child.findtext(f"{A}t") or "")
     lines = "".join(parts).replace("\x0b", "\n").split("\n")
+    if code:
+        return "\n".join(line.rstrip() for line in lines)
     return "\n".join(filter(None, (_BLANKS.sub(" ", line).strip() for line in lines)))
 
 

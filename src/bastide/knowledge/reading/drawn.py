@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bastide.errors import BadOption, EncryptedFile, FileTooLarge, UnknownPage, UnreadableFile
-from bastide.knowledge.reading.confining import LIBRARY, confined
+from bastide.knowledge.reading.confining import LIBRARY, PICTURE, confined
 from bastide.knowledge.reading.values import Limits
 
 DPI_MIN, DPI_MAX = 24, 600
@@ -31,8 +31,8 @@ def draw_page(data: bytes, page: int, dpi: int, limits: Limits) -> bytes:
 def dots(data: bytes, page: int, dpi: int, limits: Limits, *, gray: bool = False) -> NDArray[np.uint8]:
     """The dots of a page, `(height, width, 3)` in red, green, blue, or `(height, width)` in shades of gray."""
     seconds = min(_SECONDS_MAX, limits.seconds_max)
-    task = ["draw", str(page), str(dpi), str(seconds), str(limits.memory_max), LIBRARY, str(int(gray))]
-    done = confined(task, data, seconds)
+    task = [str(page), str(dpi), str(seconds), str(limits.memory_max), LIBRARY, str(int(gray))]
+    done = confined(PICTURE, task, data, seconds)
     head, _, body = done.stdout.partition(b"\n")
     try:
         told = json.loads(head)
@@ -68,7 +68,7 @@ def png(picture: NDArray[np.uint8]) -> bytes:
         (b"IDAT", zlib.compress(rows.tobytes(), 6)),
         (b"IEND", b""),
     )
-    chunks = (
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in parts
-    )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+    out = b"\x89PNG\r\n\x1a\n"
+    for kind, body in parts:
+        out += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    return out

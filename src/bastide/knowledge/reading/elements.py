@@ -66,7 +66,7 @@ class _Elements:
     def _leaf(self, element: etree._Element, depth: int) -> None:
         words = _words(element)
         told = [f"{name}: {value}" for name, value in _attributes(element) if _ABC.search(value)]
-        label = "" if _mixed(element) or _local(element).lower() in {"p", "para", "text", "title"} else _local(element)
+        label = "" if len(element) or _local(element).lower() in {"p", "para", "text", "title"} else _local(element)
         if words:
             self._add(Block("paragraph", f"{label}: {words}" if label else words))
         if told and not (words and len(told) > 3):

@@ -18,7 +18,7 @@ BUILT_IN = {
 country, which is not known."""
 _PART = re.compile(
     r"(?P<literal>\"[^\"]*\"|\\.|_.|\*.)|\[(?P<bracket>[^\]]*)\]|(?P<half>AM/PM|A/P)|(?P<date>y+|m+|d+|h+|s+(?:\.0+)?)"
-    r"|(?P<number>[0#?][0#?,]*(?:\.[0#?]+)?|\.[0#?]+)|(?P<power>E[+-][0#?]+)|(?P<general>General)|(?P<other>.)",
+    r"|(?P<number>[0#?][0#?,]*(?:\.[0#?]+)?,*|\.[0#?]+)|(?P<power>E[+-][0#?]+)|(?P<general>General)|(?P<other>.)",
     re.IGNORECASE | re.DOTALL,
 )
 _ELAPSED = re.compile(r"h+|m+|s+", re.IGNORECASE)
@@ -93,9 +93,9 @@ def _number(value: float, tokens: list[_Token]) -> str:
     power = any(kind == "power" for kind, _ in tokens)
     if sum(kind == "number" for kind, _ in tokens) > 1 and not power:
         return plain(value)  # fractions, and numbers parted by signs such as telephone numbers
-    whole, _, fraction = pattern.partition(".")
+    thousands = len(pattern) - len(pattern.rstrip(","))
+    whole, _, fraction = pattern.rstrip(",").partition(".")
     scaled = value * 100 ** sum(kind == "percent" for kind, _ in tokens)
-    thousands = len(whole) - len(whole.rstrip(","))
     scaled /= 1000**thousands
     if not math.isfinite(scaled) or abs(scaled) > 1e15:
         return plain(value)
@@ -104,7 +104,7 @@ def _number(value: float, tokens: list[_Token]) -> str:
         digits = f"{scaled:.{decimals}E}"
     else:
         digits = f"{_rounded(scaled, decimals):,.{decimals}f}"
-        digits = digits if "," in whole.rstrip(",") else digits.replace(",", "")
+        digits = digits if "," in whole else digits.replace(",", "")
         optional = len(fraction) - len(fraction.rstrip("#"))
         for _ in range(optional):
             digits = digits.removesuffix("0")

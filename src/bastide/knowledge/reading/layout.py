@@ -16,10 +16,11 @@ from itertools import pairwise
 
 from bastide.knowledge.reading.blocks import Block
 from bastide.knowledge.reading.headings import Outline, find_headings, named_lines
+from bastide.knowledge.reading.marking import marked
 from bastide.knowledge.reading.paragraphs import Paragraph, blocks_of, gather
 from bastide.knowledge.reading.printed import TYPED, Line, Sheet
 from bastide.knowledge.reading.spreads import Spreads
-from bastide.knowledge.reading.tables import take_tables
+from bastide.knowledge.reading.tables import in_columns, take_tables
 
 _BAND = 0.115
 """Share of the page's height, at its top and at its bottom, where running heads stand."""
@@ -27,6 +28,7 @@ _DIGITS = re.compile(r"\d+")
 _PAGE_NUMBER = re.compile(
     r"\W*(?:\w{1,8}\.?\s)?\d{1,5}(?:\s?(?:/|of|von|van|de|sur|av|z|di)\s?\d{1,5})?\W*|[ivxlc]{1,7}", re.I
 )
+_DOTS = frozenset("•▪◦‣∙■●○–-*")
 _AT_ENDS = re.compile(r"^\d{1,5}(?=\s|$)|(?<=\s)\d{1,5}$")
 
 
@@ -40,6 +42,8 @@ class Body:
 
 def lay_out(sheets: list[Sheet], outline: list[Outline]) -> tuple[list[Block], list[str]]:
     """(blocks in reading order, marks) of the pages of a document."""
+    for sheet in sheets:
+        sheet.lines = _with_dots(sheet.lines)
     body = _body(sheets)
     marks = _take_marks(sheets, body.size)
     for sheet in sheets:
@@ -65,6 +69,33 @@ def lay_out(sheets: list[Sheet], outline: list[Outline]) -> tuple[list[Block], l
     return blocks, marks
 
 
+def _with_dots(lines: list[Line]) -> list[Line]:
+    """The dots of lists that the file draws apart from their points, put before them."""
+    dots = [line for line in lines if line.text in _DOTS]
+    if not dots:
+        return lines
+    gone: set[int] = set()
+    for dot in dots:
+        point = min(
+            (
+                line
+                for line in lines
+                if abs(line.bottom - dot.bottom) < 0.6 * line.size
+                and 0 <= line.left - dot.right < 4 * line.size
+                and line.text not in _DOTS
+            ),
+            key=lambda line: line.left,
+            default=None,
+        )
+        if point is not None:
+            gone.add(id(dot))
+            point.text = f"{dot.text} {point.text}"
+            shift = len(dot.text) + 1
+            point.words = [dot.words[0], *(word._replace(start=word.start + shift) for word in point.words)]
+            point.left = dot.left
+    return [line for line in lines if id(line) not in gone]
+
+
 def _body(sheets: list[Sheet]) -> Body:
     sizes: Counter[float] = Counter()
     typed = 0.0
@@ -80,28 +111,44 @@ def _body(sheets: list[Sheet]) -> Body:
 
 
 def _take_marks(sheets: list[Sheet], body: float) -> list[str]:
-    """Takes the running heads and page numbers off the pages; returns each kind of them once."""
-    if len(sheets) < 2:
-        return []
+    """Takes the running heads and page numbers off the pages; returns each kind of them once.
+
+    A classification marking is one wherever it stands by itself at an edge, on however few pages.
+    """
     seen: Counter[str] = Counter()
     edges: list[list[Line]] = []
     for sheet in sheets:
         low, high = sheet.high * _BAND, sheet.high * (1 - _BAND)
         edge = [line for line in sheet.lines if line.upright and (line.top < low or line.bottom > high)]
+        tabled = in_columns(_edge_and_next(sheet.lines, low, high)) if edge else set()
+        edge = [line for line in edge if id(line) not in tabled or _classifies(line)]
         # "2 Scope" in large type is a heading, however many pages begin with a number and a word
-        edge = [line for line in edge if line.size < 1.12 * body or not _DIGITS.search(line.text)]
+        edge = [line for line in edge if line.size < 1.12 * body or not _DIGITS.search(line.text) or marked(line.text)]
         edges.append(edge)
         seen.update({_kind(line) for line in edge})
     enough = max(2 if len(sheets) <= 4 else 3, round(0.3 * len(sheets)))
     counted = _page_offset(edges)
     marks: dict[str, str] = {}
     for sheet, edge in zip(sheets, edges, strict=True):
-        gone = {id(line) for line in edge if seen[_kind(line)] >= enough or counted in _offsets(line)}
+        gone = {
+            id(line) for line in edge if seen[_kind(line)] >= enough or counted in _offsets(line) or _classifies(line)
+        }
         for line in edge:
             if id(line) in gone:
                 marks.setdefault(_kind(line), line.text)
         sheet.lines = [line for line in sheet.lines if id(line) not in gone]
-    return [text for text in marks.values() if not _PAGE_NUMBER.fullmatch(text)]
+    return [text for text in marks.values() if not _PAGE_NUMBER.fullmatch(text) or marked(text)]
+
+
+def _edge_and_next(lines: list[Line], low: float, high: float) -> list[Line]:
+    """The lines at the edges of a page, and as much again of what follows them."""
+    far = 0.5 * low
+    return [line for line in lines if line.top < low + far or line.bottom > high - far]
+
+
+def _classifies(line: Line) -> bool:
+    """Whether a line is a classification marking and hardly anything else."""
+    return len(line.words) <= 8 and marked(line.text) not in {"", "internal"}
 
 
 def _page_offset(edges: list[list[Line]]) -> tuple[int, int] | None:

@@ -31,6 +31,7 @@ _GONE = frozenset(
     | {f"{_OFFICE}{name}" for name in ("annotation", "annotation-end", "forms", "scripts")}
     | {f"{_TEXT}{name}" for name in ("alphabetical-index", "illustration-index", "table-index", "ruby-text")}
 )
+_CODE = {"Preformatted_20_Text", "Source_20_Text"}
 _REPEATED_MAX = 50
 """Cells that repeat a value; a row that repeats one more often does it by mistake or by design."""
 _DEEPEST = 60
@@ -120,7 +121,8 @@ class _Walk:
 
     def _paragraph(self, element: etree._Element, kind: str, level: int) -> None:
         style = element.get(f"{_TEXT}style-name") or ""
-        text = self.words(element)
+        code = kind == "paragraph" and style in _CODE
+        text = self.words(element, code=code)
         boxes, self._boxes = self._boxes, []
         if text and kind == "heading":
             self._add(Block("heading", " ".join(text.split()), level=level))
@@ -129,7 +131,7 @@ class _Walk:
         elif text and style == "Title":
             self._draft.title = self._draft.title or " ".join(text.split())
             self._add(Block("heading", " ".join(text.split()), level=0))
-        elif text and style in {"Preformatted_20_Text", "Source_20_Text"}:
+        elif text and code:
             self._code(text)
         elif text and style in {"Quotations"}:
             self._add(Block("quote", text))
@@ -149,13 +151,15 @@ class _Walk:
         else:
             self._add(Block("code", text))
 
-    def words(self, element: etree._Element) -> str:
-        """The words of a paragraph; its notes and boxes are kept for behind it."""
+    def words(self, element: etree._Element, *, code: bool = False) -> str:
+        """The words of a paragraph; its notes and boxes are kept for behind it. Of code with all its blanks."""
         parts: list[str] = []
         if element.get(f"{_TEXT}style-name") in self._hidden_styles:
             self.hidden += bool("".join(map(str, element.itertext())).strip())
             return ""
         self._gather(element, parts, 0)
+        if code:
+            return "".join(parts).strip("\n").rstrip()
         return "\n".join(filter(None, (" ".join(line.split()) for line in "".join(parts).split("\n"))))
 
     def _gather(self, element: etree._Element, parts: list[str], depth: int) -> None:
@@ -167,7 +171,7 @@ class _Walk:
             elif tag == f"{_TEXT}line-break":
                 parts.append("\n")
             elif tag in {f"{_TEXT}s", f"{_TEXT}tab"}:
-                parts.append(" ")
+                parts.append(" " * _count(child.get(f"{_TEXT}c"), 200))
             elif tag == f"{_TEXT}note":
                 self._note(child, parts)
             elif tag.startswith(_DRAW):
@@ -267,7 +271,7 @@ class _Walk:
                 self._add(Block("paragraph", "".join(field.text for field in fields)))
             return
         self._tables += 1
-        if heads([field.text for field in area[0]], (["x"] for _ in area[1:])):
+        if heads([field.text for field in area[0]], area[1:]):
             area[0] = [Field(field.text, field.column, field.span, True) for field in area[0]]
         for fields in area:
             block = row(fields, self._tables, self._draft.problems)

@@ -14,6 +14,7 @@ _STOPS = ".:;!?”»…"
 _GOES_ON = ("en", "of", "and", "or", "und", "oder", "et", "ou", "y", "o", "e", "i", "lub", "sau", "och", "og")
 _BULLET = re.compile(r"[•▪◦‣∙■●○]\s")
 _PROSE_WORD = re.compile(r"[^\W\d_]{4,}")
+_NOTE_TEXT = re.compile(r"\d{1,3}\s?[^\W\d_“\"«(]|\d{1,3}\s?[“\"«(]")
 _CAPTION = re.compile(
     r"(?i:fig(?:ure|\.)?|abb(?:ildung|\.)?|afbeelding|figuur|figura|rysunek|εικόνα)\s?\d+(?:[.:–—-]|\s)"
 )
@@ -36,13 +37,16 @@ def gather(sheets: list[Sheet], body: float, typed: bool) -> list[Paragraph]:
 
 
 def _find_notes(sheets: list[Sheet], body: float) -> None:
-    """Notes: from a line that begins with a raised number, or the small print at the foot of a page, to its end."""
-    for lines in (sheet.lines for sheet in sheets):
+    """Notes: from a line in the lower part of a page that begins with a raised number, or from its small print with
+    numbers, to the end of the page or to a table."""
+    for sheet in sheets:
+        lines = sheet.lines
         low = min((line.bottom for line in lines if line.size >= 0.93 * body and not line.note), default=0.0)
         begun = False
         for line in lines:
+            raised = line.note and line.top < 0.6 * sheet.high and _NOTE_TEXT.match(line.text) is not None
             small = line.size <= 0.87 * body and line.top <= low + line.size and line.text[:1].isdigit()
-            begun = begun or (line.note or small)
+            begun = (begun or raised or small) and line.grid is None and line.size <= 1.05 * body
             line.note = begun
 
 
@@ -81,7 +85,7 @@ class _Gatherer:
 
     def paragraphs(self, lines: list[Line]) -> list[Paragraph]:
         """All of them, in order."""
-        for line in (part for line in lines for part in _run_in(line)):
+        for line in (part for whole in lines for part in _run_in(whole)):
             if line.note:
                 if self._note is None or _begins_note(line):
                     self._note = Paragraph("footnote")
@@ -190,7 +194,9 @@ def _next_mark(first: Line, line: Line, mark: law.Mark) -> bool:
     before = law.mark(first.text)
     if before is None or before.style != mark.style or abs(first.left - line.left) > 6:
         return False
-    return before.number.isdecimal() and mark.number.isdecimal() and int(mark.number) == int(before.number) + 1
+    if before.number.isdecimal() and mark.number.isdecimal():
+        return int(mark.number) == int(before.number) + 1
+    return len(before.number) == len(mark.number) == 1 and ord(mark.number) == ord(before.number) + 1
 
 
 def _hangs(above: list[Line], line: Line) -> bool:

@@ -1,62 +1,172 @@
 """PDF: its pages, found by a process apart, become paragraphs, headings and tables (`layout`)."""
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
-from bastide.errors import BombFile, EncryptedFile, FileTooLarge, UnreadableFile
+from bastide.errors import BombFile, EncryptedFile, FileTooLarge, ReaderFailed, Refusal, UnreadableFile
+from bastide.knowledge.reading import ocr
 from bastide.knowledge.reading.blocks import Draft
-from bastide.knowledge.reading.confining import LIBRARY, confined
+from bastide.knowledge.reading.confining import LIBRARY, PAGES, confined
+from bastide.knowledge.reading.drawn import dots
 from bastide.knowledge.reading.headings import Outline
 from bastide.knowledge.reading.layout import lay_out
-from bastide.knowledge.reading.printed import Line, Sheet, Word
+from bastide.knowledge.reading.printed import UNSEEN, Line, Sheet, Word
+from bastide.knowledge.reading.scanned import ranges, recognised, told
 from bastide.knowledge.reading.values import Limits, PageRead
 
 _END_MARK_WITHIN = 4096
+_SCAN_DPI = 300
+_LEGIBLE = 0.5
+"""Points a letter takes along its line, below which nobody reads it; a font's own size may say anything."""
+_MEANINGLESS = re.compile("[\ufffd\ue000-\uf8ff]")
 _ENGINE = f"pdfium {version('pypdfium2')}"
 _HARMFUL = "The PDF makes its reader fail: it is damaged, or made to do harm."
 _CRASHES_MAX = 3
 """Pages that may end the process of one file; it is begun anew behind each."""
 
 
+Ask = Callable[[bytes, Limits, int], Iterator[dict[str, Any]]]
+"""What is said of a file, page by page, from a page on."""
+
+
 def read_pdf(data: bytes, limits: Limits) -> Draft:
-    """The paragraphs, headings and tables of a PDF; running headers and footers become marks."""
+    """The paragraphs, headings and tables of a PDF; running headers and footers become marks.
+
+    A page without a text layer, or with one that is not to be trusted, is drawn and recognised, where text recognition
+    is installed. How each page was read is told.
+    """
     if b"%%EOF" not in data[-_END_MARK_WITHIN:]:
         raise UnreadableFile("The PDF ends before its end mark: it was cut off.")
-    about, sheets, broken = _sheets(data, limits)
-    draft = Draft([], title=about["title"], pages=about["pages"])
+    about, sheets, broken = pages_of(data, limits)
     if not sheets:
-        raise UnreadableFile(_HARMFUL)
-    silent = [sheet.page for sheet in sheets if not sheet.lines]
+        raise ReaderFailed(_HARMFUL)
+    draft = Draft([], title=about["title"], pages=about["pages"])
     if broken:
-        draft.problems.append(f"pages that could not be read: {_ranges(broken)}")
+        draft.problems.append(f"pages that could not be read: {ranges(broken)}")
+    unseen = sum(_take_unseen(sheet) for sheet in sheets)
+    if unseen:
+        draft.problems.append(f"{unseen} hidden lines were left out; they can carry hidden instructions")
+    sheets, draft.page_reads = _with_scans(data, sheets, limits, draft.problems)
+    silent = [sheet.page for sheet in sheets if not sheet.lines and sheet.source != "ocr"]
     if silent and len(silent) < len(sheets):
-        draft.problems.append(f"pages without text (blank or pictures): {_ranges(silent)}")
-    draft.page_reads = [_page_read(sheet) for sheet in sheets]
+        draft.problems.append(f"pages without text (blank or pictures): {ranges(silent)}")
     draft.blocks, draft.marks = lay_out(sheets, [Outline(*entry) for entry in about["outline"]])
     return draft
 
 
-def _sheets(data: bytes, limits: Limits) -> tuple[dict[str, Any], list[Sheet], list[int]]:
-    """What the file says of itself, its pages, and the numbers of those that cannot be read."""
+def _take_unseen(sheet: Sheet) -> int:
+    """Takes off a page what no reader of it sees: text that is not shown, is off the page, or is too small to read.
+
+    Returns how many lines that were. Below a picture that fills the page, text that is not shown is a text layer.
+    """
+    seen: list[Line] = []
+    layer = sheet.pictured()
+    for line in sheet.lines:
+        shown = layer or not line.looks(UNSEEN)
+        inside = line.right > 0 and line.left < sheet.wide and line.top > 0 and line.bottom < sheet.high
+        if shown and inside and line.right - line.left >= _LEGIBLE * len(line.text):
+            seen.append(line)
+    taken = len(sheet.lines) - len(seen)
+    sheet.lines = seen
+    return taken
+
+
+# A page is read by its picture where its text layer is missing or not to be trusted. Below a picture that fills the
+# page the layer is somebody else's recognition: one such page in ten is recognised to compare, and where one of them
+# differs, all are.
+def _with_scans(
+    data: bytes, sheets: list[Sheet], limits: Limits, problems: list[str]
+) -> tuple[list[Sheet], list[PageRead]]:
+    """The pages, those that had to be recognised among them, and how each was read."""
+    why = {sheet.page: reason for sheet in sheets if (reason := _unreadable(sheet)) is not None}
+    layered = {sheet.page: sheet for sheet in sheets if sheet.page not in why and sheet.lines and sheet.pictured()}
+    reads = {sheet.page: _page_read(sheet, why.get(sheet.page, "")) for sheet in sheets}
+    if not (why or layered) or not ocr.available().ready:
+        return sheets, list(reads.values())
+    found: dict[int, tuple[Sheet, ocr.PageText]] = {}
+
+    def recognise(pages: list[int]) -> None:
+        left = max(0, limits.scans_max - len(found))
+        if len(pages) > left:
+            problems.append(f"{len(pages) - left:,} pages were not recognised; the limit is {limits.scans_max:,}")
+        for sheet, page in recognised(_drawn(data, pages[:left], limits, problems)):
+            found[sheet.page] = sheet, page
+
+    recognise([*why, *(page for page in layered if ocr.sampled(page))])
+    compared = (ocr.agreement(layered[page].text, found[page][1]) for page in layered if page in found)
+    differs = next((reason for reason in compared if reason is not None), None)
+    if differs is not None:
+        recognise([page for page in layered if page not in found])
+        why |= dict.fromkeys(layered, differs)
+    for page, (_, text) in list(found.items()):
+        worse = text.read.band == "rejected" and reads[page].tier == "text"  # a doubtful layer is better than none
+        if page not in why or worse:
+            del found[page]
+            continue
+        reads[page] = replace(text.read, reason="; ".join(filter(None, (why[page], text.read.reason))))
+    problems += told([reads[page] for page in found])
+    return [found[sheet.page][0] if sheet.page in found else sheet for sheet in sheets], list(reads.values())
+
+
+def _drawn(data: bytes, pages: list[int], limits: Limits, problems: list[str]) -> Iterator[ocr.Picture]:
+    """The pages as pictures; one that cannot be drawn is told, and the rest goes on."""
+    for page in pages:
+        try:
+            yield ocr.Picture(dots(data, page, _SCAN_DPI, limits, gray=True), _SCAN_DPI, page)
+        except Refusal as no:
+            problems.append(f"page {page} could not be drawn: {no.message}")
+
+
+def _unreadable(sheet: Sheet) -> str | None:
+    """Why a page has to be looked at as a picture; None where its text layer tells what it says."""
+    if not sheet.lines:
+        return "the page has no text layer" if sheet.images else None
+    text, scan = sheet.text, sheet.pictured()
+    if not scan and _MEANINGLESS.search(text) is None:
+        return None  # a page of figures or of few words is none the worse for it
+    reason = ocr.trustworthy(text, scan)
+    return reason if scan or (reason and "mean nothing" in reason) else None
+
+
+def _ask(data: bytes, limits: Limits, first: int) -> Iterator[dict[str, Any]]:
+    """What `pdf_pages` says, run without our environment, our modules or our patience for ever."""
+    figures = (limits.pages_max, limits.text_max, limits.seconds_max, limits.memory_max)
+    done = confined(PAGES, [*map(str, figures), LIBRARY, str(first)], data, limits.seconds_max)
+    for line in done.stdout.splitlines():
+        try:
+            told = json.loads(line)
+        except ValueError:  # cut off in the middle of a page
+            return
+        if isinstance(told, dict):
+            yield told
+
+
+def pages_of(data: bytes, limits: Limits, ask: Ask = _ask) -> tuple[dict[str, Any], list[Sheet], list[int]]:
+    """What the file says of itself, its pages, and the numbers of those that cannot be read.
+
+    A page that ends the process that reads it is one of those, as long as there are few: it is begun anew behind it.
+    """
     about: dict[str, Any] = {}
     sheets: list[Sheet] = []
     broken: list[int] = []
     first = 1
     for crash in range(_CRASHES_MAX + 1):
         ended = False
-        for told in _ask(data, limits, first):
-            if "error" in told:
-                raise _refusal(told)
-            if "pages" in told:
-                about = told
-            elif "broken" in told:
-                broken.append(told["page"])
-            elif "end" in told:
+        for said in ask(data, limits, first):
+            if "error" in said:
+                raise _refusal(said)
+            if "pages" in said:
+                about = said
+            elif "broken" in said:
+                broken.append(said["page"])
+            elif "end" in said:
                 ended = True
             else:
-                sheets.append(_sheet(told))
+                sheets.append(_sheet(said))
         if ended:
             return about, sheets, broken
         reached = max([sheet.page for sheet in sheets] + broken, default=0)
@@ -66,20 +176,7 @@ def _sheets(data: bytes, limits: Limits) -> tuple[dict[str, Any], list[Sheet], l
         first = reached + 2
         if first > about["pages"]:
             return about, sheets, broken
-    raise UnreadableFile(_HARMFUL)
-
-
-def _ask(data: bytes, limits: Limits, first: int) -> Iterator[dict[str, Any]]:
-    """What `pdf_pages` says, run without our environment, our modules or our patience for ever."""
-    figures = (limits.pages_max, limits.text_max, limits.seconds_max, limits.memory_max)
-    done = confined(["read", *map(str, figures), LIBRARY, str(first)], data, limits.seconds_max)
-    for line in done.stdout.splitlines():
-        try:
-            told = json.loads(line)
-        except ValueError:  # cut off in the middle of a page
-            return
-        if isinstance(told, dict):
-            yield told
+    raise ReaderFailed(_HARMFUL)
 
 
 def _refusal(answer: dict[str, Any]) -> Exception:
@@ -102,12 +199,13 @@ def _sheet(told: dict[str, Any]) -> Sheet:
     return Sheet(page, told["width"], told["height"], told["turn"], _joined(lines), rules, images)
 
 
-def _page_read(sheet: Sheet) -> PageRead:
+def _page_read(sheet: Sheet, why: str) -> PageRead:
+    size = sheet.page, sheet.width, sheet.height
     if not sheet.lines:
-        why = "the page is a picture" if sheet.pictured() else "the page has no text"
-        return PageRead(sheet.page, sheet.width, sheet.height, "none", _ENGINE, reason=why)
+        return PageRead(*size, "none", _ENGINE, reason=why or "the page has no text and no picture")
+    reason = f"the file's own text, though {why}" if why else "the file's own text"
     return PageRead(
-        sheet.page, sheet.width, sheet.height, "text", _ENGINE, rotation=sheet.turn, reason="the file's own text"
+        *size, "text", _ENGINE, rotation=sheet.turn, reason=reason, band="provisional" if why else "accepted"
     )
 
 
@@ -126,20 +224,8 @@ def _joined(lines: list[Line]) -> list[Line]:
             shift = len(before.text) + len(joint)
             before.text += joint + line.text
             before.words += [word._replace(start=word.start + shift) for word in line.words]
-            before.right, before.hyphen = line.right, line.hyphen
+            before.right, before.hyphen, before.look = line.right, line.hyphen, before.look | line.look
             before.top, before.bottom = max(before.top, line.top), min(before.bottom, line.bottom)
         else:
             joined.append(line)
     return joined
-
-
-def _ranges(numbers: list[int]) -> str:
-    """[1, 2, 3, 7] -> "1-3, 7"; the first ten stretches."""
-    stretches: list[list[int]] = []
-    for number in numbers:
-        if stretches and number == stretches[-1][1] + 1:
-            stretches[-1][1] = number
-        else:
-            stretches.append([number, number])
-    shown = [str(a) if a == b else f"{a}-{b}" for a, b in stretches[:10]]
-    return ", ".join(shown) + (" and more" if len(stretches) > 10 else "")

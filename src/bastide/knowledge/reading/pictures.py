@@ -3,8 +3,10 @@
 import struct
 from collections.abc import Iterator
 
-from bastide.errors import BombFile, UnreadableFile, UnsupportedType
+from bastide.errors import BombFile, EmptyFile, UnreadableFile, UnsupportedType
+from bastide.knowledge.reading import ocr
 from bastide.knowledge.reading.blocks import Draft
+from bastide.knowledge.reading.scanned import read_pictures
 from bastide.knowledge.reading.values import Limits
 
 _FRAMES_MAX = 2_000
@@ -12,12 +14,19 @@ _NO_SIZE = UnreadableFile("The picture is damaged or cut off: its header does no
 
 
 def read_picture(data: bytes, limits: Limits) -> Draft:
-    """The words in a picture, one page a frame."""
+    """The words in a picture, one page a frame; of a photograph without words that there are none."""
     within_limits(data, limits)
-    raise UnsupportedType(
-        "This is a picture, and no text recognition (OCR) is installed here.",
-        next_step="Install tesseract with the files of your languages, or send the text that the picture shows.",
-    )
+    found = ocr.available()
+    if not found.ready:
+        raise UnsupportedType(
+            f"This is a picture, and it cannot be read here: {', '.join(found.missing)} is not installed.",
+            next_step=found.next,
+        )
+    draft = read_pictures(ocr.pictures(data, limits))
+    if not draft.blocks:
+        reasons = ", ".join(dict.fromkeys(read.reason for read in draft.page_reads if read.reason))
+        raise EmptyFile(f"No text was recognised in this picture: {reasons or 'there is none'}.")
+    return draft
 
 
 def within_limits(data: bytes, limits: Limits) -> int:
@@ -73,6 +82,8 @@ def _jpeg(data: bytes) -> tuple[int, int]:
 def _webp(data: bytes) -> tuple[int, int]:
     """RFC 9649: the size of the canvas, or of the one picture."""
     kind = data[12:16]
+    if len(data) < 30:
+        raise ValueError(len(data))
     if kind == b"VP8X":
         return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
     if kind == b"VP8L":

@@ -6,11 +6,13 @@ places as a reader sees the page.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from typing import NamedTuple
 
 from bastide.knowledge.reading.values import Box
 
-BOLD, TYPED, MATHS, ITALIC = 1, 2, 4, 8
+BOLD, TYPED, MATHS, ITALIC, UNSEEN = 1, 2, 4, 8, 16
 """What the look of a word counts: these, added up."""
 
 
@@ -44,18 +46,21 @@ class Line:
     """The table that stands in this place."""
     left: float = 0.0
     right: float = 0.0
+    look: int = 0
+    """The looks of all its words together."""
 
     def __post_init__(self) -> None:
-        self.left = min(word.left for word in self.words)
-        self.right = max(word.right for word in self.words)
+        _, lefts, rights, looks = zip(*self.words, strict=True)
+        self.left, self.right = min(lefts), max(rights)
+        self.look = reduce(or_, set(looks))
 
     def looks(self, look: int) -> bool:
         """Whether all its words are bold, typed, ..."""
-        return all(word.look & look for word in self.words)
+        return bool(self.look & look) and all(word.look & look for word in self.words)
 
     def share(self, look: int) -> float:
         """The share of its characters in words of that look, 0 to 1."""
-        if not any(word.look & look for word in self.words):
+        if not self.look & look:
             return 0.0
         ends = [word.start for word in self.words[1:]] + [len(self.text)]
         letters = marked = 0
@@ -143,6 +148,11 @@ class Sheet:
             max(line.right for line in held),
             max(line.top for line in held),
         )
+
+    @property
+    def text(self) -> str:
+        """Its lines, one below the other."""
+        return "\n".join(line.text for line in self.lines)
 
     def pictured(self) -> bool:
         """Whether one picture covers it, as in a scan."""

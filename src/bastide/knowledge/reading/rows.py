@@ -56,13 +56,15 @@ def _within(offset: int, line: str) -> int:
 
 def spotless(text: str, problems: list[str]) -> str:
     """`text` on one line, cleaned until cleaning finds nothing more."""
+    if text.isascii() and text.isprintable():
+        return " ".join(text.split())
     text = clean(text, problems)
     while (again := clean(text, problems)) != text:  # what is removed may bring an accent to its letter
         text = again
     return _BLANKS.sub(" ", text).strip()
 
 
-def heads(first: list[str], below: Iterable[list[str]]) -> bool:
+def heads(first: list[str], below: Iterable[object]) -> bool:
     """Whether `first` names the columns of the rows `below`: words in every cell, no two alike, and no number."""
     names = [name.strip() for name in first]
     if len(names) < 2 or not all(names) or len({name.casefold() for name in names}) < len(names):

@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
+_END = r"\s*(?:!important\s*)?(?:;|$)"
+_SMALL = r"(?:0+(?:\.0+)?[a-z%]*|0?\.0\d*(?:em|rem)|(?:[01]?\.\d+|[01])(?:px|pt))"
+_FLAT = r"(?<![\w-])(?:max-)?(?:height|width)\s*:\s*0(?:px)?"
 _HIDING = re.compile(
-    r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|font-size\s*:\s*0*(?:\.0*[1-9]\d*|[01](?:\.\d+)?)?\s*"
-    r"(?:px|pt|%)?\s*(?:!important\s*)?(?:;|$)|font-size\s*:\s*0\w*|opacity\s*:\s*0?(?:\.0\d*)?\s*(?:!important\s*)?(?:;|$)"
+    r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|mso-hide\s*:\s*all"
+    rf"|font-size\s*:\s*{_SMALL}{_END}|opacity\s*:\s*0?(?:\.0\d*)?{_END}"
     r"|(?<![\w-])color\s*:\s*(?:transparent|rgba\([^)]*,\s*0?(?:\.0+)?\s*\))"
-    r"|clip-path\s*:\s*inset\(\s*(?:50|100)%|clip\s*:\s*rect\(\s*0|mso-hide\s*:\s*all"
-    r"|(?:text-indent|left|top|right|margin-left|margin-top)\s*:\s*-\d{4,}(?:px|pt|em)?"
-    r"|(?:max-)?(?:height|width)\s*:\s*0(?:px)?\s*;[^\"]*overflow\s*:\s*hidden"
-    r"|overflow\s*:\s*hidden\s*;[^\"]*(?<![\w-])(?:max-)?(?:height|width)\s*:\s*0(?:px)?\s*(?:;|$)",
+    r"|clip-path\s*:\s*inset\(\s*(?:50|100)%|clip\s*:\s*rect\(\s*0"
+    r"|(?:text-indent|left|top|right|margin-left|margin-top)\s*:\s*-\d{4,}"
+    rf"|{_FLAT}\s*;[^\"]*overflow\s*:\s*hidden|overflow\s*:\s*hidden\s*;[^\"]*{_FLAT}{_END}",
     re.IGNORECASE,
 )
 _WHITE = re.compile(r"(?<![\w-])color\s*:\s*(?:#f{3}(?:f{3})?\b|white\b|rgb\(\s*255\s*,\s*255\s*,\s*255\s*\))", re.I)

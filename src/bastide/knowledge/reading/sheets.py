@@ -151,7 +151,7 @@ class _Sheet:
         if kind == "inlineStr":
             return _rich(cell.find(f"{self._space}is"), self._space)
         value = cell.findtext(f"{self._space}v")
-        if value is None:
+        if not value:
             formula = cell.findtext(f"{self._space}f")
             self._book.unknown += bool(formula)
             return f"={formula}" if formula else ""
@@ -184,7 +184,7 @@ class _Sheet:
             blocks.append(Block("paragraph", "".join(field.text for field in area.pop(0))))
         self._book.tables += 1
         named = any(field.header for fields in area for field in fields)
-        if not named and heads([field.text for field in area[0]], (["x"] for _ in area[1:])):
+        if not named and heads([field.text for field in area[0]], area[1:]):
             area[0] = [Field(field.text, field.column, field.span, True) for field in area[0]]
         for fields in area:
             block = row(fields, self._book.tables, self._book.draft.problems)
@@ -277,4 +277,4 @@ def _integer(written: str | None, otherwise: int) -> int:
 
 def _furniture(text: str) -> str:
     """A header or footer without its codes for fonts, fields and places."""
-    return " ".join(_CODES.sub(" ", text.replace("&&", "&amp;")).replace("&amp;", "&").split())
+    return " ".join(_CODES.sub(" ", text.replace("&&", "\0")).replace("\0", "&").split())

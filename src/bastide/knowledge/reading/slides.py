@@ -9,7 +9,7 @@ from lxml import etree
 from bastide.errors import FileTooLarge, UnreadableFile
 from bastide.knowledge.reading.blocks import Block, Draft
 from bastide.knowledge.reading.container import Container, Relation
-from bastide.knowledge.reading.drawing import A, R, paragraphs, table_rows, words
+from bastide.knowledge.reading.drawing import A, R, is_code, paragraph, paragraphs, table_rows, words
 from bastide.knowledge.reading.rows import Field, row
 from bastide.knowledge.reading.values import Limits
 
@@ -95,6 +95,9 @@ class _Slide:
         if body is None:
             return
         for element, text in paragraphs(body):
+            if is_code(element):
+                self._code(paragraph(element, code=True))
+                continue
             properties = element.find(f"{A}pPr")
             own = {str(child.tag).rpartition("}")[2] for child in properties} if properties is not None else set()
             level = properties.get("lvl", "0") if properties is not None else "0"
@@ -104,6 +107,14 @@ class _Slide:
                 self._add(Block("list_item", text, level=depth))
             else:
                 self._add(Block("paragraph", text))
+
+    def _code(self, text: str) -> None:
+        """Lines of code stand as paragraphs of their own, one below the other."""
+        last = self._draft.blocks[-1]
+        if last.kind == "code":
+            last.text = f"{last.text}\n{text}"
+        else:
+            self._add(Block("code", text))
 
     def _figure(self, shape: etree._Element) -> None:
         told = _description(shape)

@@ -1,10 +1,12 @@
 """Spreads: tables as blocks, one a row; a table that goes on over the end of a page is one table."""
 
+from dataclasses import replace
+
 from bastide.knowledge.reading.blocks import Block
 from bastide.knowledge.reading.printed import Grid, GridCell, Sheet
-from bastide.knowledge.reading.values import Box, Cell
+from bastide.knowledge.reading.rows import JOINT, Field, row
+from bastide.knowledge.reading.values import Box
 
-_JOINT = " | "
 _OFF = 8.0
 """Points by which the columns of two pages may differ."""
 
@@ -34,12 +36,11 @@ class Spreads:
             sheet = self._sheets[page]
             self._names.boxes += (_around(sheet, rows[0]),)
             rows = rows[1:]
-        blocks = [
-            self._row(row, grid, page, header=grid.headed and not goes_on and not at) for at, row in enumerate(rows)
-        ]
-        if not goes_on and blocks and grid.headed:
-            self._names = blocks[0]
-        elif not goes_on and blocks:
+        made = (
+            self._row(one, grid, page, header=grid.headed and not goes_on and not at) for at, one in enumerate(rows)
+        )
+        blocks = [block for block in made if block is not None]
+        if not goes_on and blocks:
             self._names = blocks[0]  # a head that nothing marks shows by coming back
         self._last = grid, page
         return blocks
@@ -53,26 +54,25 @@ class Spreads:
         edges = zip((*before.columns, before.box[2]), (*grid.columns, grid.box[2]), strict=True)
         off = [abs(a - b) for a, b in edges]
         same_head = _said(grid.rows[0]) == _said(before.rows[0])
-        return same_head or all(one <= _OFF for one in (off if grid.ruled else off[:-1]))
+        # columns without lines begin where their words begin, and those differ from page to page
+        return same_head or (
+            all(one <= _OFF for one in off) if grid.ruled else all(one <= 2 * _OFF for one in off[:-1])
+        )
 
-    def _row(self, row: list[GridCell], grid: Grid, page: int, *, header: bool) -> Block:
+    def _row(self, cells: list[GridCell], grid: Grid, page: int, *, header: bool) -> Block | None:
         sheet = self._sheets[page]
-        text = ""
-        cells: list[Cell] = []
-        for at, cell in enumerate(row):
-            text += _JOINT if at else ""
-            start = len(text)
-            text += " ".join(cell.text.split())
-            cells.append(Cell(cell.column, start, len(text), cell.span, header, sheet.box(*cell.box)))
-        block = Block("table_row", text, table=self._table, page=page, cells=tuple(cells))
-        block.boxes = (_around(sheet, row),)
-        block.source = sheet.source or ("rules" if grid.ruled else "alignment")
-        block.confidence = grid.confidence
+        block = row((Field(cell.text, cell.column, cell.span, header) for cell in cells), self._table, [], page)
+        if block is not None:
+            boxed = zip(block.cells, cells, strict=True)
+            block.cells = tuple(replace(placed, box=sheet.box(*cell.box)) for placed, cell in boxed)
+            block.boxes = (_around(sheet, cells),)
+            block.source = sheet.source or ("rules" if grid.ruled else "alignment")
+            block.confidence = grid.confidence
         return block
 
 
 def _said(row: list[GridCell]) -> str:
-    return _JOINT.join(" ".join(cell.text.split()) for cell in row)
+    return JOINT.join(" ".join(cell.text.split()) for cell in row)
 
 
 def _around(sheet: Sheet, row: list[GridCell]) -> Box:

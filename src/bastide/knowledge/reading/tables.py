@@ -13,9 +13,10 @@ from bastide.knowledge.reading import law
 from bastide.knowledge.reading.printed import MATHS, TYPED, Grid, GridCell, Line, Sheet, Word
 from bastide.knowledge.reading.rulings import Placed, Stroke, is_bold, names_columns, ruled, strokes, text_of
 
-_GAP = 1.1
+_GAP = 0.75
 """Width of a gap between two columns, in sizes of the type; between words it is a quarter to a half."""
-_GAP_WITH_RULES = 0.8
+_GAP_SURE = 1.1
+"""Width of a gap that no justified line of prose has."""
 _APART = 2.6
 """Distance between two rows of one table, in sizes of the type."""
 _LEADERS = re.compile(r"(?:\.\s?){4,}|…\s*\d*$")
@@ -35,6 +36,22 @@ def take_tables(sheet: Sheet, *, typed: bool = False) -> None:
         _replace(sheet, grid, words)
     for grid, words in _aligned(sheet, level, typed):
         _replace(sheet, grid, words)
+
+
+def in_columns(lines: list[Line]) -> set[int]:
+    """The `id` of each line that stands in columns with the row next to it, as the rows of a table do."""
+    found: set[int] = set()
+    for above, row in pairwise(_rows([line for line in lines if line.upright])):
+        if above.bottom - row.bottom > _APART * max(row.size, above.size):
+            continue
+        if len(above.segments) < 2 or len(row.segments) < 2:
+            continue
+        level = sum(
+            any(abs(a.left - b.left) < 3 or abs(a.right - b.right) < 3 for b in row.segments) for a in above.segments
+        )
+        if level >= 2:
+            found |= {id(line) for one in (above, row) for segment in one.segments for line, _ in segment.words}
+    return found
 
 
 def _replace(sheet: Sheet, grid: Grid, words: list[Placed]) -> None:
@@ -91,13 +108,20 @@ class _Row:
     top: float
     size: float
     segments: list[_Segment]
+    prose: bool = False
+    """Whether it may as well be a line of justified prose."""
+
+    @property
+    def tabular(self) -> bool:
+        """Whether it stands in columns."""
+        return len(self.segments) >= 2 and not self.prose
 
 
 def _aligned(sheet: Sheet, level: list[Stroke], typed: bool) -> list[tuple[Grid, list[Placed]]]:
     lines = [line for line in sheet.lines if line.upright and line.grid is None]
     if not typed:
         lines = [line for line in lines if line.share(TYPED) < 0.9]
-    rows = _rows(lines, level)
+    rows = _rows(lines)
     found: list[tuple[Grid, list[Placed]]] = []
     for run in _runs(rows):
         table = _Columns(run, _between(level, run)).grid()
@@ -106,8 +130,8 @@ def _aligned(sheet: Sheet, level: list[Stroke], typed: bool) -> list[tuple[Grid,
     return found
 
 
-def _rows(lines: list[Line], level: list[Stroke]) -> list[_Row]:
-    """The rows of a page from the top. Rows between level lines may have narrower gaps."""
+def _rows(lines: list[Line]) -> list[_Row]:
+    """The rows of a page from the top."""
     gathered: list[list[Line]] = []
     for line in sorted(lines, key=lambda one: -(one.bottom + one.top)):
         middle = (line.bottom + line.top) / 2
@@ -115,20 +139,24 @@ def _rows(lines: list[Line], level: list[Stroke]) -> list[_Row]:
             gathered[-1].append(line)
         else:
             gathered.append([line])
+    wide = max((line.right for line in lines), default=0.0) - min((line.left for line in lines), default=0.0)
     rows = []
     for row in gathered[:_ROWS_MAX]:
         size = max(line.size for line in row)
         bottom, top = min(line.bottom for line in row), max(line.top for line in row)
-        near = any(
-            bottom - 3 * size < stroke.at < top + 3 * size and stroke.end - stroke.start > 60 for stroke in level
-        )
-        rows.append(_Row(bottom, top, size, _segments(row, (_GAP_WITH_RULES if near else _GAP) * size)))
+        segments = _segments(row, _GAP * size)
+        gaps = [b.left - a.right for a, b in pairwise(segments)]
+        words = sum(len(line.words) for line in row)
+        full = segments[-1].right - segments[0].left >= 0.75 * wide
+        prose = full and words >= 7 and max(gaps, default=0.0) < _GAP_SURE * size and len(gaps) < 3
+        rows.append(_Row(bottom, top, size, segments, prose))
     return rows
 
 
 def _segments(row: list[Line], gap: float) -> list[_Segment]:
     words = [(line, at) for line in row for at in range(len(line.words))]
-    words.sort(key=lambda one: one[0].words[one[1]].left)
+    if len(row) > 1 or row[0].words[0].left > row[0].words[-1].left:
+        words.sort(key=lambda one: one[0].words[one[1]].left)
     segments: list[_Segment] = []
     for line, at in words:
         word = line.words[at]
@@ -146,11 +174,11 @@ def _runs(rows: list[_Row]) -> list[list[_Row]]:
     run: list[_Row] = []
     for row in rows:
         near = bool(run) and run[-1].bottom - row.bottom <= _APART * max(row.size, run[-1].size)
-        if run and near and (len(row.segments) >= 2 or _runs_on(run, row)):
+        if run and near and (row.tabular or (len(row.segments) == 1 and _runs_on(run, row))):
             run.append(row)
             continue
         runs.append(run)
-        run = [row] if len(row.segments) >= 2 else []
+        run = [row] if row.tabular else []
     runs.append(run)
     for run in runs:
         while run and len(run[-1].segments) < 2 and not _under(run):
@@ -291,7 +319,8 @@ class _Columns:
         steps = [a.bottom - b.bottom for a, b in pairwise(self._rows)]
         full = [step for step, row in zip(steps, table[1:], strict=True) if row[0]]
         usual = median(full) if full else 0.0
-        parting = len(self._lines) >= max(3, 0.5 * len(self._rows))
+        inside = [at for at in self._lines if self._rows[-1].top - 3 < at < self._rows[0].bottom + 3]
+        parting = len(inside) >= max(2, 0.25 * (len(self._rows) - 1))
         groups: list[tuple[list[_Row], list[list[_Segment]]]] = []
         for at, (row, cells) in enumerate(zip(self._rows, table, strict=True)):
             if at and parting:

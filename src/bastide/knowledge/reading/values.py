@@ -103,6 +103,8 @@ class Limits:
     """How deep archives and messages may stand in each other."""
     pixels_max: int = 200_000_000
     """Of one picture."""
+    scans_max: int = 2_000
+    """Pages of one document that are read by text recognition: some three seconds of computing each."""
     ratio_max: int = 200
     """Unpacked bytes per packed byte of one part of a zip container."""
     seconds_max: int = 120

@@ -14,8 +14,9 @@ from bastide.errors import UnreadableFile
 from bastide.knowledge.reading import law
 from bastide.knowledge.reading.blocks import Block, Draft
 from bastide.knowledge.reading.container import Container
+from bastide.knowledge.reading.drawing import typewritten
 from bastide.knowledge.reading.numbering import Numbering, W
-from bastide.knowledge.reading.rows import Field, row
+from bastide.knowledge.reading.rows import Field, heads, row
 from bastide.knowledge.reading.values import Limits
 
 _RELATIONS = "{http://schemas.openxmlformats.org/package/2006/relationships}Relationship"
@@ -119,12 +120,15 @@ class _Walk:
     # -- paragraphs -----------------------------------------------------------------------------
 
     def _paragraph(self, element: etree._Element) -> None:
-        text = self._text(element)
         style, level, listed = self._properties(element)
+        code = level is None and (_is_code(style.name) or _typed(element))
+        text = self._text(element, code=code)
         boxes, self._boxes = self._boxes, []
         if text and not style.name.startswith("toc "):
             if element.find(f".//{_M}oMathPara") is not None and element.find(f"{W}r") is None:
                 self._draft.blocks.append(Block("formula", text))
+            elif code:
+                self._code(text)
             else:
                 self._add(text, style, level, listed)
         self._add_figures()
@@ -147,8 +151,6 @@ class _Walk:
             blocks.append(Block("list_item", text, level=_digit(style.name)))
         elif style.name in {"quote", "intense quote", "block text"}:
             blocks.append(Block("quote", text))
-        elif "code" in style.name or style.name in {"html preformatted", "macro text", "plain text"}:
-            blocks.append(Block("code", text))
         else:
             blocks.append(Block("paragraph", text))
 
@@ -186,9 +188,20 @@ class _Walk:
 
     # -- text -----------------------------------------------------------------------------------
 
-    def _text(self, element: etree._Element) -> str:
+    def _code(self, text: str) -> None:
+        """Lines of code stand as paragraphs of their own, one below the other."""
+        last = self._draft.blocks[-1] if self._draft.blocks else None
+        if last is not None and last.kind == "code":
+            last.text = f"{last.text}\n{text}"
+        else:
+            self._draft.blocks.append(Block("code", text))
+
+    def _text(self, element: etree._Element, *, code: bool = False) -> str:
+        """The words of a paragraph; of code with the blanks that set its lines in."""
         parts: list[str] = []
         self._gather(element, parts)
+        if code:
+            return "".join(parts).strip("\n").rstrip()
         lines = "".join(parts).split("\n")
         return "\n".join(filter(None, (_LOOSE.sub(" ", line).strip() for line in lines)))
 
@@ -256,8 +269,13 @@ class _Walk:
         self._tables += 1
         number = self._tables
         elements = list(_flat(table, _TR))
+        look = table.find(f"{W}tblPr/{W}tblLook")
+        headed = look is not None and look.get(f"{W}firstRow") in {"1", "true"}
         for at, cells in enumerate(rows):
             named = elements[at].find(f"{W}trPr/{W}tblHeader") is not None
+            if headed and not at and not named:
+                words = [" ".join("".join(t.text or "" for t in cell.iter(_T)).split()) for cell in cells]
+                named = heads(words, rows[1:])
             block = row(self._fields(elements[at], cells, named), number, self._draft.problems)
             if block is not None:
                 self._draft.blocks.append(block)
@@ -277,6 +295,17 @@ class _Walk:
             text = "" if covered else " ".join(filter(None, (self._text(p) for p in cell.iter(_P))))
             yield Field(text, column, span, header)
             column += span
+
+
+def _is_code(style: str) -> bool:
+    return "code" in style or style in {"html preformatted", "macro text", "plain text"}
+
+
+def _typed(paragraph: etree._Element) -> bool:
+    """Whether all words of a paragraph are set in the type of a typewriter."""
+    runs = [run for run in paragraph.iter(_R) if run.find(_T) is not None]
+    fonts = [run.find(f"{W}rPr/{W}rFonts") for run in runs]
+    return bool(runs) and all(font is not None and typewritten(font.get(f"{W}ascii", "")) for font in fonts)
 
 
 def _whole(written: str, otherwise: int) -> int:

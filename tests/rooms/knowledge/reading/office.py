@@ -353,7 +353,10 @@ def compound(streams: dict[tuple[str, ...], bytes]) -> bytes:
     order: list[tuple[str, ...]] = [()]
     for path in order:
         order += [(*path, name) for name in tree.get(path, [])]
-    padded = {path: data.ljust(4096, b"\0") for path, data in streams.items()}  # shorter ones would stand elsewhere
+    # Shorter streams would stand in a place of their own; words may end in zeros, pages in blanks.
+    padded = {
+        path: data.ljust(4096, b" " if path[-1].endswith("10130102") else b"\0") for path, data in streams.items()
+    }
     sectors: list[bytes] = []
     chains: list[int] = []
 

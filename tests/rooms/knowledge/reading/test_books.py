@@ -80,7 +80,9 @@ def test_a_missing_chapter_is_told() -> None:
 
 def test_a_chapter_in_another_encoding() -> None:
     chapter = '<?xml version="1.0" encoding="iso-8859-7"?>' + page("<p>Καλημέρα κόσμε</p>")
-    data = rewritten(epub([("a.xhtml", page("XX"))], title="T"), "OPS/a.xhtml", page("XX").encode(), chapter.encode("iso-8859-7"))
+    data = rewritten(
+        epub([("a.xhtml", page("XX"))], title="T"), "OPS/a.xhtml", page("XX").encode(), chapter.encode("iso-8859-7")
+    )
     assert read("b.epub", data).text == "Καλημέρα κόσμε"
 
 
@@ -192,7 +194,11 @@ def test_damaged_locked_and_deep_texts() -> None:
         read("a.odt", data[:-60])
     assert read("a.doc", data).media_type.endswith("opendocument.text")
     manifest = b'<manifest><encryption-data xmlns="x"/></manifest>'
-    locked = zipped(mimetype=b"application/vnd.oasis.opendocument.text", content_dot_xml=b"x", **{"META-INF__manifest_dot_xml": manifest})
+    locked = zipped(
+        mimetype=b"application/vnd.oasis.opendocument.text",
+        content_dot_xml=b"x",
+        **{"META-INF__manifest_dot_xml": manifest},
+    )
     with pytest.raises(errors.EncryptedFile):
         read("a.odt", locked)
     with pytest.raises(errors.BombFile):

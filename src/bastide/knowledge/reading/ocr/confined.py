@@ -18,9 +18,10 @@ def main() -> None:
         wanted = (resource.RLIMIT_CPU, int(sys.argv[1])), (resource.RLIMIT_AS, int(sys.argv[2]))
         for what, most in (*wanted, (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)):
             _, hard = resource.getrlimit(what)
-            bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            grace = 2 if what == resource.RLIMIT_CPU else 0  # so that the first signal says what it was for
+            soft, last = (n if hard == resource.RLIM_INFINITY else min(n, hard) for n in (most, most + grace))
             try:
-                resource.setrlimit(what, (bound, bound))
+                resource.setrlimit(what, (soft, last))
             except (ValueError, OSError):
                 continue
     try:

@@ -20,10 +20,10 @@ class Script:
     provisional_coverage: float = 0.90
 
 
+_LATIN = "en fr de es it nl pl pt ro cs sv hu da fi sk hr lt sl lv et ga mt no tr ca eu gl is sq bs"
 SCRIPTS: dict[str, Script] = {
     "Latin": Script(
-        ("en", "fr", "de", "es", "it", "nl", "pl", "pt", "ro", "cs", "sv", "hu", "da", "fi", "sk", "hr", "lt", "sl")
-        + ("lv", "et", "ga", "mt", "no", "tr", "ca", "eu", "gl", "is", "sq", "bs")
+        tuple(_LATIN.split()),
     ),
     "Greek": Script(("el",)),
     "Cyrillic": Script(("bg", "uk", "ru", "sr", "mk"), together=3),

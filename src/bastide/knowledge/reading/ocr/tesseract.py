@@ -30,6 +30,10 @@ class EngineFailed(Exception):
     """A run gave nothing that can be used; the message says why, in plain words."""
 
 
+class EngineStuck(EngineFailed):
+    """A run took all the time it had: another one over the same page would too."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sense:
     """What a page looks like before a word of it is read."""
@@ -67,9 +71,9 @@ def available(engine: Tesseract | None = None) -> Readiness:
     pillow = find_spec("PIL") is not None
     missing = [] if pillow else ["the Python package Pillow, which makes pages straight and clean"]
     if found is None:
-        steps = _INSTALL + "".join(f" tesseract-ocr-{FILES[language]}" for language in NEEDED)
+        install = _INSTALL + "".join(f" tesseract-ocr-{FILES[language]}" for language in NEEDED)
         return Readiness(
-            False, missing=("the program tesseract", *missing), next=steps if pillow else f"{steps}; {_PYTHON_PART}"
+            False, missing=("the program tesseract", *missing), next=install if pillow else f"{install}; {_PYTHON_PART}"
         )
     absent = [FILES[language] for language in NEEDED if not found.has(language)]
     absent += [] if "osd" in found.files else ["osd"]
@@ -110,12 +114,14 @@ def _data(engine: Tesseract) -> list[str]:
 def sense(pixels: Gray, found: Installed) -> Sense | None:
     """How a page stands and what it is written in; None where there is too little on it to tell.
 
-    Raises EngineFailed.
+    Raises EngineStuck.
     """
     if "osd" not in found.files:
         return None
     try:
         told = _run(pixels, found, ["-l", "osd", "--psm", "0"])
+    except EngineStuck:
+        raise
     except EngineFailed:
         return None  # also the answer to a page with too few letters
     fields = dict(line.split(":", 1) for line in told.splitlines() if ":" in line)
@@ -160,11 +166,11 @@ def _run(pixels: Gray, found: Installed, options: list[str]) -> str:
             )
         except subprocess.TimeoutExpired as error:
             waited = engine.seconds_max * engine.patience
-            raise EngineFailed(f"tesseract did not answer within {waited} seconds") from error
+            raise EngineStuck(f"tesseract did not answer within {waited} seconds") from error
         except OSError as error:
             raise EngineFailed("tesseract could not be started") from error
     if done.returncode in _OUT_OF_TIME:
-        raise EngineFailed(f"tesseract would need more than {engine.seconds_max} seconds of computing")
+        raise EngineStuck(f"tesseract would need more than {engine.seconds_max} seconds of computing")
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
         raise EngineFailed(f"tesseract ended with {done.returncode}" + (f": {said[-1][:200]}" if said else ""))
@@ -185,9 +191,7 @@ def _lines(table: str) -> tuple[Line, ...]:
             continue
         place = Place(left, top, left + width, top + height)
         found.setdefault((block, paragraph, line), []).append(Word(fields[11].strip(), place, confidence))
-    return tuple(
-        Line(tuple(words), around(words), block, paragraph) for (block, paragraph, _), words in found.items()
-    )
+    return tuple(Line(tuple(words), around(words), block, paragraph) for (block, paragraph, _), words in found.items())
 
 
 def around(words: list[Word] | tuple[Word, ...]) -> Place:

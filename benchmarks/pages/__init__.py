@@ -1,0 +1,1 @@
+"""Digital PDFs with a known truth: headings by their own outline, tables as they were written."""

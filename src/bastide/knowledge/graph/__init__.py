@@ -1,0 +1,23 @@
+"""Graph: who and what stands in the documents, how it is tied, when it was so; every edge points to its passage.
+
+`extracted` reads one document without a model; `write_graph` and `forget_graph` belong to the document's transaction.
+`Graph` tells what readable documents say; its jobs have a model read (`EnrichJobs`) and group (`CommunityJobs`).
+"""
+
+from bastide.knowledge.graph.communities import CommunityJobs
+from bastide.knowledge.graph.enriching import EnrichJobs
+from bastide.knowledge.graph.extracting import Extracted, extracted
+from bastide.knowledge.graph.graph import Graph
+from bastide.knowledge.graph.values import GraphType
+from bastide.knowledge.graph.writing import forget_graph, write_graph
+
+__all__ = [
+    "CommunityJobs",
+    "EnrichJobs",
+    "Extracted",
+    "Graph",
+    "GraphType",
+    "extracted",
+    "forget_graph",
+    "write_graph",
+]

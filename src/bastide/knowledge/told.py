@@ -1,0 +1,89 @@
+"""What crosses the door as an answer is asked for and told: turns, the answer, and what is told while it is made."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+from bastide.knowledge.values import Passage, Wire
+from bastide.policy import Label
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """A sentence of an answer that no cited passage supports; `answer[start:end] == text`, the mark follows it."""
+
+    text: str
+    start: int
+    end: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A question that was asked before, with its answer; `label` is that answer's, the tenant's default if unsaid."""
+
+    question: str
+    answer: str
+    label: Label = field(default_factory=Label)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer whose sentences cite passages by number; `found` is false when nothing relevant was there."""
+
+    answer: str
+    mode: Literal["extractive", "generated"]
+    model: str
+    citations: tuple[Passage, ...]
+    unsupported: tuple[Unsupported, ...] = ()
+    receipt: str | None = None
+    found: bool = True
+    label: Label = field(default_factory=Label)
+    prompt: str | None = None
+    notes: tuple[str, ...] = ()
+    language: str = ""
+    searched: str = ""
+    """What was searched for: the question, with what a follow-up leans on."""
+    further: tuple[str, ...] = ()
+    """Questions that the documents could answer next."""
+
+    def to_wire(self) -> Wire:
+        """The shape of SURFACE."""
+        return {
+            "answer": self.answer,
+            "mode": self.mode,
+            "model": self.model,
+            "citations": [passage.to_wire() for passage in self.citations],
+            "unsupported": [asdict(sentence) for sentence in self.unsupported],
+            "receipt": self.receipt,
+            "found": self.found,
+            "label": self.label.to_wire(),
+            "prompt": self.prompt,
+            "notes": list(self.notes),
+            "language": self.language,
+            "searched": self.searched,
+            "further": list(self.further),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """One event of an answer while it is made: `passages` once, `text` as it is written, `answer` last.
+
+    Words of `text` are provisional: they cite the numbers of `passages`, and are checked only in `answer`.
+    """
+
+    kind: Literal["passages", "text", "answer"]
+    receipt: str | None
+    passages: tuple[Passage, ...] = ()
+    text: str = ""
+    answer: Answer | None = None
+
+    def to_wire(self) -> Wire:
+        """What the event carries."""
+        if self.answer is not None:
+            return self.answer.to_wire()
+        if self.kind == "text":
+            return {"text": self.text}
+        return {"passages": [passage.to_wire() for passage in self.passages], "receipt": self.receipt}
