@@ -6,6 +6,7 @@ bytes, given back bit for bit; its structure, with offsets; its chunks, with wor
 here chooses a model or a place: see `inference` and `policy`.
 """
 
+from bastide.knowledge.graph import GraphType
 from bastide.knowledge.knowledge import Knowledge
 from bastide.knowledge.told import Answer, Telling, Turn, Unsupported
 from bastide.knowledge.values import (
@@ -25,6 +26,7 @@ __all__ = [
     "Chunk",
     "Collection",
     "Document",
+    "GraphType",
     "Ingested",
     "IngestedDocument",
     "Knowledge",

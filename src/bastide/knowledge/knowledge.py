@@ -12,6 +12,7 @@ from bastide.knowledge.answer import Answering
 from bastide.knowledge.carrying import CarryingJobs
 from bastide.knowledge.documents import Shelf
 from bastide.knowledge.evaluating import Evaluating
+from bastide.knowledge.graph import CommunityJobs, EnrichJobs, Graph
 from bastide.knowledge.intake import Given, Intake
 from bastide.knowledge.jobs import IntakeJobs
 from bastide.knowledge.leaving import LeavingJobs
@@ -65,6 +66,7 @@ class Knowledge:
         self._answering = Answering(self._finder, inference, Pinning(store))
         self._placement = Placement(store, settings.partition_chunks_min)
         self._staging = Staging(store, workflows)
+        self.graph = Graph(store, audit)
         self.upkeep = Upkeep(store, audit, inference, self._shelf, self._staging)
         for jobs in (
             IntakeJobs(self._intake, self._staging, self._placement, idle_s=settings.intake_idle_s),
@@ -73,6 +75,8 @@ class Knowledge:
             RetainingJobs(store, self._shelf),
             CarryingJobs(store, audit, self._intake, self._staging),
             Evaluating(self._finder, self._answering),
+            EnrichJobs(store, inference),
+            CommunityJobs(store, inference),
         ):
             for kind in jobs.types():
                 workflows.register(kind)

@@ -107,7 +107,7 @@ class LeavingJobs:
         reason = bounds.reason(asked.reason)
         found = cast("list[str]", await run.step("find", partial(self._find, run.scope, asked)))
         if not found and asked.subject is None:
-            return {"erased": 0, "documents": [], "held": {}, "left": {}, "staged": 0, "orders": 0}
+            return {"erased": 0, "documents": [], "held": {}, "left": {}, "unverified": 0, "staged": 0, "orders": 0}
 
         async def erase(arguments: JsonValue, key: str) -> JsonValue:
             # A person may have taken documents out of the list; nobody can put another one in.

@@ -98,7 +98,7 @@ class Deleting:
             "documents": cast("JsonValue", gone),
             "held": cast("JsonValue", on_hold),
             "left": left,
-            "batches_not_looked_for": unknown,
+            "unverified": unknown,
         }
 
 
@@ -141,7 +141,7 @@ class RetainingJobs:
     async def _retain(self, run: Run[Nothing]) -> JsonValue:
         found = cast("list[str]", await run.step("find", partial(self._find, run.scope)))
         if not found:
-            return {"erased": 0, "documents": [], "held": {}, "left": {}}
+            return {"erased": 0, "documents": [], "held": {}, "left": {}, "unverified": 0}
 
         async def retain(arguments: JsonValue, key: str) -> JsonValue:
             given = arguments.get("documents", []) if isinstance(arguments, Mapping) else []

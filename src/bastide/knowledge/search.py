@@ -24,6 +24,7 @@ from bastide.knowledge.grams import gram_scores
 from bastide.knowledge.preparing import headings
 from bastide.knowledge.ranking import Scored, fuse, led, spread, term_key
 from bastide.knowledge.reading import terms
+from bastide.knowledge.references import named_in
 from bastide.knowledge.showing import highlights, why
 from bastide.knowledge.values import Around, Passage
 from bastide.knowledge.walking import Walk, walk
@@ -168,8 +169,8 @@ async def _order(db: Db, asked: Asked, rows: dict[int, _Row]) -> list[Scored]:
     """Words and meaning as one order; the rows that were read for it are left in `rows`."""
     found = await candidates(db, asked)
     order = _fused(asked, found, None)
-    if asked.mode == "vector" or not order:
-        return order
+    if asked.mode == "vector" or not order or named_in(asked.query):
+        return order  # a place that is named ("Article 17") is found by its term, not by who mentions articles most
     best = [one.chunk for one in order[:COMPARED]]
     rows.update((row.chunk, row) for row in await db.rows(_Row, _PASSAGES, chunks=best))
     texts = [f"{row.above}\n{row.text}" for row in rows.values()]

@@ -1,7 +1,7 @@
 """Citing: where a text points to: "Article 17(1)", "§ 823 Abs. 1 BGB", "Directive 95/46/EC". Pure.
 
-What looks like a number of an act but is an account, a telephone number or a date is no citation: an act is named by its
-kind (regulation, directive, law) or by the abbreviation of a German law behind a section sign.
+What looks like a number of an act but is an account, a telephone number or a date is no citation: an act is named by
+its kind (regulation, directive, law) or by the abbreviation of a German law behind a section sign.
 """
 
 from __future__ import annotations
@@ -12,34 +12,41 @@ from dataclasses import dataclass
 _PLACE = r"(?:[LRDA]\.?\s?\*?\s?)?\d{1,5}[a-z]?(?:[-.]\d{1,4})*(?![\w/])"
 _BEHIND = (
     r"(?:\s?\(\s?\w{1,4}\s?\))+"
-    r"|(?:,?\s(?:Abs(?:atz|\.)?|S(?:atz|\.)?|Nr\.?|Nummer|Buchst(?:abe|\.)?|lit\.?|UAbs\.?|paragraphs?|para\.?|points?|alinéas?"
+    r"|(?:,?\s(?:Abs(?:atz|\.)?|S(?:atz|\.)?|Nr\.?|Nummer|Buchst(?:abe|\.)?|lit\.?|UAbs\.?|paragraphs?"
+    r"|para\.?|points?|alinéas?"
     r"|al\.|paragraphe|point|apartado|letra|párrafo|paragrafo|comma|lettera|lid|onder|punt|leden|ust\.?|pkt|lit)\s?"
     r"\(?[\w]{1,4}\)?(?![\w]))+"
 )
 _ACT = (
     r"(?:(?:Implementing |Delegated |Council |Durchführungs|Delegierte |Délégué |de ejecución |d'exécution )?"
-    r"(?P<kind>Regulations?|Directives?|Decisions?|Verordnung(?:en)?|Richtlinien?|Beschluss|Entscheidung|Règlements?|Décisions?"
+    r"(?P<kind>Regulations?|Directives?|Decisions?|Verordnung(?:en)?|Richtlinien?"
+    r"|Beschluss|Entscheidung|Règlements?|Décisions?"
     r"|Reglamentos?|Directivas?|Decisión|Regolament[oi]|Direttiv[ae]|Decisione|Verordening(?:en)?|Richtlijn(?:en)?|Besluit"
     r"|Rozporządzeni[ea]|Dyrektyw[ayę]|Decyzj[ai])"
     r"(?:\s(?:Delegated|Implementing|délégué|d'exécution|delegado|delegato|wykonawcze|delegowane))?"
-    r"\s?(?P<union>\((?:EU|EC|EEC|EG|EWG|UE|CE|CEE|WE|EWR|GASP|CFSP|Euratom)[^)]{0,12}\))?\s?(?:No\.?|Nr\.?|n[°ºo]\.?|nr)?\s?"
+    r"\s?(?P<union>\((?:EU|EC|EEC|EG|EWG|UE|CE|CEE|WE|EWR|GASP|CFSP|Euratom)[^)]{0,12}\))?\s?"
+    r"(?:No\.?|Nr\.?|n[°ºo]\.?|nr)?\s?"
     r"(?P<number>\d{1,4}/\d{1,4}(?:/(?:EU|EC|EEC|EG|EWG|UE|CE|CEE|WE|JHA|JI|Euratom))?)(?![\w/]))"
 )
 _NATIONAL = (
-    r"(?:(?P<law>loi|décret|ordonnance|arrêté|ley(?: orgánica)?|real decreto|decreto|legge|decreto legislativo|d\.?\s?lgs\.?"
+    r"(?:(?P<law>loi|décret|ordonnance|arrêté|ley(?: orgánica)?|real decreto|decreto|legge|decreto legislativo"
+    r"|d\.?\s?lgs\.?"
     r"|ustaw[ayę]|wet)\s(?:n[°ºo]\.?\s?|nr\.?\s?|n\.\s?)?(?P<lawnumber>\d{1,4}[-/]\d{1,5}(?:-\d+)?))"
 )
 _GERMAN = r"(?P<abbreviation>[A-ZÄÖÜ][A-Za-zÄÖÜäöü]{0,8}(?:G|GB|O|V|VO|StPO|AO|GG|ZPO)(?:\s[IVX]{1,4})?)(?!\w)"
 _KNOWN_ACTS = (
-    r"(?P<known>GDPR|DSGVO|DS-GVO|RGPD|AVG|RODO|AI Act|KI-Verordnung|AI-verordening|BGB|StGB|HGB|GG|ZPO|StPO|BDSG|SGB\s[IVX]{1,4}"
+    r"(?P<known>GDPR|DSGVO|DS-GVO|RGPD|AVG|RODO|AI Act|KI-Verordnung|AI-verordening"
+    r"|BGB|StGB|HGB|GG|ZPO|StPO|BDSG|SGB\s[IVX]{1,4}"
     r"|Code civil|Code pénal|Código Civil|Codice civile|Burgerlijk Wetboek|Kodeksu? cywiln\w+)(?!\w)"
 )
 _OF = (
-    r"(?:,?\s(?:of|des|der|du|de la|de l['’]|de|del|della|dello|dell['’]|van de|van|van het|zum|ustawy|rozporządzenia)\s?"
+    r"(?:,?\s(?:of|des|der|du|de la|de l['’]|de|del|della|dello|dell['’]|van de|van|van het|zum|ustawy"
+    r"|rozporządzenia)\s?"
     r"(?:the\s|said\s)?)?\s?"
 )
 _CITED = re.compile(
-    rf"(?<![\w])(?:(?P<word>Articles?|Art(?:ikel|\.)?|art(?:icles?|ikel|icolo|icoli|ykuł\w*|ículos?|\.)|Artículos?|Articol[oi]"
+    rf"(?<![\w])(?:(?P<word>Articles?|Art(?:ikel|\.)?|art(?:icles?|ikel|icolo|icoli|ykuł\w*|ículos?|\.)"
+    rf"|Artículos?|Articol[oi]"
     rf"|Artyku\w+|§§?|Section|Sektion|Rule)\s?(?P<place>{_PLACE})(?P<behind>{_BEHIND})?(?:{_OF}(?:{_KNOWN_ACTS}|{_ACT}"
     rf"|{_NATIONAL}|(?<=\s){_GERMAN}))?)"
 )

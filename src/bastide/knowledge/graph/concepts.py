@@ -1,8 +1,9 @@
 """Concepts: the terms of a passage that are no names: "personal data breach", "Auftragsverarbeiter". Pure.
 
-German writes its nouns large: long ones, compounds above all, are terms. In the other languages a term is a run of words
-between stop words, verbs and marks, as in RAKE (Rose and others, 2010), whose last word (in Romance languages and Polish
-the first) has the ending of a noun or which the document repeats. At most so many a passage, the strongest first.
+German writes its nouns large: long ones, compounds above all, are terms. In the other languages a term is a run of
+words between stop words, verbs and marks, as in RAKE (Rose and others, 2010), whose last word (in Romance languages
+and Polish the first) has the ending of a noun or which the document repeats. At most so many a passage, the strongest
+first.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections import Counter
 from typing import Final
 
 from bastide.knowledge.graph.names import Token
-from bastide.knowledge.graph.naming import WORDS
+from bastide.knowledge.graph.naming import WORDS, stem
 from bastide.knowledge.reading.stopwords import STOPWORDS
 
 CONCEPTS_MAX = 6
@@ -26,16 +27,21 @@ _INNER = {
     "it": frozenset({"di", "del", "della", "dei", "dell'", "dell’"}), "pl": frozenset(), "en": frozenset({"of"}),
 }  # fmt: skip
 _GERMAN_ENDINGS = (
-    "ung", "heit", "keit", "schaft", "tion", "ität", "nis", "recht", "gesetz", "pflicht", "verfahren", "ordnung", "vertrag",
+    "ung", "heit", "keit", "schaft", "tion", "ität", "nis", "recht", "gesetz", "pflicht", "verfahren", "ordnung",
+    "vertrag",
     "schutz", "daten", "beauftragter", "beauftragte", "verarbeiter", "system", "antrag", "bescheid", "mittel", "stelle",
 )  # fmt: skip
 _WORD = re.compile(r"[^\W\d_]{2,}(?:[-‐‑][^\W\d_]+)*$|[dD](?:ell)?['’]$")
 _LONG = 9
 
 
-def counted(text: str) -> Counter[str]:
-    """How often each word stands in a document, in lower case: what it repeats is what it is about."""
-    return Counter(re.findall(r"[^\W\d_]{4,}", text.lower()))
+def counted(text: str, language: str) -> Counter[str]:
+    """How often each word stands in a document, in any of its forms: what it repeats is what it is about."""
+    words = Counter(re.findall(r"[^\W\d_]{4,}", text.lower()))
+    stems: Counter[str] = Counter()
+    for word, count in words.items():
+        stems[stem(word, language)] += count
+    return Counter({word: stems[stem(word, language)] for word in words})
 
 
 def concepts(

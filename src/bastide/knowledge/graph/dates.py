@@ -1,7 +1,7 @@
 """Dates and amounts as Europeans write them, in seven languages. Pure; a first pass over digits keeps it fast.
 
 A date is a stretch of days [first, after): "30 June 2031" is one day, "March 2024" a month, "2019" a year. The forms
-are those of the CLDR date patterns for EN FR DE ES IT NL PL; a date in digits is day first, except as ISO 8601 writes it.
+are those of the CLDR date patterns for EN FR DE ES IT NL PL; a date in digits is day first, except in ISO 8601.
 """
 
 from __future__ import annotations
@@ -38,10 +38,13 @@ _DATE = re.compile(
     | (?P<day>0?[1-9]|[12]\d|3[01])(?:\.|st|nd|rd|th|er|º|°)?\ (?:of\ |de\ |del\ )?(?P<month>{_NAMED})\b\.?
       (?:,?\ (?:de\ |del\ )?(?P<year>1\d{{3}}|20\d\d)(?!\w))?
     | (?P<month2>{_NAMED})\.?\ (?P<day2>0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?,\ (?P<year2>1\d{{3}}|20\d\d)(?!\w)
-    | (?P<month3>{_NAMED})\.?\ (?:de\ |del\ )?(?P<year3>1\d{{3}}|20\d\d)(?!\w)
-    | (?P<d4>0?[1-9]|[12]\d|3[01])(?P<gap>[./-])\ ?(?P<m4>0?[1-9]|1[0-2])(?P=gap)\ ?(?P<y4>1\d{{3}}|20\d\d)(?![\w/])
+    | (?<!\d\ )(?<!\d\.\ )(?P<month3>{_NAMED})\.?\ (?:de\ |del\ )?
+      (?P<year3>1\d{{3}}|20\d\d)(?!\w)
+    | (?P<d4>0?[1-9]|[12]\d|3[01])(?P<gap>[./-])\ ?
+      (?P<m4>0?[1-9]|1[0-2])(?P=gap)\ ?(?P<y4>1\d{{3}}|20\d\d)(?![\w/]|\.\d)
     | (?P<from>1[5-9]\d\d|20\d\d)\ ?[-–]\ ?(?P<to>1[5-9]\d\d|20\d\d)(?![\w/-])
-    | (?P<q>[1-4])\.?\ ?(?:quarter|Quartal|trimestre|kwartaal|kwartał)\ (?:of\ |de\ |del\ )?(?P<qy>1\d{{3}}|20\d\d)(?!\w)
+    | (?P<q>[1-4])\.?\ ?(?:quarter|Quartal|trimestre|kwartaal|kwartał)\ (?:of\ |de\ |del\ )?
+      (?P<qy>1\d{{3}}|20\d\d)(?!\w)
     | (?P<quarter>Q[1-4])\ (?P<qy2>1\d{{3}}|20\d\d)(?!\w)
     | (?P<alone>1[5-9]\d\d|20\d\d)(?![\w/]|[.,]\d|-\d|\ ?(?:%|€|euro|EUR|km|kg|m²|Euro))
     )""",
@@ -56,28 +59,31 @@ _YEAR_CUE = re.compile(
     re.IGNORECASE,
 )
 _SINCE = re.compile(
-    r"\b(?:since|from|as of|starting|effective|seit|ab|seit dem|ab dem|vom|depuis|à partir du|à compter du|dès|desde|a partir"
-    r"|dal|a partire dal|sinds|vanaf|met ingang van|od|od dnia)(?:\s+(?:the|le|el|il|dem|dnia))?\s*$",
+    r"\b(?:since|from|as of|starting|effective|seit|ab|seit dem|ab dem|vom|depuis|à partir du|à compter du|dès|desde"
+    r"|a partir|dal|a partire dal|sinds|vanaf|met ingang van|od|od dnia)(?:\s+(?:the|le|el|il|dem|dnia))?\s*$",
     re.IGNORECASE,
 )
 _UNTIL = re.compile(
-    r"\b(?:until|till|to|through|by|bis|bis zum|bis zu|jusqu['’]au|jusqu['’]en|au|hasta|hasta el|al|fino al|fino a|tot|tot en"
-    r" met|do|do dnia)(?:\s+(?:the|le|el|il|dem|dnia))?\s*$",
+    r"\b(?:until|till|to|through|by|bis|bis zum|bis zu|jusqu['’]au|jusqu['’]en|au|hasta|hasta el|al|fino al|fino a|tot"
+    r"|tot en met|do|do dnia)(?:\s+(?:the|le|el|il|dem|dnia))?\s*$",
     re.IGNORECASE,
 )
 
 _CURRENCY = {
     "€": "EUR", "$": "USD", "£": "GBP", "¥": "JPY", "zł": "PLN", "złotych": "PLN", "złote": "PLN", "złoty": "PLN",
-    "euro": "EUR", "euros": "EUR", "franken": "CHF", "francs": "CHF", "dollar": "USD", "dollars": "USD", "dólares": "USD",
+    "euro": "EUR", "euros": "EUR", "franken": "CHF", "francs": "CHF", "dollar": "USD", "dollars": "USD",
+    "dólares": "USD",
     "dollari": "USD", "pounds": "GBP", "pfund": "GBP", "kč": "CZK", "ft": "HUF", "lei": "RON", "kronor": "SEK",
 }  # fmt: skip
 _CODES = "EUR|USD|GBP|CHF|PLN|SEK|DKK|NOK|CZK|HUF|RON|BGN|JPY|CNY"
 _UNITS = "|".join(sorted(map(re.escape, _CURRENCY), key=len, reverse=True))
 _SCALES = {
-    "thousand": 3, "tausend": 3, "tsd": 3, "mille": 3, "mil": 3, "mila": 3, "duizend": 3, "tys": 3, "tysięcy": 3, "k": 3,
+    "thousand": 3, "tausend": 3, "tsd": 3, "mille": 3, "mil": 3, "mila": 3, "duizend": 3, "tys": 3, "tysięcy": 3,
+    "k": 3,
     "million": 6, "millions": 6, "millionen": 6, "mio": 6, "millón": 6, "millones": 6, "milione": 6, "milioni": 6,
     "miljoen": 6, "mln": 6, "milion": 6, "miliony": 6, "milionów": 6, "m": 6,
-    "billion": 9, "milliarde": 9, "milliarden": 9, "mrd": 9, "milliard": 9, "milliards": 9, "miliardo": 9, "miliardi": 9,
+    "billion": 9, "milliarde": 9, "milliarden": 9, "mrd": 9, "milliard": 9, "milliards": 9, "miliardo": 9,
+    "miliardi": 9,
     "miljard": 9, "mld": 9, "miliard": 9, "miliardów": 9, "bn": 9,
 }  # fmt: skip
 _SCALED = "|".join(sorted(map(re.escape, _SCALES), key=len, reverse=True))
@@ -144,7 +150,7 @@ def _starts(text: str) -> Iterator[int]:
         yield at
 
 
-def _days(match: re.Match[str]) -> tuple[date, date, str] | None:
+def _days(match: re.Match[str]) -> tuple[date, date, str] | None:  # noqa: PLR0911 one form after the other
     try:
         if match["iso"]:
             return _day(int(match["iy"]), int(match["im"]), int(match["id"]))

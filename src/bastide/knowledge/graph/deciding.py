@@ -129,12 +129,12 @@ async def merge(db: Db, who: str, identifiers: Sequence[str], why: str) -> Decis
 
 
 async def split(db: Db, who: str, identifier: str, sources: Sequence[str], why: str) -> Decision:
-    """Make the entity that these sources name another one. Raises UnknownEntity; BadMerge where none or all are named."""
+    """Make what these sources name another entity. Raises UnknownEntity; BadMerge where none or all are named."""
     if isinstance(sources, str) or not 1 <= len(sources) <= SOURCES_MAX:
         raise BadOption(f"A split names 1 to {SOURCES_MAX:,} sources.", option="sources")
     places = [_place(source) for source in sources]
     await db.run(_LOCK)
-    _, keys, entity = await asking.one(db, identifier)
+    _, keys, _ = await asking.one(db, identifier)
     rows: list[tuple[int, int, int]] = await db.rows(
         tuple, _TO_MOVE, documents=[one for one, _ in places], starts=[start for _, start in places], keys=keys
     )
@@ -162,9 +162,9 @@ async def undo(db: Db, who: str, identifier: str, why: str) -> Decision:
         before = {new: old for olds, news in await db.rows(tuple, _UNDONE) for old, new in zip(olds, news, strict=True)}
         back = {}
         for old, new in zip(keys, moved, strict=True):
-            while old in before:  # what it was split from was itself split, and undone since
-                old = before[old]
             back[new] = old
+            while back[new] in before:  # what it was split from was itself split, and undone since
+                back[new] = before[back[new]]
         named = await db.rows(tuple, _MOVED, keys=moved)
         await _move(db, named, back)
     await settle(db, [*keys, *moved])

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 _QUOTED = r"[\"“„«‚‘'’\u201f]\s?(?P<term>[^\"“”„«»‚‘’']{2,80}?)\s?[\"”“»’‘']"
 _MEANS = re.compile(
-    rf"{_QUOTED}\s*[:,]?\s*(?:\([^)]{{1,60}}\)\s*)?(?P<verb>means?\b|shall mean\b|refers? to\b|is defined as\b|bezeichnet\b"
-    r"|bedeutet\b|ist\b|sind\b|im Sinne\b|désigne\b|s['’]entend\b|signifie\b|:|significa\b|se entenderá\b|se entiende por\b"
+    rf"{_QUOTED}\s*[:,]?\s*(?:\([^)]{{1,60}}\)\s*)?(?P<verb>means?\b|shall mean\b|refers? to\b|is defined as\b"
+    r"|bezeichnet\b"
+    r"|bedeutet\b|ist\b|sind\b|im Sinne\b|désigne\b|s['’]entend\b|signifie\b|:|significa\b|se entenderá\b"
+    r"|se entiende por\b"
     r"|designa\b|si intende\b|indica\b|wordt verstaan\b|betekent\b|oznacza(?:ją)?\b|należy rozumieć\b|:)",
     re.IGNORECASE,
 )
@@ -18,8 +20,10 @@ _UNDERSTOOD = re.compile(
     re.IGNORECASE,
 )
 _HEREAFTER = re.compile(
-    r"\(\s*(?:hereinafter|hereafter|the|im Folgenden|nachfolgend|nachstehend|ci-après|en adelante|in appresso|di seguito"
-    r"|hierna|zwan\w+ dalej|dalej)?:?\s*(?:called|referred to as|genannt|dénommée?|denominad[oa]|denominat[oa]|te noemen)?"
+    r"\(\s*(?:hereinafter|hereafter|the|im Folgenden|nachfolgend|nachstehend|ci-après|en adelante|in appresso"
+    r"|di seguito"
+    r"|hierna|zwan\w+ dalej|dalej)?:?\s*(?:called|referred to as|genannt|dénommée?|denominad[oa]|denominat[oa]"
+    r"|te noemen)?"
     r"[\s,:]*(?:the|der|die|das|le|la|l['’]|el|il|de|het)?\s?[\"“„«‘'](?P<term>[^\"“”„«»‘’']{2,50})[\"”“»’‘']\s*\)",
     re.IGNORECASE,
 )

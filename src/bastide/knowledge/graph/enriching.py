@@ -88,7 +88,7 @@ class EnrichJobs:
         return (
             JobType(
                 name="knowledge.enrich",
-                about="Has a permitted model read passages for names and ties; keeps only what the passage itself says.",
+                about="Has a permitted model read passages for names and ties; keeps only what the passage says.",
                 input=Enriched,
                 run=self._run,
                 permission="knowledge:write",

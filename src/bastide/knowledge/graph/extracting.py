@@ -143,7 +143,7 @@ class _Document:
         self._pieces = pieces
         self._usual = reading.language
         whole = "\n".join(piece.text for piece in pieces)
-        self._often: Counter[str] = counted(whole)
+        self._often: Counter[str] = counted(whole, reading.language)
         self._common = frozenset(_LOWER.findall(whole))
         self._seen_large = frozenset(_KNOWN.findall(whole))
         self._namers: dict[str, Namer] = {}
@@ -180,9 +180,8 @@ class _Document:
         terms: list[tuple[float, Named, tuple[int, int]]] = []
         tied = len(self._out.ties)
         self._acts(piece, places, found)
-        for span in sentences(text, language):
-            if span[1] - span[0] > _SENTENCE_MAX:
-                span = span[0], span[0] + _SENTENCE_MAX
+        for first, last in sentences(text, language):
+            span = first, min(last, first + _SENTENCE_MAX)
             words = tokens(text, *span)
             names = self._resolved(namer.names(text, words, masked), text, language)
             names = self._explained(piece, names, text, span)
@@ -367,8 +366,8 @@ class _Document:
         for day in days:
             if span[0] <= day.start < span[1]:
                 self._out.facts.append(
-                    Fact(piece.ord, "date", piece.start + day.start, piece.start + day.end, sentence, day.first, day.after,
-                         day.precision, None, named)
+                    Fact(piece.ord, "date", piece.start + day.start, piece.start + day.end, sentence, day.first,
+                         day.after, day.precision, None, named)
                 )  # fmt: skip
         for sum_ in sums:
             if span[0] <= sum_.start < span[1]:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
-from typing import TypeVar
 
 from bastide.audit import Audit
 from bastide.errors import BadGraphType, BadOption, GraphTypeInUse, UnknownGraphType
 from bastide.knowledge import bounds
 from bastide.knowledge.graph import asking, communities, deciding, telling
 from bastide.knowledge.graph.asking import Narrowed
+from bastide.knowledge.graph.options import (
+    depth_in,
+    offset_in,
+    page_of,
+    pair_in,
+    reason_in,
+    triple_in,
+    word_in,
+    zoned,
+)
 from bastide.knowledge.graph.types import SHIPPED, TYPES_MAX, Registry, checked
 from bastide.knowledge.graph.values import (
     Candidate,
@@ -28,9 +37,7 @@ from bastide.knowledge.graph.values import (
 )
 from bastide.store import Db, Page, Scope, Store, queries
 
-T = TypeVar("T")
 READ, WRITE = "knowledge:read", "knowledge:write"
-DEPTH_MAX = 3
 LIST_MAX = 200
 
 _Q = queries("bastide.knowledge")
@@ -106,13 +113,13 @@ class Graph:
         With a collection, everything told of them (names, counts, labels) is what its documents say.
         """
         scope.need(READ)
-        after = _pair(cursor)
+        after = pair_in(cursor)
         wanted = bounds.limit(limit, LIST_MAX)
         within = bounds.collection(collection) if collection is not None else None
         said = bounds.query(query) if query is not None else None
         async with self._store.under(scope) as db:
             found = await asking.page(
-                db, query=said, type=_word(type, "type"), collection=within, after=after, limit=wanted + 1
+                db, query=said, type=word_in(type, "type"), collection=within, after=after, limit=wanted + 1
             )
             known = await asking.described(db, found, collection=within)
         kept = [known[entity] for entity in found[:wanted] if entity in known]
@@ -129,7 +136,7 @@ class Graph:
         """The passages that name an entity. Raises UnknownEntity."""
         scope.need(READ)
         wanted = bounds.limit(limit, LIST_MAX)
-        after = _triple(cursor)
+        after = triple_in(cursor)
         async with self._store.under(scope) as db:
             _, keys, _ = await asking.one(db, id)
             found = await asking.mentions(db, keys, after=after, limit=wanted + 1)
@@ -159,7 +166,7 @@ class Graph:
         """The entities up to three steps from one, the nearest and strongest first. Raises UnknownEntity."""
         scope.need(READ)
         narrowed = Narrowed(types=asking.checked_types(types), as_of=as_of)
-        hops, wanted = _depth(depth), bounds.limit(limit, LIST_MAX)
+        hops, wanted = depth_in(depth), bounds.limit(limit, LIST_MAX)
         async with self._store.under(scope) as db:
             entity, _, _ = await asking.one(db, id)
             return tuple(await asking.neighbours(db, entity, depth=hops, narrowed=narrowed, limit=wanted))
@@ -183,8 +190,8 @@ class Graph:
         """
         scope.need(READ)
         within = bounds.collection(collection) if collection is not None else None
-        narrowed = Narrowed(asking.checked_types(types), as_of, _zoned(known_at), within)
-        wanted, offset = bounds.limit(limit, LIST_MAX), _offset(cursor)
+        narrowed = Narrowed(asking.checked_types(types), as_of, zoned(known_at), within)
+        wanted, offset = bounds.limit(limit, LIST_MAX), offset_in(cursor)
         async with self._store.under(scope) as db:
             document = keys = None
             if id is not None and id.startswith("doc_"):
@@ -194,7 +201,7 @@ class Graph:
             found = await asking.relations(
                 db, keys=keys, document=document, narrowed=narrowed, limit=wanted + 1, offset=offset
             )
-        return _page(found, wanted, offset)
+        return page_of(found, wanted, offset)
 
     async def references(
         self, scope: Scope, id: str, *, incoming: bool = False, limit: int = 50
@@ -212,7 +219,7 @@ class Graph:
         """The shortest ways between two entities, at most `max_hops` steps; none is no error. Raises UnknownEntity."""
         scope.need(READ)
         narrowed = Narrowed(types=asking.checked_types(types))
-        hops, wanted = _depth(max_hops, 6), bounds.limit(limit, 20)
+        hops, wanted = depth_in(max_hops, 6), bounds.limit(limit, 20)
         async with self._store.under(scope) as db:
             one, other = (await asking.one(db, a))[0], (await asking.one(db, b))[0]
             return tuple(await asking.paths(db, one, other, hops_max=hops, narrowed=narrowed, limit=wanted))
@@ -231,7 +238,7 @@ class Graph:
         if isinstance(seeds, str) or not 1 <= len(seeds) <= 50:
             raise BadOption("A subgraph begins at 1 to 50 entities.", option="seeds")
         narrowed = Narrowed(types=asking.checked_types(types))
-        depth, wanted = _depth(hops), bounds.limit(limit, 500)
+        depth, wanted = depth_in(hops), bounds.limit(limit, 500)
         async with self._store.under(scope) as db:
             roots = list(dict.fromkeys([(await asking.one(db, one))[0] for one in seeds]))
             return await asking.subgraph(db, roots, hops=depth, narrowed=narrowed, limit=wanted)
@@ -243,7 +250,7 @@ class Graph:
     ) -> tuple[Episode, ...]:
         """What the documents say happened to an entity, and when they came in, in the order of time."""
         scope.need(READ)
-        wanted, at = bounds.limit(limit, 500), _zoned(known_at)
+        wanted, at = bounds.limit(limit, 500), zoned(known_at)
         async with self._store.under(scope) as db:
             _, keys, _ = await asking.one(db, id)
             told = await telling.episodes(db, keys=keys, known_at=at, limit=wanted)
@@ -263,7 +270,7 @@ class Graph:
     ) -> Page[Episode]:
         """Dated sentences with a name in them, the earliest first; `since` and `until` bound the time they tell of."""
         scope.need(READ)
-        wanted, offset = bounds.limit(limit, LIST_MAX), _offset(cursor)
+        wanted, offset = bounds.limit(limit, LIST_MAX), offset_in(cursor)
         within = bounds.collection(collection) if collection is not None else None
         async with self._store.under(scope) as db:
             found = await telling.episodes(
@@ -271,18 +278,18 @@ class Graph:
                 collection=within,
                 since=since,
                 until=until,
-                known_at=_zoned(known_at),
+                known_at=zoned(known_at),
                 limit=wanted + 1,
                 offset=offset,
             )
-        return _page(found, wanted, offset)
+        return page_of(found, wanted, offset)
 
     # -- decisions ----------------------------------------------------------------------------------
 
     async def merge(self, scope: Scope, ids: Sequence[str], reason: str) -> Decision:
         """Make entities one, known by the first. Raises UnknownEntity, BadMerge, BadOption without a reason."""
         scope.need(WRITE)
-        why = _reason(reason)
+        why = reason_in(reason)
         async with self._store.under(scope) as db:
             made = await deciding.merge(db, scope.user or scope.app or "", ids, why)
             await self._audit.record(db, "graph.merge", resource=made.id, details={"entities": list(made.entities)})
@@ -291,7 +298,7 @@ class Graph:
     async def split(self, scope: Scope, id: str, sources: Sequence[str], reason: str) -> Decision:
         """Make what these mentions (`Mention.id`) name an entity of its own. Raises UnknownEntity, BadMerge."""
         scope.need(WRITE)
-        why = _reason(reason)
+        why = reason_in(reason)
         async with self._store.under(scope) as db:
             made = await deciding.split(db, scope.user or scope.app or "", id, sources, why)
             await self._audit.record(db, "graph.split", resource=made.id, details={"entities": list(made.entities)})
@@ -345,64 +352,3 @@ async def registry(db: Db) -> Registry:
         GraphType(kind, name, about, tuple(ends), tuple(others), symmetric, inverse, transitive, shipped=False)
         for kind, name, about, ends, others, symmetric, inverse, transitive in rows
     )
-
-
-# -- what callers say -------------------------------------------------------------------------------
-
-
-def _depth(number: object, most: int = DEPTH_MAX) -> int:
-    if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= most:
-        raise BadOption(f"A depth is a whole number from 1 to {most}, not {number!r}.", option="depth")
-    return number
-
-
-def _word(text: object, option: str) -> str | None:
-    if text is not None and (not isinstance(text, str) or not text.isidentifier()):
-        raise BadOption(f"{option} is the name of a type.", option=option)
-    return text
-
-
-def _reason(text: object) -> str:
-    said = bounds.reason(text)
-    if not said:
-        raise BadOption("A merge or a split needs its reason.", option="reason")
-    return said
-
-
-def _zoned(at: datetime | None) -> datetime | None:
-    if at is not None and at.tzinfo is None:
-        raise BadOption("known_at needs its time zone.", option="known_at")
-    return at
-
-
-def _pair(cursor: str | None) -> tuple[int, int] | None:
-    said = bounds.after_cursor(cursor)
-    if said is None:
-        return None
-    mentions, colon, entity = said.partition(":")
-    if not colon or not mentions.isdecimal() or not entity.removeprefix("-").isdecimal() or len(said) > 40:
-        raise BadOption("The cursor was not given out by this list.", option="cursor")
-    return int(mentions), int(entity)
-
-
-def _triple(cursor: str | None) -> tuple[str, int, str] | None:
-    said = bounds.after_cursor(cursor)
-    if said is None:
-        return None
-    parts = said.split(":", 2)
-    if len(parts) < 3 or not parts[1].isdecimal() or len(parts[1]) > 9:
-        raise BadOption("The cursor was not given out by this list.", option="cursor")
-    return parts[0], int(parts[1]), parts[2]
-
-
-def _offset(cursor: str | None) -> int:
-    said = bounds.after_cursor(cursor)
-    if said is None:
-        return 0
-    if not said.isdecimal() or len(said) > 7:
-        raise BadOption("The cursor was not given out by this list.", option="cursor")
-    return int(said)
-
-
-def _page(found: Sequence[T], wanted: int, offset: int) -> Page[T]:
-    return Page(tuple(found[:wanted]), bounds.cursor_of(str(offset + wanted)) if len(found) > wanted else None)

@@ -1,9 +1,9 @@
 """Louvain: groups of nodes that are tied more closely with each other than with the rest. Pure and deterministic.
 
-After Blondel, Guillaume, Lambiotte and Lefebvre, "Fast unfolding of communities in large networks" (2008): each node goes
-to the group of a neighbour where modularity grows most, until none does; then groups become nodes, and so on. Nodes are
-visited in their order and ties are broken by the lower number, so the same graph gives the same groups. Every level is
-given: level 0 is the finest.
+After Blondel, Guillaume, Lambiotte and Lefebvre, "Fast unfolding of communities in large networks" (2008): each node
+goes to the group of a neighbour where modularity grows most, until none does; then groups become nodes, and so on.
+Nodes are visited in their order and ties are broken by the lower number, so the same graph gives the same groups.
+Every level is given: level 0 is the finest.
 """
 
 from __future__ import annotations

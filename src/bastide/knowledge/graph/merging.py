@@ -1,8 +1,8 @@
 """Merging: which keys are one entity. A law of this file: a merge that is undone leaves everything as it was before.
 
-What documents say (`alias_source`) and what people decided (`decision`) are links between keys. The keys that links join
-are one entity; it is called by the key that the oldest link kept. The table `alias` holds the outcome and is worked out
-anew from the links whenever one comes or goes, so undoing one is leaving it out: no merge changes a source.
+What documents say (`alias_source`) and what people decided (`decision`) are links between keys. The keys that links
+join are one entity; it is called by the key that the oldest link kept. The table `alias` holds the outcome and is
+worked out anew from the links whenever one comes or goes, so undoing one is leaving it out: no merge changes a source.
 
 An acronym links by itself only where all documents that explain it mean the same full name (score above `AUTOMATIC`);
 otherwise it is a proposal (`Graph.resolve`).

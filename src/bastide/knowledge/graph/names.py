@@ -1,7 +1,7 @@
 """Names: persons, organisations, places, events and products in a sentence, by how they are written. Pure.
 
-A name is a run of capitalised words, joined by the small words that the language allows in one. What it names is told, in
-this order, by: a legal form or a word for a body in it; a title before it or a given name at its head; a list of
+A name is a run of capitalised words, joined by the small words that the language allows in one. What it names is told,
+in this order, by: a legal form or a word for a body in it; a title before it or a given name at its head; a list of
 countries and towns; a word for an event or a place; digits in a product's name; a preposition before it. A run of which
 nothing is known is a concept: a name, but nobody's.
 """
@@ -53,7 +53,7 @@ _ONLY_IN = {
 _ROMAN = re.compile(r"[IVX]+$")
 _ACRONYM = re.compile(r"[A-ZÄÖÜŁŚ]{2,6}$")
 _ADJECTIVE = re.compile(r"\w+(?:e|en|er|es|em)$")
-_OPENING = frozenset(":“„«\"•–-")
+_OPENING = frozenset(':“„«"•–-')
 _SMALL_TITLES = frozenset(title.lower() for title in TITLES if len(title) > 3)
 _ROLES = frozenset({"CEO", "CFO", "CTO", "COO", "PDG", "DG", "Nr", "No", "Art", "Abs"})
 _WORDS_MAX = 9
@@ -158,10 +158,8 @@ class Namer:
             return 0
         links = {words[end + number].text.lower() for number in range(count)}
         before = words[end - 1].text
-        person = (
-            (links <= self._links["person"]
-            and before in _GIVEN | TITLES)
-            or (links <= self._links["person"] and len(before) == 1)
+        person = (links <= self._links["person"] and before in _GIVEN | TITLES) or (
+            links <= self._links["person"] and len(before) == 1
         )
         if person or (body and links <= self._links["body"]):
             return count
@@ -225,7 +223,7 @@ class Namer:
             if low in self._stop or low.rstrip("'’") in {"l", "d", "un", "dell", "all"}:
                 if word.isupper() and len(word) > 2 and not opens:
                     break
-                start, opens = start + 1, opens
+                start += 1
                 continue
             first = (
                 opens and end - start > 1 and word not in self._known and word not in _GIVEN | TITLES | _ORGANISATION
@@ -255,7 +253,9 @@ class Namer:
             return False
         return place + 1 < end
 
-    def _typed(self, part: list[Token], title: str, before: str, opens: bool) -> tuple[str, float]:
+    def _typed(  # noqa: PLR0911 one sign after the other
+        self, part: list[Token], title: str, before: str, opens: bool
+    ) -> tuple[str, float]:
         words = [token.text for token in part if token.text[0].isalnum()]
         whole = " ".join(words)
         if not words or (len(words) == 1 and len(whole) < 2):
@@ -277,7 +277,7 @@ class Namer:
             return self._alone(words[0], before, opens)
         return self._several(words, before)
 
-    def _several(self, words: list[str], before: str) -> tuple[str, float]:
+    def _several(self, words: list[str], before: str) -> tuple[str, float]:  # noqa: PLR0911 as above
         if any(word in _EVENT or word.lower().endswith(_EVENT_ENDINGS) for word in words):
             return "event", 0.7
         if any(word in _PLACE or word.lower().endswith(_PLACE_ENDINGS) for word in words):
@@ -296,7 +296,7 @@ class Namer:
             return "", 0.0
         return "concept", 0.5
 
-    def _alone(self, word: str, before: str, opens: bool) -> tuple[str, float]:
+    def _alone(self, word: str, before: str, opens: bool) -> tuple[str, float]:  # noqa: PLR0911 as above
         if word in _GIVEN and word in self._known:
             return "person", 0.5
         if len(word) > 5 and word.lower().endswith(_PLACE_ENDINGS) and self._language in {"de", "nl"}:

@@ -1,8 +1,8 @@
 """Naming: the plain form of a name, and the key that stands for it. Pure.
 
-Two spellings have one key when they differ in case, in dots, hyphens and apostrophes, in a title before a person, in how
-a legal form is written, or when they are a place in two languages (`places.toml`). "Acme GmbH" and "Acme AG" are two.
-Terms are compared by their stems, so that one in the plural meets one in the singular.
+Two spellings have one key when they differ in case, in dots, hyphens and apostrophes, in a title before a person, in
+how a legal form is written, or when they are a place in two languages (`places.toml`). "Acme GmbH" and "Acme AG" are
+two. Terms are compared by their stems, so that one in the plural meets one in the singular.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ PLACES: Final[dict[str, str]] = _places()
 TITLES: Final[frozenset[str]] = frozenset(WORDS["titles"].split())
 
 
+@lru_cache(maxsize=65_536)
 def plain(name: str, type: str = "", language: str = "") -> str:
     """The form by which a name is known: what two spellings of it have in common."""
     text = _POSSESSIVE.sub("", " ".join(unicodedata.normalize("NFKC", name).split()))
@@ -73,7 +74,7 @@ def plain(name: str, type: str = "", language: str = "") -> str:
     if known is not None:
         return known.casefold()
     if type == "concept":
-        return " ".join(_stem(word, language) for word in re.findall(r"\w+", text)) or text.casefold()
+        return " ".join(stem(word, language) for word in re.findall(r"\w+", text)) or text.casefold()
     words = text.split(" ")
     while len(words) > 1 and words[0].rstrip(".") in TITLES:
         words = words[1:]
@@ -98,7 +99,8 @@ def legal_form(name: str) -> tuple[str, str]:
 
 
 @lru_cache(maxsize=65_536)
-def _stem(word: str, language: str) -> str:
+def stem(word: str, language: str) -> str:
+    """What the forms of a word have in common; the word itself where the language has no stemmer."""
     return next(iter(terms(word, language)), word.casefold())
 
 

@@ -1,8 +1,8 @@
 """Relating: which names of a sentence are tied, and how. Pure.
 
-The words between two neighbours are held against the cues of the language (`patterns.toml`), and a tie is taken where the
-registry allows its type between the two; a name of which nothing was known gets the only type that the tie allows. All
-other names of one sentence are `related_to` each other, at most so many a passage.
+The words between two neighbours are held against the cues of the language (`patterns.toml`), and a tie is taken where
+the registry allows its type between the two; a name of which nothing was known gets the only type that the tie allows.
+All other names of one sentence are `related_to` each other, at most so many a passage.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def _zipped(archive: zipfile.ZipFile, part: zipfile.ZipInfo, budget: Budget) -> 
 
 def _litter(name: str) -> bool:
     """Folders, and what file systems leave behind; nobody wrote it."""
-    return name.endswith("/") or name.startswith(_LITTER[0]) or name.endswith(_LITTER[1:])
+    return name.startswith(_LITTER[0]) or name.endswith(("/", *_LITTER[1:]))
 
 
 def open_tar(data: bytes, budget: Budget) -> Opened:

@@ -123,9 +123,6 @@ def _outline(document: Any, refused: type[Exception]) -> list[tuple[str, int, in
     return entries
 
 
-# -- one page -------------------------------------------------------------------------------------
-
-
 class _Page:
     """What stands on one page."""
 
@@ -183,8 +180,7 @@ class _Page:
         """Where a box of the page's own space begins and ends along the lines of its text."""
         if self.angle == 0:
             return round(box[0] - self._left, 1), round(box[2] - self._left, 1)
-        seen = self.seen(*box)
-        return seen[0], seen[2]
+        return self.seen(*box)[0], self.seen(*box)[2]
 
     # -- rules and pictures -----------------------------------------------------------------------
 
@@ -262,8 +258,7 @@ class _Page:
 
 
 def _times(inner: tuple[float, ...], outer: tuple[float, ...]) -> tuple[float, ...]:
-    a, b, c, d, e, f = inner
-    p, q, r, s, t, u = outer
+    (a, b, c, d, e, f), (p, q, r, s, t, u) = inner, outer
     return a * p + b * r, a * q + b * s, c * p + d * r, c * q + d * s, e * p + f * r + t, e * q + f * s + u
 
 

@@ -72,7 +72,9 @@ async def test_a_merge_undone_is_as_if_it_never_was(graph: Graph, take: Take, ou
 
 async def test_merges_are_undone_in_any_order(graph: Graph, take: Take, ours: Scope, store: Store) -> None:
     await take(ours, "a.md", "Anna Schmidt met Peter Novak. Maria Rossi met Karl Weber.")
-    ids = [(await by_name(graph, ours, name)).id for name in ("Anna Schmidt", "Peter Novak", "Maria Rossi", "Karl Weber")]
+    ids = [
+        (await by_name(graph, ours, name)).id for name in ("Anna Schmidt", "Peter Novak", "Maria Rossi", "Karl Weber")
+    ]
     first = await state(store, ours)
     one = await graph.merge(ours, ids[:2], "one")
     two = await graph.merge(ours, [ids[2], ids[0]], "two")

@@ -49,9 +49,18 @@ CHUNK = Chunk(7, 100, TEXT, "en")
 
 def test_what_stands_in_the_passage_is_kept() -> None:
     kept = verified(said(), CHUNK, SHIPPED)
-    assert [(one.name, one.start, one.end) for one in kept.names] == [("Anna Schmidt", 100, 112), ("Acme Ltd", 133, 141)]
+    assert [(one.name, one.start, one.end) for one in kept.names] == [
+        ("Anna Schmidt", 100, 112),
+        ("Acme Ltd", 133, 141),
+    ]
     (found,) = kept.ties
-    assert (found.type, found.start, found.end, str(found.first), found.after) == ("leads", 100, 158, "2019-03-01", None)
+    assert (found.type, found.start, found.end, str(found.first), found.after) == (
+        "leads",
+        100,
+        158,
+        "2019-03-01",
+        None,
+    )
     assert not kept.dropped
 
 
@@ -141,7 +150,9 @@ async def test_a_model_enriches_the_graph(
     assert (await graph.relations(ours, id=anna.id, types=["leads"])).items == ()
 
 
-async def test_without_a_permitted_model_nothing_is_sent(work: Workflows, take: Take, ours: Scope, graph: Graph) -> None:
+async def test_without_a_permitted_model_nothing_is_sent(
+    work: Workflows, take: Take, ours: Scope, graph: Graph
+) -> None:
     document = await take(ours, "board.md", TEXT)
     out = await done(work, ours, "knowledge.enrich", documents=[document])
     assert out["failed"] == [{"document": document, "error": "inference.no_permitted_model"}]
@@ -151,7 +162,9 @@ async def test_without_a_permitted_model_nothing_is_sent(work: Workflows, take: 
 async def test_communities_cite_and_go_with_their_documents(
     work: Workflows, rooms: Rooms, graph: Graph, take: Take, ours: Scope, neighbour: Scope
 ) -> None:
-    mill = await take(ours, "mill.md", "Anna Schmidt met Karl Weber and Maria Rossi in the mill. Maria Rossi met Karl Weber.")
+    mill = await take(
+        ours, "mill.md", "Anna Schmidt met Karl Weber and Maria Rossi in the mill. Maria Rossi met Karl Weber."
+    )
     await take(ours, "port.md", "Peter Novak met Ivan Horvat and Julia Kowal at the port. Julia Kowal met Peter Novak.")
     out = await done(work, ours, "knowledge.communities")
     assert out["communities"] == 2
@@ -211,20 +224,14 @@ async def test_a_document_that_goes_while_a_model_reads(
     work: Workflows, rooms: Rooms, graph: Graph, take: Take, ours: Scope
 ) -> None:
     document = await take(ours, "board.md", TEXT)
-    deleted = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    going: list[asyncio.Task[None]] = []
 
     def answer(asked: object) -> str:
-        loop.create_task(_delete(rooms, ours, document, deleted))
+        going.append(asyncio.get_running_loop().create_task(rooms.knowledge.delete(ours, document)))
         return said()
 
     async with ScriptedModel(answer) as model:
         await rooms.inference.add_model(ours, ModelSpec(name="reader", url=model.url, local=True))
         await done(work, ours, "knowledge.enrich", documents=[document])
-    await asyncio.wait_for(deleted.wait(), 10)
+    await asyncio.wait_for(asyncio.gather(*going), 10)
     assert (await graph.entities(ours)).items == ()
-
-
-async def _delete(rooms: Rooms, scope: Scope, document: str, deleted: asyncio.Event) -> None:
-    await rooms.knowledge.delete(scope, document)
-    deleted.set()

@@ -163,7 +163,11 @@ async def test_the_same_new_names_at_once(graph: Graph, take: Take, ours: Scope)
 async def test_a_filter_hides_what_other_documents_say(graph: Graph, take: Take, ours: Scope) -> None:
     await take(ours, "a.md", "The European Data Protection Board (EDPB) met in Brussels.", collection="open")
     await take(
-        ours, "b.md", "EDPB members saw Anna Schmidt.", collection="closed", label={"class": "secret", "subjects": ["anna"]}
+        ours,
+        "b.md",
+        "EDPB members saw Anna Schmidt.",
+        collection="closed",
+        label={"class": "secret", "subjects": ["anna"]},
     )
     found = (await graph.entities(ours, collection="open")).items
     names = {name for one in found for name in (one.name, *one.aliases)}
@@ -238,7 +242,9 @@ async def test_each_operation_asks_for_its_permission(graph: Graph, nobody: Scop
             await ask
 
 
-@pytest.mark.parametrize("id", ["", "ent_", "ent_xyz", "ent_00000000000000001", "' or 1=1", "doc_x", "sec_doc_1:2", "\0"])
+@pytest.mark.parametrize(
+    "id", ["", "ent_", "ent_xyz", "ent_00000000000000001", "' or 1=1", "doc_x", "sec_doc_1:2", "\0"]
+)
 async def test_a_wrong_id_is_unknown(graph: Graph, ours: Scope, id: str) -> None:
     with pytest.raises(UnknownEntity):
         await graph.entity(ours, id)
@@ -248,7 +254,15 @@ async def test_a_wrong_id_is_unknown(graph: Graph, ours: Scope, id: str) -> None
 
 @pytest.mark.parametrize(
     "given",
-    [{"limit": 0}, {"limit": 201}, {"limit": True}, {"cursor": "!"}, {"cursor": "OjpA"}, {"type": "a b"}, {"query": "a\0"}],
+    [
+        {"limit": 0},
+        {"limit": 201},
+        {"limit": True},
+        {"cursor": "!"},
+        {"cursor": "OjpA"},
+        {"type": "a b"},
+        {"query": "a\0"},
+    ],
     ids=str,
 )
 async def test_a_wrong_option_is_named(graph: Graph, ours: Scope, given: dict[str, object]) -> None:

@@ -13,7 +13,7 @@ from bastide.errors import Forbidden
 from bastide.knowledge.reading import ocr
 from tests.rooms.knowledge.ocr.paper import TEXTS, Reader, needs_engine, page_of, pages, picture
 
-pytestmark = needs_engine
+pytestmark = [needs_engine, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

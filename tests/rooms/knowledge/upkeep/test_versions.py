@@ -57,11 +57,11 @@ async def test_a_new_version_embeds_only_what_is_new(rooms: Rooms, knowledge: Kn
     whole, part = await tokens_embedded(rooms, ours, 2)
     assert 0 < part < whole / 10
     async with rooms.store.under(ours) as db:
-        kept = dict(await db.rows(tuple, VECTORS))
+        kept: dict[str, str] = dict(await db.rows(tuple, VECTORS))
     assert len(kept) == taken.documents[0].chunks
     await knowledge.reindex(ours, taken.documents[0].id or "")  # embeds all anew: the same vectors come out
     async with rooms.store.under(ours) as db:
-        anew = dict(await db.rows(tuple, VECTORS))
+        anew: dict[str, str] = dict(await db.rows(tuple, VECTORS))
     assert anew.keys() == kept.keys()
     for text, vector in anew.items():
         assert _cosine(vector, kept[text]) > 0.999
