@@ -13,6 +13,7 @@ import pytest
 from bastide.app import House
 from bastide.errors import Forbidden
 from bastide.inference import ModelSpec
+from bastide.knowledge.watching import WatchedFile
 from bastide.store import Query, Scope, to_uuid
 from bastide.workflows import Job, Lane, OversightRule
 from tests.conftest import scope_of
@@ -56,8 +57,19 @@ async def lived(house: House) -> Scope:
         ours, _model_spec(name="ours", url="http://127.0.0.1:9/v1", key="sk-secret-of-ours")
     )
     await house.policy.enable(ours, "scaleway/generative-apis/fr-par")
+    await _a_day_of_upkeep(house, ours)
     await _a_day_of_work(house, ours)
     return ours
+
+
+async def _a_day_of_upkeep(house: House, ours: Scope) -> None:
+    """A collection with members, a document on hold, a watched folder."""
+    upkeep = house.knowledge.upkeep
+    await house.knowledge.add_collection(ours, "staff")
+    await upkeep.set_members(ours, "staff", {"role:administrator": "manage"})
+    (lease,) = (await house.knowledge.documents(ours, name="lease.md")).items
+    await upkeep.hold(ours, lease.id, reason="a case is pending")
+    await upkeep.note_watched(ours, "0" * 64, WatchedFile("lease.md", lease.id, 99, 1_700_000_000_000_000_000))
 
 
 async def _a_day_of_work(house: House, ours: Scope) -> None:

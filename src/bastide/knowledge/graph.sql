@@ -1,4 +1,5 @@
--- Questions about the graph of names. Whatever is told to a caller is asked through knowledge.readable.
+-- Questions about the graph of names. Which rows may be read, row security says (schema/0007_upkeep.sql); what names a
+-- document is asked through knowledge.readable. `offset 0` keeps the planner from turning a few look-ups into a scan.
 
 -- == written with a document ========================================================================
 
@@ -204,16 +205,16 @@ limit %(limit)s
 select o.entity, s.name, s.type, sum(s.times)::bigint as times, sum(s.confidence * s.times)::float8 as weight,
        max(s.confidence)::float8 as confidence, bool_or(s.key = o.entity) as own
 from unnest(%(owners)s::bigint[], %(keys)s::bigint[]) as o(entity, key)
-join knowledge.entity_source s on s.key = o.key
-join knowledge.readable d on d.number = s.document
-where %(collection)s::text is null or d.collection = %(collection)s
+cross join lateral (select * from knowledge.entity_source e where e.key = o.key offset 0) s
+where %(collection)s::text is null
+   or exists (select from knowledge.readable d where d.number = s.document and d.collection = %(collection)s)
 group by 1, 2, 3
 
 -- name: entity_totals
 select o.entity, count(distinct d.number) as documents, array_agg(distinct d.label) as labels, min(s.seen_at), max(s.seen_at)
 from unnest(%(owners)s::bigint[], %(keys)s::bigint[]) as o(entity, key)
-join knowledge.entity_source s on s.key = o.key
-join knowledge.readable d on d.number = s.document
+cross join lateral (select * from knowledge.entity_source e where e.key = o.key offset 0) s
+cross join lateral (select * from knowledge.readable r where r.number = s.document offset 0) d
 where %(collection)s::text is null or d.collection = %(collection)s
 group by 1
 
@@ -222,7 +223,7 @@ select d.id as document_id, d.name as document, d.version, c.section, c.page, c.
        c.end_at as passage_end, c.text, s.key, s.name, s.times, s.type, s.extractor, s.confidence, s.seen_at, s.start_at,
        s.end_at
 from knowledge.entity_source s
-join knowledge.readable d on d.number = s.document
+cross join lateral (select * from knowledge.readable o where o.number = s.document offset 0) d
 join knowledge.chunk c on c.id = s.chunk
 where s.key = any(%(keys)s::bigint[])
   and (%(after)s::text is null or (d.id, s.start_at, s.extractor) > (%(after)s, %(start)s::integer, %(extractor)s))
@@ -231,20 +232,20 @@ limit %(limit)s
 
 -- name: near
 -- One step from `entities`: of each pair and type the strength, the strongest first. What a document itself does is no
--- step.
+-- step. Which rows may be read, their own row security says; asked for once more, it would cost more than the step.
 with own as (
     select u.entity, u.entity as key from unnest(%(entities)s::bigint[]) as u(entity)
     union all
     select x.entity, x.key from knowledge.alias x where x.entity = any(%(entities)s::bigint[])
 ),
 tie as (
-    select o.entity, r.b as other, r.type, true as forward, r.weight * r.confidence as weight, r.document
+    select o.entity, r.b as other, r.type, true as forward, r.weight * r.confidence as weight
     from own o join knowledge.relation_source r on r.a = o.key
     where (%(types)s::text[] is null or r.type = any(%(types)s))
       and (%(as_of)s::date is null
            or (coalesce(r.valid_from <= %(as_of)s, true) and coalesce(r.valid_to > %(as_of)s, true)))
     union all
-    select o.entity, r.a, r.type, false, r.weight * r.confidence, r.document
+    select o.entity, r.a, r.type, false, r.weight * r.confidence
     from own o join knowledge.relation_source r on r.b = o.key
     where r.a <> 0 and (%(types)s::text[] is null or r.type = any(%(types)s))
       and (%(as_of)s::date is null
@@ -253,7 +254,6 @@ tie as (
 select t.entity as via, coalesce(y.entity, t.other) as entity, t.type, bool_or(t.forward) as forward,
        sum(t.weight)::float8 as weight
 from tie t
-join knowledge.readable d on d.number = t.document
 left join knowledge.alias y on y.key = t.other
 where coalesce(y.entity, t.other) <> t.entity
 group by 1, 2, 3
@@ -271,7 +271,7 @@ select case when r.type = any(%(symmetric)s::text[]) then least(coalesce(x.entit
        (array_agg(r.start_at order by r.confidence desc, r.chunk))[1] as start_at,
        (array_agg(r.end_at order by r.confidence desc, r.chunk))[1] as end_at, array_agg(distinct d.label) as labels
 from knowledge.relation_source r
-join knowledge.readable d on d.number = r.document
+cross join lateral (select * from knowledge.readable o where o.number = r.document offset 0) d
 left join knowledge.alias x on x.key = r.a
 left join knowledge.alias y on y.key = r.b
 where r.a = any(%(keys)s::bigint[]) and r.b = any(%(keys)s::bigint[])
@@ -292,7 +292,7 @@ select case when r.type = any(%(symmetric)s::text[]) then least(coalesce(x.entit
        (array_agg(r.end_at order by r.confidence desc, r.chunk))[1] as end_at, array_agg(distinct d.label) as labels,
        case when r.a = 0 then d.id end as document
 from knowledge.relation_source r
-join knowledge.readable d on d.number = r.document
+cross join lateral (select * from knowledge.readable o where o.number = r.document offset 0) d
 left join knowledge.alias x on x.key = r.a
 left join knowledge.alias y on y.key = r.b
 where (%(keys)s::bigint[] is null or r.a = any(%(keys)s) or r.b = any(%(keys)s))

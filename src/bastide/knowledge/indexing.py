@@ -15,7 +15,7 @@ from bastide.knowledge.graph import forget_graph, write_graph
 from bastide.knowledge.naming import marks, named
 from bastide.knowledge.preparing import Prepared
 from bastide.knowledge.reading import Box, Node, PageRead
-from bastide.knowledge.walking import MENTION
+from bastide.knowledge.weaving import MENTION
 from bastide.policy import Label
 from bastide.store import Db, Json, queries
 

@@ -23,6 +23,7 @@ from bastide.inference import Inference
 from bastide.knowledge import bounds
 from bastide.knowledge.indexing import Known
 from bastide.knowledge.intake import Intake
+from bastide.knowledge.members import need
 from bastide.knowledge.preparing import heading
 from bastide.policy import Label
 from bastide.store import Db, Scope, Store, queries, vector_text
@@ -155,6 +156,7 @@ class MendingJobs:
             again = await db.row(Known, _BY_ID, id=document)
             if again is None:
                 raise UnknownDocument
+            await need(db, again.collection, "write")
             if (await db.value(_CHUNK_IDS, document=again.number) or []) != ids:
                 return {"chunks": again.chunks}  # it was read anew meanwhile, and embedded with that
             await db.run(_FORGET, chunks=ids)

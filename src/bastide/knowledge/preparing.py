@@ -13,7 +13,7 @@ from bastide.knowledge.phrases import mentioned
 from bastide.knowledge.ranking import term_key
 from bastide.knowledge.reading import Gauge, Limits, Piece, Reading, cut, read, terms
 from bastide.knowledge.references import FIELD, named_by
-from bastide.knowledge.walking import pack
+from bastide.knowledge.weaving import pack
 
 _TITLE_CHARACTERS_MAX = 160
 _LENGTH_MAX = 65_535

@@ -28,9 +28,6 @@ from knowledge.collection c where c.name = %(name)s
 -- name: set_retention
 update knowledge.collection set retention_days = %(days)s where name = %(name)s
 
--- name: collections_with_retention
-select c.name, c.retention_days from knowledge.collection c where c.retention_days is not null order by c.name
-
 -- name: documents_past_retention
 select d.id from knowledge.document d join knowledge.collection c on c.name = d.collection
 where d.updated < now() - make_interval(days => c.retention_days)
@@ -140,11 +137,6 @@ select d.id, v.fingerprint, array(select c.text from knowledge.chunk c where c.d
 from knowledge.document d
 join knowledge.document_version v on v.document = d.number and v.version = d.version
 where d.id = any(%(ids)s::text[])
-
--- name: documents_without_likeness
-select d.id from knowledge.document d
-where not exists (select from knowledge.likeness l where l.document = d.number)
-order by d.id limit %(limit)s
 
 -- == quality ========================================================================================
 

@@ -11,19 +11,17 @@ Only the neighbourhood is looked at: the passages where the walk starts, their p
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bastide.knowledge.phrases import NOUNS_CAPITALISED, TITLE, WHOLE, Mentioned, asked, marked
+from bastide.knowledge.phrases import NOUNS_CAPITALISED, TITLE, WHOLE, asked, marked
+from bastide.knowledge.weaving import Ints, Web, expand
 
-MENTION = np.dtype([("key", "<i8"), ("kind", "u1"), ("run", "u1"), ("start", "u1"), ("length", "u1"), ("times", "u1")])
-"""How a mention is kept: 13 bytes."""
-
-# Chosen on HotpotQA-train-100 and MuSiQue-train-100, each value on a broad plateau: see docs of `make bench-knowledge`.
+# Chosen on HotpotQA-train-100 and MuSiQue-train-100, each value on a broad plateau (`make bench-knowledge`).
 COMMON_SHARE = 0.02  # a phrase of more passages than this share ties nothing together
 COMMON_MIN = 5  # unless there are few passages at all
 ASKED_SHARE = 0.2  # the same for a phrase that the question names
@@ -39,7 +37,6 @@ RELEVANCE_FLOOR = 0.1
 REACHED = 300  # of the passages that it came by, those it came by most are given
 CHUNKS_OF_PHRASE = 100  # so many passages of a named phrase are starting points, titles first
 
-Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
@@ -65,147 +62,6 @@ class Walk:
     phrases: Mapping[int, float]
     titled: float = 0.0
     linked: float = 0.0
-
-
-def pack(mentions: Sequence[Mentioned]) -> bytes:
-    """The mentions of one chunk as bytes, 13 each."""
-    rows = [(m.key, m.kind, m.run % 255 if m.run >= 0 else 255, m.start, m.length, m.times) for m in mentions]
-    array = np.zeros(len(rows), MENTION)
-    for name, column in zip(("key", "kind", "run", "start", "length", "times"), zip(*rows, strict=True), strict=False):
-        array[name] = column if name == "key" else np.minimum(column, 255)
-    return array.tobytes()
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Rows of `knowledge.mention`, one a document: `counts[i]` of the chunks are of row `numbers[i]`, `sizes[j]` of the
-    mentions are of `chunks[j]`."""
-
-    numbers: Ints
-    documents: Ints
-    counts: Ints
-    chunks: Ints
-    sizes: Ints
-    mentions: NDArray[np.void]
-
-
-@dataclass(frozen=True, slots=True)
-class Web:
-    """Which phrases the chunks of a tenant mention. A chunk has a place, 0 to n - 1, in the order they were added.
-
-    `rows` says which places are those of a row. What was dropped keeps its places, not alive, until it is too much.
-    """
-
-    rows: Mapping[int, tuple[int, int]]
-    chunks: Ints
-    documents: Ints
-    starts: Ints
-    mentions: NDArray[np.void]
-    alive: NDArray[np.bool_]
-    # the same mentions by phrase
-    keys: Ints
-    holders: NDArray[np.int32]
-    kinds: NDArray[np.uint8]
-    times: NDArray[np.uint8]
-    # the chunks by number
-    sorted_chunks: Ints
-    sorted_places: Ints
-    linked: float
-    """The share of the titles here that other passages mention: a sixth in an encyclopaedia, none where titles are
-    sentences."""
-
-    @property
-    def bytes(self) -> int:
-        """How much memory it takes."""
-        return 27 * len(self.mentions) + 41 * len(self.chunks) + 150 * len(self.rows)
-
-    def changed(self, added: Batch, gone: Collection[int] = ()) -> Web:
-        """A web with these rows and without those; this one stays as it is."""
-        rows = {number: places for number, places in self.rows.items() if number not in gone}
-        alive = self.alive.copy()
-        for number in gone:
-            first, last = self.rows[number]
-            alive[first:last] = False
-        if 2 * int(alive.sum()) < len(alive) - 64:
-            return EMPTY.changed(self._kept(rows)).changed(added)
-        place = len(self.chunks)
-        for number, count in zip(added.numbers.tolist(), added.counts.tolist(), strict=True):
-            rows[number] = (place, place + count)
-            place += count
-        chunks = np.concatenate([self.chunks, added.chunks])
-        sizes = np.concatenate([np.diff(self.starts), added.sizes])
-        holders = np.repeat(np.arange(len(self.chunks), len(chunks), dtype=np.int32), added.sizes)
-        keys = np.concatenate([self.keys, added.mentions["key"]])
-        order = np.argsort(keys, kind="stable")  # what is sorted already is merged, not sorted
-        keys, kinds = keys[order], np.concatenate([self.kinds, added.mentions["kind"]])[order]
-        by_number = np.argsort(chunks, kind="stable")
-        return Web(
-            rows=rows,
-            chunks=chunks,
-            documents=np.concatenate([self.documents, np.repeat(added.documents, added.counts)]),
-            starts=np.concatenate([[0], np.cumsum(sizes)]),
-            mentions=np.concatenate([self.mentions, added.mentions]),
-            alive=np.concatenate([alive, np.ones(len(added.chunks), np.bool_)]),
-            keys=keys,
-            holders=np.concatenate([self.holders, holders])[order],
-            kinds=kinds,
-            times=np.concatenate([self.times, added.mentions["times"]])[order],
-            sorted_chunks=chunks[by_number],
-            sorted_places=by_number,
-            linked=_linked(keys, kinds),
-        )
-
-    def _kept(self, rows: Mapping[int, tuple[int, int]]) -> Batch:
-        """These rows as they were added."""
-        bounds = np.array(list(rows.values()), np.int64).reshape(-1, 2)
-        _, places = _expand(bounds[:, 0], bounds[:, 1])
-        _, at = _expand(self.starts[places], self.starts[places + 1])
-        return Batch(
-            np.array(list(rows), np.int64),
-            self.documents[bounds[:, 0]] if len(bounds) else np.zeros(0, np.int64),
-            bounds[:, 1] - bounds[:, 0],
-            self.chunks[places],
-            np.diff(self.starts)[places],
-            self.mentions[at],
-        )
-
-    def places(self, chunks: Sequence[int]) -> Ints:
-        """The place of each chunk, -1 for one that is not here."""
-        wanted = np.asarray(chunks, np.int64)
-        if not len(self.sorted_chunks):
-            return np.full(len(wanted), -1, np.int64)
-        at = np.minimum(np.searchsorted(self.sorted_chunks, wanted), len(self.sorted_chunks) - 1)
-        return np.where(self.sorted_chunks[at] == wanted, self.sorted_places[at], -1)
-
-
-def _nothing(kind: type | np.dtype[Any]) -> NDArray[Any]:
-    return np.zeros(0, kind)
-
-
-EMPTY = Web(
-    rows={},
-    chunks=_nothing(np.int64),
-    documents=_nothing(np.int64),
-    starts=np.zeros(1, np.int64),
-    mentions=_nothing(MENTION),
-    alive=_nothing(np.bool_),
-    keys=_nothing(np.int64),
-    holders=_nothing(np.int32),
-    kinds=_nothing(np.uint8),
-    times=_nothing(np.uint8),
-    sorted_chunks=_nothing(np.int64),
-    sorted_places=_nothing(np.int64),
-    linked=0.0,
-)
-"""A web without a chunk, to which others are added."""
-
-
-def _linked(keys: Ints, kinds: NDArray[np.uint8]) -> float:
-    titles, times = np.unique(keys[(kinds & TITLE) > 0], return_counts=True)
-    if not len(titles):
-        return 0.0
-    holders = np.searchsorted(keys, titles, "right") - np.searchsorted(keys, titles, "left")
-    return float(np.mean(holders > times))
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,18 +134,9 @@ def _rarity(counts: Ints | Floats, total: int) -> Floats:
     return np.log1p(total / np.maximum(counts, 1))
 
 
-def _expand(low: Ints, high: Ints) -> tuple[Ints, Ints]:
-    """For slices low[i]:high[i], which slice each element is of, and where it stands."""
-    lengths = high - low
-    whole = int(lengths.sum())
-    owner = np.repeat(np.arange(len(low)), lengths)
-    first = np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return owner, np.arange(whole) - first + np.repeat(low, lengths)
-
-
 def _holders(web: Web, keys: Ints, alive: NDArray[np.bool_]) -> _Holders:
     low, high = np.searchsorted(web.keys, keys, "left"), np.searchsorted(web.keys, keys, "right")
-    phrase, at = _expand(low, high)
+    phrase, at = expand(low, high)
     holder = web.holders[at].astype(np.int64)
     here = alive[holder]
     if not here.all():
@@ -352,7 +199,7 @@ def _phrases_of(
     A part of a run counts where it is a phrase elsewhere and no longer such part covers it; a phrase that is
     common here does not, unless the question names it.
     """
-    owner, at = _expand(web.starts[start], web.starts[start + 1])
+    owner, at = expand(web.starts[start], web.starts[start + 1])
     mentions = web.mentions[at]
     keys, inverse = np.unique(mentions["key"], return_inverse=True)
     found = _holders(web, keys, alive)

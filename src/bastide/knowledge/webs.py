@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bastide.knowledge.walking import EMPTY, MENTION, Batch, Web
+from bastide.knowledge.weaving import EMPTY, MENTION, Batch, Web
 from bastide.store import Db, queries
 from bastide.telemetry import timed
 

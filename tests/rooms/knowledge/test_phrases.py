@@ -11,7 +11,7 @@ from bastide.knowledge.grams import gram_scores
 from bastide.knowledge.phrases import TITLE, WHOLE, asked, marked, mentioned, names, phrase_key
 from bastide.knowledge.preparing import called, prepare
 from bastide.knowledge.reading import Limits
-from bastide.knowledge.walking import MENTION, pack
+from bastide.knowledge.weaving import MENTION, pack
 
 
 def wholes(text: str, language: str = "en", *titles: str) -> set[int]:

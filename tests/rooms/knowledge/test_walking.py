@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from bastide.knowledge.phrases import mentioned
 from bastide.knowledge.ranking import Scored, led
-from bastide.knowledge.walking import EMPTY, MENTION, Batch, Walk, Web, pack, walk
+from bastide.knowledge.walking import Walk, walk
+from bastide.knowledge.weaving import EMPTY, MENTION, Batch, Web, pack
 
 TOWN = [
     ("Ada Vermeer", "Ada Vermeer was born in Lissewege and painted gates."),

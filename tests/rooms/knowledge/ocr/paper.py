@@ -15,7 +15,19 @@ from PIL import Image
 from bastide.errors import BastideError
 from bastide.knowledge.reading import ocr
 
-__all__ = ["TEXTS", "Reader", "double", "error_rate", "needs_engine", "needs_fonts", "page_of", "pages", "picture"]
+__all__ = [
+    "TEXTS",
+    "Reader",
+    "double",
+    "error_rate",
+    "needs_engine",
+    "needs_fonts",
+    "page_of",
+    "pages",
+    "picture",
+    "reading",
+    "strokes",
+]
 
 _READY = ocr.available()
 _FONTS = pages.font_file(pages.SERIF) is not None
@@ -77,3 +89,26 @@ def double(folder: Path, deed: str, **limits: int) -> ocr.Tesseract:
     program.write_text(_DOUBLE.format(python=sys.executable, deed=deed), encoding="utf-8")
     program.chmod(0o755)
     return ocr.Tesseract(str(program), **limits)
+
+
+def strokes(page: int = 3) -> ocr.Picture:
+    """Eight lines of ink that look like letters, 60 pixels apart; no font needed."""
+    pixels = np.full((600, 900), 255, np.uint8)
+    for top in range(60, 540, 60):
+        for left in range(60, 820, 28):
+            pixels[top : top + 22, left : left + 4] = 0
+            pixels[top : top + 4, left : left + 14] = 0
+    return ocr.Picture(pixels, 300.0, page)
+
+
+def reading(*lines: tuple[str, int]) -> str:
+    """The deed of a double that reads `strokes`: the text of each line from above and its confidence, 0 to 100."""
+    rows = []
+    for number, (text, confidence) in enumerate(lines):
+        words = text.split()
+        width = 770 // len(words)
+        for at, word in enumerate(words):
+            place = f"{60 + at * width}\t{60 + 60 * number}\t{width}\t22"
+            rows.append(f"5\t1\t1\t1\t{number + 1}\t{at + 1}\t{place}\t{confidence}\t{word}")
+    table = "\n".join(rows)
+    return f"sys.stdout.buffer.write({table!r}.encode())"

@@ -1,6 +1,6 @@
 """Text recognition: a page as a picture in; its words with places, figures and the reason for each decision out.
 
-A cascade: the page is made upright, straight, clean and large, read by Tesseract, and accepted only where the engine
+A cascade: the page is made even, large, upright and straight, read by Tesseract, and accepted only where the engine
 is sure, the ink is covered by words and the language is what it was read as; then, where the caller hands one in, a
 vision model is asked, and its answer is refused where it leaves out what was certain. Nothing here opens a connection.
 """

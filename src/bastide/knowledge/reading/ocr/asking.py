@@ -3,7 +3,6 @@
 Nothing here knows a model or a place: the room hands in how to ask, and only where its policy allows it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -13,7 +12,6 @@ from bastide.errors import BastideError
 from bastide.knowledge.reading.ocr.invention import CERTAIN, invented, words
 from bastide.knowledge.reading.ocr.preprocessing import Prepared
 from bastide.knowledge.reading.ocr.recognising import Recognised
-from bastide.knowledge.reading.ocr.tesseract import around
 from bastide.knowledge.reading.ocr.values import Hints, Line, Picture, Place, Vision, Word
 
 _WHOLE_BELOW = 0.5
@@ -167,8 +165,3 @@ def _seen(vision: Vision, picture: Picture, task: str) -> tuple[tuple[str, str] 
     except BastideError as error:
         return None, error.message
     return (seen.text, seen.engine), ""
-
-
-def box(words_of: Sequence[Word]) -> Place:
-    """The box around words."""
-    return around(tuple(words_of))

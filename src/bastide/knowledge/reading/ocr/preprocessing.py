@@ -1,10 +1,10 @@
-"""Preprocessing: a scan is made even, large enough, upright, straight and clean before anything reads it.
+"""Preprocessing: a scan is made even, large enough, upright and straight before anything reads it.
 
 In this order, because each step needs the one before:
     1. the paper is made evenly white     3. it is turned upright, where the engine says that it is not
-    2. the page is brought to 300 dpi     4. it is laid straight, up to 3 degrees     5. grain and specks go
-The engine reads a scan of 126 dpi that lies 1.2 degrees askew with 36 to 100 % of the characters wrong; after this,
-with 0 to 2 %. All of it is numpy and Pillow; OpenCV's non-local means took ten times as long and read no better.
+    2. the page is brought to 300 dpi     4. it is laid straight, up to 3 degrees     5. grain is blurred
+The engine reads a raw scan of 126 dpi that lies 1.2 degrees askew with 36 to 100 % of the characters wrong; after this,
+with 0 to 2 %.
 """
 
 from dataclasses import dataclass
@@ -99,7 +99,7 @@ def turn(page: Prepared, degrees: int) -> Prepared:
 
 
 def straighten(page: Prepared) -> Prepared:
-    """Steps 4 and 5: laid straight, then cleaned."""
+    """Steps 4 and 5: laid straight, then its grain blurred."""
     angle = skew(page.pixels)
     pixels, back = page.pixels, page.back
     if abs(angle) >= _SKEW_SEEN:
@@ -116,7 +116,7 @@ def straighten(page: Prepared) -> Prepared:
             fillcolor=255,
         )
         pixels, back = np.asarray(straight), back @ matrix
-    return Prepared(_cleaned(pixels), back, page.turned, angle)
+    return Prepared(_smoothed(pixels), back, page.turned, angle)
 
 
 def _evened(pixels: Gray) -> Gray:
@@ -193,8 +193,8 @@ def grain(pixels: Gray) -> float:
     return float(np.median(np.abs(both[::2, ::2])) / 0.6745 / 6)
 
 
-def _cleaned(pixels: Gray) -> Gray:
-    """Grain is blurred a little where there is some; specks far smaller than any dot of a letter go."""
+def _smoothed(pixels: Gray) -> Gray:
+    """Grain is blurred a little where there is some; nothing is taken away, so no dot of a letter is lost."""
     page = Image.fromarray(pixels)
     if grain(pixels) > _GRAIN_SEEN:
         page = page.filter(ImageFilter.GaussianBlur(0.8))

@@ -30,6 +30,8 @@ _LOST = 60.0
 """A page read with less confidence may stand in another way than was thought."""
 _FOREIGN = 70.0
 """A line read with less confidence may be in another script."""
+_DOUBTFUL = 85.0
+"""The same on a page that has been found to hold two scripts."""
 _BETTER = 10.0
 _NO_WORSE = 5.0
 """Several languages together are surer of what they read than one alone, and more often wrong."""
@@ -190,23 +192,35 @@ def _otherwise(
 
 
 def _with_other_scripts(read: Recognised, found: Installed) -> Recognised:
-    """Stretches of lines that were read badly are tried in the other scripts: a page may hold two."""
+    """Stretches of lines that were read badly are tried in the other scripts: a page may hold two.
+
+    Where one is found, the lines that were only doubtful are tried in it too: letters of two scripts look alike.
+    """
     if not read.lines or read.confidence < _LOST / 2:
         return read
-    others = [name for name in SCRIPTS if name != read.script and _bundle(found, name, ())]
-    bundles = [_bundle(found, name, ()) for name in others]
-    out: list[Line] = []
-    languages = list(read.languages)
-    at = 0
-    for first, past in _stretches(read.lines)[:_FOREIGN_STRETCHES]:
-        part = read.lines[first:past]
-        new, foreign = _better(read.page, part, found, bundles)
-        out += [*read.lines[at:first], *new]
-        languages += [language for language in foreign if language not in languages]
-        at = past
-    if len(languages) == len(read.languages):
+    others = [name for name in SCRIPTS if name != read.script]
+    bundles = [bundle for bundle in (_bundle(found, name, ()) for name in others) if bundle]
+    lines, foreign = _in_others(read.page, read.lines, found, bundles, _FOREIGN)
+    if not foreign:
         return read
-    return _judged(read.page, (*out, *read.lines[at:]), tuple(languages), read.script)
+    lines, _ = _in_others(read.page, lines, found, foreign, _DOUBTFUL)
+    languages = dict.fromkeys([*read.languages, *(language for bundle in foreign for language in bundle)])
+    return _judged(read.page, lines, tuple(languages), read.script)
+
+
+def _in_others(
+    page: Prepared, lines: tuple[Line, ...], found: Installed, bundles: list[tuple[str, ...]], below: float
+) -> tuple[tuple[Line, ...], list[tuple[str, ...]]]:
+    """The lines, those read with less than `below` in one of these bundles where it is better, and the bundles used."""
+    out: list[Line] = []
+    used: list[tuple[str, ...]] = []
+    at = 0
+    for first, past in _stretches(lines, below)[:_FOREIGN_STRETCHES]:
+        new, bundle = _better(page, lines[first:past], found, bundles)
+        out += [*lines[at:first], *new]
+        used += [bundle] if bundle and bundle not in used else []
+        at = past
+    return (*out, *lines[at:]), used
 
 
 def _better(
@@ -222,11 +236,11 @@ def _better(
     return part, ()
 
 
-def _stretches(lines: tuple[Line, ...]) -> list[tuple[int, int]]:
-    """(first, past the last) of lines below each other in one block that were read badly."""
+def _stretches(lines: tuple[Line, ...], below: float) -> list[tuple[int, int]]:
+    """(first, past the last) of lines under each other in one block, read with less confidence than `below`."""
     out: list[tuple[int, int]] = []
     for number, line in enumerate(lines):
-        if fmean(word.confidence for word in line.words) >= _FOREIGN or len(line.text) < 6:
+        if fmean(word.confidence for word in line.words) >= below or len(line.text) < 6:
             continue
         if out and out[-1][1] == number and lines[number - 1].block == line.block:
             out[-1] = out[-1][0], number + 1
