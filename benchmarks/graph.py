@@ -46,9 +46,10 @@ NAMES = Query(
 EDGES = Query(
     "bench",
     "edges",
-    "insert into knowledge.relation_source (document, chunk, a, b, type, extractor, start_at, end_at, weight, confidence) "
-    "select u.document, u.n, u.a, u.b, 'related_to', 'bench', 0, 4, 1, 0.5 "
-    "from unnest(%(documents)s::bigint[], %(ones)s::bigint[], %(others)s::bigint[]) with ordinality as u(document, a, b, n)",
+    "insert into knowledge.relation_source (document, chunk, a, b, type, extractor, start_at, end_at, weight, "
+    "confidence) select u.document, u.n, u.a, u.b, 'related_to', 'bench', 0, 4, 1, 0.5 "
+    "from unnest(%(documents)s::bigint[], %(ones)s::bigint[], %(others)s::bigint[]) "
+    "with ordinality as u(document, a, b, n)",
 )
 ANALYZE = Query("bench", "analyze", "analyze knowledge.entity_source, knowledge.relation_source, knowledge.document")
 

@@ -331,3 +331,30 @@ async def test_a_program_speaks_mcp_on_standard_input(server: Server) -> None:
         assert "1284" in json.dumps(found.structured_content)
         refused = await session.call_tool("search", {"query": ""})
         assert refused.is_error
+
+
+def test_any_operation_can_be_called_by_name(server: Server) -> None:
+    listed = server.json("call")["operations"]
+    assert len(listed) > 90
+    found = server.json("call", "search", "--input", '{"query": "When was the tower built?"}')
+    assert "1284" in found["passages"][0]["text"]
+    about = bastide("call", "graph.paths", "--about", home=server.home)
+    assert about.returncode == 0, about.stderr
+    assert "from_id" in about.stdout
+    for words in (("call", "fly"), ("call", "fly", "--about"), ("call", "search", "--input", '{"query": ""}')):
+        done = bastide(*words, home=server.home)
+        assert (done.returncode, "Next:" in done.stderr) == (1, True), done.stderr
+
+
+def test_a_watched_folder_is_taken_in_and_remembered(server: Server, tmp_path: Path) -> None:
+    folder = tmp_path / "watched"
+    folder.mkdir()
+    (folder / "pier.md").write_text("The pier of Oldhaven was closed in 1971.\n")
+    os.utime(folder / "pier.md", (1_700_000_000, 1_700_000_000))
+    first = server.json("watch", str(folder), "--collection", "watched", "--once")
+    assert (first["taken_in"], first["refused"]) == (1, 0)
+    again = server.json("watch", str(folder), "--collection", "watched", "--once")
+    assert (again["taken_in"], again["unchanged"]) == (0, 0), "it was remembered by size and time"
+    (folder / "pier.md").unlink()
+    gone = server.json("watch", str(folder), "--collection", "watched", "--once", "--mirror")
+    assert gone["deleted"] == 1

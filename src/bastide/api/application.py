@@ -96,7 +96,7 @@ def create(rooms: Rooms, *, notices: Notices = list) -> Gate:
         identity,
     ):
         app.include_router(part.router)
-    app.router.routes.append(Route(PATH, Tools(rooms, OPERATIONS), include_in_schema=False))
+    app.router.routes.append(Route(PATH, Tools(rooms, OPERATIONS), methods=["POST"], include_in_schema=False))
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]  # FastAPI's own way to add to it
     upload = rooms.settings.knowledge.document_bytes_max + 4 * 1024 * 1024
     talk = Talk(rooms, {one.name: one for one in OPERATIONS})

@@ -230,6 +230,30 @@ async def original(
     return _attached(await rooms.knowledge.original(caller.scope, id, version=version))
 
 
+@router.post(
+    "/api/v1/collections:import",
+    status_code=202,
+    summary="Take a collection in as it was exported",
+    openapi_extra=UPLOAD,
+    responses=answers({202: shapes.Closed}),
+)
+async def bring(request: Request, caller: Asking, rooms: Behind) -> Response:
+    """The zip file of the job knowledge.export, as `file` of a form; a job brings its documents, versions and labels.
+
+    `collection` puts them elsewhere. Nothing that is there is replaced, and a file that was changed is refused.
+    """
+    caller.scope.need("knowledge:write")
+    form, given = await _given(request)
+    try:
+        async for _, data in given.each():
+            made = await rooms.knowledge.upkeep.bring(caller.scope, data, collection=given.collection)
+            return JSONResponse({"job": made.id}, 202)
+    finally:
+        if form is not None:
+            await form.close()
+    raise FieldsWrong("The form holds no file.", next_step="Send the zip file as a part named `file`.")
+
+
 @router.get(
     "/api/v1/documents/{id}/pages/{page}/image",
     summary="A page as it looks",

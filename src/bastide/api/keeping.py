@@ -10,6 +10,7 @@ from bastide.api.paging import page, whole
 from bastide.api.shapes import keeping as shapes
 from bastide.api.shapes.ground import Listed, Pages
 from bastide.api.shapes.knowledge import Document
+from bastide.knowledge import WatchedFile
 
 Wire = dict[str, Any]
 
@@ -86,6 +87,29 @@ async def list_holds(ask: Ask[Pages]) -> Wire:
     return page("holds", await ask.rooms.knowledge.upkeep.holds(ask.caller.scope, **ask.given.model_dump()))
 
 
+# -- watched folders --------------------------------------------------------------------------------
+
+
+async def watched(ask: Ask[Nothing]) -> Wire:
+    """What the files of a watched folder were when they were last taken in; a folder is named by a hash."""
+    found = await ask.rooms.knowledge.upkeep.watched(ask.caller.scope, ask.id)
+    return {"files": [one.to_wire() for one in found]}
+
+
+async def note_watched(ask: Ask[shapes.WatchedFile]) -> Wire:
+    """Remember a file as it is now."""
+    given = ask.given
+    file = WatchedFile(given.path, given.document, given.bytes, given.modified)
+    await ask.rooms.knowledge.upkeep.note_watched(ask.caller.scope, ask.id, file)
+    return file.to_wire()
+
+
+async def forget_watched(ask: Ask[shapes.Paths]) -> Wire:
+    """These files are no longer there; their documents stay."""
+    await ask.rooms.knowledge.upkeep.forget_watched(ask.caller.scope, ask.id, ask.given.paths)
+    return {"forgotten": len(ask.given.paths)}
+
+
 # -- the whole --------------------------------------------------------------------------------------
 
 
@@ -114,6 +138,7 @@ async def doubtful(ask: Ask[shapes.Doubts]) -> Wire:
 
 _ONE, _SHELF = "/api/v1/documents/{id}", "/api/v1/collections/{name}"
 _D, _C = "document", "collection"
+_PLACE = "/api/v1/watched/{id}"
 _reads = partial(Operation, needs="knowledge:read")
 _writes = partial(Operation, needs="knowledge:write")
 _manages = partial(Operation, needs="knowledge:manage")
@@ -165,6 +190,9 @@ TABLE = (
     _manages("documents.hold", "POST", f"{_ONE}:hold", "Keep a document", hold, shapes.Why, shapes.Held, of=_D),
     _manages("documents.release", "POST", f"{_ONE}:release", "End a hold", release, shapes.Why, shapes.Held, of=_D),
     _reads("holds.list", "GET", "/api/v1/holds", "List the documents on hold", list_holds, Pages, Listed),
+    _reads("watched.get", "GET", _PLACE, "What a watched folder held", watched, of="place"),
+    _writes("watched.note", "PUT", _PLACE, "Remember a file", note_watched, shapes.WatchedFile, of="place"),
+    _writes("watched.forget", "POST", f"{_PLACE}:forget", "Forget files", forget_watched, shapes.Paths, of="place"),
     _reads(
         "knowledge.duplicates",
         "GET",

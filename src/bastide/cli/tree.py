@@ -11,6 +11,7 @@ from typer.main import get_command
 from bastide import __version__
 from bastide.cli import (
     asking,
+    calling,
     doctor,
     evidence,
     identities,
@@ -21,6 +22,7 @@ from bastide.cli import (
     taking_in,
     timely,
     tooling,
+    watching,
     work,
 )
 from bastide.cli.attending import attended
@@ -57,6 +59,8 @@ for _part in (
     starting,
     taking_in,
     asking,
+    watching,
+    calling,
     work,
     overseeing,
     timely,

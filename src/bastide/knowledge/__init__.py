@@ -20,6 +20,7 @@ from bastide.knowledge.values import (
     SearchResult,
     Statistics,
 )
+from bastide.knowledge.watching import WatchedFile
 
 __all__ = [
     "Answer",
@@ -37,4 +38,5 @@ __all__ = [
     "Telling",
     "Turn",
     "Unsupported",
+    "WatchedFile",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from bastide.knowledge.graph import Extracted, extracted
@@ -36,7 +36,7 @@ class Prepared:
     lengths: tuple[int, ...]
     postings: dict[int, list[tuple[int, int]]]
     phrases: tuple[bytes, ...] = ()
-    graph: Extracted = Extracted()
+    graph: Extracted = field(default_factory=Extracted)
 
     def texts_to_embed(self) -> list[str]:
         """What the embedder reads of each chunk: its nearest headings, then its text."""

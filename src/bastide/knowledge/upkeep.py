@@ -11,7 +11,7 @@ from bastide.knowledge import bounds
 from bastide.knowledge.carrying import Carrying
 from bastide.knowledge.documents import Shelf
 from bastide.knowledge.likeness import ALIKE_MIN, Alike, Likeness
-from bastide.knowledge.members import Hold, Kept, Members
+from bastide.knowledge.members import MANAGE, Hold, Kept, Members
 from bastide.knowledge.moving import Moving
 from bastide.knowledge.past import PastAnswer, PastAnswers, Relabelled
 from bastide.knowledge.quality import Doubtful, Quality, QualityReport
@@ -58,14 +58,17 @@ class Upkeep:
 
         The job knowledge.retain deletes what is past; schedule it. Raises BadOption, UnknownCollection.
         """
+        scope.need(MANAGE)
         return await self._members.retain(scope, bounds.collection(name), days, reason=bounds.reason(reason))
 
     async def hold(self, scope: Scope, document_id: str, *, reason: str) -> None:
         """Let nothing delete a document until `release`. Raises UnknownDocument, BadOption without a reason."""
+        scope.need(MANAGE)
         await self._members.hold(scope, bounds.document_id(document_id), reason=bounds.reason(reason))
 
     async def release(self, scope: Scope, document_id: str, *, reason: str = "") -> None:
         """End a hold. Raises UnknownDocument where there is none."""
+        scope.need(MANAGE)
         await self._members.release(scope, bounds.document_id(document_id), reason=bounds.reason(reason))
 
     async def holds(self, scope: Scope, *, cursor: str | None = None, limit: int = 50) -> Page[Hold]:

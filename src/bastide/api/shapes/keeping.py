@@ -110,3 +110,20 @@ class Doubts(Pages):
     """The same, page by page."""
 
     collection: str | None = None
+
+
+class WatchedFile(Asked):
+    """A file of a watched folder as it was when it was taken in."""
+
+    model_config = example(path="leases/mill.pdf", document=DOCUMENT_EXAMPLE, bytes=18210, modified=1790000000000000000)
+    path: str = Field(max_length=4096)
+    document: str | None = Field(description="Null for one that was refused.")
+    bytes: int = Field(ge=0)
+    modified: int = Field(description="Nanoseconds since 1970.")
+
+
+class Paths(Asked):
+    """Files that are gone."""
+
+    model_config = example(paths=["leases/mill.pdf"])
+    paths: list[str] = Field(min_length=1, max_length=10_000)

@@ -245,7 +245,7 @@ async def _as_relations(db: Db, rows: Sequence[dict[str, Any]]) -> list[Relation
 
 
 async def neighbours(db: Db, start: int, *, depth: int, narrowed: Narrowed, limit: int) -> list[Neighbour]:
-    """The entities up to `depth` steps away, the nearest and strongest first, each by its strongest tie."""
+    """The entities up to `depth` steps away, the nearest first, each by its strongest tie. Raises UnknownEntity."""
     reached: dict[int, tuple[int, str, bool, float, int]] = {}
     open_ = [start]
     for hop in range(1, depth + 1):
@@ -260,7 +260,9 @@ async def neighbours(db: Db, start: int, *, depth: int, narrowed: Narrowed, limi
         if not open_ or len(reached) >= limit:
             break
     best = sorted(reached, key=lambda entity: (reached[entity][0], -reached[entity][3], entity))[:limit]
-    known = await described(db, best)
+    known = await described(db, [start, *best])
+    if start not in known:
+        raise UnknownEntity
     return [
         Neighbour(known[entity], hop, type, forward, weight, id_of(via))
         for entity in best

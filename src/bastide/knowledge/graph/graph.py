@@ -168,7 +168,7 @@ class Graph:
         narrowed = Narrowed(types=asking.checked_types(types), as_of=as_of)
         hops, wanted = depth_in(depth), bounds.limit(limit, LIST_MAX)
         async with self._store.under(scope) as db:
-            entity, _, _ = await asking.one(db, id)
+            (entity,) = await asking.owned(db, [asking.key(id)])
             return tuple(await asking.neighbours(db, entity, depth=hops, narrowed=narrowed, limit=wanted))
 
     async def relations(

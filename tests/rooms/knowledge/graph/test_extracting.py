@@ -188,7 +188,7 @@ def test_an_acronym_is_explained_by_the_words_before_it() -> None:
 
 def test_acts_are_tied_by_what_is_done_to_them() -> None:
     found = found_in(
-        "# Regulation (EU) 2031/77\n\nHaving regard to Directive 2001/1/EC. This act is a Regulation amending Regulation "
+        "# Regulation (EU) 2031/77\n\nHaving regard to Directive 2001/1/EC. This act is an act amending Regulation "
         "(EU) 2020/5. Directive 95/46/EC is repealed. See Decision 2009/10/EC."
     )
     assert ties_of(found) == {

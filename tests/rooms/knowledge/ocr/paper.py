@@ -76,17 +76,19 @@ import sys, time
 if "--version" in sys.argv:
     print("tesseract 5.9.9")
 elif "--list-langs" in sys.argv:
-    print("List of available languages (3):\\neng\\nfra\\nosd")
+    print("List of available languages:\\n{languages}\\nosd")
 else:
     sys.stdin.buffer.read()
     {deed}
 """
 
 
-def double(folder: Path, deed: str, **limits: int) -> ocr.Tesseract:
+def double(folder: Path, deed: str, languages: str = "eng fra", **limits: int) -> ocr.Tesseract:
     """A program that says of itself what tesseract says, and then does this when it is given a page."""
     program = folder / "tesseract"
-    program.write_text(_DOUBLE.format(python=sys.executable, deed=deed), encoding="utf-8")
+    program.write_text(
+        _DOUBLE.format(python=sys.executable, deed=deed, languages="\\n".join(languages.split())), encoding="utf-8"
+    )
     program.chmod(0o755)
     return ocr.Tesseract(str(program), **limits)
 

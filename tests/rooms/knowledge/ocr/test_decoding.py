@@ -27,11 +27,15 @@ def _drawn() -> Image.Image:
     return Image.fromarray(pixels)
 
 
-@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF", "PPM"])
-@pytest.mark.parametrize("mode", ["L", "RGB", "1"])
+@pytest.mark.parametrize(
+    ("form", "mode"),
+    [
+        *((form, "L") for form in ("PNG", "JPEG", "TIFF", "BMP", "GIF", "PPM")),
+        *((form, "RGB") for form in ("PNG", "JPEG", "TIFF", "WEBP")),
+        *((form, "1") for form in ("PNG", "TIFF", "PPM")),
+    ],
+)
 def test_each_format_is_shown_in_gray(form: str, mode: str) -> None:
-    if (form, mode) == ("WEBP", "1"):
-        mode = "L"
     (page,) = ocr.pictures(_saved(_drawn().convert(mode), form))
     assert (page.width, page.height, page.page) == (90, 60, 1)
     assert page.pixels[10, 10] < 40

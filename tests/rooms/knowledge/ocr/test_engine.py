@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bastide.knowledge.reading import ocr
-from tests.rooms.knowledge.ocr.paper import TEXTS, double, needs_engine, needs_fonts, page_of, picture, strokes
+from tests.rooms.knowledge.ocr.paper import TEXTS, double, needs_engine, needs_fonts, page_of, picture, reading, strokes
 
 
 @pytest.fixture
@@ -94,6 +94,27 @@ def test_the_engine_works_with_one_thread_and_nothing_of_our_environment(tmp_pat
     assert "PATH" not in reason
 
 
+def test_where_some_lines_are_in_another_script_the_doubtful_ones_are_too(tmp_path: Path, page: ocr.Picture) -> None:
+    """Greek that is taken for Latin letters now and then looks fairly sure."""
+    english = "The council of the borough has considered the request of the owner"
+    latin = [(english, 95)] * 4 + [("Metà ano oùvtoun OLC]TNON Ta HEAN", at) for at in (60, 60, 78, 30)]
+    greek = "Όποιος καθυστερεί οφείλει τόκο τον χρόνο"
+    deed = f"({reading(*latin)}) if 'ell' not in sys.argv else ({reading((greek, 93))})"
+    read = ocr.read_page(page, ocr.Hints(engine=double(tmp_path, deed, "eng fra ell")))
+    assert [line.text for line in read.lines] == [english] * 4 + [greek] * 3
+    alone = ocr.read_page(page, ocr.Hints(engine=double(tmp_path, reading(*latin[:4], *latin[6:7] * 4), "eng fra ell")))
+    assert [line.text for line in alone.lines][4:] == [latin[6][0]] * 4, "doubtful lines alone do not tell of Greek"
+
+
+def test_the_micro_sign_within_a_greek_word_is_the_letter(tmp_path: Path, page: ocr.Picture) -> None:
+    """They look the same, and a search for one does not find the other."""
+    said = [("συ\u00b5\u00b5ετοχή \u00b5ε \u03bcία ά\u00b5\u00b5ο 5 \u00b5g \u00b5\u03a9 \u00b5", 95)] * 8
+    read = ocr.read_page(page, ocr.Hints(engine=double(tmp_path, reading(*said), "ell")))
+    wanted = "συ\u03bc\u03bcετοχή \u03bcε \u03bcία ά\u03bc\u03bcο 5 \u00b5g \u00b5\u03a9 \u00b5"
+    assert {line.text for line in read.lines} == {wanted}
+
+
+@pytest.mark.slow
 @needs_fonts
 @needs_engine
 def test_a_page_in_a_script_without_its_file_is_not_accepted(tmp_path: Path) -> None:
@@ -105,6 +126,6 @@ def test_a_page_in_a_script_without_its_file_is_not_accepted(tmp_path: Path) -> 
         (tmp_path / f"{name}.traineddata").symlink_to(folder / f"{name}.traineddata")
     engine = ocr.Tesseract(tessdata=str(tmp_path))
     assert ocr.available(engine).languages == ("en",)
-    read = ocr.read_page(picture(page_of(TEXTS["el"].split("\n\n")[1])), ocr.Hints(engine=engine)).read
+    read = ocr.read_page(picture(page_of(TEXTS["el"])), ocr.Hints(engine=engine)).read
     assert read.band == "rejected"
     assert "Greek" in read.reason

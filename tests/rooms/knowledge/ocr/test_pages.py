@@ -1,4 +1,7 @@
-"""Whole pages with the real engine: what comes out, where it stands, and how far it is to be relied on."""
+"""Whole pages with the real engine: what comes out, where it stands, and how far it is to be relied on.
+
+A page costs seconds of computing, so most are marked slow; short forms are here, in test_preparing and test_engine.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from tests.rooms.knowledge.ocr.paper import TEXTS, error_rate, needs_engine, pag
 pytestmark = needs_engine
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("language", "damage", "most"),
     [("de", "worn", 0.5), ("pl", "fold", 0.5), ("el", "worn", 2.5), ("fr", "fax", 1.2), ("es", "skew", 0.5)],
@@ -28,6 +32,7 @@ def test_a_damaged_page_is_read_in_its_own_language(language: str, damage: str, 
     assert "confidence" in read.reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("degrees", [90, 180, 270])
 def test_a_page_on_its_head_or_side_is_turned_and_its_places_are_those_of_the_scan(degrees: int) -> None:
     """The box of a word in the turned scan holds the ink that the word has there."""
@@ -74,6 +79,7 @@ def test_places_of_a_coarse_askew_scan_are_in_its_own_pixels() -> None:
         assert line.place.bottom >= max(first.bottom, last.bottom) - 2
 
 
+@pytest.mark.slow
 def test_two_scripts_on_one_page_are_both_read() -> None:
     """Some of the Greek is taken for Latin letters with fair confidence, until the page is known to hold Greek."""
     mixed = TEXTS["fr"].split("\n\n")[0] + "\n\n" + TEXTS["el"].split("\n\n")[1]
@@ -82,12 +88,14 @@ def test_two_scripts_on_one_page_are_both_read() -> None:
     assert page.read.band in {"accepted", "provisional"}
 
 
+@pytest.mark.slow
 def test_two_languages_on_one_page_are_both_read() -> None:
     mixed = TEXTS["de"].split("\n\n")[0] + "\n\n" + TEXTS["pl"].split("\n\n")[1]
     page = ocr.read_page(picture(page_of(mixed)))
     assert error_rate(mixed, page.text) <= 3
 
 
+@pytest.mark.slow
 def test_the_resolution_need_not_be_known_nor_told_truly() -> None:
     text = TEXTS["it"].split("\n\n")[0]
     scan = page_of(text, "copy")
@@ -115,17 +123,20 @@ def test_a_sliver_is_no_page(size: tuple[int, int]) -> None:
     assert page.lines == ()
 
 
+@pytest.mark.slow
 def test_a_ruined_page_is_not_accepted() -> None:
     page = ocr.read_page(picture(page_of(TEXTS["pl"], "ruined")))
     assert page.read.band == "rejected"
     assert "below" in page.read.reason or "no word" in page.read.reason
 
 
+@pytest.mark.slow
 def test_one_line_of_words_is_enough() -> None:
     page = ocr.read_page(picture(page_of("The lease of the workshop in Ghent ends on 30 June 2031.")))
     assert "lease of the workshop in Ghent ends on 30 June 2031" in page.text
 
 
+@pytest.mark.slow
 def test_light_words_on_dark_ground_are_read() -> None:
     text = TEXTS["en"].split("\n\n")[1]
     page = ocr.read_page(ocr.Picture(255 - page_of(text).pixels, 300.0))
@@ -133,6 +144,7 @@ def test_light_words_on_dark_ground_are_read() -> None:
     assert error_rate(text, page.text) <= 0.5
 
 
+@pytest.mark.slow
 def test_blurred_latin_that_looks_like_fraktur_is_read() -> None:
     """Tesseract's detection calls this page Fraktur, for which it has no file."""
     page = ocr.read_page(picture(pages.scan(pages.typeset(TEXTS["nl"]), "blur")))
@@ -140,6 +152,7 @@ def test_blurred_latin_that_looks_like_fraktur_is_read() -> None:
     assert error_rate(TEXTS["nl"], page.text) <= 0.5
 
 
+@pytest.mark.slow
 def test_pages_come_in_order_and_later_ones_know_the_language() -> None:
     scans = [page_of(part, "copy") for part in TEXTS["fr"].split("\n\n")]
     made = (picture(scan, page=number) for number, scan in enumerate(scans, 1))

@@ -15,6 +15,9 @@ from bastide.knowledge.reading.ocr.values import Gray, Line, Place, Readiness, T
 
 _CONFINED = Path(__file__).with_name("confined.py")
 _ASK_SECONDS = 20
+_MU, _SMALL_GREEK = "\u03bc", "[\u03ac-\u03ce\u1f00-\u1ffc]"
+_MICRO = re.compile(f"(?<={_SMALL_GREEK})\u00b5|\u00b5(?={_SMALL_GREEK})")
+"""The micro sign beside a small Greek letter: the Greek file writes it for the letter mu, which looks the same."""
 _VERSION = re.compile(r"tesseract\s+v?(\S+)")
 _CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 _turns = threading.BoundedSemaphore(_CORES)
@@ -190,7 +193,8 @@ def _lines(table: str) -> tuple[Line, ...]:
         except ValueError:
             continue
         place = Place(left, top, left + width, top + height)
-        found.setdefault((block, paragraph, line), []).append(Word(fields[11].strip(), place, confidence))
+        text = _MICRO.sub(_MU, fields[11].strip())
+        found.setdefault((block, paragraph, line), []).append(Word(text, place, confidence))
     return tuple(Line(tuple(words), around(words), block, paragraph) for (block, paragraph, _), words in found.items())
 
 
