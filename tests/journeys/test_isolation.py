@@ -7,17 +7,20 @@ connection that the owner of the rows has just returned dirty: zero foreign rows
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime
 
 import pytest
 
 from bastide.app import House
 from bastide.errors import Forbidden
 from bastide.inference import ModelSpec
-from bastide.knowledge.watching import WatchedFile
+from bastide.knowledge import GraphType, WatchedFile
 from bastide.store import Query, Scope, to_uuid
-from bastide.workflows import Job, Lane, OversightRule
+from bastide.workflows import Competence, Job, Lane, OversightRule
 from tests.conftest import scope_of
+from tests.rooms.knowledge.reading.made import paragraph, pdf
 
+FAR = datetime(2099, 1, 1, tzinfo=UTC)
 _TABLES = Query(
     "test",
     "tables",
@@ -29,6 +32,7 @@ _TABLES = Query(
 # Filled by what a first tenant's day does not contain; each with the reason.
 EMPTY_IS_FINE = {
     "audit.outbox": "drained within a second",
+    "knowledge.community_line": "what a model writes about a group, and no model writes on this day",
     "knowledge.placement": "small tenants share a partition",
     "knowledge.refusal": "every file of this day could be read",
     "knowledge.staged": "a staged file goes when its document is there",
@@ -57,9 +61,31 @@ async def lived(house: House) -> Scope:
         ours, _model_spec(name="ours", url="http://127.0.0.1:9/v1", key="sk-secret-of-ours")
     )
     await house.policy.enable(ours, "scaleway/generative-apis/fr-par")
+    await _a_day_of_the_graph(house, ours)
     await _a_day_of_upkeep(house, ours)
     await _a_day_of_work(house, ours)
     return ours
+
+
+NAMES = b"""# Minutes
+
+The European Data Protection Board (EDPB) met in Brussels on 3 March 2024. Dr Clara Weiss, Dr Hans Brandt and Dr Marta
+Silva met the Northern Water Authority. The fine of 4,200 euros follows Article 83(2) of Regulation (EU) 2016/679.
+Dr Clara Weiss works for the Northern Water Authority, and so do Dr Hans Brandt and Dr Marta Silva. Dr Hans Brandt wrote
+to Dr Marta Silva. The Harbour Office Ltd is located in Lindholm.
+"""
+
+
+async def _a_day_of_the_graph(house: House, ours: Scope) -> None:
+    """Names, ties, sums, references, an acronym; a type of one's own; a merge; groups; a page."""
+    graph = house.knowledge.graph
+    await house.knowledge.ingest(ours, "minutes.md", NAMES)
+    await house.knowledge.ingest(ours, "minutes.pdf", pdf([paragraph("The ferry leaves at nine.\nIt returns at ten.")]))
+    await graph.add_type(ours, GraphType("relation", "rents", "Somebody rents something."))
+    people = (await graph.entities(ours, query="Weiss")).items + (await graph.entities(ours, query="Lindholm")).items
+    await graph.merge(ours, [one.id for one in people[:2]], "a test")
+    grouped = await house.workflows.dispatch(ours, Job("knowledge.communities", {}))
+    assert (await house.workflows.result(ours, grouped.id)).status == "done"
 
 
 async def _a_day_of_upkeep(house: House, ours: Scope) -> None:
@@ -93,8 +119,12 @@ async def _a_day_of_work(house: House, ours: Scope) -> None:
     erased = await work.dispatch(ours, Job("knowledge.erase", {"subject": "person-18"}))
     assert (await work.result(ours, erased.id)).status == "done"
     (notice,) = (await work.approvals.list(ours, status="informed", job=erased.id)).items
-    overseer = await house.tenancy.create_key(ours, role="overseer")
-    await work.approvals.see(await house.tenancy.authenticate(overseer.key), notice.id)
+    claire = await house.tenancy.create_user(ours, email="claire@example.org", name="Claire", roles=["overseer"])
+    await work.overseers.record(ours, Competence(claire.id, "knowledge.erase", FAR, "Course of 3 March."))
+    overseer = await house.tenancy.create_key(ours, role="overseer", user=claire.id)
+    person = await house.tenancy.authenticate(overseer.key)
+    await work.approvals.get(person, notice.id)
+    await work.approvals.see(person, notice.id)
 
 
 def _model_spec(**values: str) -> ModelSpec:
