@@ -8,6 +8,7 @@ here chooses a model or a place: see `inference` and `policy`.
 
 from bastide.knowledge.graph import GraphType
 from bastide.knowledge.knowledge import Knowledge
+from bastide.knowledge.reading.ocr import available as scans_are_read
 from bastide.knowledge.told import Answer, Telling, Turn, Unsupported
 from bastide.knowledge.values import (
     Chunk,
@@ -39,4 +40,5 @@ __all__ = [
     "Turn",
     "Unsupported",
     "WatchedFile",
+    "scans_are_read",
 ]

@@ -300,7 +300,7 @@ class Shelf:
         return Statistics(
             documents=row["documents"],
             chunks=row["chunks"],
-            entities=0,
+            entities=row["entities"],
             queued=row["queued"],
             refused=row["refused"],
             languages=dict(languages),

@@ -337,7 +337,9 @@ where c.name = %(name)s and not exists (select from knowledge.document d where d
 select (select count(*) from knowledge.document) as documents,
        (select coalesce(sum(chunks), 0)::bigint from knowledge.extent) as chunks,
        (select count(*) from knowledge.refusal) as refused,
-       (select count(*) from knowledge.staged where not given_up) as queued
+       (select count(*) from knowledge.staged where not given_up) as queued,
+       (select count(distinct coalesce(a.entity, s.key)) from knowledge.entity_source s
+        left join knowledge.alias a on a.key = s.key) as entities
 
 -- name: document_languages
 select v.language, count(*) as documents
