@@ -140,14 +140,13 @@ async def _log(rooms: Rooms) -> Part:
 
 
 async def _scans() -> Part:
-    """Whether pages without text are read. No fault of the house where they are not: the engine is another's package."""
+    """Whether pages without text are read. No fault of the house where not: the engine comes from elsewhere."""
     found = await asyncio.to_thread(scans_are_read)
     if not found.ready:
         return Part("scans", "ok", f"Scans are not read: missing are {', '.join(found.missing)}.", found.next)
+    said = f"Scans are read by {found.engine} in {len(found.languages)} languages."
     lacking = f" Not there: {', '.join(found.missing)}." if found.missing else ""
-    return Part(
-        "scans", "ok", f"Scans are read by {found.engine} in {len(found.languages)} languages.{lacking}", found.next
-    )
+    return Part("scans", "ok", said + lacking, found.next)
 
 
 async def _documents(rooms: Rooms, tenant: str) -> Part:
