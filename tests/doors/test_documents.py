@@ -200,6 +200,10 @@ async def test_an_answer_cites_and_has_a_receipt(web: httpx2.AsyncClient, us: Co
 
 
 async def test_statistics(web: httpx2.AsyncClient, us: Company) -> None:
-    wire = (await web.get("/api/v1/knowledge/statistics", headers=bearer(us.keys["member"]))).json()
+    headers = bearer(us.keys["member"])
+    text = {"name": "counted.md", "text": "Dr Ada Counter works for the Counting Office Ltd."}
+    await web.post("/api/v1/documents", json=text, headers=headers)
+    wire = (await web.get("/api/v1/knowledge/statistics", headers=headers)).json()
     assert wire["documents"] > 0
+    assert wire["entities"] > 0
     assert wire["queued"] == 0

@@ -19,6 +19,8 @@ from bastide.app import House
 from tests.doors.conftest import Company, bearer
 
 MARK = f"heliotrope{secrets.token_hex(6)}"
+NAME = "Helio" + "".join(secrets.choice("abcdefghij") for _ in range(8))
+PLACE = secrets.token_hex(32)  # what a watched folder is known by
 OPEN = {"/healthz", "/readyz", "/metrics", "/openapi.json"}
 # What every tenant is shown alike: facts about providers, roles, models built in, and the log's hashes.
 SHARED = {
@@ -50,10 +52,14 @@ async def things(web: httpx2.AsyncClient, doors: httpx2.AsyncClient, them: Compa
         assert reply.status_code in {200, 201, 202}, reply.text
         return reply.json()
 
-    text = f"# {MARK}\n\nThe {MARK} is kept in the cellar of the neighbour."
+    text = f"# {MARK}\n\nThe {MARK} is kept in the cellar of the neighbour. Dr Clara {NAME} works for the {NAME} Ltd."
     taken = await made(
         "/api/v1/documents", {"name": f"{MARK}.md", "text": text, "collection": MARK, "subjects": [MARK]}
     )
+    file = {"path": f"{MARK}.md", "document": taken["documents"][0]["id"], "bytes": 1, "modified": 1}
+    assert (await web.put(f"/api/v1/watched/{PLACE}", json=file, headers=headers)).status_code == 200
+    named = (await web.get("/api/v1/graph/entities", params={"query": NAME}, headers=headers)).json()["entities"]
+    assert named, "the graph knows who is named"
     user = await made("/api/v1/users", {"email": f"{MARK}@example.org", "name": MARK})
     app = await made("/api/v1/apps", {"name": MARK})
     key = await made("/api/v1/keys", {"role": "member"})
@@ -83,8 +89,10 @@ async def things(web: httpx2.AsyncClient, doors: httpx2.AsyncClient, them: Compa
         "schedules": schedule["id"],
         "triggers": trigger["id"],
         "hooks": trigger["id"],
+        "graph": named[0]["id"],
+        "watched": PLACE,
     }
-    said = (MARK, them.id, them.name, trigger["secret"], *ids.values(), *them.keys.values())
+    said = (MARK, NAME, them.id, them.name, trigger["secret"], *ids.values(), *them.keys.values())
     return Things(ids | {"intakes": job["id"], "job-types": "summarise"}, said)
 
 
@@ -102,7 +110,7 @@ def routes(house: House) -> list[tuple[str, str]]:
 def filled(path: str, things: Things) -> str:
     """The path with the neighbour's ids in it."""
     kind = path.removeprefix("/api/v1/").removeprefix("/v1/").split("/")[0].split(":")[0]
-    path = path.replace("{level}", "0").replace("{n}", "0")
+    path = path.replace("{level}", "0").replace("{n}", "0").replace("{page}", "1")
     return re.sub(r"\{(id|name)(:path)?\}", things.ids.get(kind, "local/onnx"), path)
 
 
@@ -133,8 +141,33 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/schedules:preview": {"cron": "0 0 1 1 *"},
     "/api/v1/triggers": {"name": "ours", "type": "summarise", "input": {"text": "Ours."}, "on": "webhook"},
     "/api/v1/hooks/{id}": {"bell": "rings"},
+    "/api/v1/competences": {"user": "x", "type": "*", "until": "2099-01-01T00:00:00Z", "evidence": "none"},
+    "/api/v1/collections/{name}/members": {"members": {}},
+    "/api/v1/collections/{name}/retention": {"days": 1},
+    "/api/v1/documents:move": {"documents": ["doc_06ar2k8m1v6t7c9d0e1f2g3h4j"], "collection": "ours"},
+    "/api/v1/documents/{id}:rename": {"name": "ours.md"},
+    "/api/v1/documents/{id}:preview-label": {"label": {"class": "secret"}},
+    "/api/v1/documents/{id}:hold": {"reason": "ours"},
+    "/api/v1/documents/{id}:release": {"reason": "ours"},
+    "/api/v1/watched/{id}": {"path": "ours.md", "document": None, "bytes": 1, "modified": 1},
+    "/api/v1/watched/{id}:forget": {"paths": ["ours.md"]},
+    "/api/v1/graph/types": {"kind": "relation", "name": f"knows_{secrets.token_hex(4)}", "about": "One knows another."},
+    "/api/v1/graph/paths": {"from_id": "ent_00", "to_id": "ent_01"},
+    "/api/v1/graph/subgraph": {"seeds": ["ent_00"]},
+    "/api/v1/graph/resolve": {"name": NAME},
+    "/api/v1/graph/merge": {"entities": ["ent_00", "ent_01"], "reason": "ours"},
+    "/api/v1/graph/split": {"entity": "ent_00", "mentions": ["men_00"], "reason": "ours"},
+    "/api/v1/graph/undo": {"decision": "dec_06ar2k8m1v6t7c9d0e1f2g3h4j"},
 }
-PARAMETERS = {("DELETE", "/api/v1/oversight-rules"): {"type": "door.letter"}}
+PARAMETERS: dict[tuple[str, str], dict[str, Any]] = {
+    ("DELETE", "/api/v1/oversight-rules"): {"type": "door.letter"},
+    ("DELETE", "/api/v1/competences"): {"user": "x", "type": "*"},
+    ("DELETE", "/api/v1/graph/types"): {"kind": "relation", "name": "knows"},
+    ("GET", "/api/v1/documents/{id}/diff"): {"older": 1, "newer": 2},
+    ("GET", "/api/v1/graph/references"): {"id": "doc_06ar2k8m1v6t7c9d0e1f2g3h4j"},
+}
+OUR_OWN = "/api/v1/watched/{id}"
+"""A folder is known by a hash that the caller makes up: the same one is another folder in every tenant."""
 
 
 async def _ask(
@@ -183,7 +216,7 @@ async def test_every_route_with_the_neighbours_ids(
         reply = await _ask(web, method, path, things, bearer(us.keys[role]))
         where = f"{role}: {method} {path} -> {reply.status_code}"
         assert reply.status_code < 500, f"{where} {reply.text}"
-        if "{" in path and path not in SHARED:
+        if "{" in path and path not in SHARED and not path.startswith(OUR_OWN):
             refusals = {401} if path == "/api/v1/hooks/{id}" else {403, 404, 422}
             assert reply.status_code in refusals, f"{where} {reply.text[:300]}"
         _says_nothing_foreign(reply, things, where)

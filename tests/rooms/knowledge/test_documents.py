@@ -177,7 +177,7 @@ async def test_versions_at_once_lose_nothing(knowledge: Knowledge, ours: Scope) 
         ("blank.txt", b"  \n\t\n", "knowledge.empty_file"),
         ("cut.pdf", b"%PDF-1.7\n1 0 obj\n<<", "knowledge.unreadable_file"),
         ("cut.docx", b"PK\x03\x04garbage", "knowledge.unreadable_file"),
-        ("picture.png", b"\x89PNG\r\n\x1a\n" + bytes(64), "knowledge.unsupported_type"),
+        ("picture.png", b"\x89PNG\r\n\x1a\n" + bytes(64), "knowledge.unreadable_file"),
     ],
 )
 async def test_what_cannot_be_read_is_refused_and_leaves_an_event_only(
