@@ -326,7 +326,10 @@ async def _found(
 
 
 async def _peer_of(rooms: Rooms, scope: Scope, asked: list[dict[str, Any]], of: dict[str | None, list[Any]]) -> None:
-    """Plain pgvector hybrid over the same chunks: ts_rank (English) and vectors, reciprocal ranks with k = 60."""
+    """Plain pgvector hybrid over the same chunks: ts_rank (English) and vectors, reciprocal ranks with k = 60.
+
+    A document stands where its best chunk does, once in each ranking.
+    """
     found: list[list[Any]] = []
     async with rooms.store.as_owner(reason="the peer of a benchmark") as owner:
         await owner.execute("drop schema if exists peer cascade; create schema peer")
@@ -356,9 +359,10 @@ _CHUNKS = Query(
 )
 _PEER = """
 with q as (select replace(plainto_tsquery('english', %(q)s)::text, '&', '|')::tsquery as q),
-words as (select document, row_number() over (order by ts_rank(ts, q) desc) as n from peer.chunk, q where ts @@ q
-          order by n limit 100),
-near as (select document, row_number() over (order by v <#> %(v)s::vector) as n from peer.chunk order by n limit 100)
+words as (select document, row_number() over (order by max(ts_rank(ts, q)) desc) as n from peer.chunk, q where ts @@ q
+          group by document order by n limit 100),
+near as (select document, row_number() over (order by min(v <#> %(v)s::vector)) as n from peer.chunk
+         group by document order by n limit 100)
 select document from (select * from words union all select * from near) as ranked
 group by document order by sum(1.0 / (60 + n)) desc limit 30
 """
