@@ -6,13 +6,14 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
 
 from bastide.audit import JsonValue
 from bastide.knowledge.graph import forget_graph, write_graph
-from bastide.knowledge.naming import marks, named
+from bastide.knowledge.naming import marks, named, word_sketches
 from bastide.knowledge.preparing import Prepared
 from bastide.knowledge.reading import Box, Node, PageRead
 from bastide.knowledge.weaving import MENTION
@@ -136,10 +137,12 @@ async def write_index(db: Db, number: int, prepared: Prepared, vectors: Vectors)
 async def _write_nodes(db: Db, number: int, prepared: Prepared) -> None:
     """The structure; a node that was there in the version before keeps its id."""
     nodes = prepared.reading.nodes
-    known = await db.row(dict, _KNOWN_NODES, document=number) or {"ids": [], "marks": [], "last": -1}
+    known = await db.row(dict, _KNOWN_NODES, document=number) or {"ids": [], "marks": [], "sketches": [], "last": -1}
     own = await asyncio.to_thread(marks, prepared.reading)
-    ids, last = await asyncio.to_thread(named, known["ids"], known["marks"], known["last"], own)
-    await db.run(_NAME_NODES, document=number, ids=ids, marks=own, last=last)
+    words = await asyncio.to_thread(word_sketches, prepared.reading)
+    before = known["ids"], known["marks"], known["last"]
+    ids, last = await asyncio.to_thread(partial(named, *before, own, sketched=(known["sketches"], words)))
+    await db.run(_NAME_NODES, document=number, ids=ids, marks=own, sketches=words, last=last)
     await db.run(
         _ADD_NODES,
         document=number,

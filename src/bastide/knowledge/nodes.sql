@@ -2,7 +2,7 @@
 
 -- name: nodes_known
 -- What the newest version whose nodes are known calls them, and the last id that was ever given out.
-select v.node_ids as ids, v.node_marks as marks,
+select v.node_ids as ids, v.node_marks as marks, v.node_sketches as sketches,
        (select max(l.node_last) from knowledge.document_version l where l.document = %(document)s) as last
 from knowledge.document_version v
 where v.document = %(document)s and v.node_ids <> '{}'
@@ -11,7 +11,7 @@ order by v.version desc limit 1
 -- name: name_nodes
 -- Of the version that was written just now: the current one.
 update knowledge.document_version v
-set node_ids = %(ids)s, node_marks = %(marks)s, node_last = %(last)s
+set node_ids = %(ids)s, node_marks = %(marks)s, node_sketches = %(sketches)s, node_last = %(last)s
 from knowledge.document d
 where d.number = %(document)s and v.document = d.number and v.version = d.version
 
