@@ -87,7 +87,8 @@ def test_the_main_journey(server: Server, tmp_path: Path) -> None:
     (folder / "lease.md").write_text("# Lease\n\nThe lease of the mill ends on 30 June 2031.\n")
     (folder / "below" / "mill.txt").write_text("The mill has two wheels.")
     (folder / "bad.pdf").write_bytes(b"%PDF-1.7 cut off")
-    done = bastide("ingest", str(folder), "--collection", "mill", "--class", "confidential", "--json", home=server.home)
+    said = ("--collection", "mill", "--class", "confidential", "--meta", "kind=paper", "--meta", "year:=2031")
+    done = bastide("ingest", str(folder), *said, "--json", home=server.home)
     assert done.returncode == 1, "a file was refused"
     taken = json.loads(done.stdout)
     assert (taken["ingested"], taken["refused"]) == (2, 1)
@@ -95,7 +96,9 @@ def test_the_main_journey(server: Server, tmp_path: Path) -> None:
     again = server.json("ingest", str(folder / "lease.md"), "--collection", "mill", "--class", "confidential")
     assert again["unchanged"] == 1
 
-    found = server.json("search", "mill", "-k", "2", "--collection", "mill")
+    assert server.json("search", "mill", "--meta", "year=2031")["passages"] == []  # the text is not the number
+    found = server.json("search", "mill", "-k", "2", "--collection", "mill", "--meta", "year:=2031")
+    assert found["passages"][0]["metadata"] == {"kind": "paper", "year": 2031}
     assert found["passages"][0]["label"]["class"] == "confidential"
     answer = server.json("ask", "When does the lease of the mill end?")
     assert "30 June 2031" in answer["answer"]

@@ -207,3 +207,29 @@ async def test_statistics(web: httpx2.AsyncClient, us: Company) -> None:
     assert wire["documents"] > 0
     assert wire["entities"] > 0
     assert wire["queued"] == 0
+
+
+CRANE = b"# Crane\n\nThe harbour crane lifts forty tons.\n"
+
+
+async def test_metadata_comes_by_every_way_and_narrows_a_search(web: httpx2.AsyncClient, us: Company) -> None:
+    key = bearer(us.keys["member"])
+    taken = await _put(web, us.keys["member"], "crane.md", CRANE, metadata=json.dumps({"kind": "crane", "year": 2031}))
+    place = f"/api/v1/documents/{taken.json()['documents'][0]['id']}"
+    note = {"name": "rest.md", "text": "The harbour crane rests on Monday.", "metadata": {"kind": "rest"}}
+    assert (await web.post("/api/v1/documents", json=note, headers=key)).status_code == 201
+    assert (await web.get(place, headers=key)).json()["metadata"] == {"kind": "crane", "year": 2031}
+    changed = await web.patch(place, json={"metadata": {"year": None, "floor": "first"}}, headers=key)
+    assert changed.json()["metadata"] == {"kind": "crane", "floor": "first"}
+    for asked, names in (({"kind": "rest"}, ["rest.md"]), ({"floor": {"gte": "f"}}, ["crane.md"])):
+        body = {"query": "harbour crane", "filters": {"metadata": asked}}
+        found = (await web.post("/api/v1/search", json=body, headers=key)).json()
+        assert [one["name"] for one in found["passages"]] == names
+    for reply in (
+        await _put(web, us.keys["member"], "bad.md", CRANE, metadata="{"),
+        await _put(web, us.keys["member"], "bad.md", CRANE, metadata='{"$where": 1}'),
+        await web.patch(place, json={"metadata": {"a": {"b": 1}}}, headers=key),
+        await web.post("/api/v1/search", json={"query": "x", "filters": {"metadata": {"a": {"b": 1}}}}, headers=key),
+    ):
+        assert 400 <= reply.status_code < 500, reply.text
+        assert "metadata" in reply.json()["error"]["message"].lower()

@@ -64,12 +64,14 @@ async def test_a_file_is_kept_and_a_job_takes_it_in(web: httpx2.AsyncClient, sta
 
 async def test_several_files_are_one_job(web: httpx2.AsyncClient, staff: Company, worker: House) -> None:
     key = staff.keys["member"]
-    wire = (await put(web, key, NOTES, collection="several", label='{"class": "public"}', subjects="ada")).json()
+    said = {"label": '{"class": "public"}', "subjects": "ada", "metadata": '{"kind": "note"}'}
+    wire = (await put(web, key, NOTES, collection="several", **said)).json()
     assert len({one["job"] for one in wire["documents"]} | {wire["job"]}) == len(NOTES) + 1
     out = (await ended(web, key, wire["job"]))["output"]
     assert (out["ingested"], out["refused"]) == (len(NOTES), 0)
     listed = (await web.get("/api/v1/documents?collection=several", headers=bearer(key))).json()["documents"]
     assert {(one["label"]["class"], *one["label"]["subjects"]) for one in listed} == {("public", "ada")}
+    assert [one["metadata"] for one in listed] == [{"kind": "note"}] * len(NOTES)
 
 
 async def test_an_intake_from_its_opening_to_its_end(

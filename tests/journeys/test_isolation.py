@@ -55,7 +55,9 @@ async def lived(house: House) -> Scope:
     program = await house.tenancy.create_app(ours, name="intranet")
     await house.tenancy.create_key(ours, role="member", app=program.id)
     text = b"# Lease\n\nThe lease of the town hall ends on 30 June 2031.\n\n## Rent\n\nThe rent is 4,200 EUR a month.\n"
-    await house.knowledge.ingest(ours, "lease.md", text, subjects=["person-17"], label={"class": "confidential"})
+    await house.knowledge.ingest(
+        ours, "lease.md", text, subjects=["person-17"], label={"class": "confidential"}, metadata={"kind": "lease"}
+    )
     await house.knowledge.answer(ours, "When does the lease of the town hall end?")
     await house.inference.add_model(
         ours, _model_spec(name="ours", url="http://127.0.0.1:9/v1", key="sk-secret-of-ours")

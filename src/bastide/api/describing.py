@@ -33,6 +33,7 @@ UPLOAD: dict[str, Any] = {
                         "collection": {"type": "string"},
                         "label": {"type": "string", "description": "A label as JSON."},
                         "subjects": {"type": "array", "items": {"type": "string"}},
+                        "metadata": {"type": "string", "description": "Metadata as JSON."},
                         "job": {"type": "string", "description": "An open intake that gathers the files."},
                     },
                 },

@@ -24,7 +24,7 @@ from bastide.knowledge import Original
 
 _FILES_MAX = 1000
 _FIELDS_MAX = 5000
-_FIELDS = ("file", "collection", "label", "subjects", "job")
+_FIELDS = ("file", "collection", "label", "subjects", "metadata", "job")
 _LOOKS = 20
 _ASYNC = re.compile(r"(?:^|[,;])\s*respond-async\s*(?:$|[,;])", re.IGNORECASE)
 
@@ -34,12 +34,15 @@ router = APIRouter(route_class=Route, tags=["documents"])
 class _Given:
     """What one request hands in: files as they came, and what is said of them."""
 
-    def __init__(self, *, collection: str | None, label: Any, subjects: Sequence[str], job: str | None) -> None:
+    def __init__(
+        self, *, collection: str | None, label: Any, subjects: Sequence[str], job: str | None, metadata: Any = None
+    ) -> None:
         self.files: list[UploadFile | tuple[str, bytes]] = []
         self.collection = collection
         self.label = label
         self.subjects = tuple(subjects)
         self.job = job
+        self.metadata = metadata
 
     async def each(self) -> AsyncGenerator[tuple[str, bytes]]:
         """Name and bytes, one file at a time."""
@@ -84,6 +87,7 @@ async def take_in(
                 collection=given.collection or "default",
                 label=given.label,
                 subjects=given.subjects,
+                metadata=given.metadata,
             )
             done += cast("list[dict[str, Any]]", taken.to_wire()["documents"])
     finally:
@@ -105,7 +109,14 @@ async def _queue(given: _Given, caller: Caller, rooms: Rooms) -> dict[str, Any]:
     try:
         async for name, data in given.each():
             made = await rooms.knowledge.stage(
-                caller.scope, name, data, job=parent, collection=given.collection, label=label, subjects=subjects
+                caller.scope,
+                name,
+                data,
+                job=parent,
+                collection=given.collection,
+                label=label,
+                subjects=subjects,
+                metadata=given.metadata,
             )
             queued.append({"id": None, "name": name, "status": "queued", "chunks": 0, "error": None, "job": made.id})
     finally:
@@ -181,7 +192,13 @@ async def _given(request: Request) -> tuple[FormData | None, _Given]:
             text = shapes.NewText.model_validate(parse(await request.body()))
         except ValidationError as fault:
             raise fields_wrong(fault) from fault
-        given = _Given(collection=text.collection, label=text.label, subjects=text.subjects, job=text.job)
+        given = _Given(
+            collection=text.collection,
+            label=text.label,
+            subjects=text.subjects,
+            job=text.job,
+            metadata=text.metadata,
+        )
         given.files.append((text.name, text.text.encode()))
         return None, given
     raise UnsupportedMedia(f"The body is {kind or 'of no named type'}.")
@@ -209,9 +226,17 @@ def _from_form(form: FormData) -> _Given:
         label=wire,
         subjects=subjects,
         job=str(form.get("job") or "") or None,
+        metadata=_metadata(str(form.get("metadata") or "")),
     )
     given.files += files
     return given
+
+
+def _metadata(field: str) -> Any:
+    try:
+        return parse(field.encode()) if field else None
+    except BadRequest as fault:
+        raise FieldsWrong("The form's field metadata is not JSON.") from fault
 
 
 @router.get(

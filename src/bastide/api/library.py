@@ -31,6 +31,7 @@ async def add_text(ask: Ask[shapes.TextTold]) -> Wire:
         collection=given.collection or "default",
         label=given.label,
         subjects=given.subjects,
+        metadata=given.metadata,
     )
     return taken.to_wire()
 
@@ -46,8 +47,14 @@ async def show_document(ask: Ask[Nothing]) -> Wire:
 
 
 async def relabel(ask: Ask[shapes.Relabel]) -> Wire:
-    """Tightening is free; loosening is a declassification, needs policy:manage and a reason, and is recorded."""
-    changed = await ask.rooms.knowledge.relabel(ask.caller.scope, ask.id, ask.given.label, reason=ask.given.reason)
+    """Tightening is free; loosening is a declassification, needs policy:manage and a reason, and is recorded.
+
+    Metadata is changed key by key; which keys is recorded.
+    """
+    said = ask.given
+    changed = await ask.rooms.knowledge.relabel(
+        ask.caller.scope, ask.id, said.label or {}, reason=said.reason, metadata=said.metadata
+    )
     return changed.to_wire()
 
 
@@ -167,7 +174,9 @@ _erases = partial(Operation, needs=ERASE)
 _DOCUMENTS = (
     _reads("documents.list", "GET", _ALL, "List the documents", list_documents, shapes.WhichDocuments, Listed),
     _reads("documents.get", "GET", _ONE, "Show a document", show_document, answer=shapes.Document, of=_D),
-    _writes("documents.relabel", "PATCH", _ONE, "Relabel a document", relabel, shapes.Relabel, shapes.Document, of=_D),
+    _writes(
+        "documents.relabel", "PATCH", _ONE, "Relabel or describe it", relabel, shapes.Relabel, shapes.Document, of=_D
+    ),
     _erases("documents.delete", "DELETE", _ONE, "Delete a document", delete_document, shapes.WhyDelete, Removed, of=_D),
     _writes("documents.reindex", "POST", f"{_ONE}:reindex", "Index it anew", reindex, answer=shapes.Ingested, of=_D),
     _reads("documents.structure", "GET", f"{_ONE}/structure", "The structure layer", structure, answer=Listed, of=_D),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bastide.cli.giving import a_field, put_together
 from bastide.cli.printing import LiveLine, passage, wrap
 from bastide.cli.registering import errand
 from bastide.errors import BrokenReply
@@ -18,6 +19,12 @@ Asked = Annotated[str, typer.Argument(metavar="QUESTION", help="A question in pl
 Limit = Annotated[int, typer.Option("-k", "--limit", min=1, max=100, help="How many passages.")]
 AnswerLimit = Annotated[int, typer.Option("-k", "--limit", min=1, max=50, help="How many passages to answer from.")]
 Shelf = Annotated[str | None, typer.Option("--collection", help="Look into this collection only.")]
+Meta = Annotated[
+    list[Any] | None,
+    typer.Option(
+        "--meta", metavar="KEY=VALUE", parser=a_field, help="Only documents with this metadata; KEY:=JSON for numbers."
+    ),
+]
 Model = Annotated[
     str | None, typer.Option("--model", help="Which model writes the answer.  [default: the best allowed]")
 ]
@@ -29,25 +36,40 @@ def add_to(root: typer.Typer) -> None:
     errand(root, "ask", example='bastide ask "When must personal data be erased?"')(ask)
 
 
-async def search(desk: "Desk", query: Query, limit: Limit = 8, collection: Shelf = None) -> None:
+async def search(desk: "Desk", query: Query, limit: Limit = 8, collection: Shelf = None, meta: Meta = None) -> None:
     """Find passages, best first, each with where it stands."""
     async with desk.server() as line:
-        body = {"query": query, "limit": limit, "collection": collection}
+        body = {"query": query, "limit": limit, "collection": collection, "filters": _filters(meta)}
         found = await line.post("/api/v1/search", body)
     desk.say(found, lambda: _passages(found))
 
 
 async def ask(
-    desk: "Desk", question: Asked, model: Model = None, limit: AnswerLimit = 8, collection: Shelf = None
+    desk: "Desk",
+    question: Asked,
+    model: Model = None,
+    limit: AnswerLimit = 8,
+    collection: Shelf = None,
+    meta: Meta = None,
 ) -> None:
     """Answer a question from the documents, with numbered citations and a receipt.
 
     Without a generative model the answer is made of the documents' own sentences, and says so.
     """
-    body = {"question": question, "model": model, "limit": limit, "collection": collection}
+    body = {
+        "question": question,
+        "model": model,
+        "limit": limit,
+        "collection": collection,
+        "filters": _filters(meta),
+    }
     async with desk.server() as line:
         answer = await _told(desk, line, body)
     desk.say(answer, lambda: _answer(answer))
+
+
+def _filters(meta: list[Any] | None) -> dict[str, Any]:
+    return {"metadata": put_together(None, None, meta)} if meta else {}
 
 
 async def _told(desk: "Desk", line: "Line", body: dict[str, Any]) -> dict[str, Any]:

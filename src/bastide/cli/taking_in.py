@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bastide.cli.following import ENDED
+from bastide.cli.giving import a_field, put_together
 from bastide.cli.line import Line, said_code, segment
 from bastide.cli.printing import Progress
 from bastide.cli.registering import errand
@@ -39,6 +40,16 @@ Subjects = Annotated[
     list[str] | None, typer.Option("--subject", metavar="ID", help="Whom the documents are about; may be repeated.")
 ]
 
+Meta = Annotated[
+    list[Any] | None,
+    typer.Option(
+        "--meta",
+        metavar="KEY=VALUE",
+        parser=a_field,
+        help="What is said of the documents: text, or KEY:=JSON; the same key twice makes a list.",
+    ),
+]
+
 File = tuple[Path, str]
 Document = dict[str, Any]
 
@@ -56,7 +67,12 @@ def add_to(root: typer.Typer) -> None:
 
 
 async def ingest(
-    desk: "Desk", paths: Paths, collection: Shelf = None, class_name: ClassName = None, subject: Subjects = None
+    desk: "Desk",
+    paths: Paths,
+    collection: Shelf = None,
+    class_name: ClassName = None,
+    subject: Subjects = None,
+    meta: Meta = None,
 ) -> int:
     """Take in files and folders; a bad file is reported and the rest goes on.
 
@@ -64,7 +80,8 @@ async def ingest(
     command is left. Exit status 1 if a file was refused.
     """
     files = list(files_of([Path(path) for path in paths]))
-    what = _What(collection, class_name, tuple(subject or ()))
+    said = json.dumps(put_together(None, None, meta)) if meta else None
+    what = _What(collection, class_name, tuple(subject or ()), said)
     progress = Progress(len(files), quiet=desk.as_json)
     async with desk.server() as line:
         found = await _by_jobs(desk, line, files, what, progress) if len(files) > 1 else None
@@ -85,10 +102,15 @@ class _What:
     collection: str | None
     class_name: str | None
     subjects: tuple[str, ...]
+    metadata: str | None = None  # JSON
+
+    def of_each(self) -> list[tuple[str, str]]:
+        """What each file of an intake says for itself."""
+        return [("metadata", self.metadata)] if self.metadata else []
 
     def fields(self) -> list[tuple[str, str]]:
         """As a form has it."""
-        fields = [("subjects", name) for name in self.subjects]
+        fields = [*self.of_each(), *(("subjects", name) for name in self.subjects)]
         fields += [("collection", self.collection)] if self.collection else []
         return fields + ([("label", json.dumps({"class": self.class_name}))] if self.class_name else [])
 
@@ -145,7 +167,7 @@ async def _by_jobs(
         return None
     try:
         try:
-            handed = await _hand_in(line, files, [("job", intake)], progress)
+            handed = await _hand_in(line, files, [("job", intake), *what.of_each()], progress)
         finally:  # also when somebody leaves: what was handed in is taken in
             await line.post(f"/api/v1/intakes/{segment(intake)}:close")
         job = await _follow(line, intake, progress, sum(one["status"] == "refused" for one in handed))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bastide.errors import BadName, BadOption, BadQuery, UnknownDocument
+from bastide.knowledge.metadata import Condition, columns, conditions
 from bastide.knowledge.told import Turn
 from bastide.store import is_id
 
@@ -40,6 +41,12 @@ class Filters:
     since: datetime | None = None
     until: datetime | None = None
     classes: list[str] | None = None
+    metadata: tuple[Condition, ...] = ()
+
+    def columns(self) -> dict[str, object]:
+        """As the question for the documents takes them."""
+        told = {name: getattr(self, name) for name in Filters.__slots__ if name != "metadata"}
+        return {**told, **columns(self.metadata)}
 
     @property
     def narrow(self) -> bool:
@@ -147,7 +154,7 @@ def document_id(text: object) -> str:
 
 def filters(wire: Mapping[str, object] | None, collection_name: str | None) -> Filters:
     """The filters of a search request: `documents`, `names`, `languages`, `media_types`, `classes` of labels (lists),
-    `since` and `until`, by when a document was last written.
+    `since` and `until`, by when a document was last written, and `metadata`.
 
     Raises BadOption for one that is not known: a filter that is skipped would find too much.
     """
@@ -162,12 +169,14 @@ def filters(wire: Mapping[str, object] | None, collection_name: str | None) -> F
             found[key] = list(values)
         elif key in {"since", "until"}:
             found[key] = _moment(key, value)
+        elif key == "metadata" and value is not None:
+            found[key] = conditions(value)
         elif key == "collection" and collection_name is None and value is not None:
             found[key] = collection(value)
         elif value is not None:
             raise BadOption(
                 f"There is no filter {key!r}; there are collection, documents, names, languages, media_types, classes, "
-                "since, until.",
+                "since, until, metadata.",
                 option=f"filters.{key}",
             )
     return Filters(**found)  # type: ignore[arg-type]  # each value was checked above

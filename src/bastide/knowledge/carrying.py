@@ -23,6 +23,7 @@ from bastide.knowledge import bounds
 from bastide.knowledge.intake import Given, Intake
 from bastide.knowledge.leaving import DOCUMENTS_MAX, EXPORT_BYTES_MAX, FORMAT
 from bastide.knowledge.members import MANAGE, Members, acting, need
+from bastide.knowledge.metadata import Metadata, checked
 from bastide.knowledge.staging import Staging
 from bastide.policy import Label
 from bastide.store import Db, Scope, Store, queries
@@ -64,6 +65,7 @@ class _Document:
     created: datetime
     updated: datetime
     versions: tuple[_Version, ...]
+    metadata: Metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,8 @@ def _document(wire: Mapping[str, Any]) -> _Document:
     times = [datetime.fromisoformat(wire[word]) for word in ("created", "updated")]
     if any(moment.tzinfo is None for moment in times):
         raise ValueError("a time without its zone")
-    return _Document(str(wire["id"]), bounds.name(wire["name"]), label, times[0], times[1], versions)
+    metadata = checked(wire.get("metadata", {}))  # exports of earlier days have none
+    return _Document(str(wire["id"]), bounds.name(wire["name"]), label, times[0], times[1], versions, metadata)
 
 
 class CarryingJobs:
@@ -206,8 +209,8 @@ class CarryingJobs:
                 done = cast("dict[str, JsonValue]", await run.write(step, _recorded))
                 continue
             data = await asyncio.to_thread(_file, archive, version.file, version.bytes)
-            given = Given(document.name, data, collection, label)
             last = number == len(document.versions)
+            given = Given(document.name, data, collection, label, document.metadata if last else None)
             act = await self._intake.ready(run.scope, given, vectors=last, chain=run.chain)
 
             async def write(db: Db, act: Any = act, last: bool = last) -> JsonValue:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,6 +21,7 @@ from bastide.knowledge.comparing import called, changes
 from bastide.knowledge.graph import forget_graph
 from bastide.knowledge.indexing import Known, extent_of, label_change, write_extent, write_label
 from bastide.knowledge.members import need, refuse_held
+from bastide.knowledge.metadata import described
 from bastide.knowledge.past import Relabelled, past_answers
 from bastide.knowledge.reading import Limits, PageRead, draw_page, read
 from bastide.knowledge.values import Change, Chunk, Collection, Document, Original, Statistics, StructureNode, Version
@@ -59,6 +60,7 @@ class _Row:
     chunks: int
     problems: list[str]
     marks: list[str]
+    metadata: dict[str, object]
 
     def document(self) -> Document:
         values = {name: getattr(self, name) for name in self.__slots__}
@@ -235,9 +237,18 @@ class Shelf:
         return True
 
     async def relabel(
-        self, scope: Scope, document_id: str, wire: dict[str, object], *, reason: str, dry_run: bool = False
+        self,
+        scope: Scope,
+        document_id: str,
+        wire: dict[str, object],
+        *,
+        reason: str,
+        dry_run: bool = False,
+        metadata: Mapping[str, object] | None = None,
     ) -> Relabelled:
         """Give a document another label; what `wire` leaves out stays as it is. A dry run only says what would be.
+
+        `metadata` changes that, too: a key with None goes, what is not named stays.
 
         Raises LooseningRefused without the permission policy:manage or without a reason.
         """
@@ -261,6 +272,8 @@ class Shelf:
                     subjects=sorted(before.subjects | after.subjects),
                     details={**details, "past_answers": past.answers},
                 )
+            if not dry_run:
+                await described(db, self._audit, known.number, metadata, id=known.id, label=after, reason=reason)
             row = await db.row(_Row, _GET, id=document_id)
         assert row is not None, "its row is locked"
         return Relabelled(row.document(), before, after, done=not dry_run, past=past)

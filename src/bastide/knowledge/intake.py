@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import struct
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -35,6 +35,7 @@ from bastide.knowledge.indexing import (
 from bastide.knowledge.keeping import Embeddings, embedded, embedder
 from bastide.knowledge.likeness import Sketch, likeness_key, sketch, write_likeness
 from bastide.knowledge.members import need
+from bastide.knowledge.metadata import describe, described
 from bastide.knowledge.preparing import Prepared, prepare
 from bastide.knowledge.reading import Gauge, Limits, class_of
 from bastide.knowledge.values import IngestedDocument
@@ -69,6 +70,7 @@ class Given:
     data: bytes
     collection: str
     label: Label
+    metadata: Mapping[str, object] | None = None
 
 
 class Intake:
@@ -248,6 +250,9 @@ class Intake:
                 subjects=sorted(label.subjects),
                 details=label_change(before, label, "handed in again"),
             )
+        await described(
+            db, self._audit, known.number, given.metadata, id=known.id, label=label, reason="handed in again"
+        )
         return IngestedDocument(known.id, known.name, "unchanged", known.chunks, known.version)
 
     async def _still(self, given: Given, fingerprint: bytes, db: Db) -> IngestedDocument:
@@ -292,6 +297,7 @@ class Intake:
         label = Label.from_wire(here.label)
         blob = await db.put_blob(given.data)
         await write_subjects(db, here.number, label)
+        await describe(db, here.number, given.metadata)
         await write_version(db, here, blob=blob, size=len(given.data), prepared=prepared, vectors=vectors)
         await write_index(db, here.number, prepared, vectors)
         await write_likeness(db, here.number, alike)

@@ -18,6 +18,7 @@ from typing import Any, cast
 from bastide.errors import AlreadyThere, BadOption, Contended
 from bastide.knowledge import bounds
 from bastide.knowledge.intake import Given, Intake
+from bastide.knowledge.metadata import checked
 from bastide.knowledge.placement import Placement
 from bastide.knowledge.staging import CLOSED, INGEST, INTAKE, Staging
 from bastide.knowledge.values import IngestedDocument
@@ -44,6 +45,7 @@ class File:
     label: dict[str, Any] | None = None
     subjects: tuple[str, ...] = ()
     vectors: bool = True
+    metadata: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,9 @@ class IntakeJobs:
         if run.remembered("document") is not None:  # written in an earlier attempt: its staged bytes are gone
             return await run.write("document", _done_before)
         asked = run.input
-        given = Given(bounds.name(asked.name), await self._bytes(run), bounds.collection(asked.collection), run.label)
+        said = checked(asked.metadata or {})
+        where = bounds.collection(asked.collection)
+        given = Given(bounds.name(asked.name), await self._bytes(run), where, run.label, said)
         act = await self._intake.ready(run.scope, given, vectors=asked.vectors, chain=run.chain)
 
         async def write(db: Db) -> JsonValue:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
+from typing import Unpack
 
 from bastide.audit import Audit
 from bastide.inference import Inference
@@ -17,13 +18,14 @@ from bastide.knowledge.intake import Given, Intake
 from bastide.knowledge.jobs import IntakeJobs
 from bastide.knowledge.leaving import LeavingJobs
 from bastide.knowledge.mending import MendingJobs
+from bastide.knowledge.metadata import checked
 from bastide.knowledge.pinning import Pinning
 from bastide.knowledge.placement import Placement
 from bastide.knowledge.reading import Limits, PageRead
 from bastide.knowledge.retaining import RetainingJobs
 from bastide.knowledge.search import Finder
 from bastide.knowledge.staging import Gathering, Staging
-from bastide.knowledge.told import Answer, Telling, Turn
+from bastide.knowledge.told import Answer, AnswerOptions, Telling
 from bastide.knowledge.upkeep import Upkeep
 from bastide.knowledge.values import (
     Change,
@@ -104,6 +106,7 @@ class Knowledge:
         label: Mapping[str, object] | Label | None = None,
         subjects: Iterable[str] = (),
         vectors: bool = True,
+        metadata: Mapping[str, object] | None = None,
     ) -> Ingested:
         """Take one file in. What was handed in before is `unchanged`; what cannot be read is `refused`, not raised.
 
@@ -113,7 +116,11 @@ class Knowledge:
         """
         scope.need(WRITE)
         given = Given(
-            bounds.name(name), bytes(data), bounds.collection(collection), await self._label(scope, label, subjects)
+            bounds.name(name),
+            bytes(data),
+            bounds.collection(collection),
+            await self._label(scope, label, subjects),
+            checked(metadata or {}),
         )
         document = await self._intake.ingest(scope, given, vectors=vectors)
         if document.status == "ready":
@@ -131,6 +138,7 @@ class Knowledge:
         label: Mapping[str, object] | Label | None = None,
         subjects: Iterable[str] = (),
         vectors: bool = True,
+        metadata: Mapping[str, object] | None = None,
     ) -> Dispatched:
         """Keep a file, sealed, and dispatch the job that takes it in: both are here, or neither.
 
@@ -148,7 +156,8 @@ class Knowledge:
                 bounds.collection(collection or of.collection),
                 of.label.join(await self._label(scope, said, subjects)),
             )
-        return await self._staging.put(scope, clean, bytes(data), where, vectors=vectors, parent=job)
+        said_of = checked(metadata or {})
+        return await self._staging.put(scope, clean, bytes(data), where, vectors=vectors, parent=job, metadata=said_of)
 
     async def intake(
         self,
@@ -222,63 +231,38 @@ class Knowledge:
         )
         return SearchResult(tuple(hit.passage for hit in found.hits), found.took_ms, found.notes)
 
-    async def answer(
-        self,
-        scope: Scope,
-        question: str,
-        *,
-        model: str | None = None,
-        limit: int = 8,
-        collection: str | None = None,
-        filters: Mapping[str, object] | None = None,
-        history: Iterable[Turn] = (),
-    ) -> Answer:
+    async def answer(self, scope: Scope, question: str, **asked: Unpack[AnswerOptions]) -> Answer:
         """An answer whose sentences cite passages.
 
         With a model that policy permits for these passages it is written, and what no cited passage supports is
         marked ` [unsupported]`; without one, or with `model="local/extractive"`, it consists of whole sentences
-        from the passages. `history` are the turns before, oldest first: a follow-up question leans on the last.
+        from the passages.
         """
-        scope.need(READ)
-        told = self._answering.tell(
-            scope,
-            bounds.query(question),
-            model=model,
-            limit=bounds.limit(limit, 32),
-            filters=bounds.filters(filters, collection),
-            history=bounds.history(history),
-            streamed=False,
-        )
         answer = None
-        async for event in self.upkeep.past.noted(scope, told):
-            answer = event.answer
+        async with aclosing(self._told(scope, question, asked, streamed=False)) as told:
+            async for event in told:
+                answer = event.answer
         assert answer is not None, "the last event is the answer"
         return answer
 
-    async def tell(
-        self,
-        scope: Scope,
-        question: str,
-        *,
-        model: str | None = None,
-        limit: int = 8,
-        collection: str | None = None,
-        filters: Mapping[str, object] | None = None,
-        history: Iterable[Turn] = (),
-    ) -> AsyncGenerator[Telling]:
+    async def tell(self, scope: Scope, question: str, **asked: Unpack[AnswerOptions]) -> AsyncGenerator[Telling]:
         """The same answer while it is made: the passages, the words as they are written, the checked answer last."""
+        async with aclosing(self._told(scope, question, asked, streamed=True)) as told:
+            async for event in told:
+                yield event
+
+    def _told(self, scope: Scope, question: str, asked: AnswerOptions, *, streamed: bool) -> AsyncGenerator[Telling]:
         scope.need(READ)
         told = self._answering.tell(
             scope,
             bounds.query(question),
-            model=model,
-            limit=bounds.limit(limit, 32),
-            filters=bounds.filters(filters, collection),
-            history=bounds.history(history),
+            model=asked.get("model"),
+            limit=bounds.limit(asked.get("limit", 8), 32),
+            filters=bounds.filters(asked.get("filters"), asked.get("collection")),
+            history=bounds.history(asked.get("history", ())),
+            streamed=streamed,
         )
-        async with aclosing(self.upkeep.past.noted(scope, told)) as noted:
-            async for event in noted:
-                yield event
+        return self.upkeep.past.noted(scope, told)
 
     # -- the shelf ----------------------------------------------------------------------------------
 
@@ -362,16 +346,26 @@ class Knowledge:
         await self._shelf.delete(scope, bounds.document_id(document_id), reason=bounds.reason(reason))
 
     async def relabel(
-        self, scope: Scope, document_id: str, label: Mapping[str, object], *, reason: str = ""
+        self,
+        scope: Scope,
+        document_id: str,
+        label: Mapping[str, object],
+        *,
+        reason: str = "",
+        metadata: Mapping[str, object] | None = None,
     ) -> Document:
-        """Give a document another label; what `label` leaves out stays as it is.
+        """Give a document another label, and other metadata; what they leave out stays, and a key with null goes.
 
         Tightening is free. Loosening is a declassification: it needs policy:manage and a reason, and is recorded
         as such. Raises LooseningRefused.
         """
         scope.need(WRITE)
         done = await self._shelf.relabel(
-            scope, bounds.document_id(document_id), dict(label), reason=bounds.reason(reason)
+            scope,
+            bounds.document_id(document_id),
+            dict(label),
+            reason=bounds.reason(reason),
+            metadata=checked(metadata or {}, dropping=True),
         )
         return done.document
 

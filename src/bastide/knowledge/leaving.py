@@ -246,7 +246,19 @@ def _version(document: Document, version: int, data: bytes) -> dict[str, object]
 def _described(document: Document, versions: Sequence[dict[str, object]]) -> dict[str, object]:
     """A line of the manifest: the document as it is today, and all its versions, the oldest first."""
     wire = document.to_wire()
-    kept = ("id", "name", "title", "version", "media_type", "language", "bytes", "label", "created", "updated")
+    kept = (
+        "id",
+        "name",
+        "title",
+        "version",
+        "media_type",
+        "language",
+        "bytes",
+        "label",
+        "metadata",
+        "created",
+        "updated",
+    )
     today = {word: versions[-1][word] for word in ("file", "sha256")}
     return {**today, **{word: wire[word] for word in kept}, "versions": list(versions)}
 

@@ -138,7 +138,25 @@ select e.language, e.chunks, e.length, e.xmin::text::bigint as written, (select 
 from knowledge.extent e where e.chunks > 0
 
 -- name: documents_within
--- The documents that a filtered search may look into.
+-- The documents that a filtered search may look into. Of metadata each condition (`places` numbers them) is met in one of
+-- the ways given: a word, a range of texts or of numbers, or that the key is there.
+with way as (
+    select w.place, w.key, w.word, w.low, w.high, w.least, w.most
+    from unnest(%(places)s::int[], %(keys)s::text[], %(words)s::text[], %(lows)s::text[], %(highs)s::text[],
+                %(leasts)s::float8[], %(mosts)s::float8[]) as w(place, key, word, low, high, least, most)
+),
+met as (
+    select w.place, m.document from way w join knowledge.document_metadata m on m.key = w.key and m.word = w.word
+    union all
+    select w.place, m.document from way w
+    join knowledge.document_metadata m on m.key = w.key and m.word >= w.low and m.word < w.high
+    union all
+    select w.place, m.document from way w
+    join knowledge.document_metadata m on m.key = w.key and m.number between w.least and w.most
+    union all
+    select w.place, m.document from way w join knowledge.document_metadata m on m.key = w.key
+    where w.word is null and w.low is null and w.least is null
+)
 select coalesce(array_agg(d.number), '{}') as numbers
 from knowledge.document d
 join knowledge.document_version v on v.document = d.number and v.version = d.version
@@ -150,6 +168,10 @@ where (%(collection)s::text is null or d.collection = %(collection)s)
   and (%(since)s::timestamptz is null or d.updated >= %(since)s)
   and (%(until)s::timestamptz is null or d.updated < %(until)s)
   and (%(classes)s::text[] is null or d.label ->> 'class' = any(%(classes)s))
+  and (%(wanted)s::int = 0 or d.number in (select document from met group by document
+                                           having count(distinct place) = %(wanted)s::int))
+  and not exists (select from knowledge.document_metadata m
+                  where m.document = d.number and m.key = any(%(absent)s::text[]))
 
 -- name: rank
 -- Both rankings in one question, exactly. Words: BM25 in Lucene's form, idf = ln(1 + (N - df + 0.5) / (df + 0.5)),
@@ -257,7 +279,7 @@ limit %(limit)s
 
 -- name: passages
 select c.id as chunk, c.section, c.page, c.start_at, c.end_at, c.text, c.language, d.id as document_id, d.name,
-       d.collection, d.version, d.label, v.title
+       d.collection, d.version, d.label, v.title, d.metadata
 from knowledge.chunk c
 join knowledge.document d on d.number = c.document
 join knowledge.document_version v on v.document = d.number and v.version = d.version
@@ -267,7 +289,7 @@ where c.id = any(%(chunks)s::bigint[])
 
 -- name: list_documents
 select d.id, d.collection, d.name, d.version, d.label, d.created, d.updated, v.bytes, v.media_type, v.title,
-       v.language, v.pages, v.chunks, v.problems, v.marks
+       v.language, v.pages, v.chunks, v.problems, v.marks, d.metadata
 from knowledge.document d
 join knowledge.document_version v on v.document = d.number and v.version = d.version
 where (%(collection)s::text is null or d.collection = %(collection)s)
@@ -280,10 +302,25 @@ limit %(limit)s
 
 -- name: get_document
 select d.id, d.collection, d.name, d.version, d.label, d.created, d.updated, v.bytes, v.media_type, v.title,
-       v.language, v.pages, v.chunks, v.problems, v.marks
+       v.language, v.pages, v.chunks, v.problems, v.marks, d.metadata
 from knowledge.document d
 join knowledge.document_version v on v.document = d.number and v.version = d.version
 where d.id = %(id)s
+
+-- name: metadata_of
+select d.metadata from knowledge.document d where d.number = %(document)s
+
+-- name: set_metadata
+update knowledge.document set metadata = %(metadata)s, updated = now() where number = %(document)s
+
+-- name: forget_metadata_rows
+delete from knowledge.document_metadata where document = %(document)s
+
+-- name: add_metadata_rows
+insert into knowledge.document_metadata (tenant_id, document, key, word, number)
+select d.tenant_id, d.number, u.key, u.word, u.number
+from knowledge.document d, unnest(%(keys)s::text[], %(words)s::text[], %(numbers)s::float8[]) as u(key, word, number)
+where d.number = %(document)s
 
 -- name: list_versions
 select v.version, v.bytes, v.media_type, v.title, v.language, v.pages, v.chunks, v.created, v.problems,

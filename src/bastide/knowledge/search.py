@@ -83,6 +83,7 @@ class _Row:
     version: int
     label: dict[str, object]
     title: str
+    metadata: dict[str, object]
 
     @property
     def above(self) -> str:
@@ -127,7 +128,7 @@ class Finder:
             if filters.collection is not None and not await db.value(_HAS_COLLECTION, name=filters.collection):
                 raise UnknownCollection(f"There is no collection {filters.collection!r} here.")
             extents = await db.rows(Extent, _EXTENT, model=embedded.model if embedded else "")
-            within = await db.value(_WITHIN, **_wire(filters)) if filters.narrow else None
+            within = await db.value(_WITHIN, **filters.columns()) if filters.narrow else None
             asked = Asked(query, query_language(query, extents), extents, embedded, mode, within)
             rows: dict[int, _Row] = {}
             order = await _order(db, asked, rows)
@@ -263,6 +264,7 @@ def _passage(n: int, row: _Row, score: float) -> Passage:
         score=score,
         version=row.version,
         label=Label.from_wire(row.label),
+        metadata=row.metadata,
     )
 
 
@@ -276,7 +278,3 @@ async def _rarity(db: Db, query: str, language: str, extents: list[Extent]) -> d
     stems = {term_key(language, stem): stem for stem in terms(query, language)}
     counts: dict[int, int] = dict(await db.rows(tuple, _TERM_COUNTS, terms=list(stems)))
     return {stem: idf(min(counts.get(key, 0), total)) / idf(0) for key, stem in stems.items()}
-
-
-def _wire(filters: Filters) -> dict[str, object]:
-    return {name: getattr(filters, name) for name in Filters.__slots__}

@@ -7,7 +7,7 @@ leaves stays for its retry, and goes after thirty days with the next intake of i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -98,7 +98,15 @@ class Staging:
     # -- files on their way in ----------------------------------------------------------------------
 
     async def put(
-        self, scope: Scope, name: str, data: bytes, gathering: Gathering, *, vectors: bool, parent: str | None
+        self,
+        scope: Scope,
+        name: str,
+        data: bytes,
+        gathering: Gathering,
+        *,
+        vectors: bool,
+        parent: str | None,
+        metadata: Mapping[str, JsonValue] | None = None,
     ) -> Dispatched:
         """Keep a file and dispatch its job, both or neither. Raises UnknownIntake or IntakeClosed."""
         staged = new_id("stg")
@@ -107,6 +115,7 @@ class Staging:
             "staged": staged,
             "collection": gathering.collection,
             "vectors": vectors,
+            "metadata": metadata,
         }
         async with self._store.under(scope) as db:
             blob = await db.put_blob(data)

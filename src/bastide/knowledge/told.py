@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Literal, TypedDict
 
 from bastide.knowledge.values import Passage, Wire
 from bastide.policy import Label
@@ -26,6 +27,17 @@ class Turn:
     question: str
     answer: str
     label: Label = field(default_factory=Label)
+
+
+class AnswerOptions(TypedDict, total=False):
+    """How a question may be asked. Left out: the best model that is allowed, eight passages, everything, no history."""
+
+    model: str | None
+    limit: int
+    collection: str | None
+    filters: Mapping[str, object] | None
+    history: Iterable[Turn]
+    """The turns before, oldest first: a follow-up question leans on the last."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -79,6 +80,7 @@ class Document:
     chunks: int
     problems: tuple[str, ...]
     marks: tuple[str, ...]
+    metadata: dict[str, Any] = field(default_factory=dict)
 
     def to_wire(self) -> Wire:
         """The document as the wire shows it."""
@@ -97,6 +99,7 @@ class Document:
             "label": self.label.to_wire(),
             "problems": list(self.problems),
             "marks": list(self.marks),
+            "metadata": dict(self.metadata),
             "created": self.created.isoformat(),
             "updated": self.updated.isoformat(),
         }
@@ -324,6 +327,8 @@ class Passage:
     why: Why | None = None
     around: tuple[Around, ...] = ()
     places: tuple[Place, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """That of its document."""
 
     def to_wire(self) -> Wire:
         """The shape of SURFACE; `why` and `around` only where they were asked for."""
@@ -349,6 +354,7 @@ class Passage:
             "score": round(self.score, 4),
             "version": self.version,
             "label": self.label.to_wire(),
+            "metadata": dict(self.metadata),
             "highlights": [list(span) for span in self.highlights],
             **more,
         }

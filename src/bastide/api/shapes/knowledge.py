@@ -23,6 +23,8 @@ PASSAGE_EXAMPLE: dict[str, Any] = {
     "label": LABEL_EXAMPLE,
 }
 
+METADATA = "What is said of it beside its label: by key a text, a number, true or false, or a list of these."
+
 
 class TextTold(Asked):
     """A document given as text."""
@@ -37,6 +39,7 @@ class TextTold(Asked):
     collection: str | None = None
     label: LabelWire | None = None
     subjects: list[str] = Field(default_factory=list, max_length=1000, description="Whom the document is about.")
+    metadata: dict[str, Any] | None = Field(None, description=METADATA)
 
 
 class NewText(TextTold):
@@ -92,10 +95,13 @@ class Closed(Said):
 
 
 class Relabel(Asked):
-    """A document's new label."""
+    """A document's new label, or what changes of its metadata."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"label": {"class": "confidential"}}]})
-    label: LabelWire
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"label": {"class": "confidential"}, "metadata": {"kind": "lease"}}]}
+    )
+    label: LabelWire | None = None
+    metadata: dict[str, Any] | None = Field(None, description="Null takes a key away; what is not named stays.")
     reason: str = Field("", description="Kept in the audit log; needed to lower a label.")
 
 
@@ -150,6 +156,7 @@ class Document(Said):
     pages: int | None
     chunks: int
     label: LabelWire
+    metadata: dict[str, Any]
 
 
 class Search(Asked):
@@ -163,7 +170,8 @@ class Search(Asked):
     collection: str | None = None
     filters: dict[str, Any] = Field(
         default_factory=dict,
-        description="`documents`, `names`, `languages`, `media_types`, `classes` (lists), `since` and `until`.",
+        description="`documents`, `names`, `languages`, `media_types`, `classes` (lists), `since`, `until`, `metadata` "
+        "(by key a value, a list of which one is there, or an object of eq, any, gt, gte, lt, lte, exists).",
     )
     mode: Literal["hybrid", "text", "vector", "graph"] = "hybrid"
     explain: bool = Field(False, description="Each passage says why it is here.")

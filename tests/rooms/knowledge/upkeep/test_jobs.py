@@ -199,7 +199,7 @@ async def test_a_collection_comes_back_bit_for_bit(house: House, ours: Scope, ne
     said = {"label": {"class": "restricted"}, "subjects": ["per_7"]}
     lease = await taken_in(house, ours, "lease.md", LEASE, "cases", **said)
     await taken_in(house, ours, "lease.md", LEASE + b"\nThe deposit is 900 euros.\n", "cases")
-    await taken_in(house, ours, "sub/menu.md", MENU, "cases", label={"class": "internal"})
+    await taken_in(house, ours, "sub/menu.md", MENU, "cases", label={"class": "internal"}, metadata={"kind": ["menu"]})
     async with house.store.under(ours) as db:
         await db.run(AGE, id=lease, days=400)
     await house.knowledge.upkeep.set_retention(ours, "cases", 900)
@@ -216,6 +216,8 @@ async def test_a_collection_comes_back_bit_for_bit(house: House, ours: Scope, ne
         assert (await house.knowledge.original(neighbour, theirs.id, version=version)).data == content
     stranger = replace(neighbour, user=new_id("usr"), roles=frozenset())
     assert (await house.knowledge.documents(stranger)).items == ()
+    (menu,) = (await house.knowledge.search(neighbour, "soup", filters={"metadata": {"kind": "menu"}})).passages
+    assert (menu.name, menu.metadata) == ("sub/menu.md", {"kind": ["menu"]})
     found = await house.knowledge.search(neighbour, "How much is the deposit?")
     assert found.passages[0].document_id == theirs.id
     async with house.store.under(neighbour) as db:
