@@ -1,7 +1,7 @@
 """Metadata: what is said of a document beside its label: `{"kind": "lease", "year": 2024, "parties": ["A", "B"]}`.
 
-It is kept twice: whole with the document, to be shown, and as one row a value, to be found. Row security lets no operator
-on jsonb use an index, and comparisons of texts and numbers it does.
+It is kept twice: whole with the document, to be shown, and as one row a value, to be found. Row security lets no
+operator on jsonb use an index, and comparisons of texts and numbers it does.
 """
 
 from __future__ import annotations

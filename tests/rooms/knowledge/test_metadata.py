@@ -23,7 +23,8 @@ _NO_SCAN = Query("test", "no scan", "set local enable_seqscan = off")
 _PLAN = Query(
     "test",
     "plan",
-    "explain select m.document from knowledge.document_metadata m where m.key = 'kind' and m.word >= 'sa' and m.word < 'sb'",
+    "explain select m.document from knowledge.document_metadata m "
+    "where m.key = 'kind' and m.word >= 'sa' and m.word < 'sb'",
 )
 
 SHELF: dict[str, dict[str, Any]] = {
