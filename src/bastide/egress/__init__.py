@@ -7,14 +7,20 @@ address; the certificate that answered is handed to the caller. Nothing here dec
 
 from bastide.egress.addresses import Reach, check_addresses
 from bastide.egress.client import Client, Flow
+from bastide.egress.connection import Exchange, Listener, Patience
 from bastide.egress.egress import Egress
+from bastide.egress.lines import Line
 from bastide.egress.loopback import local_client
 from bastide.egress.values import Permit, Reply, TlsEvidence
 
 __all__ = [
     "Client",
     "Egress",
+    "Exchange",
     "Flow",
+    "Line",
+    "Listener",
+    "Patience",
     "Permit",
     "Reach",
     "Reply",

@@ -17,6 +17,7 @@ Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 _NEVER = tuple(
     ip_network(text) for text in ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "255.255.255.255/32", "0.0.0.0/8")
 )
+TRIED_MAX = 4
 _NAT64 = ip_network("64:ff9b::/96")
 _COMPATIBLE = ip_network("::/96")
 
@@ -48,6 +49,32 @@ def check_addresses(host: str, addresses: Sequence[str], reach: Reach) -> tuple[
     for raw in addresses:
         _check(host, ip_address(raw.partition("%")[0]), reach)
     return tuple(dict.fromkeys(addresses))
+
+
+async def reachable(
+    host: str, port: int, reach: Reach, resolver: Resolver, *, timeout_s: float | None
+) -> tuple[str, ...]:
+    """The addresses at which a connection to `host` may be tried, in the resolver's order; four at most.
+
+    Raises NameUnknown, AddressRefused or AirGapClosed. Beyond a closed air gap a name is not even resolved.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            found = await _found(host, port, reach, resolver)
+    except TimeoutError as late:
+        raise NameUnknown(f"Resolving {host} took too long.", host=host) from late
+    return check_addresses(host, found, reach)[:TRIED_MAX]
+
+
+async def _found(host: str, port: int, reach: Reach, resolver: Resolver) -> Sequence[str]:
+    spelled = literal(host)
+    if spelled is not None:
+        return (spelled,)
+    if reach.air_gap and not is_localhost(host):
+        if not reach.local:
+            raise AirGapClosed(f"{host} is a name beyond the air gap; it was not even resolved.", host=host)
+        check_name_servers(host, name_servers(), reach)
+    return tuple(await resolver(host, port))
 
 
 def literal(host: str) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from bastide import telemetry
+from bastide.egress.head import REDIRECTS, check_line, checked_headers
 from bastide.egress.values import Reply, TlsEvidence
 from bastide.egress.wire import evidence_of
 from bastide.errors import (
@@ -22,23 +22,6 @@ from bastide.errors import (
     ReplyTooLarge,
     RequestRefused,
     TooSlow,
-)
-
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_PATH = re.compile(r"/[!-\[\]-~]*")  # printable ASCII without blank and backslash
-_METHOD = re.compile(r"[A-Z]{1,16}")
-_NOT_FOR_CALLERS = frozenset(
-    {
-        "host",
-        "connection",
-        "content-length",
-        "transfer-encoding",
-        "upgrade",
-        "te",
-        "trailer",
-        "expect",
-        "accept-encoding",
-    }
 )
 
 
@@ -162,9 +145,8 @@ class Client:
         headers: Mapping[str, str] | None,
         files: Mapping[str, tuple[str, bytes, str]] | None,
     ) -> httpx2.Request:
-        if not _METHOD.fullmatch(method) or not _PATH.fullmatch(path):
-            raise RequestRefused("The method or path holds characters that may not be sent.")
-        sent = {"user-agent": "bastide", "accept-encoding": "identity", **_checked_headers(headers or {})}
+        check_line(method, path)
+        sent = {"user-agent": "bastide", "accept-encoding": "identity", **checked_headers(headers or {})}
         patience = {
             "connect": self._limits.connect_s,
             "read": self._limits.idle_s,
@@ -185,18 +167,8 @@ class Client:
             raise RequestRefused("The request cannot be written as HTTP.") from fault
 
 
-def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    for name, value in headers.items():
-        lower = name.lower()
-        if lower in _NOT_FOR_CALLERS or lower.startswith("proxy-"):
-            raise RequestRefused(f"The header {lower} belongs to the connection and is not for callers.")
-        if not value.isascii() or any(character in value for character in "\r\n\0"):
-            raise RequestRefused(f"The value of the header {lower} may not be sent.")
-    return {name.lower(): value for name, value in headers.items()}
-
-
 def _check_head(response: httpx2.Response) -> None:
-    if response.status_code in _REDIRECTS:
+    if response.status_code in REDIRECTS:
         target = _host_of(response.headers.get("location", ""))
         raise RedirectRefused(f"The server redirects to {target or 'another path'}, and redirects are not followed.")
     if response.headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:

@@ -18,6 +18,7 @@ import httpx2
 from bastide import telemetry
 from bastide.egress.addresses import Reach, Resolver, resolve
 from bastide.egress.client import Client, Limits
+from bastide.egress.lines import Connect, Ground, Line, Lines
 from bastide.egress.values import Permit
 from bastide.egress.wire import CheckedBackend, CheckedTransport
 from bastide.errors import BadSetting, PermitRefused
@@ -38,9 +39,10 @@ class Egress:
         *,
         resolver: Resolver = resolve,
         dial: httpcore2.AsyncNetworkBackend | None = None,
+        connect: Connect | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`resolver` and `dial` are the two seams to the network below; tests give doubles there."""
+        """`resolver`, `dial` and, for lines, `connect` are the seams to the network below; tests give doubles there."""
         self._settings = settings
         self._clock = clock
         self._secret = secrets.token_bytes(32)
@@ -48,12 +50,14 @@ class Egress:
         self._resolver = resolver
         self._dial = dial or httpcore2.AnyIOBackend()
         self._transports: dict[tuple[bool, tuple[str, ...]], CheckedTransport] = {}
+        self._lines = Lines(Ground(resolver, self._context, self._reach, connect))
 
     async def start(self) -> None:
         """Nothing is opened before the first request."""
 
     async def stop(self) -> None:
         """Close every connection that is still kept."""
+        self._lines.close()
         while self._transports:
             _, transport = self._transports.popitem()
             await transport.aclose()
@@ -101,18 +105,28 @@ class Egress:
         )
         yield Client(self._transport(permit), permit.origin, limits, lambda: self._still_allowed(permit))
 
+    def line(self, permit: Permit) -> Line:
+        """The fast way to the permit's origin, for as long as the permit lasts: see `lines`."""
+        self._still_allowed(permit)
+        return self._lines.line(permit, lambda: self._in_time(permit))
+
+    def _reach(self, local: bool) -> Reach:
+        return Reach(local, self._settings.air_gap, self._settings.allowed_networks)
+
     def _transport(self, permit: Permit) -> CheckedTransport:
         """The pool for such permits: a connection made under other conditions is never reused."""
         conditions = (permit.local, permit.pins)
         if conditions not in self._transports:
-            reach = Reach(permit.local, self._settings.air_gap, self._settings.allowed_networks)
-            backend = CheckedBackend(reach, self._resolver, self._dial, frozenset(permit.pins))
+            backend = CheckedBackend(self._reach(permit.local), self._resolver, self._dial, frozenset(permit.pins))
             self._transports[conditions] = CheckedTransport(backend, self._context, connections_max=512)
         return self._transports[conditions]
 
     def _still_allowed(self, permit: Permit) -> None:
         if not hmac.compare_digest(permit.seal, self._seal(permit)):
             raise PermitRefused("This permit was not made here.", endpoint=permit.endpoint)
+        self._in_time(permit)
+
+    def _in_time(self, permit: Permit) -> None:
         if permit.expires_at <= self._clock():
             raise PermitRefused("This permit has expired.", endpoint=permit.endpoint)
 

@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any
 
 import httpcore2
 import httpx2
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from bastide.egress.addresses import (
-    Reach,
-    Resolver,
-    check_addresses,
-    check_name_servers,
-    is_localhost,
-    literal,
-    name_servers,
-)
+from bastide.egress.addresses import Reach, Resolver, reachable
+from bastide.egress.evidence import check_pins, shown_by, tls_reason
 from bastide.egress.values import TlsEvidence
 from bastide.errors import (
-    AirGapClosed,
     BrokenReply,
-    NameUnknown,
     PinMismatch,
     RequestRefused,
     TlsRefused,
@@ -37,7 +23,6 @@ from bastide.errors import (
     Unreachable,
 )
 
-ADDRESSES_TRIED_MAX = 4
 _EVIDENCE = "bastide_evidence"
 
 
@@ -107,12 +92,7 @@ class CheckedBackend(httpcore2.AsyncNetworkBackend):
     ) -> httpcore2.AsyncNetworkStream:
         """A connection to one of the host's checked addresses, tried in the resolver's order."""
         ends = time.monotonic() + (timeout or 60.0)
-        try:
-            async with asyncio.timeout(timeout):
-                found = await self._addresses(host, port)
-        except TimeoutError as late:
-            raise NameUnknown(f"Resolving {host} took too long.", host=host) from late
-        addresses = check_addresses(host, found, self._reach)[:ADDRESSES_TRIED_MAX]
+        addresses = await reachable(host, port, self._reach, self._resolver, timeout_s=timeout)
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
             patience = max(0.05, (ends - time.monotonic()) / left)
             try:
@@ -133,16 +113,6 @@ class CheckedBackend(httpcore2.AsyncNetworkBackend):
     async def sleep(self, seconds: float) -> None:
         """Asked for between retries, of which there are none."""
         raise AssertionError("egress never retries")
-
-    async def _addresses(self, host: str, port: int) -> tuple[str, ...]:
-        spelled = literal(host)
-        if spelled is not None:
-            return (spelled,)
-        if self._reach.air_gap and not is_localhost(host):
-            if not self._reach.local:
-                raise AirGapClosed(f"{host} is a name beyond the air gap; it was not even resolved.", host=host)
-            check_name_servers(host, name_servers(), self._reach)
-        return tuple(await self._resolver(host, port))
 
 
 class _Witnessed(httpcore2.AsyncNetworkStream):
@@ -175,13 +145,13 @@ class _Witnessed(httpcore2.AsyncNetworkStream):
         try:
             inner = await self._inner.start_tls(ssl_context, server_hostname, timeout)
         except httpcore2.ConnectError as problem:
-            raise TlsRefused(f"{self._host}: {_tls_reason(problem.__cause__)}.", host=self._host) from problem
-        session = inner.get_extra_info("ssl_object")
-        certificate = session.getpeercert(binary_form=True)
-        evidence = _evidence(self._evidence.ip, self._evidence.port, certificate, session.version() or "")
-        if self._pins and evidence.spki_sha256 not in self._pins:  # before a single byte of the request
+            raise TlsRefused(f"{self._host}: {tls_reason(problem.__cause__)}.", host=self._host) from problem
+        evidence = shown_by(inner.get_extra_info("ssl_object"), self._evidence.ip, self._evidence.port)
+        try:
+            check_pins(evidence, self._pins, self._host)
+        except PinMismatch:  # before a single byte of the request
             await inner.aclose()
-            raise PinMismatch(f"{self._host} shows another key than the pinned one.", host=self._host)
+            raise
         return _Witnessed(inner, evidence, self._host)
 
     def get_extra_info(self, info: str) -> Any:
@@ -227,25 +197,3 @@ def translated(host: str) -> Iterator[None]:
         raise RequestRefused("The request cannot be written as HTTP.", host=host) from fault
     except (httpcore2.ProtocolError, httpcore2.NetworkError) as fault:
         raise BrokenReply(f"The answer of {host} broke off or is not HTTP.", host=host) from fault
-
-
-def _tls_reason(fault: BaseException | None) -> str:
-    if isinstance(fault, ssl.SSLCertVerificationError):
-        return f"its certificate is not accepted ({fault.verify_message.rstrip('.')})"
-    reason = fault.reason if isinstance(fault, ssl.SSLError) else None
-    return f"no acceptable TLS ({(reason or 'the handshake broke off').lower().replace('_', ' ')})"
-
-
-@lru_cache(maxsize=512)
-def _evidence(ip: str, port: int, certificate: bytes, protocol: str) -> TlsEvidence:
-    parsed = x509.load_der_x509_certificate(certificate)
-    key = parsed.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return TlsEvidence(
-        ip=ip,
-        port=port,
-        cert_sha256=hashlib.sha256(certificate).hexdigest(),
-        spki_sha256=hashlib.sha256(key).hexdigest(),
-        issuer=parsed.issuer.rfc4514_string(),
-        not_after=parsed.not_valid_after_utc.isoformat(),
-        protocol=protocol,
-    )
