@@ -7,8 +7,6 @@ in as many as there are tenants with work waiting then. So nobody waits more tha
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -23,6 +21,7 @@ from bastide.settings import Settings
 from bastide.store import Scope, new_id
 from bastide.workflows import Job
 from tests.conftest import scope_of
+from tests.journeys.typist import begun
 from tests.journeys.work_types import registering
 
 AT_ONCE = 250  # jobs dispatched in one transaction
@@ -99,14 +98,10 @@ def worked(folder: Path, many: list[int], *, patience_s: float) -> tuple[list[st
     """Dispatch all, then start one worker with eight places: the order of tenants, when each began, and from when."""
     of = asyncio.run(_dispatched(folder, many))
     marks = Marks(folder / "marks")
-    player = [sys.executable, "-m", "tests.journeys.work_types", "--home", str(folder / "home"), "--role", "worker"]
-    begun = time.monotonic()
-    worker = subprocess.Popen(
-        [*player, "--marks", str(folder / "marks"), "--concurrency", "8"],
-        cwd=Path(__file__).parents[2],
-        stdout=subprocess.DEVNULL,
-        stderr=open(folder / "worker.log", "w"),  # noqa: SIM115
-    )
+    words = ["--home", str(folder / "home"), "--role", "worker", "--marks", str(folder / "marks"), "--concurrency", "8"]
+    began = time.monotonic()
+    with open(folder / "worker.log", "w") as log:
+        worker = begun(words, module="tests.journeys.work_types", said=log)
     try:
         marks.wait(len(of), patience_s)
     finally:
@@ -114,4 +109,4 @@ def worked(folder: Path, many: list[int], *, patience_s: float) -> tuple[list[st
         worker.wait(30)
     found = marks.read()
     assert sorted(number for number, _ in found) == list(range(len(of))), "each began once"
-    return [of[number] for number, _ in found], [at for _, at in found], begun
+    return [of[number] for number, _ in found], [at for _, at in found], began

@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 BASTIDE = str(Path(sys.executable).with_name("bastide"))
 
@@ -39,6 +39,18 @@ def answer_of(*arguments: str, home: Path) -> Any:
     return json.loads(run(*arguments, "--json", home=home).stdout)
 
 
+class Living(Protocol):
+    """A process, whoever started it."""
+
+    pid: int
+    returncode: int | None
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, number: int, /) -> None: ...
+    def kill(self) -> None: ...
+
+
 class Process:
     """One long-running command of the house."""
 
@@ -49,7 +61,7 @@ class Process:
         self.process = self._launch()
         atexit.register(lambda: self.process.poll() is None and self.process.kill())  # a failed test leaves nobody
 
-    def _launch(self) -> subprocess.Popen[str]:
+    def _launch(self) -> Living:
         log = open(self.home.parent / "process.log", "a")  # noqa: SIM115
         environment = {**os.environ, "BASTIDE_PORT": str(self.port)}
         return subprocess.Popen(

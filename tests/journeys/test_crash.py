@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.journeys.processes import Process, answer_of, call, free_port, postmaster
+from tests.journeys.processes import answer_of, call, free_port, postmaster
+from tests.journeys.typist import Forked
 
 PARAGRAPHS = 12
 
@@ -58,7 +59,7 @@ class Clerk(threading.Thread):
 KILLED = ("api", "sequencer", "postgres", "api and postgres")
 
 
-def _kill(what: str, api: Process, sequencer: Process) -> None:
+def _kill(what: str, api: Forked, sequencer: Forked) -> None:
     match what:
         case "api":
             api.kill()
@@ -78,12 +79,12 @@ def _kill_postgres(home: Path) -> None:
 
 def _crash(tmp_path: Path, kills: Iterable[str], seed: int) -> None:
     home, chance = tmp_path / "home", random.Random(seed)
-    first = Process(home, "up", "--no-examples").wait_ready()
+    first = Forked(home, "up", "--no-examples").wait_ready()
     key = (home / "secrets" / "admin-key").read_text().strip()
     assert first.stop() == 0
     port = free_port()
-    api = Process(home, "serve", "--role", "api", port=port).wait_ready()
-    sequencer = Process(home, "serve", "--role", "sequencer", port=free_port())
+    api = Forked(home, "serve", "--role", "api", port=port).wait_ready()
+    sequencer = Forked(home, "serve", "--role", "sequencer", port=free_port())
     clerk = Clerk(port, key)
     clerk.start()
     for what in kills:

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.journeys.processes import BASTIDE, Process, answer_of, call, free_port
+from tests.journeys.processes import BASTIDE, answer_of, call, free_port
+from tests.journeys.typist import Forked
 
 BROKEN, LOCKED = b"%PDF-1.7\nthis was cut off", b"PK\x03\x04 no archive"
 
@@ -64,12 +65,12 @@ def _documents(port: int, key: str) -> list[dict[str, Any]]:
 
 def _take_in(tmp_path: Path, files: int, kills: int) -> None:
     home = tmp_path / "home"
-    assert Process(home, "up", "--no-examples").wait_ready().stop() == 0
+    assert Forked(home, "up", "--no-examples").wait_ready().stop() == 0
     key = (home / "secrets" / "admin-key").read_text().strip()
     port = free_port()
-    api = Process(home, "serve", "--role", "api", port=port).wait_ready()
-    sequencer = Process(home, "serve", "--role", "sequencer", port=free_port())
-    workers = [Process(home, "serve", "--role", "worker", port=free_port()) for _ in range(2)]
+    api = Forked(home, "serve", "--role", "api", port=port).wait_ready()
+    sequencer = Forked(home, "serve", "--role", "sequencer", port=free_port())
+    workers = [Forked(home, "serve", "--role", "worker", port=free_port()) for _ in range(2)]
     made = _folder(tmp_path / "papers", files)
     _wait_for_workers(port, 2)
     command = _ingest(home, tmp_path / "papers")
@@ -151,7 +152,7 @@ def test_a_thousand_files_and_workers_that_are_killed(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_folder_goes_on_when_somebody_leaves(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    server = Process(home, "up", "--no-examples").wait_ready()
+    server = Forked(home, "up", "--no-examples").wait_ready()
     key = (home / "secrets" / "admin-key").read_text().strip()
     made = _folder(tmp_path / "papers", 40)
     command = _ingest(home, tmp_path / "papers")

@@ -10,23 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.journeys.processes import Process
-from tests.journeys.typist import in_a_shell
+from tests.journeys.typist import Forked, in_a_shell
 
 PAGES = sorted((Path(__file__).parents[2] / "docs" / "how-to").glob("*.md"))
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forked]:
     """A house that is already running, without the examples."""
     home = tmp_path_factory.mktemp("pages") / "home"
-    process = Process(home, "up", "--no-examples").wait_ready()
+    process = Forked(home, "up", "--no-examples").wait_ready()
     yield process
     process.stop()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_the_blocks_of_a_page_run(page: Path, served: Process, tmp_path: Path) -> None:
+def test_the_blocks_of_a_page_run(page: Path, served: Forked, tmp_path: Path) -> None:
     blocks = re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     work = tmp_path / "work"
     work.mkdir()

@@ -10,8 +10,6 @@ import contextlib
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -23,7 +21,8 @@ import pytest
 
 from bastide.settings import Settings
 from bastide.store import Query, Store
-from tests.journeys.processes import Process, answer_of, call, free_port, postmaster
+from tests.journeys.processes import answer_of, call, free_port, postmaster
+from tests.journeys.typist import Forked
 from tests.journeys.work_types import Outside, prepare
 
 _RUNS = Query(
@@ -39,20 +38,10 @@ KEY = Path("secrets") / "admin-key"
 pytestmark = pytest.mark.xdist_group("work-crash")
 
 
-class Player(Process):
+class Player(Forked):
     """A process of the house that knows the types of `work_types`."""
 
-    def _launch(self) -> subprocess.Popen[str]:
-        log = open(self.home.parent / "process.log", "a")  # noqa: SIM115
-        program = [sys.executable, "-m", "tests.journeys.work_types", "--home", str(self.home)]
-        return subprocess.Popen(
-            [*program, "--port", str(self.port), *self.arguments],
-            stdout=log,
-            stderr=log,
-            text=True,
-            start_new_session=True,
-            cwd=Path(__file__).parents[2],
-        )
+    module = "tests.journeys.work_types"
 
 
 class Journey:

@@ -6,8 +6,6 @@ And after a stop was acknowledged not one more effect begins, whoever dies and w
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +16,8 @@ import pytest
 from bastide.settings import Settings
 from bastide.store import Query, Store, from_uuid
 from tests.conftest import scope_of
-from tests.journeys.processes import Process, call, free_port
+from tests.journeys.processes import call, free_port
+from tests.journeys.typist import Forked
 from tests.journeys.work_types import Outside
 
 _WHOSE = Query("effects", "whose", "select tenant_id from workflows.run where id = %(run)s")
@@ -35,20 +34,10 @@ _OPENED = Query("effects", "opened", "select who from workflows.verdict where ap
 pytestmark = pytest.mark.xdist_group("work-effects")
 
 
-class Player(Process):
+class Player(Forked):
     """A process of the house that knows the types of `effect_types`."""
 
-    def _launch(self) -> subprocess.Popen[str]:
-        log = open(self.home.parent / "process.log", "a")  # noqa: SIM115
-        program = [sys.executable, "-m", "tests.journeys.effect_types", "--home", str(self.home)]
-        return subprocess.Popen(
-            [*program, "--port", str(self.port), *self.arguments],
-            stdout=log,
-            stderr=log,
-            text=True,
-            start_new_session=True,
-            cwd=Path(__file__).parents[2],
-        )
+    module = "tests.journeys.effect_types"
 
 
 class Journey:

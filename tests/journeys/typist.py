@@ -1,8 +1,9 @@
 """A typist: commands of the house, each a process of its own, without an interpreter's start for each.
 
-One process has loaded what commands load, and forks for every command: with its own environment, folder and
-descriptors, and an exit status. Only the start is not that of `bastide`; the tests that are about it, and about
-signals, run the real thing (`processes.BASTIDE`).
+One process has loaded what commands and servers load, and forks for every one of them: with its own environment,
+folder and descriptors, and an exit status. `typed` waits for the end; `begun` gives a process that lives, and may be
+killed, frozen and asked to stop as any other. Only the start is not that of `bastide`; the tests that are about it run
+the real thing (`processes.BASTIDE`).
 
     python -m tests.journeys.typist SOCKET        serves until its standard input ends
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import array
 import atexit
 import gc
+import importlib
 import json
 import os
 import select
@@ -26,22 +28,24 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from bastide.cli import attending, desk, main, registering
-from tests.journeys.processes import BASTIDE
+from bastide import app
+from bastide.cli import attending, desk, main, registering, running
+from tests.journeys.processes import BASTIDE, Process
 
-LOADED = (attending, desk, registering)  # what `errand` loads; it runs as a program, and must not be loaded itself
+# What `errand` and `serving` load; they run as programs, and must not be loaded themselves.
+LOADED = (app, attending, desk, registering, running)
 ROOT = Path(__file__).parents[2]
 # The command in a shell: hands over its words and descriptors, and ends as the forked process did.
 _COMMAND = """
 import array, json, os, socket, sys
 with socket.socket(socket.AF_UNIX) as line:
     line.connect(sys.argv[1])
-    wish = json.dumps([sys.argv[2:], dict(os.environ), os.getcwd()]).encode() + b"\\n"
+    wish = json.dumps(["", sys.argv[2:], dict(os.environ), os.getcwd()]).encode() + b"\\n"
     sent = line.sendmsg([wish], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1, 2]))])
     line.sendall(wish[sent:])
-    sys.exit(int(line.makefile().read() or 70))
+    sys.exit(int(line.makefile().read().partition("\\n")[2] or 70))
 """
 
 
@@ -65,26 +69,109 @@ def _socket() -> str:
     return place
 
 
+class Begun:
+    """A process that the typist forked, with what `subprocess.Popen` says of its own."""
+
+    def __init__(self, line: socket.socket, pid: int) -> None:
+        self._line = line  # its status comes here; if this end is closed, the process is asked to stop
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Its exit status, if it has ended."""
+        return self._ended(0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit status, once it has ended. Raises TimeoutExpired."""
+        if (status := self._ended(timeout)) is None:
+            raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
+        return status
+
+    def send_signal(self, number: int) -> None:
+        """A signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def _ended(self, timeout: float | None) -> int | None:
+        if self.returncode is None and select.select([self._line], [], [], timeout)[0]:
+            with self._line, self._line.makefile() as said:
+                self.returncode = int(said.read())
+        return self.returncode
+
+
+def begun(
+    words: Sequence[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    module: str = "",
+    out: IO[Any] | int = subprocess.DEVNULL,
+    said: IO[Any] | int = subprocess.DEVNULL,
+) -> Begun:
+    """`bastide` with these words, or the `main` of a module; in a session of its own, with nothing to read.
+
+    `out` and `said` are open files that take what it writes.
+    """
+    with open(os.devnull, "r+b") as nothing:
+        ends = [nothing.fileno()]
+        for one in (out, said):
+            ends.append(one.fileno() if not isinstance(one, int) else nothing.fileno())
+        line = _wished(module, words, environment if environment is not None else os.environ, ends)
+    pid = b""
+    while not pid.endswith(b"\n"):
+        more = line.recv(1)
+        assert more, "the typist went away"
+        pid += more
+    return Begun(line, int(pid))
+
+
 def typed(
     words: Sequence[str], *, environment: Mapping[str, str], timeout_s: float = 180
 ) -> subprocess.CompletedProcess[str]:
-    """`bastide` with these words, its output captured. Raises TimeoutError."""
+    """`bastide` with these words, its output captured. Raises TimeoutExpired."""
     with (
-        open(os.devnull) as nothing,
         tempfile.TemporaryFile("w+", encoding="utf-8", newline="") as out,
         tempfile.TemporaryFile("w+", encoding="utf-8", newline="") as said,
-        socket.socket(socket.AF_UNIX) as line,
     ):
-        line.settimeout(timeout_s)
-        line.connect(_socket())
-        wish = json.dumps([list(words), dict(environment), os.getcwd()]).encode() + b"\n"
-        ends = array.array("i", [one.fileno() for one in (nothing, out, said)])
-        sent = line.sendmsg([wish], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, ends)])
-        line.sendall(wish[sent:])
-        status = int(line.makefile().read())
+        process = begun(words, environment=environment, out=out, said=said)
+        try:
+            status = process.wait(timeout_s)
+        finally:
+            process.terminate()
         out.seek(0)
         said.seek(0)
         return subprocess.CompletedProcess(["bastide", *words], status, out.read(), said.read())
+
+
+class Forked(Process):
+    """A long-running command of the house, or a player: the `main` of a `module`, forked by the typist."""
+
+    module = ""
+
+    def _launch(self) -> Begun:
+        words = [*self.arguments, "--home", str(self.home)]
+        if self.module:
+            words += ["--port", str(self.port)]
+        with open(self.home.parent / "process.log", "a") as log:
+            environment = {**os.environ, "BASTIDE_PORT": str(self.port)}
+            return begun(words, environment=environment, module=self.module, out=log, said=log)
+
+
+def _wished(module: str, words: Sequence[str], environment: Mapping[str, str], ends: Sequence[int]) -> socket.socket:
+    """The line on which the typist answers: a process's number, and once it has ended its status."""
+    line = socket.socket(socket.AF_UNIX)
+    line.connect(_socket())
+    wish = json.dumps([module, list(words), dict(environment), os.getcwd()]).encode() + b"\n"
+    sent = line.sendmsg([wish], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", ends))])
+    line.sendall(wish[sent:])
+    return line
 
 
 def in_a_shell(folder: Path) -> Path:
@@ -134,6 +221,8 @@ def _keep(line: socket.socket) -> None:
         os.close(lives)
         _become(ends, *json.loads(wish))
     os.close(end)
+    with suppress(OSError):
+        line.sendall(f"{child}\n".encode())
     if lives not in select.select([line, lives], [], [])[0]:  # nobody waits for it any more
         os.kill(child, signal.SIGTERM)
     _, status = os.waitpid(child, 0)
@@ -142,9 +231,10 @@ def _keep(line: socket.socket) -> None:
     os._exit(0)
 
 
-def _become(ends: Sequence[int], words: list[str], environment: dict[str, str], folder: str) -> None:
+def _become(ends: Sequence[int], module: str, words: list[str], environment: dict[str, str], folder: str) -> None:
     status = 1
     try:
+        os.setsid()
         for number, end in enumerate(ends):
             os.dup2(end, number)
             os.close(end)
@@ -153,8 +243,10 @@ def _become(ends: Sequence[int], words: list[str], environment: dict[str, str], 
         os.environ.update(environment)
         sys.stdout = open(1, "w", encoding="utf-8", errors=sys.stdout.errors, closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
-        sys.argv = ["bastide", *words]
+        sys.argv = [module or "bastide", *words]
         try:
+            if module:
+                sys.exit(importlib.import_module(module).main())
             main()
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else int(end.code is not None)
