@@ -7,6 +7,9 @@ WORKERS ?= 3
 
 .PHONY: up test test-all check fix airgap bench bench-knowledge bench-work docs clean help
 
+# The suite starts hundreds of processes of one and the same code: it is compiled once, also where bytecode is not wanted.
+test test-all: export PYTHONDONTWRITEBYTECODE :=
+
 help:            ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
