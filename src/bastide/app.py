@@ -89,7 +89,22 @@ async def open_house(
         register(house)
         opened.push_async_callback(workflows.stop)
         await workflows.start(work=work)
-        yield house
+        task = asyncio.create_task(_bring_up_to_date(house)) if work else None
+        try:
+            yield house
+        finally:
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+
+async def _bring_up_to_date(house: House) -> None:
+    """After an upgrade of the house: what an older one has read is made anew, by a job of each tenant."""
+    try:
+        for tenant in await house.tenancy.active_tenants():
+            await house.knowledge.upkeep.bring_up_to_date(await house.tenancy.system_scope(tenant))
+    except BastideError as fault:  # nobody waits for this: it is begun at the next start
+        log.warning("documents of an older house were not looked for: %s", fault)
 
 
 # -- the first start --------------------------------------------------------------------------------

@@ -774,6 +774,20 @@ class ModelExists(Conflict):
     code, next = "inference.model_exists", "Choose another name, or remove the model first: `bastide model remove`."
 
 
+class LastEmbedder(Conflict):
+    """Without this embedder nothing would be found by its meaning."""
+
+    code = "knowledge.last_embedder"
+    next = "Give the collection another embedder first: `bastide embedder use MODEL`."
+
+
+class StillEmbedded(Unavailable):
+    """The document has vectors, and the embedder that would make them anew does not answer."""
+
+    code = "knowledge.still_embedded"
+    next = "Nothing was changed. See `bastide model list`, and try again when the embedder is back."
+
+
 class NoEmbedder(Unavailable):
     """No embedding model is installed here."""
 

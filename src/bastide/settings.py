@@ -78,10 +78,11 @@ class EgressSettings:
 
 @dataclass(frozen=True, slots=True)
 class InferenceSettings:
-    """Which embedder runs in this process, and how wide."""
+    """Which embedders run in this process, and how wide."""
 
     home: Path
     embedder_folder: Path | None = None
+    embedder_folders_beside: tuple[Path, ...] = ()
     threads: int = 2
     timeout_s: float = 120.0
     allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
@@ -161,6 +162,7 @@ class Settings:
             inference=InferenceSettings(
                 home=place,
                 embedder_folder=env.path("BASTIDE_EMBEDDER"),
+                embedder_folders_beside=env.paths("BASTIDE_EMBEDDERS_BESIDE"),
                 threads=env.number("BASTIDE_THREADS", min(2, os.cpu_count() or 1), 1, 256),
                 timeout_s=float(env.number("BASTIDE_MODEL_TIMEOUT", 120, 1, 3600)),
                 allowed_networks=networks,
@@ -194,6 +196,10 @@ class _Environment:
     def path(self, name: str) -> Path | None:
         value = self.text(name)
         return Path(value).expanduser() if value else None
+
+    def paths(self, name: str) -> tuple[Path, ...]:
+        parts = (self.text(name) or "").split(os.pathsep)
+        return tuple(Path(part).expanduser() for part in parts if part.strip())
 
     def flag(self, name: str) -> bool:
         value = (self.text(name) or "").lower()

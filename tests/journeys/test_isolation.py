@@ -32,7 +32,6 @@ _TABLES = Query(
 # Filled by what a first tenant's day does not contain; each with the reason.
 EMPTY_IS_FINE = {
     "audit.outbox": "drained within a second",
-    "knowledge.community_line": "what a model writes about a group, and no model writes on this day",
     "knowledge.placement": "small tenants share a partition",
     "knowledge.refusal": "every file of this day could be read",
     "knowledge.staged": "a staged file goes when its document is there",
@@ -91,12 +90,14 @@ async def _a_day_of_the_graph(house: House, ours: Scope) -> None:
 
 
 async def _a_day_of_upkeep(house: House, ours: Scope) -> None:
-    """A collection with members, a document on hold, a watched folder."""
+    """A collection with members, a document on hold, an embedder that was chosen, a watched folder."""
     upkeep = house.knowledge.upkeep
     await house.knowledge.add_collection(ours, "staff")
     await upkeep.set_members(ours, "staff", {"role:administrator": "manage"})
     (lease,) = (await house.knowledge.documents(ours, name="lease.md")).items
     await upkeep.hold(ours, lease.id, reason="a case is pending")
+    used = await house.workflows.dispatch(ours, Job("knowledge.use_embedder", {"model": "local/minilm"}))
+    assert (await house.workflows.result(ours, used.id)).status == "done"
     await upkeep.note_watched(ours, "0" * 64, WatchedFile("lease.md", lease.id, 99, 1_700_000_000_000_000_000))
 
 

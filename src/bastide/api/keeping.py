@@ -136,6 +136,18 @@ async def doubtful(ask: Ask[shapes.Doubts]) -> Wire:
     return page("documents", await ask.rooms.knowledge.upkeep.doubtful(ask.caller.scope, **ask.given.model_dump()))
 
 
+async def list_embedders(ask: Ask[Nothing]) -> Wire:
+    """Each embedder of each collection with how many of its chunks it has read; vectors that are left over, too."""
+    return whole("embedders", [one.to_wire() for one in await ask.rooms.knowledge.upkeep.embedders(ask.caller.scope)])
+
+
+async def switch_embedder_off(ask: Ask[shapes.OffEmbedder]) -> Wire:
+    """Its vectors go in the same transaction. Another is switched on by the job knowledge.use_embedder."""
+    given = ask.given
+    await ask.rooms.knowledge.upkeep.switch_off(ask.caller.scope, given.model, collection=given.collection)
+    return {"model": given.model, "collection": given.collection, "on": False}
+
+
 _ONE, _SHELF = "/api/v1/documents/{id}", "/api/v1/collections/{name}"
 _D, _C = "document", "collection"
 _PLACE = "/api/v1/watched/{id}"
@@ -190,6 +202,16 @@ TABLE = (
     _manages("documents.hold", "POST", f"{_ONE}:hold", "Keep a document", hold, shapes.Why, shapes.Held, of=_D),
     _manages("documents.release", "POST", f"{_ONE}:release", "End a hold", release, shapes.Why, shapes.Held, of=_D),
     _reads("holds.list", "GET", "/api/v1/holds", "List the documents on hold", list_holds, Pages, Listed),
+    _reads("embedders.list", "GET", "/api/v1/embedders", "List the embedders", list_embedders, answer=Listed),
+    _manages(
+        "embedders.off",
+        "POST",
+        "/api/v1/embedders:off",
+        "Switch an embedder off",
+        switch_embedder_off,
+        shapes.OffEmbedder,
+        shapes.Off,
+    ),
     _reads("watched.get", "GET", _PLACE, "What a watched folder held", watched, of="place"),
     _writes("watched.note", "PUT", _PLACE, "Remember a file", note_watched, shapes.WatchedFile, of="place"),
     _writes("watched.forget", "POST", f"{_PLACE}:forget", "Forget files", forget_watched, shapes.Paths, of="place"),

@@ -13,6 +13,7 @@ from bastide.cli import (
     asking,
     calling,
     doctor,
+    embedders,
     evidence,
     identities,
     law,
@@ -68,6 +69,7 @@ for _part in (
     identities,
     law,
     models,
+    embedders,
     tooling,
     doctor,
 ):

@@ -226,7 +226,7 @@ class Inference:
         sent = json.dumps({"texts": list(texts), "kind": kind}, separators=(",", ":")).encode()
         async with self._calls.made(scope, choice, sent) as call:
             if choice.model.built_in:
-                vectors, tokens = await self._local.embed(texts, kind)
+                vectors, tokens = await self._local.embed(texts, kind, choice.model.name)
                 call.usage = Usage(tokens)
             else:
                 vectors = await self._embed_remotely(call, texts)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -28,25 +29,30 @@ class LocalModels:
     def __init__(self, settings: InferenceSettings) -> None:
         self._settings = settings
         self._embedder: Embedder | None = None
+        self._beside: dict[str, Embedder] = {}
         self._bulk = ThreadPoolExecutor(1, thread_name_prefix="bastide-bulk")
         self._quick = ThreadPoolExecutor(max(1, settings.threads), thread_name_prefix="bastide-quick")
 
     async def start(self) -> None:
-        """Open the embedding model, if there is one. Raises UnsupportedEmbedder for a folder that cannot be run."""
-        opening = partial(
-            open_embedder,
-            self._settings.embedder_folder,
-            self._settings.home / "cache" / "embedder",
-            threads=self._settings.threads,
-        )
-        self._embedder = await asyncio.get_running_loop().run_in_executor(self._bulk, opening)
+        """Open the embedding models, if there are any. Raises UnsupportedEmbedder for a folder that cannot be run."""
+        self._embedder = await self._open(self._settings.embedder_folder)
+        for folder in self._settings.embedder_folders_beside:
+            opened = await self._open(folder)
+            if opened is not None:
+                self._beside[opened.name] = opened
+
+    async def _open(self, folder: Path | None) -> Embedder | None:
+        cache = self._settings.home / "cache" / "embedder"
+        opening = partial(open_embedder, folder, cache, threads=self._settings.threads)
+        return await asyncio.get_running_loop().run_in_executor(self._bulk, opening)
 
     async def stop(self) -> None:
         """Let what runs finish, drop what waits."""
         for lane in (self._quick, self._bulk):
             await asyncio.to_thread(lane.shutdown, wait=True, cancel_futures=True)
-        if self._embedder:
-            self._embedder.close()
+        for one in (self._embedder, *self._beside.values()):
+            if one:
+                one.close()
 
     @property
     def has_embedder(self) -> bool:
@@ -74,22 +80,21 @@ class LocalModels:
         found = [
             Model(EXTRACTIVE, "extractive", ("chat",), RECORD, upstream="extractive", rank=1000, built_in=True),
         ]
-        if self._embedder:
-            name, size = self._embedder.name, self._embedder.dimensions
-            upstream = name.removeprefix("local/")
-            found.insert(
-                0,
-                Model(
-                    name, "onnx", ("embeddings",), RECORD, upstream=upstream, rank=10, built_in=True, dimensions=size
-                ),
-            )
-        return found
+        opened = [(10, self._embedder)] if self._embedder else []
+        opened += [(20, one) for name, one in self._beside.items() if name != self.embedder_name]
+        return [_model(one, rank) for rank, one in opened] + found
 
-    async def embed(self, texts: Sequence[str], kind: Kind) -> tuple[NDArray[np.float32], int]:
-        """Vectors `(n, d) float32`, L2-normalised, and how many tokens were read. Raises NoEmbedder."""
-        if self._embedder is None:
+    async def embed(
+        self, texts: Sequence[str], kind: Kind, model: str | None = None
+    ) -> tuple[NDArray[np.float32], int]:
+        """Vectors `(n, d) float32`, L2-normalised, and how many tokens were read; by the first model, or that named.
+
+        Raises NoEmbedder.
+        """
+        embedder = self._embedder if model in {None, self.embedder_name} else self._beside.get(str(model))
+        if embedder is None:
             raise NoEmbedder
-        embedder, loop = self._embedder, asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
         lane = self._quick if len(texts) == 1 else self._bulk
         found, tokens = [np.zeros((0, embedder.dimensions), dtype=np.float32)], 0
         for start in range(0, len(texts), _TURN):
@@ -104,6 +109,19 @@ class LocalModels:
         embed = self._embedder.embed if self._embedder else None
         work = partial(extract, question, passages, language=language, embed=embed)
         return await asyncio.get_running_loop().run_in_executor(self._quick, work)
+
+
+def _model(embedder: Embedder, rank: int) -> Model:
+    return Model(
+        embedder.name,
+        "onnx",
+        ("embeddings",),
+        RECORD,
+        upstream=embedder.name.removeprefix("local/"),
+        rank=rank,
+        built_in=True,
+        dimensions=embedder.dimensions,
+    )
 
 
 def _embed(embedder: Embedder, texts: Sequence[str], kind: Kind) -> tuple[NDArray[np.float32], int]:

@@ -17,12 +17,13 @@ from bastide.errors import Refusal, Unavailable, UnknownModel
 from bastide.inference import EXTRACTIVE, ChatRequest, Inference
 from bastide.knowledge.bounds import Filters
 from bastide.knowledge.conversing import further, standalone
+from bastide.knowledge.embedders import known_languages
 from bastide.knowledge.pinning import Pinning
 from bastide.knowledge.preparing import headings
 from bastide.knowledge.prompting import ANSWER, NOT_FOUND, Spoken, messages, says_nothing
 from bastide.knowledge.reading import detect_language, sentences, terms
 from bastide.knowledge.references import named_by, named_in
-from bastide.knowledge.search import KNOWN_LANGUAGES, Finder, Found, Hit
+from bastide.knowledge.search import Finder, Found, Hit
 from bastide.knowledge.support import Checked, Evidence, check, with_citations
 from bastide.knowledge.told import Answer, Telling, Turn
 from bastide.knowledge.values import Passage
@@ -242,7 +243,7 @@ class Answering:
         except (Refusal, Unavailable):
             return checked
         spoken = {language, *(one.language for one in evidence)}
-        if not spoken <= KNOWN_LANGUAGES.get(embedded.model, spoken):
+        if not spoken <= (known_languages(embedded.model) or spoken):
             return checked
         cosines = embedded.vectors[: len(claims)] @ embedded.vectors[len(claims) :].T
         rows = dict(zip(claims, cosines, strict=True))

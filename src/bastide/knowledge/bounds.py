@@ -25,6 +25,7 @@ REASON_CHARACTERS_MAX = 2_000
 _CONTEXTS = ("none", "neighbours", "section")
 _MODES = ("hybrid", "text", "vector", "graph")
 _COLLECTION = re.compile(r"[\w][\w .-]{0,99}")
+_LANGUAGE = re.compile(r"[a-z]{2}")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 
@@ -136,6 +137,14 @@ def subjects(names: Iterable[str]) -> frozenset[str]:
         if not isinstance(one, str) or not one.strip() or len(one) > NAME_CHARACTERS_MAX or _UNPRINTABLE.search(one):
             raise BadOption("A subject is an identifier of 1 to 400 printable characters.", option="subjects")
     return found
+
+
+def languages(codes: Iterable[object]) -> list[str]:
+    """Codes of languages, such as "de". Raises BadOption."""
+    found = list(dict.fromkeys(codes))
+    if any(not isinstance(code, str) or not _LANGUAGE.fullmatch(code) for code in found):
+        raise BadOption("A language is named by two letters, such as de.", option="languages")
+    return sorted(map(str, found))
 
 
 def reason(text: object) -> str:

@@ -39,7 +39,8 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One search, as the rankings need it; `within` are the documents that a filter leaves, by number."""
+    """One search, as the rankings need it; `within` are the documents that a filter leaves, by number, `known` the
+    languages that the embedder of the query knows, none for all."""
 
     query: str
     language: str
@@ -47,6 +48,7 @@ class Asked:
     embedded: Embedded | None
     mode: str
     within: list[int] | None
+    known: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from bastide.knowledge.graph import forget_graph, write_graph
 from bastide.knowledge.naming import marks, named, word_sketches
 from bastide.knowledge.preparing import Prepared
 from bastide.knowledge.reading import Box, Node, PageRead
+from bastide.knowledge.recipe import RECIPE
 from bastide.knowledge.weaving import MENTION
 from bastide.policy import Label
 from bastide.store import Db, Json, queries
@@ -50,11 +51,15 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Vectors:
-    """The embeddings of a document's chunks, as the database reads them; `problem` says why there are none."""
+    """The embeddings of a document's chunks, as the database reads them; `problem` says why there are none.
+
+    `beside` are those of further embedders.
+    """
 
     model: str = ""
     texts: Sequence[str] = ()
     problem: str = ""
+    beside: tuple[Vectors, ...] = ()
 
 
 async def write_version(db: Db, here: Known, *, blob: str, size: int, prepared: Prepared, vectors: Vectors) -> None:
@@ -124,14 +129,15 @@ async def write_index(db: Db, number: int, prepared: Prepared, vectors: Vectors)
     await db.run(_ADD_POSTINGS, document=number, **columns)
     await db.run(_ADD_MENTIONS, document=number, **_mention_columns(prepared, chunk_of))
     await write_graph(db, number, prepared.graph, chunk_of)
-    if vectors.texts:
-        await db.run(
-            _ADD_EMBEDDINGS,
-            document=number,
-            model=vectors.model,
-            chunks=[chunk_of[piece.ord] for piece in pieces],
-            vectors=list(vectors.texts),
-        )
+    for one in (vectors, *vectors.beside):
+        if one.texts:
+            await db.run(
+                _ADD_EMBEDDINGS,
+                document=number,
+                model=one.model,
+                chunks=[chunk_of[piece.ord] for piece in pieces],
+                vectors=list(one.texts),
+            )
 
 
 async def _write_nodes(db: Db, number: int, prepared: Prepared) -> None:
@@ -142,7 +148,7 @@ async def _write_nodes(db: Db, number: int, prepared: Prepared) -> None:
     words = await asyncio.to_thread(word_sketches, prepared.reading)
     before = known["ids"], known["marks"], known["last"]
     ids, last = await asyncio.to_thread(partial(named, *before, own, sketched=(known["sketches"], words)))
-    await db.run(_NAME_NODES, document=number, ids=ids, marks=own, sketches=words, last=last)
+    await db.run(_NAME_NODES, document=number, ids=ids, marks=own, sketches=words, last=last, recipe=RECIPE)
     await db.run(
         _ADD_NODES,
         document=number,

@@ -17,8 +17,9 @@ from functools import partial
 import numpy as np
 
 from bastide.audit import Audit
-from bastide.errors import AlreadyThere, Contended, Refusal, Unavailable, UnknownDocument
+from bastide.errors import AlreadyThere, Contended, Refusal, StillEmbedded, Unavailable, UnknownDocument
 from bastide.inference import Inference
+from bastide.knowledge.embedders import Embedders
 from bastide.knowledge.indexing import (
     Known,
     Vectors,
@@ -55,7 +56,7 @@ _Q = queries("bastide.knowledge")
 _LOCK, _BY_CONTENT, _BY_NAME, _BY_ID = _Q["lock_intake"], _Q["find_by_content"], _Q["find_by_name"], _Q["find_by_id"]
 _ADD_COLLECTION, _ADD_DOCUMENT, _RENEW = _Q["add_collection"], _Q["add_document"], _Q["renew_document"]
 _ADD_REFUSAL, _FORGET_REFUSAL = _Q["add_refusal"], _Q["forget_refusal"]
-_ORIGINAL = _Q["original"]
+_ORIGINAL, _MODELS = _Q["original"], _Q["models_of_document"]
 
 _LATER = "Not embedded yet: found by its words only."
 _READERS = 2  # files read at a time: reading is CPU and memory
@@ -77,11 +78,18 @@ class Intake:
     """Takes files in, and cuts and indexes documents anew."""
 
     def __init__(
-        self, store: Store, audit: Audit, inference: Inference, workflows: Workflows, settings: KnowledgeSettings
+        self,
+        store: Store,
+        audit: Audit,
+        inference: Inference,
+        embedders: Embedders,
+        workflows: Workflows,
+        settings: KnowledgeSettings,
     ) -> None:
         self._store = store
         self._audit = audit
         self._inference = inference
+        self._embedders = embedders
         self._workflows = workflows
         self._limits = Limits(bytes_max=settings.document_bytes_max)
         self._readers = asyncio.Semaphore(_READERS)
@@ -124,8 +132,7 @@ class Intake:
         alike = await asyncio.to_thread(sketch, [piece.text for piece in prepared.pieces], key)
         meaning = Vectors(problem=_LATER)
         if vectors:
-            known = await self._vectors_of(scope, older, prepared)
-            meaning = await self._embed(scope, prepared, given.label, known)
+            meaning = await self._meaning(scope, prepared, given.label, given.collection, older)
         return partial(self._write, given, fingerprint, prepared=prepared, vectors=meaning, alike=alike, chain=chain)
 
     async def reindex(self, scope: Scope, document_id: str) -> IngestedDocument:
@@ -134,9 +141,13 @@ class Intake:
         async with self._store.under(scope) as db:
             return await act(db)
 
-    async def ready_again(self, scope: Scope, document_id: str) -> Act:
-        """The same for a document that is here: read, cut and embed its original. Raises UnknownDocument."""
-        async with self._store.under(scope) as db:
+    async def ready_again(self, scope: Scope, document_id: str, *, keep: bool = False) -> Act:
+        """The same for a document that is here: read, cut and embed its original. Raises UnknownDocument.
+
+        With `keep`, which is the house's own and goes past members, the vectors of texts that are as they were stay;
+        and it raises StillEmbedded rather than give up vectors because the embedder is away.
+        """
+        async with self._store.under(scope, past_members=keep) as db:
             known = await db.row(Known, _BY_ID, id=document_id)
             if known is None:
                 raise UnknownDocument
@@ -145,9 +156,12 @@ class Intake:
             assert row is not None, "the document is locked"
             data = await db.get_blob(row["blob"])
             key = await likeness_key(db)
+        older = known if keep else None
         prepared = await self._prepare(known.name, data)
         alike = await asyncio.to_thread(sketch, [piece.text for piece in prepared.pieces], key)
-        vectors = await self._embed(scope, prepared, Label.from_wire(known.label))
+        vectors = await self._meaning(scope, prepared, Label.from_wire(known.label), known.collection, older)
+        if older is not None and vectors.problem and await self._has_vectors(scope, known):
+            raise StillEmbedded(vectors.problem)
         return partial(
             self._write_again,
             known,
@@ -191,17 +205,35 @@ class Intake:
                 gauge = Gauge(most, self._inference.count_tokens) if most else None
                 return await asyncio.to_thread(prepare, name, data, self._limits, gauge)
 
-    async def _vectors_of(self, scope: Scope, older: Known | None, prepared: Prepared) -> Embeddings:
-        """What the document has embedded already, of the texts that are to be embedded: by the present embedder."""
+    async def _meaning(
+        self, scope: Scope, prepared: Prepared, label: Label, collection: str, older: Known | None
+    ) -> Vectors:
+        """The vectors of all chunks by each embedder of the collection; what `older` has stays."""
+        found: list[Vectors] = []
+        for model in await self._embedders.of(scope, collection):
+            known = await self._vectors_of(scope, older, prepared, model)
+            found.append(await self._embed(scope, prepared, label, known, model))
+        first = next((one for one in found if one.texts), found[0])
+        beside = tuple(one for one in found if one.texts and one is not first)
+        return replace(first, beside=beside, problem=next((one.problem for one in found if one.problem), ""))
+
+    async def _has_vectors(self, scope: Scope, known: Known) -> bool:
+        async with self._store.under(scope, past_members=True) as db:
+            return bool(await db.rows(tuple, _MODELS, document=known.number))
+
+    async def _vectors_of(self, scope: Scope, older: Known | None, prepared: Prepared, model: str | None) -> Embeddings:
+        """What the document has embedded already, of the texts that are to be embedded: by this embedder."""
         if older is None or not prepared.pieces:
             return Embeddings()
-        present = await embedder(self._inference, scope)
+        present = model or await embedder(self._inference, scope)
         wanted = set(prepared.texts_to_embed())
-        async with self._store.under(scope) as db:
+        async with self._store.under(scope, past_members=True) as db:  # whose document it is was asked before
             return await embedded(db, older.id, present, wanted)
 
-    async def _embed(self, scope: Scope, prepared: Prepared, label: Label, known: Embeddings | None = None) -> Vectors:
-        """The vectors of all chunks; a text that `known` has is not embedded again."""
+    async def _embed(
+        self, scope: Scope, prepared: Prepared, label: Label, known: Embeddings | None, by: str | None
+    ) -> Vectors:
+        """The vectors of all chunks by one embedder; a text that `known` has is not embedded again."""
         if not prepared.pieces:
             return Vectors()
         known = known or Embeddings()
@@ -213,13 +245,13 @@ class Intake:
             with timed("knowledge_embed"):
                 for start in range(0, len(fresh), _EMBED_AT_ONCE):
                     some = fresh[start : start + _EMBED_AT_ONCE]
-                    part = await self._inference.embed(scope, some, label=label, kind="passage")
+                    part = await self._inference.embed(scope, some, label=label, model=by, kind="passage")
                     made |= zip(some, await asyncio.to_thread(_as_texts, part.vectors), strict=True)
                     model = part.model
         except (Refusal, Unavailable) as no:
             return Vectors(problem=f"Not embedded ({no.code}): found by its words only until it is reindexed.")
         if known.vectors and model != known.model:  # another embedder took over between the two
-            return await self._embed(scope, prepared, label)
+            return await self._embed(scope, prepared, label, None, by)
         count("knowledge_embedded", len(fresh))
         count("knowledge_embeddings_kept", len(texts) - len(fresh))
         found = {**known.vectors, **made}

@@ -12,6 +12,7 @@ from bastide.knowledge import bounds
 from bastide.knowledge.answer import Answering
 from bastide.knowledge.carrying import CarryingJobs
 from bastide.knowledge.documents import Shelf
+from bastide.knowledge.embedders import Embedders
 from bastide.knowledge.evaluating import Evaluating
 from bastide.knowledge.graph import CommunityJobs, EnrichJobs, Graph
 from bastide.knowledge.intake import Given, Intake
@@ -22,6 +23,7 @@ from bastide.knowledge.metadata import checked
 from bastide.knowledge.pinning import Pinning
 from bastide.knowledge.placement import Placement
 from bastide.knowledge.reading import Limits, PageRead
+from bastide.knowledge.reembedding import ReembeddingJobs
 from bastide.knowledge.retaining import RetainingJobs
 from bastide.knowledge.search import Finder
 from bastide.knowledge.staging import Gathering, Staging
@@ -62,17 +64,20 @@ class Knowledge:
     ) -> None:
         self._policy = policy
         self._limits = Limits(bytes_max=settings.document_bytes_max)
-        self._intake = Intake(store, audit, inference, workflows, settings)
+        embedders = Embedders(store, inference)
+        self._intake = Intake(store, audit, inference, embedders, workflows, settings)
         self._shelf = Shelf(store, audit, workflows)
-        self._finder = Finder(store, inference)
+        self._finder = Finder(store, embedders)
         self._answering = Answering(self._finder, inference, Pinning(store))
         self._placement = Placement(store, settings.partition_chunks_min)
         self._staging = Staging(store, workflows)
+        mending = MendingJobs(store, self._intake)
         self.graph = Graph(store, audit)
-        self.upkeep = Upkeep(store, audit, inference, self._shelf, self._staging)
+        self.upkeep = Upkeep(store, audit, inference, workflows, embedders, self._shelf, self._staging, mending)
         for jobs in (
             IntakeJobs(self._intake, self._staging, self._placement, idle_s=settings.intake_idle_s),
-            MendingJobs(store, audit, inference, self._intake),
+            mending,
+            ReembeddingJobs(store, audit, inference, embedders),
             LeavingJobs(store, audit, workflows, self._shelf, self._staging),
             RetainingJobs(store, self._shelf),
             CarryingJobs(store, audit, self._intake, self._staging),

@@ -10,16 +10,6 @@ order by d.id limit %(limit)s
 -- name: documents_there
 select d.id from knowledge.document d where d.id = any(%(ids)s::text[]) order by d.id
 
--- name: documents_without_vectors
--- Those with a chunk that this embedder has not seen, or another one has.
-select d.id from knowledge.document d
-where (%(collection)s::text is null or d.collection = %(collection)s)
-  and exists (
-    select from knowledge.chunk c where c.document = d.number
-      and (not exists (select from knowledge.embedding e where e.chunk = c.id and e.model = %(model)s)
-           or exists (select from knowledge.embedding e where e.chunk = c.id and e.model <> %(model)s)))
-order by d.id limit %(limit)s
-
 -- name: chunks_to_embed
 select c.id, c.section, c.text, v.title
 from knowledge.document d
@@ -29,9 +19,6 @@ where d.id = %(id)s order by c.ord
 
 -- name: chunk_ids
 select array_agg(c.id order by c.ord) from knowledge.chunk c where c.document = %(document)s
-
--- name: forget_embeddings
-delete from knowledge.embedding where chunk = any(%(chunks)s::bigint[])
 
 -- name: note_embedded
 -- What intake said of missing vectors is no longer so.

@@ -8,9 +8,9 @@ from datetime import datetime
 from bastide.errors import UnknownCollection
 from bastide.inference import Inference
 from bastide.knowledge.bounds import after_cursor, cursor_of
+from bastide.knowledge.embedders import known_languages
 from bastide.knowledge.keeping import embedder
 from bastide.knowledge.likeness import Likeness
-from bastide.knowledge.search import KNOWN_LANGUAGES
 from bastide.store import Page, Scope, Store, queries
 
 _Q = queries("bastide.knowledge")
@@ -109,4 +109,4 @@ class QualityReport:
 
 def _known(embedder_name: str | None) -> list[str]:
     """The languages that an embedder knows; none said means all."""
-    return sorted(KNOWN_LANGUAGES.get(embedder_name or "", frozenset()))
+    return sorted(known_languages(embedder_name or ""))

@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bastide.errors import Refusal, Unavailable, UnknownCollection
-from bastide.inference import Embedded, Inference
+from bastide.errors import UnknownCollection
 from bastide.knowledge.bounds import Filters
 from bastide.knowledge.candidates import Asked, Candidates, Extent, candidates, query_language
+from bastide.knowledge.embedders import Embedders, Query
 from bastide.knowledge.grams import gram_scores
 from bastide.knowledge.preparing import headings
 from bastide.knowledge.ranking import Scored, fuse, led, spread, term_key
@@ -40,9 +40,6 @@ _AROUND = {"neighbours": _Q["neighbours"], "section": _Q["rest_of_sections"]}
 
 COMPARED = 50  # so many of the best are read for their 5-grams
 SEEDS = 60  # the walk starts at so many
-
-# Embedders that know some languages only; one that is not named here knows all.
-KNOWN_LANGUAGES: Mapping[str, frozenset[str]] = {"local/minilm": frozenset({"en"})}
 
 _NOWHERE = Walk({}, (), {})
 
@@ -104,9 +101,9 @@ class _Beside:
 class Finder:
     """Answers queries with passages."""
 
-    def __init__(self, store: Store, inference: Inference) -> None:
+    def __init__(self, store: Store, embedders: Embedders) -> None:
         self._store = store
-        self._inference = inference
+        self._embedders = embedders
         self._webs = Webs()
 
     async def find(
@@ -123,13 +120,16 @@ class Finder:
     ) -> Found:
         """The passages that best answer `query`, best first."""
         start = time.perf_counter()
-        embedded, notes = await self._embed(scope, query, mode)
+        read = Query()
+        if mode != "text":
+            read = await self._embedders.read(scope, query, collection=filters.collection, strict=mode == "vector")
+        embedded = read.embedded
         async with self._store.under(scope) as db:
             if filters.collection is not None and not await db.value(_HAS_COLLECTION, name=filters.collection):
                 raise UnknownCollection(f"There is no collection {filters.collection!r} here.")
             extents = await db.rows(Extent, _EXTENT, model=embedded.model if embedded else "")
             within = await db.value(_WITHIN, **filters.columns()) if filters.narrow else None
-            asked = Asked(query, query_language(query, extents), extents, embedded, mode, within)
+            asked = Asked(query, query_language(query, extents), extents, embedded, mode, within, read.known)
             rows: dict[int, _Row] = {}
             order = await _order(db, asked, rows)
             walked = await self._walk(db, scope, asked, order) if mode in {"hybrid", "graph"} else _NOWHERE
@@ -140,17 +140,7 @@ class Finder:
         hits = await asyncio.to_thread(_hits, asked, kept, rows, walked if explain else None, beside)
         took = time.perf_counter() - start
         observe("knowledge_search", took, mode=mode)
-        return Found(tuple(hits), asked.language, notes, took * 1000, embedded.receipt if embedded else None, rare)
-
-    async def _embed(self, scope: Scope, query: str, mode: str) -> tuple[Embedded | None, tuple[str, ...]]:
-        if mode == "text":
-            return None, ()
-        try:
-            return await self._inference.embed(scope, [query], label=Label.of_scope(scope), kind="query"), ()
-        except (Refusal, Unavailable) as no:
-            if mode == "vector":
-                raise
-            return None, (f"The query was not embedded ({no.code}): searched by words only.",)
+        return Found(tuple(hits), asked.language, read.notes, took * 1000, embedded.receipt if embedded else None, rare)
 
     async def _walk(self, db: Db, scope: Scope, asked: Asked, order: list[Scored]) -> Walk:
         """From the best of `order` over the phrases of the tenant; an empty walk where there are none."""
@@ -180,13 +170,12 @@ async def _order(db: Db, asked: Asked, rows: dict[int, _Row]) -> list[Scored]:
 
 
 def _fused(asked: Asked, found: Candidates, grams: Mapping[int, float] | None) -> list[Scored]:
-    known = KNOWN_LANGUAGES.get(asked.embedded.model, frozenset()) if asked.embedded is not None else frozenset()
     return fuse(
         found.words,
         found.cosines,
         languages=found.languages,
         query_language=asked.language,
-        known=known,
+        known=asked.known,
         grams=grams,
     )
 

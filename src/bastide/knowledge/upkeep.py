@@ -10,16 +10,19 @@ from bastide.inference import Inference
 from bastide.knowledge import bounds
 from bastide.knowledge.carrying import Carrying
 from bastide.knowledge.documents import Shelf
+from bastide.knowledge.embedders import Coverage, Embedders
 from bastide.knowledge.likeness import ALIKE_MIN, Alike, Likeness
 from bastide.knowledge.members import MANAGE, Hold, Kept, Members
+from bastide.knowledge.mending import MendingJobs
 from bastide.knowledge.moving import Moving
 from bastide.knowledge.past import PastAnswer, PastAnswers, Relabelled
 from bastide.knowledge.quality import Doubtful, Quality, QualityReport
 from bastide.knowledge.staging import Staging
+from bastide.knowledge.switching import Switching
 from bastide.knowledge.values import Document
 from bastide.knowledge.watching import Watched, WatchedFile, watched_place
 from bastide.store import Page, Scope, Store
-from bastide.workflows import Dispatched
+from bastide.workflows import Dispatched, Workflows
 
 READ, WRITE = "knowledge:read", "knowledge:write"
 
@@ -27,8 +30,22 @@ READ, WRITE = "knowledge:read", "knowledge:write"
 class Upkeep:
     """Members and retention, holds, moving, labels, past answers, likeness, quality, watched folders."""
 
-    def __init__(self, store: Store, audit: Audit, inference: Inference, shelf: Shelf, staging: Staging) -> None:
+    def __init__(
+        self,
+        store: Store,
+        audit: Audit,
+        inference: Inference,
+        workflows: Workflows,
+        embedders: Embedders,
+        shelf: Shelf,
+        staging: Staging,
+        mending: MendingJobs,
+    ) -> None:
+        self._workflows = workflows
+        self._mending = mending
         self.shelf = shelf
+        self._embedders = embedders
+        self._switching = Switching(store, audit, embedders)
         self._carrying = Carrying(staging)
         self._members = Members(store, audit)
         self._moving = Moving(store, audit)
@@ -150,6 +167,27 @@ class Upkeep:
             cursor=cursor,
             limit=bounds.limit(limit, bounds.LIST_MAX),
         )
+
+    # -- embedders ----------------------------------------------------------------------------------
+
+    async def embedders(self, scope: Scope) -> tuple[Coverage, ...]:
+        """Each embedder of each collection, with how many of its chunks it has read."""
+        scope.need(READ)
+        return await self._embedders.coverage(scope)
+
+    async def switch_off(self, scope: Scope, model: str, *, collection: str | None = None) -> None:
+        """Take an embedder away from a collection, or from all that name none; its vectors go, too.
+
+        Raises UnknownModel where it is not switched on there, LastEmbedder where it is the only one that is asked.
+        """
+        scope.need(MANAGE)
+        await self._switching.off(scope, model, None if collection is None else bounds.collection(collection))
+
+    async def bring_up_to_date(self, scope: Scope) -> Dispatched | None:
+        """Begin, in the background, to make anew what an older house has read; None where nothing is behind."""
+        scope.need(MANAGE)
+        job = await self._mending.behind(scope)
+        return None if job is None else await self._workflows.dispatch(scope, job)
 
     # -- carrying -----------------------------------------------------------------------------------
 

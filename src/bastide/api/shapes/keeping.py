@@ -100,6 +100,22 @@ class WhichAlike(Asked):
     limit: int = Field(50, ge=1, le=500)
 
 
+class OffEmbedder(Asked):
+    """Which embedder, and where."""
+
+    model_config = example(model="local/minilm", collection="contracts")
+    model: str = Field(min_length=1, max_length=128)
+    collection: str | None = Field(None, description="Null: for all collections that have none of their own.")
+
+
+class Off(Said):
+    """It is switched off."""
+
+    model: str
+    collection: str | None
+    on: bool
+
+
 class OfCollection(Asked):
     """Of one collection, or of all."""
 

@@ -243,7 +243,9 @@ async def _replace(db: Db, written: Sequence[_Written]) -> JsonValue:
         texts=[sentence.text for _, _, sentence in cited],
     )
     lines = [
-        (one.group, n, text, [*numbers, None, None]) for one in written for n, (text, numbers) in enumerate(one.lines)
+        (one.group, n, text, [*numbers, None, None])
+        for one in written
+        for n, (text, numbers) in enumerate(one.lines or _own_lines(one.sentences))
     ]
     await db.run(
         _ADD_LINES,
@@ -258,6 +260,11 @@ async def _replace(db: Db, written: Sequence[_Written]) -> JsonValue:
     by_level = Counter(str(one.group.level) for one in written)
     by_model = sum(one.made_by != _EXTRACTIVE for one in written)
     return cast(JsonValue, {"communities": len(written), "levels": dict(by_level), "by_model": by_model})
+
+
+def _own_lines(sentences: Sequence[_Sentence]) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Where no model wrote: each sentence is a line that cites itself."""
+    return tuple((" ".join(one.text.split()), (n,)) for n, one in enumerate(sentences, 1))
 
 
 # -- told -------------------------------------------------------------------------------------------
@@ -277,6 +284,12 @@ async def listed(db: Db, level: int, limit: int) -> list[Community]:
     return [_told(level, row, sources.get(row["number"], []), lines.get(row["number"], []), known) for row in rows]
 
 
+def _cited_line(text: str, numbers: Sequence[int], *, quoted: bool) -> str:
+    """The line with its sources: before its full stop, or behind a sentence that stands so in a document."""
+    marks = "".join(f"[{number}]" for number in numbers)
+    return f"{text} {marks}" if quoted else f"{text[:-1]} {marks}."
+
+
 def _told(
     level: int,
     row: dict[str, Any],
@@ -287,9 +300,11 @@ def _told(
     place = {one["ord"]: number for number, one in enumerate(sources, 1)}
     if lines:
         summary = " ".join(
-            f"{one['text'][:-1]} "
-            + "".join(f"[{place[n]}]" for n in (one["first"], one["second"], one["third"]) if n)
-            + "."
+            _cited_line(
+                one["text"],
+                [place[n] for n in (one["first"], one["second"], one["third"]) if n],
+                quoted=row["made_by"] == _EXTRACTIVE,
+            )
             for one in lines
         )
     else:

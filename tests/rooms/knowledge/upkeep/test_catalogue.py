@@ -25,6 +25,7 @@ APART = {
     "community_line": "goes with any of the sources that it cites",
     "decision": "keys of names that persons or rules merged or split",
     "document": "the document itself",
+    "embedder": "names of embedders, by collection",
     "extent": "how many chunks a tenant has; written in the transaction that deletes",
     "graph_type": "types, as a tenant names them",
     "intake": "a job that gathers files",
