@@ -142,10 +142,10 @@ class Intake:
             return await act(db)
 
     async def ready_again(self, scope: Scope, document_id: str, *, keep: bool = False) -> Act:
-        """The same for a document that is here: read, cut and embed its original. Raises UnknownDocument.
+        """The same for a document that is here. Raises UnknownDocument.
 
-        With `keep`, which is the house's own and goes past members, the vectors of texts that are as they were stay;
-        and it raises StillEmbedded rather than give up vectors because the embedder is away.
+        With `keep`, the house's own way past members, vectors of texts that stay do so; raises StillEmbedded rather
+        than give up vectors because an embedder is away.
         """
         async with self._store.under(scope, past_members=keep) as db:
             known = await db.row(Known, _BY_ID, id=document_id)
@@ -156,11 +156,12 @@ class Intake:
             assert row is not None, "the document is locked"
             data = await db.get_blob(row["blob"])
             key = await likeness_key(db)
+            had = keep and bool(await db.rows(tuple, _MODELS, document=known.number))
         older = known if keep else None
         prepared = await self._prepare(known.name, data)
         alike = await asyncio.to_thread(sketch, [piece.text for piece in prepared.pieces], key)
         vectors = await self._meaning(scope, prepared, Label.from_wire(known.label), known.collection, older)
-        if older is not None and vectors.problem and await self._has_vectors(scope, known):
+        if had and vectors.problem:
             raise StillEmbedded(vectors.problem)
         return partial(
             self._write_again,
@@ -213,13 +214,9 @@ class Intake:
         for model in await self._embedders.of(scope, collection):
             known = await self._vectors_of(scope, older, prepared, model)
             found.append(await self._embed(scope, prepared, label, known, model))
-        first = next((one for one in found if one.texts), found[0])
-        beside = tuple(one for one in found if one.texts and one is not first)
-        return replace(first, beside=beside, problem=next((one.problem for one in found if one.problem), ""))
-
-    async def _has_vectors(self, scope: Scope, known: Known) -> bool:
-        async with self._store.under(scope, past_members=True) as db:
-            return bool(await db.rows(tuple, _MODELS, document=known.number))
+        found.sort(key=lambda one: not one.texts)
+        beside = tuple(one for one in found[1:] if one.texts)
+        return replace(found[0], beside=beside, problem=next((one.problem for one in found if one.problem), ""))
 
     async def _vectors_of(self, scope: Scope, older: Known | None, prepared: Prepared, model: str | None) -> Embeddings:
         """What the document has embedded already, of the texts that are to be embedded: by this embedder."""
@@ -227,7 +224,7 @@ class Intake:
             return Embeddings()
         present = model or await embedder(self._inference, scope)
         wanted = set(prepared.texts_to_embed())
-        async with self._store.under(scope, past_members=True) as db:  # whose document it is was asked before
+        async with self._store.under(scope, past_members=True) as db:  # who may was asked before
             return await embedded(db, older.id, present, wanted)
 
     async def _embed(

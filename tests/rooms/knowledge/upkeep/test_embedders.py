@@ -20,7 +20,7 @@ from bastide.errors import Forbidden, LastEmbedder, UnknownModel
 from bastide.knowledge.embedders import known_languages
 from bastide.knowledge.recipe import RECIPE
 from bastide.settings import Settings
-from bastide.store import Query, Scope, Store, new_id
+from bastide.store import Query, Scope, new_id
 from bastide.workflows import Job
 from tests.rooms.knowledge.conftest import LEASE, MENU
 from tests.rooms.knowledge.upkeep.test_jobs import gave, taken_in
@@ -59,11 +59,17 @@ def tiny_embedder(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-async def house(settings: Settings, store: Store, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+def own(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A home of its own, whose workers all have the second embedder."""
+    place = tmp_path_factory.mktemp("h")
+    folder = tiny_embedder(place / "multilingual-words")
+    return Settings.read(place / "home", environment={"BASTIDE_EMBEDDERS_BESIDE": str(folder)})
+
+
+@pytest.fixture(scope="module")
+async def house(own: Settings) -> AsyncIterator[House]:
     """Every room, with a worker and a second embedder."""
-    folder = tiny_embedder(tmp_path_factory.mktemp("models") / "multilingual-words")
-    inference = replace(settings.inference, embedder_folders_beside=(folder,))
-    async with open_house(replace(settings, inference=inference), sequence=True, work=True) as opened:
+    async with open_house(own, sequence=True, work=True) as opened:
         yield opened
 
 
@@ -192,7 +198,8 @@ async def test_who_does_not_manage_switches_nothing(house: House, ours: Scope, s
 # -- documents of an older house --------------------------------------------------------------------
 
 
-async def test_what_an_older_house_has_read_is_made_anew_by_itself(house: House, ours: Scope, store: Store) -> None:
+async def test_what_an_older_house_has_read_is_made_anew_by_itself(house: House, ours: Scope) -> None:
+    store = house.store
     lease = await taken_in(house, ours, "lease.md", LEASE, "cases")
     await taken_in(house, ours, "menu.md", MENU, "staff")
     await house.knowledge.upkeep.set_members(ours, "staff", {new_id("usr"): "manage"})
@@ -215,13 +222,14 @@ async def test_what_an_older_house_has_read_is_made_anew_by_itself(house: House,
     assert await house.knowledge.upkeep.bring_up_to_date(system) is None
 
 
-async def test_a_house_that_starts_looks_for_them(settings: Settings, store: Store, house: House) -> None:
+async def test_a_house_that_starts_looks_for_them(own: Settings, house: House) -> None:
+    store = house.store
     made = await house.tenancy.first_start() or await house.tenancy.renew_admin_key()
     home = await house.tenancy.authenticate(made.key)
     await taken_in(house, home, "lease.md", LEASE, "cases")
     async with store.under(home) as db:
         await db.run(OLDER)
-    async with open_house(settings, sequence=False, work=True) as newer:
+    async with open_house(own, sequence=False, work=True) as newer:
         while not (found := (await newer.workflows.jobs(home, type="knowledge.upgrade")).items):
             await asyncio.sleep(0.05)  # nobody is told that it has begun: the test's own time limit ends this
         record = await newer.workflows.result(home, found[0].id, timeout_s=60)
