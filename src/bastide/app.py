@@ -20,7 +20,7 @@ import uvicorn
 
 from bastide.api import Part, Rooms, create
 from bastide.audit import Audit
-from bastide.compliance import Upkeep
+from bastide.compliance import Upkeep, bring_up_to_date
 from bastide.egress import Egress
 from bastide.errors import AddressUnusable, BastideError, ExamplesNotEmbedded, PortTaken
 from bastide.inference import Inference, batch_type, job_types
@@ -52,9 +52,8 @@ async def open_house(
 ) -> AsyncGenerator[House]:
     """The house, open while the block runs; `sequence` lets it append to the audit log, `work` do what is dispatched.
 
-    `register` may add job types before the work begins.
-
-    A room that does not open closes those that did; what it raised is the caller's.
+    `register` may add job types before the work begins. A room that does not open closes those that did; what it raised
+    is the caller's.
     """
     store = Store(settings.store)
     audit = Audit(store, settings.audit)
@@ -89,22 +88,9 @@ async def open_house(
         register(house)
         opened.push_async_callback(workflows.stop)
         await workflows.start(work=work)
-        task = asyncio.create_task(_bring_up_to_date(house)) if work else None
-        try:
-            yield house
-        finally:
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
-
-
-async def _bring_up_to_date(house: House) -> None:
-    """After an upgrade of the house: what an older one has read is made anew, by a job of each tenant."""
-    try:
-        for tenant in await house.tenancy.active_tenants():
-            await house.knowledge.upkeep.bring_up_to_date(await house.tenancy.system_scope(tenant))
-    except BastideError as fault:  # nobody waits for this: it is begun at the next start
-        log.warning("documents of an older house were not looked for: %s", fault)
+        if work:
+            opened.callback(asyncio.create_task(bring_up_to_date(tenancy, knowledge)).cancel)
+        yield house
 
 
 # -- the first start --------------------------------------------------------------------------------

@@ -14,9 +14,12 @@ from collections.abc import Iterable, Mapping
 from bastide.errors import DisabledKey
 from bastide.store import Db, Scope, Store, queries
 from bastide.tenancy.roles import PERMISSIONS, granted
+from bastide.tenancy.rows import tenant_of
 
 _Q = queries("bastide.tenancy")
-_STANDING = _Q["standing"]
+_STANDING, _TENANTS = _Q["standing"], _Q["tenants"]
+
+_PAGE = 500
 
 _REMEMBERED_S = 2.0
 _REMEMBERED_MAX = 10_000
@@ -34,6 +37,16 @@ class Delegation:
     def forget(self) -> None:
         """Ask the database again: an identity has changed."""
         self._remembered.clear()
+
+    async def tenants(self) -> list[str]:
+        """Every tenant in which work may go on."""
+        found: list[str] = []
+        async with self._store.as_operator(reason="the house's own work in every tenant") as db:
+            after = None
+            while rows := await db.rows(tuple, _TENANTS, after=after, limit=_PAGE):
+                after = rows[-1][0]
+                found += [one.id for one in map(tenant_of, rows) if one.disabled_at is None]
+        return found
 
     async def scope(
         self,

@@ -85,13 +85,7 @@ class Tenancy:
 
     async def active_tenants(self) -> list[str]:
         """Every tenant that is not disabled, for the house's own work. Never for a request."""
-        found: list[str] = []
-        async with self._store.as_operator(reason="the house's own work in every tenant") as db:
-            after = None
-            while rows := await db.rows(tuple, _Q["tenants"], after=after, limit=_LIMIT_MAX):
-                after = rows[-1][0]
-                found += [one.id for one in map(tenant_of, rows) if one.disabled_at is None]
-        return found
+        return await self._delegation.tenants()
 
     async def scope_of_work(self, tenant: str, **who: Any) -> Scope:
         """The scope for work that was asked for by `user`, `app` and `key` under `permissions` and `label`.
