@@ -10,17 +10,20 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import MappingProxyType
 
 from bastide.policy.decision import Snapshot, governing
 from bastide.policy.label import Label
 from bastide.policy.local import local_records
 from bastide.policy.record import Attribute, Record, load_records, sealed
+from bastide.policy.table import Table
 from bastide.policy.values import Endpoint, TenantPolicy
 
 NOW = datetime.now(UTC)
 URL = "https://api.example.eu/v1"
 TARGET_US = 25.0
+TARGET_300_US = 1.0  # all of 300 endpoints, once the table is made
 
 
 def an_eu_cloud() -> Record:
@@ -74,10 +77,16 @@ def main() -> int:
     assert decide(remote, label)
     assert decide(local, label)
     assert not decide(foreign, label)
+    many = tuple(Endpoint(f"x{number}", "example/eu", "m", "api", URL) for number in range(300))
+    act = partial(snapshot.decide, law=law, now=datetime.now(UTC), capability="chat")
+    table = Table(many, law, 0, act, lambda: datetime.now(UTC))
+    moment = datetime.now(UTC).timestamp()
+    assert len(table.ruled(label, moment).allowed) == 300
     measured = {
         "remote, label known": microseconds(lambda _: decide(remote, label)),
         "local, label known": microseconds(lambda _: decide(local, label)),
         "local, label never met": microseconds(lambda turn: decide(local, fresh[turn])),
+        "300 endpoints, label known": microseconds(lambda _: table.ruled(label, moment).allowed),
         "refused, with reasons": microseconds(lambda _: decide(foreign, label)),
     }
     figures: dict[str, object] = {
@@ -85,6 +94,7 @@ def main() -> int:
         "records": len(records),
         "target_us": TARGET_US,
         "decision_us": measured["remote, label known"][0],
+        "target_300_us": TARGET_300_US,
         "decisions_per_s": round(1e6 / measured["remote, label known"][0]),
     }
     figures |= {f"{name}: best / median us": f"{best} / {median}" for name, (best, median) in measured.items()}

@@ -9,6 +9,7 @@ from bastide.policy.drafts import read_policy
 from bastide.policy.label import Label
 from bastide.policy.policy import Policy
 from bastide.policy.record import Record
+from bastide.policy.table import Ruled, Table
 from bastide.policy.values import (
     Decision,
     Endpoint,
@@ -29,6 +30,8 @@ __all__ = [
     "Policy",
     "Record",
     "RuleVerdict",
+    "Ruled",
+    "Table",
     "TenantPolicy",
     "Trial",
     "View",

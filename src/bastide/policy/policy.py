@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,6 +19,7 @@ from bastide.policy.label import Label
 from bastide.policy.local import local_records
 from bastide.policy.record import Record, load_records, overlay
 from bastide.policy.rules import HOLDS
+from bastide.policy.table import Table
 from bastide.policy.values import Decision, Endpoint, Explanation, TenantPolicy, Trial
 from bastide.policy.views import View, view
 from bastide.settings import PolicySettings
@@ -30,6 +31,8 @@ _TENANT_POLICY, _SET_TENANT_POLICY = _Q["tenant_policy"], _Q["set_tenant_policy"
 _POLICY_BY_HASH, _RECORD_BY_HASH, _KEEP_RECORD = _Q["tenant_policy_by_hash"], _Q["record_by_hash"], _Q["keep_record"]
 _QUARANTINED, _PUT_IN_QUARANTINE = _Q["quarantined"], _Q["put_in_quarantine"]
 _RELEASE_FROM_QUARANTINE = _Q["release_from_quarantine"]
+
+_TABLES_MAX = 4096  # lists of endpoints whose verdicts are kept, of all tenants
 
 
 def _now() -> datetime:
@@ -53,6 +56,8 @@ class Policy:
         self._snapshot = Snapshot({})
         self._laws: dict[str, tuple[float, Governing]] = {}
         self._quarantine: dict[str, str] = {}
+        self._moment = 0  # counts what changes under decisions that were worked out before
+        self._tables: dict[tuple[str, str, str], Table] = {}
         self._looked = float("-inf")
 
     # -- opening and closing ------------------------------------------------------------------------
@@ -76,6 +81,7 @@ class Policy:
     async def stop(self) -> None:
         """Forget everything; from here on every decision is no."""
         self._laws.clear()
+        self._tables.clear()
         self._snapshot = Snapshot({})
 
     # -- what a tenant has decided ------------------------------------------------------------------
@@ -152,7 +158,9 @@ class Policy:
             async with self._store.under(scope) as db:
                 row = await db.row(tuple, _TENANT_POLICY)
                 if time.monotonic() - self._looked > self._settings.fresh_s:
-                    self._quarantine = dict(await db.rows(tuple, _QUARANTINED))
+                    found = dict(await db.rows(tuple, _QUARANTINED))
+                    self._moment += found != self._quarantine
+                    self._quarantine = found
                     self._looked = time.monotonic()
         except DatabaseUnavailable:
             if held and age <= self._settings.stale_s:
@@ -206,6 +214,39 @@ class Policy:
             quarantine=self._quarantine.get(endpoint.record_id, HOLDS),
             **act,
         )
+
+    def ready(self, scope: Scope) -> bool:
+        """Whether the tenant's policy is at hand and fresh; where it is not, `refresh` reads it."""
+        held = self._laws.get(scope.tenant)
+        return held is not None and time.monotonic() - held[0] <= self._settings.fresh_s
+
+    def table(
+        self,
+        scope: Scope,
+        endpoints: Sequence[Endpoint],
+        *,
+        capability: str,
+        purpose: str = "",
+        attempt: str = "direct",
+        original: str = "",
+    ) -> Table:
+        """What `decide` says of these endpoints for this act, by label, to be looked up and not worked out.
+
+        Ask for it anew at each call: that is one look-up, and what has changed meanwhile gives another table.
+        `endpoints` is the caller's own list, which he keeps. The scope's label is joined in as in `decide`.
+        """
+        law = self._held(scope)
+        place = (scope.tenant, capability, f"{purpose}|{attempt}|{original}|{scope.label}")
+        table = self._tables.get(place)
+        if table is None or table.law is not law or table.moment != self._moment or table.endpoints is not endpoints:
+            scope.need("model:use")
+            act = {"capability": capability, "purpose": purpose, "attempt": attempt, "original": original}
+            decide = partial(self._decide, scope, act=act)
+            table = Table(endpoints, law, self._moment, decide, self._clock)
+            if len(self._tables) >= _TABLES_MAX:
+                self._tables.clear()
+            self._tables[place] = table
+        return table
 
     def choose(
         self, scope: Scope, label: Label, endpoints: Iterable[Endpoint], *, capability: str, purpose: str = ""
@@ -308,6 +349,7 @@ class Policy:
         """Put a record in quarantine because a probe has found something against it. Audited, for every tenant."""
         self.record(record_id)
         self._quarantine[record_id] = found
+        self._moment += 1
         async with self._store.as_operator(reason=f"quarantine {record_id}") as db:
             await db.run(_PUT_IN_QUARANTINE, record_id=record_id, found=found)
             await self._audit.record(db, "policy.quarantine", resource=record_id, details={"found": found})
@@ -320,3 +362,4 @@ class Policy:
             await db.run(_RELEASE_FROM_QUARANTINE, record_id=record_id)
             await self._audit.record(db, "policy.release", resource=record_id)
         self._quarantine.pop(record_id, None)
+        self._moment += 1
