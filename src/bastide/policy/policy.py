@@ -158,7 +158,7 @@ class Policy:
             async with self._store.under(scope) as db:
                 row = await db.row(tuple, _TENANT_POLICY)
                 if time.monotonic() - self._looked > self._settings.fresh_s:
-                    found = dict(await db.rows(tuple, _QUARANTINED))
+                    found: dict[str, str] = dict(await db.rows(tuple, _QUARANTINED))
                     self._moment += found != self._quarantine
                     self._quarantine = found
                     self._looked = time.monotonic()
