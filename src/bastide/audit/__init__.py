@@ -9,14 +9,18 @@ setting that switches it off.
 
 from bastide.audit.audit import Audit
 from bastide.audit.canonical import JsonValue, canonical
-from bastide.audit.values import Event, Exported, Health, Receipt, ReceiptFacts, Verification
+from bastide.audit.journal import Entry, Journal
+from bastide.audit.values import CallFacts, Event, Exported, Health, Receipt, ReceiptFacts, Verification
 from bastide.audit.verify import verify_file
 
 __all__ = [
     "Audit",
+    "CallFacts",
+    "Entry",
     "Event",
     "Exported",
     "Health",
+    "Journal",
     "JsonValue",
     "Receipt",
     "ReceiptFacts",

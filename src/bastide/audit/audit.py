@@ -12,6 +12,7 @@ from pathlib import Path
 from bastide.audit.canonical import JsonValue
 from bastide.audit.export import export
 from bastide.audit.inspection import Inspection
+from bastide.audit.journal import Journal, Noted
 from bastide.audit.keeping import Keeping
 from bastide.audit.merkle import HASH_BYTES, NotProven, inclusion_proof, inclusion_ranges, pieces
 from bastide.audit.note import Checkpoint, PublicKey, SecretKey
@@ -59,6 +60,7 @@ class Audit:
         self._clock = clock
         self._keeping = Keeping(settings.home)
         self._recorder = Recorder()
+        self.journal = Journal(store, self._carried)
         self._sequencer: Sequencer | None = None
         self._public: PublicKey | None = None
         self._verifying = asyncio.Lock()
@@ -88,6 +90,7 @@ class Audit:
 
     async def stop(self) -> None:
         """Append what still waits, then end."""
+        await self.journal.stop()
         if self._sequencer:
             sequencer, self._sequencer = self._sequencer, None
             await sequencer.stop()
@@ -203,6 +206,20 @@ class Audit:
             id=id,
         )
 
+    async def _carried(self, db: Db, noted: Noted) -> None:
+        await self._recorder.record(
+            db,
+            noted.facts.act,
+            resource=noted.resource,
+            subjects=noted.subjects,
+            outcome=noted.outcome,
+            details=None,
+            receipt=noted.receipt(),
+            id=noted.id,
+            secret=noted.secret,
+            t=int(noted.facts.ended * 1000),
+        )
+
     async def forget(self, db: Db, subject: str) -> int:
         """Erase what can be read of the events that name this person; how many those were.
 
@@ -255,6 +272,7 @@ class Audit:
             raise UnknownReceipt
         deadline = time.monotonic() + _RECEIPT_WAIT_S
         while True:
+            coming = self.journal.holds(id)  # looked at first: it may arrive while we ask
             async with self._store.under(scope) as db:
                 sealed, index = await db.value(_PAYLOAD, id=id), await db.value(_EVENT, id=id)
                 over = time.monotonic() > deadline
@@ -264,7 +282,7 @@ class Audit:
                     if _READ not in scope.permissions and not own:
                         raise UnknownReceipt
                     return opened, index
-            if sealed is None:
+            if sealed is None and (over or not coming):
                 raise UnknownReceipt("This receipt's content was erased." if index is not None else "")
             await asyncio.sleep(0.03)
 

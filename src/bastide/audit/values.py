@@ -46,6 +46,27 @@ class ReceiptFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class CallFacts:
+    """What a call that was noted in the journal leaves behind; times are seconds since 1970.
+
+    The mappings may be the same objects for many calls.
+    """
+
+    act: str
+    decision: Mapping[str, JsonValue]
+    label: Mapping[str, JsonValue]
+    endpoint: Mapping[str, JsonValue]
+    model: str
+    tokens_in: int
+    tokens_out: int
+    estimated: bool
+    tls: Mapping[str, JsonValue] | None
+    started: float
+    ended: float
+    assurance: str
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """A receipt: `body` is bound to the leaf, the rest proves that the leaf stands in the log.
 

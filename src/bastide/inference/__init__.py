@@ -6,6 +6,7 @@ Nothing here keeps a question or an answer.
 """
 
 from bastide.inference.batching import batch_type
+from bastide.inference.gateway import Gateway, Running, Sink
 from bastide.inference.inference import Inference
 from bastide.inference.tasks import job_types
 from bastide.inference.values import (
@@ -30,10 +31,13 @@ __all__ = [
     "Embedded",
     "ExtractedSentence",
     "ExtractiveReply",
+    "Gateway",
     "Inference",
     "Message",
     "Model",
     "ModelSpec",
+    "Running",
+    "Sink",
     "Usage",
     "batch_type",
     "job_types",

@@ -18,6 +18,7 @@ from bastide.inference import openai_style as wire
 from bastide.inference.adding import Adding
 from bastide.inference.calls import Call, Calls, Choice
 from bastide.inference.extractive_chat import chunk, completion, question_and_passages, reply_text
+from bastide.inference.gateway import Gateway, Here, Route, Unbounded
 from bastide.inference.local import Kind, LocalModels
 from bastide.inference.registry import Known, Registry
 from bastide.inference.values import (
@@ -50,6 +51,9 @@ class Inference:
         self._registry = Registry(store, audit)
         self._calls = Calls(store, audit, policy)
         self._adding = Adding(self._registry, self._calls, policy, egress, settings)
+        self.gateway = Gateway(
+            policy, egress, self._calls, audit.journal, Unbounded(), settings, read=self._read, here=Here(self)
+        )
 
     async def start(self) -> None:
         """Open the local models. Raises UnsupportedEmbedder for a model folder that cannot be run."""
@@ -57,6 +61,7 @@ class Inference:
 
     async def stop(self) -> None:
         """Finish the receipts of calls that were given up, then close the local models."""
+        await self.gateway.stop()
         await self._calls.stop()
         await self._local.stop()
 
@@ -74,12 +79,19 @@ class Inference:
         the model is kept and `problem` says what was found.
         """
         scope.need("model:manage")
-        return await self._adding.add(scope, spec)
+        model = await self._adding.add(scope, spec)
+        self.gateway.forget(scope.tenant)
+        return model
 
     async def remove_model(self, scope: Scope, name: str) -> None:
         """Forget a model and its key; its endpoint stays enabled in policy. Raises UnknownModel."""
         scope.need("model:manage")
         await self._registry.remove(scope, name)
+        self.gateway.forget(scope.tenant)
+
+    async def _read(self, scope: Scope) -> tuple[Sequence[Known], Sequence[Route]]:
+        """The tenant's models and routes, for the gateway."""
+        return await self._registry.all(scope, self._local.models()), ()
 
     async def generator(self, scope: Scope, label: Label) -> Model | None:
         """The generative model that a chat with this label would use, or None if there is none."""

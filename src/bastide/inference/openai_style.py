@@ -18,18 +18,14 @@ from bastide.egress import Client, Flow
 from bastide.errors import (
     BadChat,
     BrokenReply,
-    KeyRefused,
     StreamBroken,
-    UpstreamBusy,
     UpstreamFailed,
     UpstreamGarbage,
-    UpstreamRefused,
-    UpstreamUnknownModel,
 )
 from bastide.inference.event_stream import events
+from bastide.inference.upstream_faults import fault_of, told_in
 from bastide.inference.values import Usage
 
-_TOLD_MAX = 500
 _TOKENS_MAX = 1_000_000_000
 
 
@@ -169,7 +165,7 @@ def said(messages: Sequence[Any]) -> bytes:
 def read_completion(answer: dict[str, Any]) -> Completion:
     """The completion in a reply. Raises UpstreamGarbage, or UpstreamFailed when it is an error in disguise."""
     if answer.get("error"):
-        raise UpstreamFailed(f"The model's server reports: {_told(answer)}")
+        raise UpstreamFailed(f"The model's server reports: {told_in(answer)}")
     choices = answer.get("choices")
     if not isinstance(choices, list) or not choices or not all(isinstance(choice, dict) for choice in choices):
         raise UpstreamGarbage("The answer has no `choices`.")
@@ -208,7 +204,7 @@ def _chunk(data: bytes) -> Chunk:
     except UpstreamGarbage as fault:
         raise StreamBroken("A piece of the stream is not a JSON object.") from fault
     if raw.get("error"):
-        raise StreamBroken(f"The model's server broke off: {_told(raw)}")
+        raise StreamBroken(f"The model's server broke off: {told_in(raw)}")
     choices = raw.get("choices")
     if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
         raise StreamBroken("A piece of the stream has no `choices`.")
@@ -233,25 +229,7 @@ def _whole_as_chunk(completion: Completion) -> Chunk:
 
 
 def _refuse(status: int, headers: Mapping[str, str], body: bytes, place: Place) -> NoReturn:
-    """The error of our own tree for a status that is not 200. A key that the server echoes is struck out."""
-    try:
-        told = _told(_object(body))
-    except UpstreamGarbage:
-        told = "no reason that can be read"
-    if place.key:
-        told = told.replace(place.key, "***")
-    if status in {401, 403}:  # such messages tend to quote parts of the key
-        raise KeyRefused(upstream_status=status)
-    if status == 404:
-        raise UpstreamUnknownModel(upstream_status=status)
-    if status == 429:
-        wait = headers.get("retry-after", "")
-        raise UpstreamBusy(upstream_status=status, retry_after_s=int(wait) if wait.isdecimal() else None)
-    if 400 <= status < 500:
-        raise UpstreamRefused(f"The model's server refuses the request: {told}", upstream_status=status)
-    if status >= 500:
-        raise UpstreamFailed(f"The model's server failed ({status}): {told}", upstream_status=status)
-    raise UpstreamGarbage(f"The model's server answers with status {status}.", upstream_status=status)
+    raise fault_of(status, headers, body, place.key)
 
 
 def _object(body: bytes) -> dict[str, Any]:
@@ -285,12 +263,6 @@ def _words(content: object) -> str:
         return content
     parts = content if isinstance(content, list) else []
     return "".join(str(part.get("text") or "") for part in parts if isinstance(part, dict))
-
-
-def _told(answer: Mapping[str, Any]) -> str:
-    error = answer.get("error", answer.get("detail", answer.get("message")))
-    message = error.get("message") if isinstance(error, dict) else error
-    return " ".join(str(message or "no reason").split())[:_TOLD_MAX]
 
 
 def _usage(found: object) -> Usage | None:

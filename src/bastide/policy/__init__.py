@@ -8,7 +8,7 @@ anything: `egress` opens a connection only for an allowed `Decision`.
 from bastide.policy.drafts import read_policy
 from bastide.policy.label import Label
 from bastide.policy.policy import Policy
-from bastide.policy.record import Record
+from bastide.policy.record import Price, Record
 from bastide.policy.table import Ruled, Table
 from bastide.policy.values import (
     Decision,
@@ -28,6 +28,7 @@ __all__ = [
     "Label",
     "Nearest",
     "Policy",
+    "Price",
     "Record",
     "RuleVerdict",
     "Ruled",

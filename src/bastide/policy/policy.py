@@ -17,7 +17,7 @@ from bastide.policy.drafts import read_policy, try_file
 from bastide.policy.explaining import endpoints_of, explain
 from bastide.policy.label import Label
 from bastide.policy.local import local_records
-from bastide.policy.record import Record, load_records, overlay
+from bastide.policy.record import Price, Record, load_records, overlay
 from bastide.policy.rules import HOLDS
 from bastide.policy.table import Table
 from bastide.policy.values import Decision, Endpoint, Explanation, TenantPolicy, Trial
@@ -220,6 +220,10 @@ class Policy:
         held = self._laws.get(scope.tenant)
         return held is not None and time.monotonic() - held[0] <= self._settings.fresh_s
 
+    def at_hand(self, scope: Scope) -> bool:
+        """Whether the tenant's policy may still be used, fresh or not."""
+        return self._held(scope) is not None
+
     def table(
         self,
         scope: Scope,
@@ -305,6 +309,11 @@ class Policy:
     def records(self) -> list[Record]:
         """Every provider record, by id. They are facts about providers, the same for every tenant."""
         return list(self._snapshot.records.values())
+
+    def price(self, endpoint: Endpoint) -> Price:
+        """What the endpoint's record says of the price of its model, as far as it is known now."""
+        record = self._snapshot.records.get(endpoint.record_id)
+        return record.price(endpoint.model, self._clock()) if record else Price()
 
     def record(self, record_id: str) -> Record:
         """One provider record. Raises UnknownRecord."""

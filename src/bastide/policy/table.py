@@ -19,9 +19,13 @@ _LABELS_MAX = 4096  # labels that are kept; a house that meets more begins anew
 
 @dataclass(frozen=True, slots=True)
 class Ruled:
-    """What was decided of every endpoint for one label; `until` is when the first of these verdicts runs out."""
+    """What was decided of every endpoint for one label; `until` is when the first of these verdicts runs out.
+
+    `verdicts` stand in the order of the endpoints, `allowed` and `refused` are the two halves of them.
+    """
 
     label: Label
+    verdicts: tuple[Decision, ...]
     allowed: tuple[Decision, ...]
     refused: tuple[Decision, ...]
     until: float
@@ -57,11 +61,11 @@ class Table:
         return self._work_out(label)
 
     def _work_out(self, label: Label) -> Ruled:
-        decisions = [self._decide(label, endpoint) for endpoint in self.endpoints]
+        decisions = tuple([self._decide(label, endpoint) for endpoint in self.endpoints])
         until = min((one.expires_at.timestamp() for one in decisions), default=self._clock().timestamp() + 1.0)
         allowed = tuple(one for one in decisions if one.allowed)
         refused = tuple(one for one in decisions if not one.allowed)
         if len(self._ruled) >= _LABELS_MAX:
             self._ruled.clear()
-        found = self._ruled[id(label)] = Ruled(label, allowed, refused, until)
+        found = self._ruled[id(label)] = Ruled(label, decisions, allowed, refused, until)
         return found

@@ -1,0 +1,6 @@
+"""Adapters: how each kind of model server is spoken to. What differs between them stands here and nowhere else."""
+
+from bastide.inference.adapters.adapter import Adapter
+from bastide.inference.adapters.kinds import ADAPTERS
+
+__all__ = ["ADAPTERS", "Adapter"]

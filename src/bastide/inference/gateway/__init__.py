@@ -1,0 +1,14 @@
+"""The gateway: calls of models over the wires, at the speed of the wire.
+
+What a call needs is at hand in memory: who may (policy's tables), whom to ask (targets), what it may cost (accounts).
+Its answer is passed on as it comes, and its receipt goes to the journal. Nothing here waits before the first byte.
+"""
+
+from bastide.inference.gateway.call import Running
+from bastide.inference.gateway.gateway import Gateway
+from bastide.inference.gateway.here import Here
+from bastide.inference.gateway.targets import Route
+from bastide.inference.gateway.unbounded import Unbounded
+from bastide.inference.gateway.values import Sink
+
+__all__ = ["Gateway", "Here", "Route", "Running", "Sink", "Unbounded"]

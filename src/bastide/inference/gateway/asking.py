@@ -1,0 +1,111 @@
+"""A request's body, decoded once and looked at as far as every wire has the same: model, stream, labels, size.
+
+What was decoded is what is sent, encoded anew: a body that means one thing to us and another to the server (two
+fields of one name) cannot be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from bastide.errors import BadChat, BadLabel
+from bastide.policy import Label
+
+_ANY: Final = frozenset({"auto", ""})
+_MESSAGES_MAX: Final = 4096
+_DEPTH_MAX: Final = 64
+_DECODER: Final = msgspec.json.Decoder()
+_ENCODER: Final = msgspec.json.Encoder()
+_LABEL: Final = "x_label"  # of a message or one of its parts; it says what that content is, and is not sent on
+
+
+@dataclass(slots=True)
+class Asking:
+    """A request: `model` is None where any will do; `usage_wanted` whether its stream is to tell what it used."""
+
+    wire: str
+    body: dict[str, Any]
+    model: str | None
+    stream: bool
+    usage_wanted: bool
+    label: Label | None
+
+
+def read(wire: str, data: bytes) -> Asking:
+    """The request in a body. Raises BadChat, which names the field, and BadLabel."""
+    try:
+        body = _DECODER.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+        raise BadChat(f"The body is not JSON: {_plainly(fault)}.") from fault
+    if type(body) is not dict:
+        raise BadChat("The body must be a JSON object.")
+    model = body.get("model")
+    if model is not None and type(model) is not str:
+        raise BadChat("`model` must be a name.", field="model", param="model")
+    stream = body.get("stream")
+    if stream is not None and type(stream) is not bool:
+        raise BadChat("`stream` must be true or false.", field="stream", param="stream")
+    wanted = True
+    if stream and wire in {"chat", "completions"}:
+        options = body.get("stream_options")
+        if options is not None and type(options) is not dict:
+            raise BadChat("`stream_options` must be an object.", field="stream_options", param="stream_options")
+        wanted = bool(options and options.get("include_usage"))
+    label = _declared(wire, body, data)
+    return Asking(wire, body, None if model in _ANY else model, bool(stream), wanted, label)
+
+
+def encode(body: dict[str, Any]) -> bytes:
+    """A body as the bytes that are sent."""
+    return _ENCODER.encode(body)
+
+
+def tokens_guessed(data: bytes, body: dict[str, Any]) -> int:
+    """How many tokens a call may take, before it is made: four bytes each, and what it may answer at most."""
+    most = body.get("max_tokens") or body.get("max_completion_tokens") or body.get("max_output_tokens") or 1024
+    return len(data) // 4 + (most if type(most) is int and 0 < most < 10_000_000 else 1024)
+
+
+# -- what the request says of its parts -------------------------------------------------------------
+
+
+def _declared(wire: str, body: dict[str, Any], data: bytes) -> Label | None:
+    """The join of the labels that parts of the content carry; they are taken out."""
+    turns = body.get("messages" if wire in {"chat", "messages"} else "input")
+    if type(turns) is list and len(turns) > _MESSAGES_MAX:
+        raise BadChat(f"There are {len(turns)} messages; at most {_MESSAGES_MAX} go into one call.", field="messages")
+    if wire in {"chat", "messages"} and (type(turns) is not list or not turns):
+        raise BadChat("`messages` must be a list of at least one message.", field="messages", param="messages")
+    if b"x_label" not in data and b"\\u00" not in data:  # nobody pays for what hardly anybody says
+        return None
+    try:
+        labels = [Label.from_wire(one) for one in _taken(body, 0)]
+    except BadLabel as fault:
+        raise BadLabel(fault.message, param=_LABEL) from fault
+    return Label.join_all(labels) if labels else None
+
+
+def _taken(value: Any, depth: int) -> Iterator[Any]:
+    if depth > _DEPTH_MAX:
+        raise BadChat("The body is nested too deeply.")
+    if type(value) is dict:
+        if _LABEL in value:
+            yield value.pop(_LABEL)
+        for inner in value.values():
+            yield from _taken(inner, depth + 1)
+    elif type(value) is list:
+        for inner in value:
+            yield from _taken(inner, depth + 1)
+
+
+def _plainly(fault: Exception) -> str:
+    """What is wrong without a word of the body."""
+    if isinstance(fault, UnicodeDecodeError):
+        return "it is not UTF-8"
+    if isinstance(fault, RecursionError):
+        return "it is nested too deeply"
+    return str(fault).split(": ", 1)[0].lower()

@@ -1,0 +1,194 @@
+"""An attempt: one target that is asked, and its receipt, whether it answers or not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from bastide.audit import Entry
+from bastide.egress import Exchange, TlsEvidence
+from bastide.errors import BastideError, BrokenReply, StreamBroken
+from bastide.inference.gateway.asking import Asking, encode
+from bastide.inference.gateway.behind import Behind
+from bastide.inference.gateway.relaying import Relay, relay_for
+from bastide.inference.gateway.targets import Target
+from bastide.inference.gateway.values import Headers, Sink
+from bastide.inference.upstream_faults import fault_of
+from bastide.inference.values import Usage
+from bastide.policy import Decision
+from bastide.store import Scope
+
+_FAULT_BYTES_MAX: Final = 64 * 1024
+
+
+class Caller(Protocol):
+    """The call that an attempt is of."""
+
+    gateway: Behind
+    scope: Scope
+    sink: Sink
+    asking: Asking
+    data: bytes
+
+    def won(self, attempt: Attempt) -> bool: ...
+    def unwon(self, attempt: Attempt) -> None: ...
+    def lost(self, attempt: Attempt, fault: BastideError) -> None: ...
+    def used(self, target: Target, usage: Usage) -> None: ...
+    def ended(self) -> None: ...
+    def broke_off(self, fault: BastideError) -> None: ...
+
+
+class Attempt:
+    """One target that is asked. It listens to its line, and its receipt says what came of it."""
+
+    __slots__ = (
+        "_body",
+        "_call",
+        "_relay",
+        "_started",
+        "_status",
+        "_upstream_headers",
+        "decision",
+        "entry",
+        "exchange",
+        "over",
+        "target",
+        "tls",
+        "wire",
+    )
+
+    def __init__(self, call: Caller, target: Target, decision: Decision, wire: str) -> None:
+        self._call = call
+        self.target = target
+        self.decision = decision
+        self.wire = wire
+        self.over = False
+        self.tls: TlsEvidence | None = None
+        self.exchange: Exchange | None = None
+        self.entry: Entry = call.gateway.recording.begin(call.scope)
+        self._started = time.time()
+        self._status = 0
+        self._body: list[bytes] = []
+
+    def send(self) -> None:
+        """Ask."""
+        call, target = self._call, self.target
+        asking: Asking = call.asking
+        self._relay: Relay = relay_for(asking, self.wire, target.model.name)
+        adapter = target.adapter
+        assert adapter is not None, "asked over a wire"
+        body = adapter.shape(self._relay.request(asking, target.model.upstream), self.wire)
+        data = encode(body)
+        self.entry.input(call.data)
+        line = target.line(self.decision, call.gateway.open_line)
+        head = target.head(line, self.wire, stream=asking.stream)
+        self.exchange = line.send(head, data, self, call.gateway.patience(asking.stream))
+
+    # -- what the line tells ------------------------------------------------------------------------
+
+    def on_head(self, status: int, headers: Mapping[str, str], evidence: TlsEvidence) -> None:
+        """An answer begins."""
+        self.tls = evidence
+        self._status = status
+        self._upstream_headers = headers
+        if status == 200:
+            self.target.took(time.time() - self._started)
+            if self._call.won(self):
+                self._relay.begins(headers.get("content-type", ""))
+
+    def on_piece(self, piece: bytes) -> None:
+        """Some of it."""
+        if self.over:
+            return
+        if self._status != 200:
+            if sum(map(len, self._body)) < _FAULT_BYTES_MAX:
+                self._body.append(piece)
+            return
+        try:
+            out = self._relay.feed(piece)
+        except BastideError as fault:
+            self._broken(fault)
+            return
+        if out:
+            self._pass_on(out)
+        if self._relay.fault is not None:
+            self._broken(self._relay.fault)
+
+    def on_end(self) -> None:
+        """All of it."""
+        if self.over:
+            return
+        if self._status != 200:
+            self._no_answer(fault_of(self._status, self._upstream_headers, b"".join(self._body), self.target.key))
+            return
+        try:
+            out = self._relay.end()
+        except BastideError as fault:
+            self._broken(fault)
+            return
+        if out:
+            self._pass_on(out)
+        if self._relay.fault is not None:
+            self._broken(self._relay.fault)
+            return
+        self._close("done")
+        self._call.ended()
+
+    def on_fault(self, fault: BastideError) -> None:
+        """There is no answer, or no more of it."""
+        if self.over:
+            return
+        if self._relay.begun:
+            self._broken(fault if not isinstance(fault, BrokenReply) else StreamBroken())
+        else:
+            self._no_answer(fault)
+
+    # -- what becomes of it -------------------------------------------------------------------------
+
+    def _pass_on(self, out: bytes) -> None:
+        if not self._relay.begun:
+            self._relay.begun = True
+            headers: Headers = [self._relay.media_type, (b"x-bastide-receipt", self.entry.id.encode())]
+            self._call.sink.on_head(200, headers)
+        self.entry.output(out)
+        self._call.sink.on_piece(out)
+
+    def _no_answer(self, fault: BastideError) -> None:
+        self.target.failed(time.time())
+        self._close("failed")
+        self._call.lost(self, fault)
+
+    def _broken(self, fault: BastideError) -> None:
+        if self.exchange is not None:
+            self.exchange.cancel()
+        if not self._relay.begun:
+            self._call.unwon(self)
+            self._no_answer(fault)
+            return
+        self.target.failed(time.time())
+        self._close("failed")
+        self._call.broke_off(fault)
+
+    def give_up(self, outcome: str) -> None:
+        """Nobody wants this answer any more."""
+        if self.over:
+            return
+        if self.exchange is not None:
+            self.exchange.cancel()
+        self._close(outcome)
+
+    def _close(self, outcome: str) -> None:
+        self.over = True
+        usage = self._relay.usage(self._call.data) if self._status == 200 else Usage()
+        self._call.used(self.target, usage)
+        self._call.gateway.recording.close(
+            self.entry,
+            self.decision,
+            model=self.target.model.name,
+            usage=usage,
+            tls=self.tls,
+            started=self._started,
+            outcome=outcome,
+        )
+        self._call.gateway.tally(self.decision.endpoint.kind, outcome)

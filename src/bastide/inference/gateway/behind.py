@@ -1,0 +1,50 @@
+"""What a call asks of the gateway, and of whoever keeps the accounts."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from bastide.egress import Line, Patience
+from bastide.errors import PinMismatch
+from bastide.inference.gateway.asking import Asking
+from bastide.inference.gateway.recording import Recording
+from bastide.inference.gateway.targets import Group, Target, View, Views
+from bastide.inference.gateway.values import Sink
+from bastide.inference.values import Usage
+from bastide.policy import Decision, Label, Policy, Price
+from bastide.store import Scope
+
+
+class Admission(Protocol):
+    """What a budget lent to one call."""
+
+    def settle(self, usage: Usage, *, cost_eur: float | None, outcome: str, endpoint: str) -> None:
+        """What it used, once."""
+
+
+class Accounts(Protocol):
+    """Who says whether a call may be paid for."""
+
+    def admit(self, scope: Scope, model: str, *, tokens: int, price: Price | None) -> Admission:
+        """Lend what a call may take. Raises RateLimited or BudgetSpent."""
+
+
+class Behind(Protocol):
+    """What a call asks of the gateway."""
+
+    accounts: Accounts
+    policy: Policy
+    recording: Recording
+    views: Views
+
+    def law_at_hand(self, scope: Scope) -> bool: ...
+    def label_of(self, caller: Label, declared: Label | None, body: bytes) -> Label: ...
+    def open_line(self, decision: Decision) -> Line: ...
+    def patience(self, stream: bool) -> Patience: ...
+    def contradicted(self, target: Target, fault: PinMismatch) -> None: ...
+    def tally(self, place: str, outcome: str) -> None: ...
+    async def fetch(self, scope: Scope) -> View: ...
+    async def refuse(self, scope: Scope, group: Group, label: Label, capability: str) -> None: ...
+    async def answer_here(
+        self, scope: Scope, label: Label, asking: Asking, target: Target, sink: Sink, request_id: str
+    ) -> None: ...

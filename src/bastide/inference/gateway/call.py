@@ -1,0 +1,316 @@
+"""A call while it runs: from its bytes to the last byte of its answer.
+
+    1. the body is read, the label found        4. a budget admits it
+    2. the tenant's targets are at hand         5. the best target is asked, and the next one where it fails
+    3. policy says which of them may            6. its answer is passed on, and recorded whatever came of it
+
+All of it runs in the event loop without waiting, except where something is not at hand: then a task fetches it, and
+the call goes on from there. What a target was sent is on record, whether it answered or not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from bastide import telemetry
+from bastide.errors import (
+    BastideError,
+    Broken,
+    BrokenReply,
+    KeyRefused,
+    PinMismatch,
+    Refusal,
+    UpstreamBusy,
+    UpstreamUnknownModel,
+    WrongCapability,
+)
+from bastide.inference.gateway.asking import read, tokens_guessed
+from bastide.inference.gateway.attempt import Attempt
+from bastide.inference.gateway.behind import Admission, Behind
+from bastide.inference.gateway.refusing import last_event, refusal
+from bastide.inference.gateway.targets import Group, Target, View
+from bastide.inference.gateway.values import CAPABILITIES, Sink
+from bastide.inference.values import Usage
+from bastide.policy import Decision, Label
+from bastide.store import Scope
+
+_ELSEWHERE: Final = (
+    UpstreamBusy,
+    KeyRefused,
+    UpstreamUnknownModel,
+)  # refusals of one server that another may not share
+
+
+class Running:
+    """One call. `cancel`, `pause` and `resume` are for the door; the rest goes its own way to the sink."""
+
+    __slots__ = (
+        "_admission",
+        "_attempts",
+        "_cost",
+        "_group",
+        "_label",
+        "_left",
+        "_over",
+        "_task",
+        "_timer",
+        "_usage",
+        "_winner",
+        "asking",
+        "data",
+        "gateway",
+        "request_id",
+        "scope",
+        "sink",
+        "wire",
+    )
+
+    def __init__(
+        self, gateway: Behind, scope: Scope, label: Label, wire: str, data: bytes, sink: Sink, request_id: str
+    ) -> None:
+        self.gateway = gateway
+        self.scope = scope
+        self.wire = wire
+        self.sink = sink
+        self.request_id = request_id
+        self._label = label
+        self.data = data
+        self._over = False
+        self._attempts: list[Attempt] = []
+        self._winner: Attempt | None = None
+        self._admission: Admission | None = None
+        self._usage = Usage()
+        self._cost: float | None = 0.0
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    # -- what the door asks -------------------------------------------------------------------------
+
+    def cancel(self) -> None:
+        """The client is gone: whatever runs is stopped, and what was seen of it is recorded and billed."""
+        if self._over:
+            return
+        self._over = True
+        if self._task is not None:
+            self._task.cancel()
+        self._stop(outcome="aborted")
+
+    def pause(self) -> None:
+        """The client reads more slowly than the server writes."""
+        if self._winner is not None and self._winner.exchange is not None:
+            self._winner.exchange.pause()
+
+    def resume(self) -> None:
+        """The client reads on."""
+        if self._winner is not None and self._winner.exchange is not None:
+            self._winner.exchange.resume()
+
+    # -- beginning ----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin; a refusal goes to the sink like any answer."""
+        try:
+            self.scope.need("model:use")
+            self.asking = read(self.wire, self.data)
+            view = self.gateway.views.at_hand(self.scope)
+            if view is None or not self.gateway.law_at_hand(self.scope):
+                self._later()
+            else:
+                self._choose(view)
+        except BastideError as fault:
+            self._refuse(fault)
+
+    def _later(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._fetched())
+
+    async def _fetched(self) -> None:
+        try:
+            view = await self.gateway.fetch(self.scope)
+            if not self._over:
+                self._choose(view)
+        except BastideError as fault:
+            self._refuse(fault)
+        except Exception:
+            telemetry.log.exception("a call failed before it began")
+            self._refuse(Broken())
+
+    def _choose(self, view: View) -> None:
+        asking = self.asking
+        self._label = self.gateway.label_of(self._label, asking.label, self.data)
+        capability = CAPABILITIES[self.wire]
+        group = self._group = view.group(capability, asking.model)
+        ruled = self.gateway.policy.table(self.scope, group.endpoints, capability=capability).ruled(
+            self._label, time.time()
+        )
+        if not ruled.allowed:
+            self._task = asyncio.get_running_loop().create_task(self._refused(group, capability))
+            return
+        self._left = _best_first(group, ruled.verdicts)
+        first = self._left[0][0]
+        self._admission = self.gateway.accounts.admit(
+            self.scope,
+            asking.model or first.model.name,
+            tokens=tokens_guessed(self.data, asking.body),
+            price=first.price,
+        )
+        self._try_next()
+
+    async def _refused(self, group: Group, capability: str) -> None:
+        try:
+            await self.gateway.refuse(self.scope, group, self._label, capability)
+        except BastideError as fault:
+            self._refuse(fault)
+
+    # -- asking a target ----------------------------------------------------------------------------
+
+    def _try_next(self, *, hedge: bool = False) -> None:
+        """Ask the best target that is left. Raises what the target's own limits refuse when none is left."""
+        target, decision = self._left.pop(0)
+        if self._attempts:  # decided again, as what it is, for the endpoint that it stands for
+            again = self._decided_again(target, "hedge" if hedge else "fallback")
+            if again is None:
+                self._next_or(BrokenReply("No other model may receive these bytes."))
+                return
+            decision = again
+        if target.adapter is None:
+            self._here(target)
+            return
+        wire = target.adapter.speaks(self.wire)
+        if wire is None:
+            raise WrongCapability(f"{target.model.name} does not speak this wire.", model=target.model.name)
+        attempt = Attempt(self, target, decision, wire)
+        self._attempts.append(attempt)
+        attempt.send()
+        if self._group.hedge_s is not None and self._left and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._group.hedge_s, self._hedge)
+
+    def _decided_again(self, target: Target, attempt: str) -> Decision | None:
+        place = self._group.targets.index(target)
+        table = self.gateway.policy.table(
+            self.scope,
+            self._group.endpoints,
+            capability=CAPABILITIES[self.wire],
+            attempt=attempt,
+            original=self._attempts[0].target.endpoint.id,
+        )
+        verdict = table.ruled(self._label, time.time()).verdicts[place]
+        return verdict if verdict.allowed else None
+
+    def _hedge(self) -> None:
+        if not self._over and self._winner is None and self._left:
+            self._try_next(hedge=True)
+
+    def _here(self, target: Target) -> None:
+        """A model of this process answers, by the way that such models have."""
+        self._over = True
+        self._release("done")
+        self._task = asyncio.get_running_loop().create_task(
+            self.gateway.answer_here(self.scope, self._label, self.asking, target, self.sink, self.request_id)
+        )
+
+    # -- what attempts tell -------------------------------------------------------------------------
+
+    def won(self, attempt: Attempt) -> bool:
+        """This attempt has an answer; True if it is the first that has."""
+        if self._over or self._winner is not None:
+            return False
+        self._winner = attempt
+        for other in self._attempts:
+            if other is not attempt:
+                other.give_up("aborted")
+        return True
+
+    def unwon(self, attempt: Attempt) -> None:
+        """What began as an answer was none, and nothing of it was passed on."""
+        if self._winner is attempt:
+            self._winner = None
+
+    def lost(self, attempt: Attempt, fault: BastideError) -> None:
+        """This attempt has no answer: another is asked, or the client is told."""
+        if self._over or (self._winner is not None and self._winner is not attempt):
+            return
+        if isinstance(fault, PinMismatch):
+            self.gateway.contradicted(attempt.target, fault)
+        running = [one for one in self._attempts if one is not attempt and not one.over]
+        if running:
+            return  # a hedge of this one is still out
+        exchange = attempt.exchange
+        if exchange is not None and exchange.reused and exchange.unanswered and isinstance(fault, BrokenReply):
+            self._left.insert(0, (attempt.target, attempt.decision))  # a kept connection had just been closed
+        self._next_or(fault)
+
+    def _next_or(self, fault: BastideError) -> None:
+        if self._left and (not isinstance(fault, Refusal) or isinstance(fault, _ELSEWHERE)):
+            try:
+                self._try_next()
+            except BastideError as other:
+                self._refuse(other)
+        else:
+            self._refuse(fault)
+
+    def ended(self) -> None:
+        """The answer is whole and was passed on."""
+        self._over = True
+        self.sink.on_end()
+        self._release("done")
+
+    def broke_off(self, fault: BastideError) -> None:
+        """The answer has begun and cannot go on: the client is told in its own format."""
+        self._over = True
+        self.sink.on_piece(last_event(self.wire, fault, self.request_id))
+        self.sink.on_end()
+        self._release("failed")
+
+    # -- ending -------------------------------------------------------------------------------------
+
+    def used(self, target: Target, usage: Usage) -> None:
+        """What an attempt used counts against the budget; an attempt without an answer used nothing."""
+        before = self._usage
+        self._usage = Usage(
+            before.input + usage.input, before.output + usage.output, before.estimated or usage.estimated
+        )
+        self._cost = _sum(self._cost, target.cost(usage))
+
+    def _refuse(self, fault: BastideError) -> None:
+        if self._over:
+            return
+        self._over = True
+        status, headers, body = refusal(self.wire, fault, self.request_id)
+        if self._attempts:
+            headers.append((b"x-bastide-receipt", self._attempts[-1].entry.id.encode()))
+        self.sink.on_head(status, headers)
+        self.sink.on_piece(body)
+        self.sink.on_end()
+        self._stop(outcome="failed")
+
+    def _stop(self, outcome: str) -> None:
+        for attempt in self._attempts:
+            attempt.give_up(outcome)
+        self._release(outcome)
+
+    def _release(self, outcome: str) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._admission is not None:
+            last = self._winner or (self._attempts[-1] if self._attempts else None)
+            place = last.target.endpoint.id if last else ""
+            self._admission.settle(self._usage, cost_eur=self._cost, outcome=outcome, endpoint=place)
+
+
+def _sum(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one + other
+
+
+def _best_first(group: Group, verdicts: Sequence[Decision]) -> list[tuple[Target, Decision]]:
+    """The allowed targets with their verdicts; those that failed lately come last."""
+    able = [pair for pair in zip(group.targets, verdicts, strict=True) if pair[1].allowed]
+    if len(able) > 1:
+        now = time.time()
+        if group.by_latency:
+            able.sort(key=lambda pair: (pair[0].cool_until > now, pair[0].latency_s))
+        else:
+            able.sort(key=lambda pair: pair[0].cool_until > now)
+    return able

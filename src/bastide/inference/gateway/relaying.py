@@ -1,0 +1,154 @@
+"""From the answer of a target to the answer of the client: passed on as it is, gathered whole, or translated."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from bastide.errors import BastideError, UpstreamGarbage
+from bastide.inference.gateway.asking import Asking
+from bastide.inference.gateway.values import EVENTS, JSON
+from bastide.inference.gateway.watching import Watched, whole_answer
+from bastide.inference.values import Usage
+
+_BYTES_A_TOKEN: Final = 4
+
+
+class Relay(Protocol):
+    """One answer on its way. `begun` once the client was told that there is one."""
+
+    begun: bool
+    media_type: tuple[bytes, bytes]
+
+    @property
+    def fault(self) -> BastideError | None:
+        """What is wrong with the answer after what has been given of it."""
+
+    def request(self, asking: Asking, upstream: str) -> dict[str, Any]:
+        """The body for a server that knows the model as `upstream`."""
+
+    def begins(self, content_type: str) -> None:
+        """The server answers with this type of content."""
+
+    def feed(self, piece: bytes) -> bytes:
+        """What may go on to the client."""
+
+    def end(self) -> bytes:
+        """The rest. Raises what is wrong with an answer that is not whole."""
+
+    def usage(self, sent: bytes) -> Usage:
+        """What was used: as the server counted, else an estimate that says so."""
+
+
+def relay_for(asking: Asking, wire: str, model: str) -> Relay:
+    """How an answer in `wire` becomes one in the wire of the request."""
+    if wire != asking.wire:
+        raise UpstreamGarbage("This wire is not translated yet.")
+    return Passed(asking) if asking.stream else Gathered(asking.wire)
+
+
+def named(asking: Asking, upstream: str) -> dict[str, Any]:
+    """The body as it came, with the model called as its server calls it."""
+    body = {**asking.body, "model": upstream}
+    if asking.stream and asking.wire in {"chat", "completions"}:
+        body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+    return body
+
+
+class Gathered:
+    """A whole answer, kept until it is known to be one."""
+
+    __slots__ = ("_pieces", "_size", "_usage", "_wire", "begun", "media_type")
+
+    def __init__(self, wire: str) -> None:
+        self._wire = wire
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._usage: Usage | None = None
+        self.begun = False
+        self.media_type = JSON
+
+    def request(self, asking: Asking, upstream: str) -> dict[str, Any]:
+        """The body, as it came."""
+        return named(asking, upstream)
+
+    @property
+    def fault(self) -> BastideError | None:
+        """A whole answer is right or none."""
+        return None
+
+    def begins(self, content_type: str) -> None:
+        """Whatever it calls itself, it is read as what was asked for."""
+
+    def feed(self, piece: bytes) -> bytes:
+        """Nothing goes on yet."""
+        self._pieces.append(piece)
+        self._size += len(piece)
+        return b""
+
+    def end(self) -> bytes:
+        """The answer. Raises UpstreamGarbage or UpstreamFailed."""
+        body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._usage = whole_answer(self._wire, body)
+        return body
+
+    def usage(self, sent: bytes) -> Usage:
+        """As counted, else four bytes a token."""
+        return self._usage or Usage(len(sent) // _BYTES_A_TOKEN, self._size // _BYTES_A_TOKEN, estimated=True)
+
+
+class Passed:
+    """A stream, passed on event by event."""
+
+    __slots__ = ("_asking", "_watched", "_whole", "begun", "media_type")
+
+    def __init__(self, asking: Asking) -> None:
+        self._asking = asking
+        self._watched = Watched(asking.wire, usage_wanted=asking.usage_wanted)
+        self._whole: Gathered | None = None
+        self.begun = False
+        self.media_type = EVENTS
+
+    def request(self, asking: Asking, upstream: str) -> dict[str, Any]:
+        """The body, and the wish to be told what was used."""
+        return named(asking, upstream)
+
+    @property
+    def fault(self) -> BastideError | None:
+        """What the stream is broken by."""
+        return self._watched.fault
+
+    def begins(self, content_type: str) -> None:
+        """A server that does not stream although it was asked to gives one whole answer."""
+        if not content_type.lower().startswith("text/event-stream"):
+            self._whole = Gathered(self._asking.wire)
+
+    def feed(self, piece: bytes) -> bytes:
+        """Whole events."""
+        return self._watched.feed(piece) if self._whole is None else self._whole.feed(piece)
+
+    def end(self) -> bytes:
+        """What is left of it; the whole answer of a server that did not stream becomes its one event."""
+        if self._whole is None:
+            return self._watched.end()
+        return _as_events(self._asking.wire, self._whole.end())
+
+    def usage(self, sent: bytes) -> Usage:
+        """As counted, else one token an event."""
+        if self._whole is not None:
+            return self._whole.usage(sent)
+        counted = self._watched.usage
+        return counted or Usage(len(sent) // _BYTES_A_TOKEN, self._watched.events, estimated=True)
+
+
+def _as_events(wire: str, body: bytes) -> bytes:
+    """A whole answer as the stream that would have told it."""
+    answer = msgspec.json.decode(body)
+    if wire == "chat":
+        for choice in answer["choices"]:
+            choice["delta"] = choice.pop("message", None)
+        answer["object"] = "chat.completion.chunk"
+    elif wire != "completions":
+        raise UpstreamGarbage("The server answers without streaming.")
+    return b"data: %b\n\ndata: [DONE]\n\n" % msgspec.json.encode(answer)

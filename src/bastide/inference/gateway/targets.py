@@ -1,0 +1,237 @@
+"""Targets: the models of a tenant as the gateway calls them, at hand in memory.
+
+A view is read under a scope of its tenant and holds for two seconds; then it is read anew behind the calls, which go
+on with what is at hand for as long as settings allow (`stale_s`): a database that is away stops no call that it had
+allowed before, and whatever needs a fresh word (a key, a policy) has limits of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlsplit
+
+from bastide import telemetry
+from bastide.egress import Line
+from bastide.errors import DatabaseUnavailable, UnknownModel, WrongCapability
+from bastide.inference.adapters import ADAPTERS, Adapter
+from bastide.inference.calls import endpoint_of
+from bastide.inference.registry import Known
+from bastide.inference.values import Model, Usage
+from bastide.policy import Decision, Endpoint, Price
+from bastide.store import Scope
+
+_COOL_S: Final = 5.0  # a target that failed is asked last for so long
+_SLOWER: Final = 0.2  # how much of a new measurement goes into a target's latency
+
+
+@dataclass(slots=True)
+class Target:
+    """One model at one endpoint, with what every call of it needs made once."""
+
+    model: Model
+    key: str | None = field(repr=False)
+    adapter: Adapter | None
+    endpoint: Endpoint
+    price: Price
+    latency_s: float = 0.0
+    cool_until: float = 0.0
+    root: str = ""
+    heads: dict[tuple[str, bool], bytes] = field(default_factory=dict, repr=False)
+    _lines: dict[int, tuple[Decision, Line]] = field(default_factory=dict, repr=False)
+
+    def line(self, decision: Decision, open_line: Callable[[Decision], Line]) -> Line:
+        """The line that this decision is worth; made once for each."""
+        known = self._lines.get(id(decision))
+        if known is not None:
+            return known[1]
+        if len(self._lines) > 256:
+            self._lines.clear()
+        made = open_line(decision)
+        self._lines[id(decision)] = (decision, made)
+        return made
+
+    def head(self, line: Line, wire: str, *, stream: bool) -> bytes:
+        """The head of a request in this wire, but for its length."""
+        known = self.heads.get((wire, stream))
+        if known is None:
+            assert self.adapter is not None, "a built-in model is not asked over a wire"
+            path = self.root + self.adapter.path(wire, self.model.upstream, stream=stream)
+            accept = "text/event-stream" if stream else "application/json"
+            headers = {"content-type": "application/json", "accept": accept, **self.adapter.headers(self.key)}
+            known = self.heads[(wire, stream)] = line.head("POST", path, headers)
+        return known
+
+    def cost(self, usage: Usage) -> float | None:
+        """What this much costs, in the currency of the price; None where no price is known."""
+        if self.model.local:
+            return 0.0
+        price = self.price
+        if price.input is None or price.output is None:
+            return None
+        return (usage.input * price.input + usage.output * price.output) / 1e6
+
+    def took(self, seconds: float) -> None:
+        """An answer began after so long."""
+        self.latency_s = seconds if not self.latency_s else (1 - _SLOWER) * self.latency_s + _SLOWER * seconds
+        self.cool_until = 0.0
+
+    def failed(self, now: float) -> None:
+        """It did not answer as it should: others go first for a while."""
+        self.cool_until = now + _COOL_S
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The targets that may answer one kind of request, in the order of the tenant; `endpoints` stand beside them."""
+
+    targets: tuple[Target, ...]
+    endpoints: tuple[Endpoint, ...]
+    hedge_s: float | None = None
+    by_latency: bool = False
+
+    @classmethod
+    def of(cls, targets: Sequence[Target], hedge_s: float | None = None, *, by_latency: bool = False) -> Group:
+        """These targets, as one group."""
+        return cls(tuple(targets), tuple(one.endpoint for one in targets), hedge_s, by_latency)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A name for several models, of which the first that may and can answers; `order`: listed, price or latency."""
+
+    name: str
+    members: tuple[str, ...]
+    order: str = "listed"
+    hedge_s: float | None = None
+
+
+class View:
+    """The models and routes of one tenant at one moment."""
+
+    def __init__(self, targets: Sequence[Target], routes: Sequence[Route], read_at: float) -> None:
+        self.read_at = read_at
+        self._targets = {one.model.name: one for one in targets}
+        self._routes = {one.name: one for one in routes}
+        self._groups: dict[tuple[str, str | None], Group] = {}
+
+    def group(self, capability: str, name: str | None) -> Group:
+        """Who may be asked for this. Raises UnknownModel or WrongCapability."""
+        known = self._groups.get((capability, name))
+        if known is None:
+            known = self._groups[(capability, name)] = self._grouped(capability, name)
+        return known
+
+    def _grouped(self, capability: str, name: str | None) -> Group:
+        if name is None:
+            able = [one for one in self._targets.values() if capability in one.model.capabilities]
+            if not able:
+                raise UnknownModel(f"There is no model for {capability} here.")
+            return Group.of(able)
+        route = self._routes.get(name)
+        if route is not None:
+            members = [self._targets[one] for one in route.members if one in self._targets]
+            able = [one for one in members if capability in one.model.capabilities]
+            if not able:
+                raise UnknownModel(f"No model of the route {name} does {capability} any more.", model=name)
+            return Group.of(_ordered(able, route.order), route.hedge_s, by_latency=route.order == "latency")
+        target = self._targets.get(name)
+        if target is None:
+            raise UnknownModel(f"There is no model {name[:128]!r} here.", model=name[:128])
+        if capability not in target.model.capabilities:
+            does = " and ".join(target.model.capabilities)
+            raise WrongCapability(f"{name} does {does}, not {capability}.", model=name)
+        return Group.of([target])
+
+    def keep(self, before: View) -> None:
+        """What was learnt of targets that are still the same goes on."""
+        for name, target in self._targets.items():
+            old = before._targets.get(name)
+            if old is not None and (old.model, old.key) == (target.model, target.key):
+                self._targets[name] = old
+
+
+def _ordered(targets: Sequence[Target], order: str) -> list[Target]:
+    if order == "price":
+        return sorted(targets, key=lambda one: 0.0 if one.model.local else one.price.blended)
+    return list(targets)
+
+
+Read = Callable[[Scope], Awaitable[tuple[Sequence[Known], Sequence[Route]]]]
+
+
+class Views:
+    """The views of all tenants that were asked for lately."""
+
+    def __init__(self, read: Read, price_of: Callable[[Endpoint], Price], *, fresh_s: float, stale_s: float) -> None:
+        self._read = read
+        self._price_of = price_of
+        self._fresh_s = fresh_s
+        self._stale_s = stale_s
+        self._views: dict[str, View] = {}
+        self._changes = 0  # what was read before a change is read again
+        self._reading: dict[str, asyncio.Task[View]] = {}
+
+    def at_hand(self, scope: Scope) -> View | None:
+        """The tenant's view, if it may still be used; one that is not fresh is read anew behind the caller."""
+        view = self._views.get(scope.tenant)
+        if view is None:
+            return None
+        age = time.monotonic() - view.read_at
+        if age <= self._fresh_s:
+            return view
+        if age > self._stale_s:
+            return None
+        if scope.tenant not in self._reading:
+            self._begin(scope)
+        return view
+
+    async def read(self, scope: Scope) -> View:
+        """The tenant's view as it is now. Raises DatabaseUnavailable."""
+        return await asyncio.shield(self._reading.get(scope.tenant) or self._begin(scope))
+
+    def forget(self, tenant: str) -> None:
+        """Something of the tenant has changed here: the next call reads."""
+        self._changes += 1
+        self._views.pop(tenant, None)
+        self._reading.pop(tenant, None)
+
+    async def stop(self) -> None:
+        """End what is being read."""
+        for task in self._reading.values():
+            task.cancel()
+        await asyncio.gather(*self._reading.values(), return_exceptions=True)
+
+    def _begin(self, scope: Scope) -> asyncio.Task[View]:
+        task = asyncio.get_running_loop().create_task(self._fetch(scope))
+        self._reading[scope.tenant] = task
+        task.add_done_callback(lambda done: self._done(scope.tenant, done))
+        return task
+
+    def _done(self, tenant: str, task: asyncio.Task[View]) -> None:
+        if self._reading.get(tenant) is task:
+            del self._reading[tenant]
+        fault = None if task.cancelled() else task.exception()
+        if fault is not None and not isinstance(fault, DatabaseUnavailable):
+            telemetry.log.warning("the models of a tenant could not be read: %s", fault)
+
+    async def _fetch(self, scope: Scope) -> View:
+        asked_at, changes = time.monotonic(), self._changes
+        known, routes = await self._read(scope)
+        if changes != self._changes:
+            asked_at -= self._fresh_s
+        view = View([self._target(one) for one in known], routes, asked_at)
+        before = self._views.get(scope.tenant)
+        if before is not None:
+            view.keep(before)
+        self._views[scope.tenant] = view
+        return view
+
+    def _target(self, known: Known) -> Target:
+        model, endpoint = known.model, endpoint_of(known.model)
+        adapter = None if model.built_in else ADAPTERS[model.kind]
+        root = urlsplit(model.url).path.rstrip("/")
+        return Target(model, known.key, adapter, endpoint, self._price_of(endpoint), root=root)

@@ -1,0 +1,183 @@
+"""Watching an answer that is passed on as it comes: is it whole, what did it use, does it end as it should.
+
+Not a byte is changed. Each event is decoded as far as that needs; what is no event of the wire ends the stream with
+a fault, and an event that only tells of usage is kept back from a client that did not ask for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from bastide.errors import StreamBroken, UpstreamFailed, UpstreamGarbage
+from bastide.inference.upstream_faults import told_in
+from bastide.inference.values import Usage
+
+_EVENT_BYTES_MAX: Final = 8 * 1024 * 1024
+_TOKENS_MAX: Final = 1_000_000_000
+_DONE: Final = b"data: [DONE]\n\n"
+
+
+class _Seen(msgspec.Struct):
+    """As much of an event or of a whole answer as is looked at, in any wire."""
+
+    type: Any = None
+    choices: Any = None
+    usage: Any = None
+    error: Any = None
+    message: Any = None
+    response: Any = None
+
+
+_DECODE: Final = msgspec.json.Decoder(_Seen).decode
+
+
+class Watched:
+    """An event stream of one wire. `ended` once it has said that it is whole; `events` counts what was said."""
+
+    __slots__ = ("_held", "_separator", "_usage_wanted", "_wire", "done", "ended", "events", "fault", "usage")
+
+    def __init__(self, wire: str, *, usage_wanted: bool) -> None:
+        self._wire = wire
+        self._usage_wanted = usage_wanted
+        self._held = b""
+        self._separator = b"\n\n"
+        self.usage: Usage | None = None
+        self.events = 0
+        self.fault: StreamBroken | None = None  # what came after the events that may still go on
+        self.ended = self.done = False
+
+    def feed(self, piece: bytes) -> bytes:
+        """What of `piece` may go on: whole events only, as far as they are sound; then `fault` is set."""
+        text = self._held + piece if self._held else piece
+        separator = self._separator
+        end = text.rfind(separator)
+        if end < 0 and b"\r" in text:
+            separator = self._separator = b"\r\n\r\n"
+            end = text.rfind(separator)
+        if end < 0:
+            if len(text) > _EVENT_BYTES_MAX:
+                self.fault = StreamBroken("One event of the stream is larger than any answer.")
+            self._held = text
+            return b""
+        end += len(separator)
+        whole, self._held = (text, b"") if end == len(text) else (text[:end], text[end:])
+        return self._looked_at(whole)
+
+    def end(self) -> bytes:
+        """What is still to be sent when the server has said all; `fault` is set if it has not."""
+        rest = b""
+        if self._held.strip():
+            rest, self._held = self._looked_at(self._held + self._separator), b""
+        if self.fault is None and not self.ended:
+            self.fault = StreamBroken()
+        if self.fault is not None:
+            return rest
+        if self._wire in {"chat", "completions"} and not self.done:
+            rest += _DONE
+        return rest
+
+    def _looked_at(self, whole: bytes) -> bytes:
+        changed = False
+        kept: list[bytes] = []
+        try:
+            for event in whole.split(self._separator):
+                if event and self._look(event):
+                    kept.append(event)
+                elif event:
+                    changed = True
+        except StreamBroken as fault:
+            self.fault, changed = fault, True
+        if not changed:
+            return whole
+        return b"".join([event + self._separator for event in kept])
+
+    def _look(self, event: bytes) -> bool:
+        """Whether the event goes on."""
+        data = event[6:] if event.startswith(b"data: ") and b"\n" not in event else _data(event)
+        if not data:
+            return True  # a comment: it shows that the server lives
+        if data == b"[DONE]":
+            self.done = self.ended = True
+            return True
+        try:
+            seen = _DECODE(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+            raise StreamBroken("A piece of the stream is not a JSON object.") from fault
+        if seen.error is not None or seen.type == "error":
+            told = told_in(msgspec.json.decode(data))
+            raise StreamBroken(f"The model's server broke off: {told}")
+        self.events += 1
+        if seen.usage is not None:
+            self._used(seen.usage)
+        return self._chunk(seen) if self._wire in {"chat", "completions"} else self._typed(seen)
+
+    def _chunk(self, seen: _Seen) -> bool:
+        choices = seen.choices
+        if type(choices) is not list:
+            raise StreamBroken("A piece of the stream has no `choices`.")
+        for choice in choices:
+            if type(choice) is not dict:
+                raise StreamBroken("A choice in a piece of the stream is not an object.")
+            if choice.get("finish_reason") is not None:
+                self.ended = True
+        return bool(choices) or self._usage_wanted or seen.usage is None
+
+    def _typed(self, seen: _Seen) -> bool:
+        """The named events of the messages and responses wires."""
+        for inner in (seen.message, seen.response):
+            if type(inner) is dict and inner.get("usage") is not None:
+                self._used(inner["usage"])
+        if seen.type in {"message_stop", "response.completed", "response.incomplete"}:
+            self.ended = True
+        if seen.type == "response.failed":
+            raise StreamBroken(f"The model's server broke off: {told_in(seen.response)}")
+        return True
+
+    def _used(self, usage: Any) -> None:
+        counted = usage_of(usage)
+        if counted is not None:  # the messages wire tells the input first and the output at its end
+            before = self.usage or Usage()
+            self.usage = Usage(max(counted.input, before.input), max(counted.output, before.output))
+
+
+def whole_answer(wire: str, body: bytes) -> Usage | None:
+    """What a whole answer used. Raises UpstreamGarbage for no answer, UpstreamFailed for an error in disguise."""
+    try:
+        seen = _DECODE(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+        raise UpstreamGarbage("The answer is not a JSON object.") from fault
+    if seen.error is not None and wire != "responses":
+        raise UpstreamFailed(f"The model's server reports: {told_in(msgspec.json.decode(body))}")
+    if wire in {"chat", "completions"}:
+        choices = seen.choices
+        if type(choices) is not list or not choices or not all(type(choice) is dict for choice in choices):
+            raise UpstreamGarbage("The answer has no `choices`.")
+        if wire == "chat" and type(choices[0].get("message")) is not dict:
+            raise UpstreamGarbage("The answer's first choice has no message.")
+    elif wire == "messages" and seen.type != "message":
+        raise UpstreamGarbage("The answer is no message.")
+    return usage_of(seen.usage)
+
+
+def usage_of(found: Any) -> Usage | None:
+    """Tokens as the wires tell them, under either pair of names; None where they do not."""
+    if not isinstance(found, Mapping):
+        return None
+    sent = _count(found.get("prompt_tokens", found.get("input_tokens")))
+    got = _count(found.get("completion_tokens", found.get("output_tokens")))
+    if sent is None and got is None:
+        return None
+    more = [_count(found.get(name)) or 0 for name in ("cache_creation_input_tokens", "cache_read_input_tokens")]
+    return Usage((sent or 0) + sum(more), got or 0)
+
+
+def _count(value: object) -> int | None:
+    return value if type(value) is int and 0 <= value < _TOKENS_MAX else None
+
+
+def _data(event: bytes) -> bytes:
+    lines = event.replace(b"\r\n", b"\n").split(b"\n")
+    return b"\n".join([line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")])

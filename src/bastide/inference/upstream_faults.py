@@ -1,0 +1,55 @@
+"""What a model's server says when it does not answer, as errors of our own tree."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from bastide.errors import (
+    BastideError,
+    KeyRefused,
+    UpstreamBusy,
+    UpstreamFailed,
+    UpstreamGarbage,
+    UpstreamRefused,
+    UpstreamUnknownModel,
+)
+
+_TOLD_MAX = 500
+
+
+def fault_of(status: int, headers: Mapping[str, str], body: bytes, key: str | None) -> BastideError:
+    """The error for a status that is not 200. A key that the server echoes is struck out."""
+    try:
+        told = told_in(json.loads(body.decode("utf-8", "replace")))
+    except (ValueError, RecursionError):
+        told = "no reason that can be read"
+    if key:
+        told = told.replace(key, "***")
+    if status in {401, 403}:  # such messages tend to quote parts of the key
+        return KeyRefused(upstream_status=status)
+    if status == 404:
+        return UpstreamUnknownModel(upstream_status=status)
+    if status == 429:
+        return UpstreamBusy(upstream_status=status, retry_after_s=_seconds(headers.get("retry-after", "")))
+    if 400 <= status < 500:
+        return UpstreamRefused(f"The model's server refuses the request: {told}", upstream_status=status)
+    if status >= 500:
+        return UpstreamFailed(f"The model's server failed ({status}): {told}", upstream_status=status)
+    return UpstreamGarbage(f"The model's server answers with status {status}.", upstream_status=status)
+
+
+def told_in(answer: Any) -> str:
+    """The sentence of an error in any of the shapes that servers give it."""
+    if isinstance(answer, list):  # as Gemini's streams do
+        answer = answer[0] if answer else {}
+    if not isinstance(answer, Mapping):
+        return "no reason"
+    error = answer.get("error", answer.get("detail", answer.get("message")))
+    message = error.get("message") if isinstance(error, Mapping) else error
+    return " ".join(str(message or "no reason").encode("utf-8", "replace").decode().split())[:_TOLD_MAX]
+
+
+def _seconds(wait: str) -> int | None:
+    return min(int(wait), 86_400) if wait.isdecimal() and len(wait) < 9 else None
