@@ -24,6 +24,7 @@ from bastide.api import (
     refusals,
     streaming,
     timely,
+    wires,
     work,
 )
 from bastide.api.closing import Closing
@@ -91,6 +92,7 @@ def create(rooms: Rooms, *, notices: Notices = list) -> Gate:
         oversight,
         timely,
         models,
+        wires,
         evidence,
         law,
         identity,

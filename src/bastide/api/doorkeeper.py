@@ -30,7 +30,7 @@ OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
 HOOKS = "/api/v1/hooks/"
 """Below it a trigger's id, and nothing else: a webhook has a signature instead of a key."""
 
-_NARROWING = ("x-company-id", "x-user-id", "x-app-id", "x-label", "authorization")
+_NARROWING = ("x-company-id", "x-user-id", "x-app-id", "x-label", "authorization", "x-api-key")
 
 
 class Doorkeeper:
@@ -79,6 +79,8 @@ def _is_open(scope: Wires) -> bool:
 
 
 def _bearer(headers: Headers) -> str | None:
+    if "authorization" not in headers:  # as Anthropic's clients say it
+        return headers.get("x-api-key")
     scheme, _, key = headers.get("authorization", "").partition(" ")
     return key.strip() if scheme.lower() == "bearer" else None
 

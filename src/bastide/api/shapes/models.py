@@ -44,7 +44,46 @@ class Chat(Spoken):
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
     temperature: float | None = Field(None, ge=0, le=2)
-    n: int | None = Field(None, ge=1, le=1, description="One answer a call.")
+    n: int | None = Field(None, ge=1)
+
+
+class Prompt(Spoken):
+    """A text to go on with."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [{"model": "auto", "prompt": "Once"}]})
+    model: str | None = Field(None, max_length=200)
+    prompt: str | list[str]
+    stream: bool = False
+    max_tokens: int | None = Field(None, ge=1)
+
+
+class ResponseQuestion(Spoken):
+    """What OpenAI's newer clients ask: text, or items."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [{"model": "auto", "input": "Hello."}]})
+    model: str | None = Field(None, max_length=200)
+    input: str | list[dict[str, Any]]
+    instructions: str | None = None
+    stream: bool = False
+    max_output_tokens: int | None = Field(None, ge=1)
+
+
+class MessageQuestion(Spoken):
+    """What Anthropic's clients ask."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "examples": [
+                {"model": "auto", "max_tokens": 256, "messages": [{"role": "user", "content": "Good morning!"}]}
+            ]
+        },
+    )
+    model: str | None = Field(None, max_length=200)
+    messages: list[dict[str, Any]] = Field(min_length=1)
+    system: str | list[dict[str, Any]] | None = None
+    max_tokens: int = Field(ge=1)
+    stream: bool = False
 
 
 class Completion(Said):

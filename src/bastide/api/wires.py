@@ -1,0 +1,160 @@
+"""The model wires on the ASGI application: the same calls as on the fast lane, for whoever comes this way.
+
+Bodies are passed to the gateway as they came, and answers back as they come; nothing here reads either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator
+from typing import Any, Final
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response, StreamingResponse
+
+from bastide.api.describing import model_answers
+from bastide.api.doorkeeper import Asking, Behind
+from bastide.api.shapes import models as shapes
+from bastide.api.values import Caller, Rooms
+from bastide.inference import Running
+
+_HELD_MAX: Final = 1024 * 1024  # bytes that wait for a slow client before the server is held back
+
+router = APIRouter(tags=["models"])
+
+
+class Waiting:
+    """A sink that an ASGI answer is read from."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self._pieces: deque[bytes] = deque()
+        self._held = 0
+        self._news = asyncio.Event()
+        self._ended = False
+        self.running: Running | None = None
+
+    def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """The answer begins."""
+        self.status, self.headers = status, headers
+        self._news.set()
+
+    def on_piece(self, piece: bytes) -> None:
+        """Some of its body."""
+        self._pieces.append(piece)
+        self._held += len(piece)
+        if self._held > _HELD_MAX and self.running is not None:
+            self.running.pause()
+        self._news.set()
+
+    def on_end(self) -> None:
+        """All of it."""
+        self._ended = True
+        self._news.set()
+
+    async def begun(self) -> None:
+        """Wait for the head."""
+        while not self.status:
+            await self._news.wait()
+            self._news.clear()
+
+    async def pieces(self) -> AsyncGenerator[bytes]:
+        """The body; who stops reading cancels the call."""
+        assert self.running is not None, "begun before it is read"
+        try:
+            while True:
+                while self._pieces:
+                    piece = self._pieces.popleft()
+                    self._held -= len(piece)
+                    if self._held <= _HELD_MAX:
+                        self.running.resume()
+                    yield piece
+                if self._ended:
+                    return
+                await self._news.wait()
+                self._news.clear()
+        finally:
+            if not self._ended:
+                self.running.cancel()
+
+    @property
+    def whole(self) -> bytes | None:
+        """The body where all of it is there."""
+        return b"".join(self._pieces) if self._ended else None
+
+
+async def _called(wire: str, request: Request, caller: Caller, rooms: Rooms) -> Response:
+    body = await request.body()
+    taken = Waiting()
+    taken.running = rooms.inference.gateway.begin(
+        caller.scope, caller.label, wire, body, taken, request_id=caller.request_id
+    )
+    try:
+        await taken.begun()
+    except asyncio.CancelledError:
+        taken.running.cancel()
+        raise
+    headers = {name.decode(): value.decode() for name, value in taken.headers}
+    whole = taken.whole
+    if whole is not None:
+        return Response(whole, taken.status, headers)
+    return StreamingResponse(taken.pieces(), taken.status, {**headers, "x-accel-buffering": "no"})
+
+
+def _described(shape: type[Any]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": shape.model_json_schema()}}}}
+
+
+@router.post(
+    "/v1/chat/completions",
+    summary="Chat",
+    responses=model_answers({200: shapes.Completion}),
+    openapi_extra=_described(shapes.Chat),
+)
+async def chat(request: Request, caller: Asking, rooms: Behind) -> Response:
+    """Continue a conversation. With `stream`, pieces come as they are written and end with `[DONE]`.
+
+    The receipt's id is in X-Bastide-Receipt; of a stream it is complete when the stream has ended. A message or a
+    part of one may carry `x_label`, the label of what stands in it: the strictest one holds for the call.
+    """
+    return await _called("chat", request, caller, rooms)
+
+
+@router.post(
+    "/v1/completions",
+    summary="Complete a text",
+    responses=model_answers({}),
+    openapi_extra=_described(shapes.Prompt),
+)
+async def completions(request: Request, caller: Asking, rooms: Behind) -> Response:
+    """Go on with a text, as OpenAI's older clients ask for it."""
+    return await _called("completions", request, caller, rooms)
+
+
+@router.post(
+    "/v1/responses", summary="Respond", responses=model_answers({}), openapi_extra=_described(shapes.ResponseQuestion)
+)
+async def responses(request: Request, caller: Asking, rooms: Behind) -> Response:
+    """A response as OpenAI's newer clients ask for it. Nothing is kept: send the earlier turns again."""
+    return await _called("responses", request, caller, rooms)
+
+
+@router.post(
+    "/v1/messages", summary="Message", responses=model_answers({}), openapi_extra=_described(shapes.MessageQuestion)
+)
+async def messages(request: Request, caller: Asking, rooms: Behind) -> Response:
+    """A message as Anthropic's clients ask for it; the key may come in `x-api-key`."""
+    return await _called("messages", request, caller, rooms)
+
+
+@router.post(
+    "/v1/embeddings",
+    summary="Embeddings",
+    responses=model_answers({200: shapes.Embeddings}),
+    openapi_extra=_described(shapes.EmbeddingQuestion),
+)
+async def embeddings(request: Request, caller: Asking, rooms: Behind) -> Response:
+    """One vector a text, L2-normalised. `input_type: query` asks for vectors of questions where the model has two."""
+    return await _called("embeddings", request, caller, rooms)
