@@ -24,7 +24,7 @@ from bastide.compliance import Upkeep, bring_up_to_date
 from bastide.egress import Egress
 from bastide.errors import AddressUnusable, BastideError, ExamplesNotEmbedded, PortTaken
 from bastide.inference import Inference, batch_type, job_types
-from bastide.knowledge import Knowledge
+from bastide.knowledge import Knowledge, Projections
 from bastide.policy import Policy
 from bastide.settings import ServerSettings, Settings
 from bastide.store import Scope, Store
@@ -63,6 +63,7 @@ async def open_house(
     workflows = Workflows(store, audit, tenancy, policy, settings.work)
     inference = Inference(store, audit, policy, egress, settings.inference)
     knowledge = Knowledge(store, audit, policy, inference, workflows, settings.knowledge)
+    projections = Projections(store, audit, tenancy, policy, egress, workflows)
     for kind in (*job_types(inference), batch_type(inference)):
         workflows.register(kind)
     Upkeep(store, audit, knowledge, inference, settings).register(workflows)
@@ -84,10 +85,13 @@ async def open_house(
             workflows=workflows,
             inference=inference,
             knowledge=knowledge,
+            projections=projections,
         )
         register(house)
         opened.push_async_callback(workflows.stop)
         await workflows.start(work=work)
+        opened.push_async_callback(projections.stop)
+        await projections.start(work=work)
         if work:
             opened.callback(asyncio.create_task(bring_up_to_date(tenancy, knowledge)).cancel)
         yield house

@@ -1046,6 +1046,56 @@ class GraphTypeInUse(Conflict):
     code, next = "knowledge.graph_type_in_use", "Delete what is of this type first; a shipped type stays."
 
 
+class UnknownProjection(NotFound):
+    """There is no such projection here."""
+
+    code, next = "knowledge.unknown_projection", "List the projections, and use a name from that list."
+
+
+class ProjectionExists(Conflict):
+    """There is a projection of this name already."""
+
+    code, next = (
+        "knowledge.projection_exists",
+        "Use another name, or remove that one first: what it holds goes with it.",
+    )
+
+
+class BadProjection(Unprocessable):
+    """This projection cannot be used."""
+
+    code, next = (
+        "knowledge.bad_projection",
+        "Correct what the message names; docs/how-to/projections.md shows each kind.",
+    )
+
+
+class TargetRefused(Fault):
+    """The target of a projection refuses what was sent."""
+
+    code, status, next = "knowledge.target_refused", 502, "Check its key, its rights and its version; then rebuild it."
+
+
+class TargetBusy(Unavailable):
+    """The target of a projection is not able to answer now."""
+
+    code, status, next = (
+        "knowledge.target_busy",
+        502,
+        "Nothing is lost: what is behind is sent when the target answers.",
+    )
+
+
+class TargetGarbled(Fault):
+    """The target of a projection does not answer as its interface says."""
+
+    code, status, next = (
+        "knowledge.target_garbled",
+        502,
+        "Check that the address leads to the kind of system it should.",
+    )
+
+
 class LooseningRefused(Forbidden):
     """A label is loosened only by somebody who may manage policy, and with a reason."""
 

@@ -73,6 +73,7 @@ async def things(web: httpx2.AsyncClient, doors: httpx2.AsyncClient, them: Compa
     timely = {"name": MARK, "type": "door.echo", "input": {"text": MARK}}
     schedule = await made("/api/v1/schedules", {**timely, "cron": "0 0 1 1 *"}, doors)
     trigger = await made("/api/v1/triggers", {**timely, "on": "webhook"}, doors)
+    target = await made("/api/v1/projections", {"name": MARK.lower(), "kind": "qdrant", "url": "http://127.0.0.1:9"})
     while not (asked := (await doors.get("/api/v1/approvals", headers=headers)).json()["approvals"]):
         await asyncio.sleep(0.05)
     ids = {
@@ -88,6 +89,7 @@ async def things(web: httpx2.AsyncClient, doors: httpx2.AsyncClient, them: Compa
         "approvals": asked[0]["id"],
         "schedules": schedule["id"],
         "triggers": trigger["id"],
+        "projections": target["projection"]["name"],
         "hooks": trigger["id"],
         "graph": named[0]["id"],
         "watched": PLACE,
@@ -157,6 +159,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/graph/resolve": {"name": NAME},
     "/api/v1/graph/merge": {"entities": ["ent_00", "ent_01"], "reason": "ours"},
     "/api/v1/graph/split": {"entity": "ent_00", "mentions": ["men_00"], "reason": "ours"},
+    "/api/v1/projections": {"name": "ours", "kind": "qdrant", "url": "http://127.0.0.1:9"},
     "/api/v1/graph/undo": {"decision": "dec_06ar2k8m1v6t7c9d0e1f2g3h4j"},
 }
 PARAMETERS: dict[tuple[str, str], dict[str, Any]] = {
@@ -224,7 +227,19 @@ async def test_every_route_with_the_neighbours_ids(
 
 async def test_the_neighbour_still_has_everything(web: httpx2.AsyncClient, them: Company, things: Things) -> None:
     headers = bearer(them.keys["administrator"])
-    owned = ("documents", "users", "apps", "keys", "models", "receipts", "jobs", "approvals", "schedules", "triggers")
+    owned = (
+        "documents",
+        "users",
+        "apps",
+        "keys",
+        "models",
+        "receipts",
+        "jobs",
+        "approvals",
+        "schedules",
+        "triggers",
+        "projections",
+    )
     for kind in owned:
         reply = await web.get(f"/api/v1/{kind}/{things.ids[kind]}", headers=headers)
         assert reply.status_code == 200, f"{kind}: {reply.text}"

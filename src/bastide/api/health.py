@@ -19,6 +19,7 @@ from bastide.knowledge import scans_are_read
 
 _PATIENCE_S = 5.0
 _VERIFIED_SIZE_MAX = 20_000  # up to here `doctor` verifies the whole log: a second or less
+_BEHIND_S = 300.0
 
 router = APIRouter(tags=["health"])
 
@@ -56,7 +57,7 @@ async def doctor(request: Request, caller: Asking, rooms: Behind) -> Any:
     parts = await parts_of(rooms, request)
     if not any(part.state == "broken" for part in parts):
         documents = await _documents(rooms, caller.scope.tenant)
-        parts += [await _row_security(rooms), await _log(rooms), documents, await _scans()]
+        parts += [await _row_security(rooms), await _log(rooms), documents, await _scans(), *await _projections(rooms)]
     broken = any(part.state == "broken" for part in parts)
     wire = {
         "status": "broken" if broken else "ready",
@@ -153,3 +154,14 @@ async def _documents(rooms: Rooms, tenant: str) -> Part:
     scope = await rooms.tenancy.system_scope(tenant)
     statistics = await rooms.knowledge.statistics(scope)
     return Part("knowledge", "ok", f"{statistics.documents} documents, {statistics.chunks} chunks in this tenant.")
+
+
+async def _projections(rooms: Rooms) -> list[Part]:
+    """How far behind the copies in other systems are; nothing where nothing waits."""
+    waiting = await rooms.projections.waiting()
+    if not waiting.changes:
+        return []
+    said = f"{waiting.changes} changes wait for {waiting.targets} targets, the oldest for {waiting.oldest_s:.0f} s."
+    if waiting.oldest_s < _BEHIND_S:
+        return [Part("projections", "busy", said)]
+    return [Part("projections", "attention", said, "`bastide call projections.list` says what keeps each target.")]

@@ -9,7 +9,7 @@ from typing import Literal
 from bastide.audit import Audit
 from bastide.egress import Egress
 from bastide.inference import Inference
-from bastide.knowledge import Knowledge
+from bastide.knowledge import Knowledge, Projections
 from bastide.policy import Label, Policy
 from bastide.settings import Settings
 from bastide.store import Scope, Store
@@ -44,6 +44,7 @@ class Rooms:
     workflows: Workflows
     inference: Inference
     knowledge: Knowledge
+    projections: Projections
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ here chooses a model or a place: see `inference` and `policy`.
 
 from bastide.knowledge.graph import GraphType
 from bastide.knowledge.knowledge import Knowledge
+from bastide.knowledge.projections import Departure, NewProjection, Projection, Projections
 from bastide.knowledge.reading.ocr import available as scans_are_read
 from bastide.knowledge.told import Answer, Telling, Turn, Unsupported
 from bastide.knowledge.values import (
@@ -27,13 +28,17 @@ __all__ = [
     "Answer",
     "Chunk",
     "Collection",
+    "Departure",
     "Document",
     "GraphType",
     "Ingested",
     "IngestedDocument",
     "Knowledge",
+    "NewProjection",
     "Original",
     "Passage",
+    "Projection",
+    "Projections",
     "SearchResult",
     "Statistics",
     "Telling",

@@ -30,6 +30,9 @@ APART = {
     "graph_type": "types, as a tenant names them",
     "intake": "a job that gathers files",
     "placement": "which models have a partition of their own",
+    "projection": "targets in other systems; no word of a document",
+    "projection_change": "ids of documents that a target still has to hear of",
+    "projection_copy": "ids of documents and counts: that a target has taken an erased one away is the proof",
     "refusal": "keyed fingerprints of files that were never documents",
     "staged": "files on their way in; an erasure reaches them by subject",
 }
