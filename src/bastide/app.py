@@ -52,8 +52,7 @@ async def open_house(
 ) -> AsyncGenerator[House]:
     """The house, open while the block runs; `sequence` lets it append to the audit log, `work` do what is dispatched.
 
-    `register` may add job types before the work begins. A room that does not open closes those that did; what it raised
-    is the caller's.
+    `register` may add job types before that. A room that does not open closes those that did, and raises.
     """
     store = Store(settings.store)
     audit = Audit(store, settings.audit)
@@ -88,10 +87,9 @@ async def open_house(
             projections=projections,
         )
         register(house)
-        opened.push_async_callback(workflows.stop)
-        await workflows.start(work=work)
-        opened.push_async_callback(projections.stop)
-        await projections.start(work=work)
+        for worker in (workflows, projections):
+            opened.push_async_callback(worker.stop)
+            await worker.start(work=work)
         if work:
             opened.callback(asyncio.create_task(bring_up_to_date(tenancy, knowledge)).cancel)
         yield house
@@ -103,8 +101,7 @@ async def open_house(
 async def first_start(house: House) -> bool:
     """Make the tenant `home` and its administrator, if they are not there; True if this was the first start.
 
-    The key is written before anybody is told of it. A start that dies between the database and the file
-    leaves a mark, and the next one makes another key.
+    A start that dies between the database and the file leaves a mark, and the next one makes another key.
     """
     place = house.settings.home / ADMIN_KEY
     interrupted = _begun(place)
