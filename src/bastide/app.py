@@ -293,9 +293,8 @@ async def _show(
 
 async def _answer(served: Served, stopping: _Stopping, sockets: list[Any], *, show: Coroutine[Any, Any, None]) -> None:
     tasks: list[asyncio.Task[None]] = []
-    application = create(served.house, notices=served.examples.notices)
-    server = _Server(application, lambda: tasks.append(asyncio.create_task(show)))
-    stopping.server = server
+    doors = create(served.house, notices=served.examples.notices)
+    server = stopping.server = _Server(doors, lambda: tasks.append(asyncio.create_task(show)))
     try:
         await server.serve(sockets)
     finally:
