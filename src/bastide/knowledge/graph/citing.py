@@ -17,10 +17,16 @@ _BEHIND = (
     r"|al\.|paragraphe|point|apartado|letra|párrafo|paragrafo|comma|lettera|lid|onder|punt|leden|ust\.?|pkt|lit)\s?"
     r"\(?[\w]{1,4}\)?(?![\w]))+"
 )
+_UPTO = (
+    r"(?:\s?[-–—]\s?(?=\d)|\s(?:to|through|until|bis(?:\seinschließlich)?|à|au|a|al|hasta|fino a(?:ll['’])?"
+    r"|tot en met|tot|t/m"
+    r"|do)\s)"
+    r"(?:Article\s|Artikel\s|art\.\s|§\s?)?(?P<last>\d{1,5})(?![\w/.,]?\d)"
+)
 _ACT = (
     r"(?:(?:Implementing |Delegated |Council |Durchführungs|Delegierte |Délégué |de ejecución |d'exécution )?"
-    r"(?P<kind>Regulations?|Directives?|Decisions?|Verordnung(?:en)?|Richtlinien?"
-    r"|Beschluss|Entscheidung|Règlements?|Décisions?"
+    r"(?P<kind>Regulations?|[Dd]irectives?|Decisions?|Verordnung(?:en)?|Richtlinien?"
+    r"|Beschluss|Entscheidung|[Rr]èglements?|Décisions?"
     r"|Reglamentos?|Directivas?|Decisión|Regolament[oi]|Direttiv[ae]|Decisione|Verordening(?:en)?|Richtlijn(?:en)?|Besluit"
     r"|Rozporządzeni[ea]|Dyrektyw[ayę]|Decyzj[ai])"
     r"(?:\s(?:Delegated|Implementing|délégué|d'exécution|delegado|delegato|wykonawcze|delegowane))?"
@@ -45,15 +51,22 @@ _OF = (
     r"(?:the\s|said\s)?)?\s?"
 )
 _CITED = re.compile(
-    rf"(?<![\w])(?:(?P<word>Articles?|Art(?:ikel|\.)?|art(?:icles?|ikel|icolo|icoli|ykuł\w*|ículos?|\.)"
+    rf"(?<![\w])(?:(?P<word>Articles?|Art(?:ikel(?:en)?|\.)?|art(?:icles?|ikel(?:en)?|icolo|icoli|ykuł\w*|ículos?|\.)"
     rf"|Artículos?|Articol[oi]"
-    rf"|Artyku\w+|§§?|Section|Sektion|Rule)\s?(?P<place>{_PLACE})(?P<behind>{_BEHIND})?(?:{_OF}(?:{_KNOWN_ACTS}|{_ACT}"
+    rf"|Artyku\w+|§§?|Section|Sektion|Rule)\s?(?:(?:da|du|de|od|van)\s)?(?P<place>{_PLACE})"
+    rf"(?:{_UPTO})?(?P<behind>{_BEHIND})?(?:{_OF}(?:{_KNOWN_ACTS}|{_ACT}"
     rf"|{_NATIONAL}|(?<=\s){_GERMAN}))?)"
 )
 _ACT_ALONE = re.compile(rf"(?<!\w){_ACT}")
 _ACT_TITLE = re.compile(rf"(?<!\w){_ACT}", re.IGNORECASE)
 _NATIONAL_ALONE = re.compile(rf"(?<!\w){_NATIONAL}", re.IGNORECASE)
 _BLANKS = re.compile(r"[\s.*]")
+_PLURAL = re.compile(r"§§|articles|artikelen|artículos|articoli|artykuł(?:y|ów|ach|ami)|art\.", re.IGNORECASE)
+_JOINED = re.compile(r"(\d{1,5})-(\d{1,5})")
+_CALLED_SHORT = re.compile(r"\((?:[^()]*[\s–-])?([A-ZÄÖÜ][A-Za-zÄÖÜäöü]{0,8}(?:G|GB|O|V|VO))\)")
+
+RANGE_MAX = 40
+"""So many places a range may have; a longer one is its first place only."""
 
 # What people call an act, and its number.
 _CALLED = {
@@ -84,7 +97,8 @@ def cited(text: str) -> list[Cited]:
         return found
     for match in _CITED.finditer(text):
         act, span = _act(match)
-        found.append(Cited(match.start(), match.end(), _place(match), (match["behind"] or "").strip(), act, span))
+        detail = (match["behind"] or "").strip()
+        found += [Cited(match.start(), match.end(), place, detail, act, span) for place in _places(match)]
     taken = [(one.start, one.end) for one in found]
     for pattern in (_ACT_ALONE, _NATIONAL_ALONE):
         for match in pattern.finditer(text):
@@ -98,7 +112,22 @@ def cited(text: str) -> list[Cited]:
 def act_in(title: str, *, at_once: bool = False) -> str:
     """The act that a title names, in its plain form; "" where it names none. `at_once`: only at its very beginning."""
     match = _ACT_TITLE.match(title.lstrip()) if at_once else _ACT_TITLE.search(title[:160])
-    return _number(match) if match else ""
+    if match:
+        return _number(match)
+    short = None if at_once else _CALLED_SHORT.search(title[:240])  # "E-Government-Gesetz (EGovG)"
+    return f"act {short[1].casefold()}" if short else ""
+
+
+def _places(match: re.Match[str]) -> list[str]:
+    """Each place of a range ("Articles 12 to 14", "§§ 3-5"); the one that is named where it is none."""
+    first, last = match["place"], match["last"]
+    if not last and _PLURAL.match(match["word"]) and (joined := _JOINED.fullmatch(first)):
+        first, last = joined[1], joined[2]
+    if not last or not first.isdigit() or not 0 < int(last) - int(first) <= RANGE_MAX:
+        return [_place(match)]
+    word = match["word"].casefold()
+    kind = word if word in {"section", "rule"} else "article"
+    return [f"{kind} {number}" for number in range(int(first), int(last) + 1)]
 
 
 def _place(match: re.Match[str]) -> str:

@@ -12,6 +12,7 @@ from difflib import SequenceMatcher
 
 from bastide.errors import BadMerge, BadOption, UnknownDecision, UnknownEntity
 from bastide.knowledge.graph import asking
+from bastide.knowledge.graph.inflecting import inflected, stems
 from bastide.knowledge.graph.merging import AUTOMATIC, settle
 from bastide.knowledge.graph.naming import id_of, key_in, key_of, legal_form, plain
 from bastide.knowledge.graph.values import Candidate, Decision
@@ -43,7 +44,8 @@ async def candidates(db: Db, name_or_id: str, limit: int) -> list[Candidate]:
     else:
         names = [name_or_id]
         keys = [key_of(plain(name_or_id, "name")), key_of(plain(name_or_id, "organisation"))]
-    words = sorted({word.casefold() for name in names for word in _WORD.findall(name)})[:24]
+    words = sorted({word.casefold() for name in names for word in _WORD.findall(name)})
+    words = [*words, *(stem for name in names for stem in stems(plain(name, "name")))][:24]
     letters = [form for name in names if (form := _initials(name))]
     rows: list[tuple[int, str, int]] = await db.rows(
         tuple, _LIKE, keys=[*keys, *(key_of(one) for one in letters)], words=words, limit=_NAMES_MAX
@@ -77,6 +79,8 @@ def likeness(name: str, other: str) -> Iterable[tuple[str, float]]:
     (bare, form), (other_bare, other_form) = legal_form(name), legal_form(other)
     if bool(form) != bool(other_form) and plain(bare, "name") == plain(other_bare, "name"):
         yield "the same name without its legal form", 0.85
+    if inflected(one, two):
+        yield "the same name in another case of Polish", 0.75
     words, others = one.split(), two.split()
     if len(words) > 1 and len(others) > 1 and words[-1] == others[-1]:
         first, second = words[0], others[0]

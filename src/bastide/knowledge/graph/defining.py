@@ -32,6 +32,7 @@ _ACRONYM = re.compile(
 )
 _UNIONS = frozenset({"EU", "EC", "EEC", "EG", "EWG", "UE", "CE", "CEE", "WE", "EWR", "GASP"})  # as "(EU)" in acts
 _WORD = re.compile(r"[^\W_]+")
+_CLOSED = re.compile(r"[.;:!?()]|\n\s*\n")  # a name may go over the end of a line
 _SPOKEN = re.compile(r"[^\W\d_]")
 
 
@@ -84,7 +85,7 @@ def shortened(text: str) -> list[Shortened]:
         if not 2 <= len(letters) <= 10 or sum(map(str.isupper, letters)) < 2 or short in _UNIONS:
             continue
         before = text[max(0, match.start() - 160) : match.start()]
-        before = re.split(r"[.;:!?()\n]", before)[-1].rstrip()
+        before = _CLOSED.split(before)[-1].rstrip()
         at = _first_letter(letters, before)
         if at is None:
             continue

@@ -24,7 +24,7 @@ from bastide.knowledge.graph.naming import THIS, key_of, legal_form, plain
 from bastide.knowledge.graph.relating import NAMES_MAX, act_tie, ties
 from bastide.knowledge.reading import Piece, Reading, sentences
 
-RULES = "rules/1"
+RULES = "rules/2"
 """The extractor of this file, as it stands on every row; its number changes when what it finds does."""
 
 NAMES_OF_PASSAGE_MAX = 48

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from bastide.errors import BadMerge, BadOption, UnknownDecision, UnknownEntity
 from bastide.knowledge.graph import Graph
 from bastide.knowledge.graph.deciding import likeness
+from bastide.knowledge.graph.inflecting import inflected
 from bastide.knowledge.graph.merging import Link, joined
 from bastide.store import Query, Scope, Store
 from tests.rooms.knowledge.graph.conftest import Take
@@ -179,3 +180,35 @@ def test_names_are_alike_for_a_reason(name: str, other: str, reason: str) -> Non
 @pytest.mark.parametrize(("name", "other"), [("Acme GmbH", "Acme AG"), ("Anna Weber", "Peter Novak"), ("EU", "UN")])
 def test_names_are_not_alike(name: str, other: str) -> None:
     assert dict(likeness(name, other)) == {}
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("Anna Kowalska", "Anny Kowalskiej"),
+        ("Jan Kowalski", "Jana Kowalskiego"),
+        ("Jan Kowalski", "Janowi Kowalskiemu"),
+        ("Warszawa", "Warszawie"),
+        ("Kraków", "Krakowie"),
+        ("Ministerstwo Finansów", "Ministerstwem Finansów"),
+    ],
+)
+def test_a_name_in_another_case_of_polish_is_proposed_with_its_reason(one: str, two: str) -> None:
+    assert inflected(one.casefold(), two.casefold())
+    assert {"the same name in another case of Polish", "the same name"} & set(dict(likeness(one, two)))
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("Anna Kowalska", "Anna Nowak"),
+        ("Jan", "Janusz"),
+        ("Bank", "Banking"),
+        ("Acme Ltd", "Acme"),
+        ("Ewa", "Ewy Nowak"),
+        ("Urząd", "Urzędu"),
+    ],
+)
+def test_other_names_are_no_cases(one: str, two: str) -> None:
+    assert not inflected(one.casefold(), two.casefold())
+    assert not inflected(one.casefold(), one.casefold())

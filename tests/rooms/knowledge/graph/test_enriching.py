@@ -156,7 +156,7 @@ async def test_without_a_permitted_model_nothing_is_sent(
     document = await take(ours, "board.md", TEXT)
     out = await done(work, ours, "knowledge.enrich", documents=[document])
     assert out["failed"] == [{"document": document, "error": "inference.no_permitted_model"}]
-    assert set((await graph.statistics(ours)).by_extractor) == {"rules/1"}
+    assert set((await graph.statistics(ours)).by_extractor) == {"rules/2"}
 
 
 async def test_communities_cite_and_go_with_their_documents(

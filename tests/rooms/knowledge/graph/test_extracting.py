@@ -149,6 +149,52 @@ def test_a_citation(text: str, place: str, detail: str, act: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "places", "act"),
+    [
+        ("Articles 12 to 14 of Regulation (EU) 2016/679", (12, 13, 14), "act 2016/679"),
+        ("§§ 3-5 BGB", (3, 4, 5), "act bgb"),
+        ("§§ 3 bis 5 EGovG", (3, 4, 5), "act egovg"),
+        ("les articles 12 à 14 du règlement (UE) 2016/679", (12, 13, 14), "act 2016/679"),
+        ("los artículos 12 a 14", (12, 13, 14), ""),
+        ("gli articoli da 12 a 14", (12, 13, 14), ""),
+        ("de artikelen 12 tot en met 14", (12, 13, 14), ""),
+        ("art. 12-14", (12, 13, 14), ""),
+        ("artykuły od 12 do 14", (12, 13, 14), ""),
+        ("§ 5 Abs. 2 Satz 1 Nr. 3 EGovG", (5,), "act egovg"),
+        ("§ 5 dieses Gesetzes", (5,), ""),
+        ("l'article 12 bis", (12,), ""),
+        ("Articles 14 to 12", (14,), ""),
+        ("Articles 1 to 9999", (1,), ""),
+    ],
+)
+def test_a_range_is_each_of_its_places(text: str, places: tuple[int, ...], act: str) -> None:
+    found = cited(f"It says so in {text}, and there.")
+    assert [one.place for one in found] == [f"article {number}" for number in places]
+    assert {one.act for one in found} == {act}
+    assert len({(one.start, one.end) for one in found}) == 1
+
+
+def test_a_german_act_that_cites_itself_by_its_short_name_cites_this_document() -> None:
+    text = (
+        "# Gesetz über die elektronische Verwaltung (E-Government-Gesetz - EGovG)\n\n"
+        "Der Zugang nach § 2 Abs. 1 EGovG und § 3 dieses Gesetzes bleibt offen, § 126a BGB gilt."
+    )
+    found = found_in(text)
+    assert [(one.place, one.act is None) for one in found.citations] == [
+        ("article 2", True),
+        ("article 3", True),
+        ("article 126a", False),
+    ]
+
+
+@pytest.mark.parametrize("text", ["Data Protection\nBoard (EDPB)", "Data Protection Board\n(EDPB)"])
+def test_a_name_may_go_over_the_end_of_a_line(text: str) -> None:
+    (one,) = shortened(f"The European {text} met.")
+    assert " ".join(f"The European {text} met."[one.start : one.end].split()) == "European Data Protection Board"
+    assert shortened("European Data\n\nProtection Board (EDPB)") == []
+
+
+@pytest.mark.parametrize(
     "text",
     ["IBAN DE89 3704 0044 0532 0130 00", "tel. 030/1234567", "the ratio 16/9", "Part 4", "an article of clothing"],
 )

@@ -283,5 +283,5 @@ async def test_statistics_count_what_is_here(graph: Graph, take: Take, ours: Sco
     assert statistics.entities == len((await graph.entities(ours, limit=200)).items)
     assert statistics.by_type["person"] == 2
     assert statistics.by_relation["works_for"] >= 1
-    assert set(statistics.by_extractor) == {"rules/1"}
+    assert set(statistics.by_extractor) == {"rules/2"}
     assert statistics.facts >= 2
