@@ -29,7 +29,7 @@ def arrange(blocks: list[Block]) -> list[Block]:
 
 def _becomes_heading(block: Block) -> bool:
     text = block.text
-    if block.kind != "paragraph" or len(text) > 300:
+    if block.kind != "paragraph" or block.plain or len(text) > 300:
         return False
     if law.opens_recitals(text):
         block.rank = law.PREAMBLE

@@ -37,6 +37,8 @@ class Block:
     """Of a heading: its words on one line, when they differ from `text`."""
     member: bool = False
     """Of a heading: it names a file within the document (an attachment); what follows stands in that file."""
+    plain: bool = False
+    """Of a paragraph: its type says that it is no heading, whatever its words."""
     boxes: tuple[Box, ...] = ()
     """Where it stands on its pages, one box a page; empty where the format has no places."""
     cells: tuple[Cell, ...] = ()

@@ -1,23 +1,16 @@
-"""Headings of laid-out pages: by the outline that the file carries, else by how they look.
+"""Headings of laid-out pages: by the outline that the file carries, else by how they look (`looks`)."""
 
-A heading that only its type betrays stands alone, is short, and is larger or bolder than the text. Type that is used
-for whole paragraphs, for entries of a table of contents or for words at the start of a paragraph is none.
-"""
-
-import re
 from dataclasses import dataclass
 
 from bastide.knowledge.reading import law
 from bastide.knowledge.reading.blocks import Block
+from bastide.knowledge.reading.looks import by_looks
 from bastide.knowledge.reading.paragraphs import Paragraph
 from bastide.knowledge.reading.printed import BOLD, Line
 
-_LEADERS = re.compile(r"(?:\.\s?){4,}|…\s*\d*$")
-_NUMBERED = re.compile(
-    r"(?:(\d{1,3}(?:\.\d{1,3}){0,5})\.?|([A-Z](?:\.\d{1,3}){1,4})\.?|([A-Z])\.?|([IVX]{1,6})\.)\s+\S"
-)
 _CHARACTERS_MAX = 200
-_LEVELS_MAX = 6
+_LARGER = 1.12
+"""Type that is so much larger than the text stands out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +22,19 @@ class Outline:
     page: int
 
 
-def named_lines(lines: list[Line], outline: list[Outline]) -> None:
+def named_lines(lines: list[Line], outline: list[Outline], body: float) -> None:
     """Marks the lines that are headings by their own words or by the outline: no paragraph runs across them."""
     named = {(entry.page, bare(entry.title)) for entry in outline}
+    lawful = [line for line in lines if law.heading(line.text) is not None]
+    printed = sum(line.size >= _LARGER * body and len(line.text) <= _CHARACTERS_MAX for line in lines)
+    set_in_type = printed >= max(5, sum(not _stands_out(line, body) for line in lawful))
+    believed = {id(line) for line in lawful if not set_in_type or _stands_out(line, body)}
     for line in lines:
-        line.heads = law.heading(line.text) is not None or (line.page, bare(line.text)) in named
+        line.heads = id(line) in believed or (line.page, bare(line.text)) in named
+
+
+def _stands_out(line: Line, body: float) -> bool:
+    return line.size >= _LARGER * body or line.looks(BOLD) or line.text.isupper()
 
 
 def find_headings(texts: list[tuple[Paragraph, Block]], outline: list[Outline], body: float) -> None:
@@ -46,37 +47,7 @@ def find_headings(texts: list[tuple[Paragraph, Block]], outline: list[Outline], 
         sum(found is not None and found.rank == law.ARTICLE for found in named) >= 3
     ):  # a law: its own words say more than its type
         return
-    _by_looks(texts, body)
-
-
-def _by_looks(texts: list[tuple[Paragraph, Block]], body: float) -> None:
-    looks = [_look(paragraph, block, body) for paragraph, block in texts]
-    ranks = sorted({look for look in looks if look[0]}, reverse=True)[:_LEVELS_MAX]
-    for (_, block), look in zip(texts, looks, strict=True):
-        if look in ranks:
-            block.kind, block.level, block.source = "heading", ranks.index(look) + 1, "font"
-            block.confidence = 0.9 if look[0] >= 1.12 * body else 0.75
-
-
-def _look(paragraph: Paragraph, block: Block, body: float) -> tuple[float, bool]:
-    """(size, bold) of a paragraph that stands out as a heading does; (0, False) for others."""
-    first = paragraph.lines[0]
-    short = len(paragraph.lines) <= 3 and len(block.text) <= _CHARACTERS_MAX
-    letters = sum(map(str.isalpha, block.text))  # a letter by itself parts the entries of an index
-    if block.kind != "paragraph" or not short or letters < 2 or _points_on(block, paragraph.lines[-1]):
-        return 0.0, False
-    bold = all(line.looks(BOLD) for line in paragraph.lines)
-    larger = first.size >= 1.12 * body
-    stands_out = larger or (bold and first.size >= 0.98 * body and block.text[-1] not in ".,;")
-    return (first.size, bold) if stands_out else (0.0, False)
-
-
-def _points_on(block: Block, last: Line) -> bool:
-    """Whether this is an entry of a table of contents: it ends with leaders, or with a number far to the right."""
-    if _LEADERS.search(block.text):
-        return True
-    apart = len(last.words) > 1 and last.words[-1].left - last.words[-2].right > 1.5 * last.size
-    return apart and last.word_text(len(last.words) - 1).isdecimal()
+    by_looks(texts, body)
 
 
 def _by_outline(blocks: list[Block], outline: list[Outline]) -> int:

@@ -119,6 +119,11 @@ def heading(line: str, *, sure: bool = False) -> Heading | None:
     return Heading(QUOTED if opening else rank, bool(rest))
 
 
+def names_rank(text: str) -> bool:
+    """Whether `text` is the word for a rank, "CHAPTER", and nothing else."""
+    return text.strip().casefold() in _RANK_OF
+
+
 def _reads_as_title(rest: str) -> bool:
     """Whether what follows "Article 33" on its line is a title, and not the rest of a sentence."""
     if rest[:1] in {",", "(", ";", "/"} or (rest and rest[0].isalnum()):

@@ -102,6 +102,8 @@ class _Gatherer:
             elif kind == "formula":
                 if not 0 <= self._current.lines[-1].bottom - line.bottom < 3 * line.size:
                     self._open(kind, line)
+            elif self._heading_goes_on(self._current.lines[-1], line):
+                pass
             elif self._heads_page(self._current.lines[-1], line) or _starts(
                 self._current.lines, line, self._leading, self._edges
             ):
@@ -119,7 +121,7 @@ class _Gatherer:
     def _kind(self, line: Line) -> BlockKind:
         if line.grid is not None or line.heads:
             return "paragraph"
-        if not self._typed and line.share(TYPED) > 0.9:
+        if not self._typed and line.share(TYPED) > 0.9 and line.size < 1.12 * self._body:
             return "code"
         if line.share(MATHS) > 0.4 and len(_PROSE_WORD.findall(line.text)) < 3 and not line.hyphen:
             return "formula"
@@ -128,6 +130,12 @@ class _Gatherer:
     def _heads_page(self, before: Line, line: Line) -> bool:
         """Whether a line in larger type begins a page: what stands large on the page before has ended there."""
         return before.page != line.page and line.size >= 1.12 * self._body
+
+    def _heading_goes_on(self, before: Line, line: Line) -> bool:
+        """Whether a heading in larger type, a chapter's for one, goes on in the next line."""
+        alike = before.size == line.size >= 1.12 * self._body and before.looks(BOLD) == line.looks(BOLD)
+        near = before.page == line.page and 0 < before.bottom - line.bottom < 1.4 * line.size
+        return alike and near and before.heads and not line.heads and law.mark(line.text) is None
 
     def _same_code(self, before: Line, line: Line) -> bool:
         """Code goes on over small gaps and, from the foot of a page, on the next one."""

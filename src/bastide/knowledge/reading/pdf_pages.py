@@ -323,9 +323,19 @@ class _Glyphs:
         name = name.partition(b"+")[2] or name
         weight = self._raw.FPDFText_GetFontWeight(self._page, index)
         look = _BOLD if _BOLD_NAME.search(name) or flags & _FORCE_BOLD or weight >= 600 else 0
-        look |= _TYPED if _TYPED_NAME.search(name) or flags & _FIXED_PITCH else 0
+        look |= _TYPED if _TYPED_NAME.search(name) or (flags & _FIXED_PITCH and self._one_width(index)) else 0
         look |= _MATHS if _MATHS_NAME.search(name) else 0
         return look | (_ITALIC if _ITALIC_NAME.search(name) else 0)
+
+    def _one_width(self, index: int) -> bool:
+        """Whether the font's letters are of one width, as it says: some programs say so of every font."""
+        font = self._raw.FPDFTextObj_GetFont(self._raw.FPDFText_GetTextObject(self._page, index))
+        widths = set()
+        for letter in "ilmWo":
+            wide = ctypes.c_float()
+            if self._raw.FPDFFont_GetGlyphWidth(font, ord(letter), 100.0, wide) and wide.value > 0:
+                widths.add(round(wide.value))
+        return len(widths) < 2  # a font without these letters is believed
 
 
 class _Line:

@@ -1,0 +1,100 @@
+"""Headings of a PDF without an outline: type makes them, and much that is set in such type is none."""
+
+from __future__ import annotations
+
+from bastide.knowledge.reading import Node, Reading, read
+from tests.rooms.knowledge.reading.printing import BOLD, Drawn, lines, printed, text
+
+PROSE = "\n".join(
+    f"{number} of the lines that the author of this long report has written down here"
+    for number in ("The first", "the second", "the third", "the fourth and for now last.")
+)
+
+
+def sections(reading: Reading) -> list[str]:
+    return [node.title for node in reading.nodes if node.kind == "section"]
+
+
+def nodes(reading: Reading, kind: str) -> list[Node]:
+    return [node for node in reading.nodes if node.kind == kind]
+
+
+def book(pages: list[list[str]]) -> Reading:
+    return read("book.pdf", printed([Drawn("\n".join(parts)) for parts in pages]))
+
+
+def body(y: float = 600) -> str:
+    return lines(PROSE, y=y)
+
+
+def test_a_style_most_of_whose_words_come_back_is_one_of_labels() -> None:
+    """ "Note" above a box is no section, however bold it is; "Summary", of another style, is one each time."""
+    reading = book(
+        [
+            [
+                text(f"{at} On trees", 72, 740, size=18, font=BOLD),
+                text("Note", 72, 700, size=13, font=BOLD),
+                body(680),
+                text("Summary", 72, 560, size=18, font=BOLD),
+                body(530),
+            ]
+            for at in range(1, 5)
+        ]
+    )
+    assert sections(reading) == [title for at in range(1, 5) for title in (f"{at} On trees", "Summary")]
+    assert reading.text.count("Note") == 4
+
+
+def test_a_chapter_and_its_title_are_one_heading_wherever_they_are_parted() -> None:
+    long = ("Chapter 3. Of the long", "and winding road")
+    named = [text("CHAPTER", 72, 760, size=13, font=BOLD), text("ONE", 72, 735, size=16, font=BOLD)]
+    reading = book(
+        [
+            [*named, text("OF TREES", 72, 700, size=20, font=BOLD), body()],
+            [text("Chapter 2", 72, 760, size=20, font=BOLD), text("Of stones", 72, 720, size=24, font=BOLD), body()],
+            [*(text(line, 72, 760 - 28 * at, size=24, font=BOLD) for at, line in enumerate(long)), body()],
+        ]
+    )
+    assert sections(reading) == [
+        "CHAPTER ONE OF TREES",
+        "Chapter 2 Of stones",
+        "Chapter 3. Of the long and winding road",
+    ]
+    assert "CHAPTER\nONE\nOF TREES" in reading.text
+
+
+def test_terms_of_a_list_are_no_headings() -> None:
+    """A term is bold, and what explains it is set in below it."""
+    terms = [
+        part
+        for at, term in enumerate(("copy", "move", "erase"))
+        for part in (text(term, 72, 560 - 60 * at, font=BOLD), text(f"How to {term} a file.", 100, 545 - 60 * at))
+    ]
+    reading = book([[text("Commands", 72, 740, size=18, font=BOLD), body(), *terms, body(300)] for _ in range(2)])
+    assert sections(reading) == ["Commands", "Commands"]
+    assert "erase" in reading.text
+
+
+def test_names_of_chapters_at_the_top_of_pages_are_marks() -> None:
+    """They differ from page to page, and no number gives them away; what they share with the next page does."""
+    heads = [f"OF {'TREES' if at < 5 else 'STONES'} AND OTHERS   PART {'ABCDE'[at // 2]}" for at in range(10)]
+    reading = book([[text(head, 72, 800), body(700), body(600)] for head in heads])
+    assert "TREES" not in reading.text
+    assert any("OF TREES AND OTHERS" in mark for mark in reading.marks)
+    assert reading.text.count("The first of the lines") == 20
+
+
+def test_the_title_page_names_the_document_and_a_reference_is_no_chapter() -> None:
+    title = [text("The Manual", 72, 600, size=30, font=BOLD), text("A. Writer", 72, 540, size=20, font=BOLD)]
+    prose = f"{PROSE}\nand the more of this is told in\nChapter 3. If you want to read on then"
+    rest = [[text(f"{at} On trees", 72, 740, size=18, font=BOLD), lines(prose, y=700)] for at in range(1, 9)]
+    reading = book([title, *rest])
+    assert sections(reading) == [f"{at} On trees" for at in range(1, 9)]
+    assert reading.text.startswith("The Manual")
+
+
+def test_deep_styles_are_headings_too_and_no_deeper_than_six() -> None:
+    sizes = (40, 34, 30, 26, 22, 18, 15, 13)
+    parts = [text(f"Level {'abcdefgh'[at]}", 72, 780 - 85 * at, size=size, font=BOLD) for at, size in enumerate(sizes)]
+    reading = book([[part for at, head in enumerate(parts) for part in (head, body(765 - 85 * at))]])
+    assert [node.level for node in nodes(reading, "section")] == [1, 2, 3, 4, 5, 6, 6, 6]
