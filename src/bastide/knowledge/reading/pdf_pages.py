@@ -2,7 +2,6 @@
 
 PDFium is native code, and three kilobytes of nested forms can keep it busy for hours in all the memory there is. So it
 works here, with limits on time and memory, no environment and nothing of ours; what comes out is JSON, a line a page.
-
 Input: the PDF. Arguments: pages_max, text_max, seconds, bytes of memory, folder of pypdfium2, first page.
 Output: {"pages", "title", "outline": [[title, level, page], ...]} or {"error", ...}; then for each page {"page",
 "width", "height", "turn", "lines", "rules", "images"} or {"page", "broken": true}; {"end"} behind the last.
@@ -33,11 +32,8 @@ _TYPED_NAME = re.compile(rb"mono|courier|consol|typewriter|cmtt|cmsltt|sftt|ectt
 _MATHS_NAME = re.compile(rb"cmmi|cmsy|cmex|msam|msbm|math|stix|eufm|rsfs|symbol")
 _ITALIC_NAME = re.compile(rb"ital|obliq|cmti|cmsl|sfti|slant")
 _FIXED_PITCH, _FORCE_BOLD = 1, 1 << 18
-_PAGE_CHARS_MAX = 1_000_000
-_OUTLINE_MAX = 10_000
-_OBJECTS_MAX = 20_000
-_RULES_MAX = 4_000
-_DEPTH_MAX = 3
+_PAGE_CHARS_MAX, _OUTLINE_MAX = 1_000_000, 10_000
+_OBJECTS_MAX, _RULES_MAX, _DEPTH_MAX = 20_000, 4_000, 3
 _AS_IT_IS: tuple[float, ...] = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)
 _THIN = 2.5
 """A path that is no thicker, in points, is a rule."""
@@ -309,10 +305,9 @@ class _Glyphs:
         """What the font is: bold, typewriter, mathematics, italic; by its name and flags."""
         length = self._raw.FPDFText_GetFontInfo(self._page, index, self._name, 256, self._flags)
         key = self._name.raw[: min(max(length - 1, 0), 255)], self._flags.value
-        look = self._looks.get(key)
-        if look is None:
-            look = self._looks[key] = self._judged(key[0].lower(), key[1], index)
-        return look
+        if key not in self._looks:
+            self._looks[key] = self._judged(key[0].lower(), key[1], index)
+        return self._looks[key]
 
     def unseen(self, index: int) -> int:
         """_UNSEEN for text that is drawn without being shown (mode 3 of ISO 32000-1, 9.3.6), else 0."""
@@ -324,18 +319,15 @@ class _Glyphs:
         weight = self._raw.FPDFText_GetFontWeight(self._page, index)
         look = _BOLD if _BOLD_NAME.search(name) or flags & _FORCE_BOLD or weight >= 600 else 0
         look |= _TYPED if _TYPED_NAME.search(name) or (flags & _FIXED_PITCH and self._one_width(index)) else 0
-        look |= _MATHS if _MATHS_NAME.search(name) else 0
-        return look | (_ITALIC if _ITALIC_NAME.search(name) else 0)
+        return look | (_MATHS if _MATHS_NAME.search(name) else 0) | (_ITALIC if _ITALIC_NAME.search(name) else 0)
 
     def _one_width(self, index: int) -> bool:
         """Whether the font's letters are of one width, as it says: some programs say so of every font."""
         font = self._raw.FPDFTextObj_GetFont(self._raw.FPDFText_GetTextObject(self._page, index))
-        widths = set()
-        for letter in "ilmWo":
-            wide = ctypes.c_float()
-            if self._raw.FPDFFont_GetGlyphWidth(font, ord(letter), 100.0, wide) and wide.value > 0:
-                widths.add(round(wide.value))
-        return len(widths) < 2  # a font without these letters is believed
+        wide = [ctypes.c_float() for _ in "ilmWo"]
+        for letter, one in zip("ilmWo", wide, strict=True):
+            self._raw.FPDFFont_GetGlyphWidth(font, ord(letter), 100.0, one)
+        return len({round(one.value) for one in wide} - {0}) < 2  # a font without these letters is believed
 
 
 class _Line:
