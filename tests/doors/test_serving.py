@@ -18,24 +18,17 @@ from typing import Any
 
 import pytest
 
+from tests.journeys.typist import Begun, begun_and_heard
+
 BASTIDE = str(Path(sys.executable).with_name("bastide"))
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("BASTIDE_")}
 
 
 @contextmanager
-def running(*arguments: str, home: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+def running(*arguments: str, home: Path) -> Iterator[tuple[Begun, dict[str, Any]]]:
     """A long-running command, and its first line."""
-    words = [BASTIDE, *arguments, "--home", str(home), "--json"]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=CLEAN)
-    assert process.stdout is not None
-    assert process.stderr is not None
-    line = process.stdout.readline()
-    try:
-        yield process, json.loads(line) if line else {"error": process.stderr.read()}
-    finally:
-        if process.poll() is None:
-            process.terminate()
-        process.wait(timeout=40)
+    with begun_and_heard([*arguments, "--home", str(home), "--json"], environment=CLEAN) as (process, line):
+        yield process, json.loads(line)
 
 
 @pytest.fixture(scope="module")
@@ -73,15 +66,11 @@ def test_api_and_sequencer_apart(home: Path) -> None:
 
 
 def test_a_worker_says_how_much_it_takes(home: Path) -> None:
-    process = subprocess.Popen(
-        [BASTIDE, "serve", "--role", "worker", "--home", str(home)], stdout=subprocess.PIPE, text=True, env=CLEAN
-    )
-    assert process.stdout is not None
-    try:
-        assert "16 jobs at a time" in process.stdout.readline()
-    finally:
+    words = ["serve", "--role", "worker", "--home", str(home)]
+    with begun_and_heard(words, environment=CLEAN) as (process, line):
+        assert "16 jobs at a time" in line
         process.terminate()
-    assert process.wait(timeout=40) == 0
+        assert process.wait(timeout=40) == 0
 
 
 def test_a_running_request_is_finished_when_asked_to_stop(home: Path) -> None:

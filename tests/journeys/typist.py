@@ -24,8 +24,8 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -130,6 +130,26 @@ def begun(
         assert more, "the typist went away"
         pid += more
     return Begun(line, int(pid))
+
+
+@contextmanager
+def begun_and_heard(words: Sequence[str], *, environment: Mapping[str, str]) -> Iterator[tuple[Begun, str]]:
+    """A long-running command, stopped at the end, and its first line; or what it said on its errors, as JSON."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
+        reading, writing = os.pipe()
+        with open(reading, encoding="utf-8") as heard:
+            with open(writing, "w", encoding="utf-8") as out:
+                process = begun(words, environment=environment, out=out, said=said)
+            try:
+                line = heard.readline()
+                if not line:
+                    process.wait(40)
+                    said.seek(0)
+                    line = json.dumps({"error": said.read()})
+                yield process, line
+            finally:
+                process.terminate()
+                process.wait(40)
 
 
 def typed(

@@ -23,6 +23,8 @@ EXAMPLES = Path(__file__).parents[3] / "examples"
 LEASE = b"# Lease\n\nThe lease of the workshop in Ghent ends on 30 June 2031. The rent is 1,200 euros a month.\n"
 MENU = b"# Menu\n\nToday the kitchen serves lentil soup with carrots, and pancakes with maple syrup.\n"
 
+LAWS = ("gdpr-en.txt", "ai-act-nl.html", "bdsg-de.md", "egovg-de.md", "relations-public-administration-fr.md")
+
 
 @dataclass(frozen=True)
 class Rooms:
@@ -68,6 +70,21 @@ async def rooms(store: Store, settings: Settings) -> AsyncIterator[Rooms]:
     await egress.stop()
     await policy.stop()
     await audit.stop()
+
+
+@pytest.fixture(scope="session")
+async def library(rooms: Rooms) -> Scope:
+    """A tenant with the example laws, read once for all who ask them and write nothing there.
+
+    Only those in English have vectors, which saves a minute of every run.
+    """
+    permissions = frozenset({"knowledge:read", "knowledge:write", "model:use"})
+    scope = Scope(new_id("ten"), None, None, frozenset(), permissions)
+    for name in LAWS:
+        room = rooms.knowledge if name.endswith("-en.txt") else rooms.without_embedder
+        taken = await room.ingest(scope, name, (EXAMPLES / name).read_bytes())
+        assert taken.documents[0].status == "ready"
+    return scope
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ from bastide.knowledge import Knowledge
 from bastide.knowledge.reading import terms
 from bastide.policy import Label
 from bastide.settings import KnowledgeSettings
-from bastide.store import Scope, new_id
+from bastide.store import Scope
 from bastide.store import queries as stored
 
-from .conftest import EXAMPLES, LEASE, MENU, Rooms
+from .conftest import LEASE, MENU, Rooms
 
 KNOWN_PLACES = [
     ("How soon must a personal data breach be notified?", "gdpr-en.txt", "Article 33"),
@@ -32,20 +32,6 @@ KNOWN_PLACES = [
     ),
 ]
 pytestmark = pytest.mark.xdist_group("library")  # the same long documents: read once
-
-LAWS = ("gdpr-en.txt", "ai-act-nl.html", "bdsg-de.md", "egovg-de.md", "relations-public-administration-fr.md")
-
-
-@pytest.fixture(scope="session")
-async def library(rooms: Rooms) -> Scope:
-    """A tenant with the example laws. Only those in English have vectors, which saves a minute of every run."""
-    permissions = frozenset({"knowledge:read", "knowledge:write", "model:use"})
-    scope = Scope(new_id("ten"), None, None, frozenset(), permissions)
-    for name in LAWS:
-        room = rooms.knowledge if name.endswith("-en.txt") else rooms.without_embedder
-        taken = await room.ingest(scope, name, (EXAMPLES / name).read_bytes())
-        assert taken.documents[0].status == "ready"
-    return scope
 
 
 @pytest.mark.parametrize(("question", "name", "place"), KNOWN_PLACES)
