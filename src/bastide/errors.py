@@ -843,6 +843,15 @@ class StreamBroken(Fault):
     code, status, next = "inference.stream_broken", 502, "Try again; what had arrived is recorded in the receipt."
 
 
+class UnsupportedReranker(Unprocessable):
+    """This folder does not hold a re-ranker that can be run here."""
+
+    code = "inference.unsupported_reranker"
+    next = (
+        "Give a cross-encoder's folder: config.json, tokenizer.json or vocab.txt, and onnx/model.onnx with one logit."
+    )
+
+
 class UnsupportedEmbedder(Unprocessable):
     """This folder does not hold an embedding model that can be run here."""
 

@@ -78,11 +78,12 @@ class EgressSettings:
 
 @dataclass(frozen=True, slots=True)
 class InferenceSettings:
-    """Which embedders run in this process, and how wide."""
+    """Which embedders and which re-ranker run in this process, and how wide."""
 
     home: Path
     embedder_folder: Path | None = None
     embedder_folders_beside: tuple[Path, ...] = ()
+    reranker_folder: Path | None = None  # a cross-encoder with its ONNX graph
     threads: int = 2
     timeout_s: float = 120.0
     allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
@@ -163,6 +164,7 @@ class Settings:
                 home=place,
                 embedder_folder=env.path("BASTIDE_EMBEDDER"),
                 embedder_folders_beside=env.paths("BASTIDE_EMBEDDERS_BESIDE"),
+                reranker_folder=env.path("BASTIDE_RERANKER"),
                 threads=env.number("BASTIDE_THREADS", min(2, os.cpu_count() or 1), 1, 256),
                 timeout_s=float(env.number("BASTIDE_MODEL_TIMEOUT", 120, 1, 3600)),
                 allowed_networks=networks,

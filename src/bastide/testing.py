@@ -64,7 +64,8 @@ class ScriptedModel:
     """A real OpenAI-style server on loopback: `async with ScriptedModel("Hello.") as model: model.url`.
 
     Answers are used in their order, the last one for ever; a function gives an answer for each request.
-    Embeddings are made from the words of a text, so that texts with common words are near each other.
+    Embeddings are made from the words of a text, so that texts with common words are near each other; a re-ranking
+    counts the words that text and query have in common.
     """
 
     def __init__(
@@ -134,8 +135,9 @@ class ScriptedModel:
         if isinstance(answer, Fails):
             error = {"error": {"message": answer.message, "type": "scripted"}}
             return await _send(writer, error, status=answer.status, headers=answer.headers)
-        if path.endswith("/embeddings"):
-            return await _send(writer, _embeddings(asked.body))
+        makes = _MAKES.get(path.rpartition("/")[2])
+        if makes is not None:
+            return await _send(writer, makes(asked.body))
         says = Says(answer) if isinstance(answer, str) else answer
         if asked.body.get("stream"):
             return await self._stream(writer, asked.body, says)
@@ -227,8 +229,20 @@ def _embeddings(body: Mapping[str, Any]) -> dict[str, Any]:
     return {"object": "list", "model": body.get("model"), "data": rows, "usage": usage}
 
 
+def _reranked(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Best first, by how many of the query's words a text has."""
+    words = set(str(body["query"]).lower().split())
+    shares = [len(words & set(text.lower().split())) / max(len(words), 1) for text in body["documents"]]
+    order = sorted(range(len(shares)), key=lambda place: -shares[place])
+    rows = [{"index": place, "relevance_score": shares[place]} for place in order[: body.get("top_n")]]
+    return {"model": body.get("model"), "results": rows, "usage": {"total_tokens": sum(map(len, body["documents"]))}}
+
+
 def _vector(text: str, dimensions: int = 32) -> list[float]:
     found = [0.01] * dimensions
     for word in text.lower().split():
         found[hashlib.sha256(word.encode()).digest()[0] % dimensions] += 1.0
     return found
+
+
+_MAKES: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {"embeddings": _embeddings, "rerank": _reranked}

@@ -123,6 +123,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/decisions:explain": {"label": {"class": "secret"}, "model": MARK},
     "/v1/chat/completions": {"model": MARK, "messages": [{"role": "user", "content": "Hello"}]},
     "/v1/embeddings": {"model": MARK, "input": "Hello"},
+    "/v1/rerank": {"model": MARK, "query": "Hello", "documents": ["Hello"]},
     "/api/v1/keys": {"role": "member", "user": f"{MARK}@example.org"},
     "/api/v1/documents": {"name": "mine.md", "text": "Nothing of yours."},
     "/api/v1/collections": {"name": "ours"},

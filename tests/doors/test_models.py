@@ -66,6 +66,42 @@ async def test_embeddings_as_floats_and_as_base64(client: openai.AsyncOpenAI) ->
         await client.embeddings.create(model="auto", input=[[1, 2, 3]])
 
 
+async def test_texts_are_reranked_in_the_form_that_others_have(
+    web: httpx2.AsyncClient, us: Company, them: Company
+) -> None:
+    key, body = bearer(us.keys["member"]), {"query": "when does the lease end", "documents": ["soup", "the lease"]}
+    async with ScriptedModel() as model:
+        spec = {"name": "ranker", "url": model.url, "local": True, "model": "scripted", "capabilities": ["rerank"]}
+        added = await web.post("/api/v1/models", json=spec, headers=bearer(us.keys["administrator"]))
+        assert added.status_code == 201, added.text
+        try:
+            reply = await web.post("/v1/rerank", json={**body, "model": "auto"}, headers=key)
+            assert reply.status_code == 200, reply.text
+            found = reply.json()
+            assert [one["index"] for one in found["results"]] == [1, 0]
+            assert (found["model"], found["id"]) == ("ranker", reply.headers["x-bastide-receipt"])
+            best = {
+                **body,
+                "documents": [{"text": "soup"}, {"text": "the lease"}],
+                "top_n": 1,
+                "return_documents": True,
+            }
+            (one,) = (await web.post("/v1/rerank", json=best, headers=key)).json()["results"]
+            assert (one["index"], one["document"]) == (1, {"text": "the lease"})
+            for wrong in ({"documents": []}, {"documents": [{"words": "x"}]}, {"query": ""}, {"top_n": 0}):
+                refused = await web.post("/v1/rerank", json={**body, **wrong}, headers=key)
+                assert refused.status_code in {400, 422}, refused.text
+                assert "type" in refused.json()["error"], "the shape that clients of these wires expect"
+            foreign = await web.post(
+                "/v1/rerank", json={**body, "model": "ranker"}, headers=bearer(them.keys["member"])
+            )
+            assert (foreign.status_code, foreign.json()["error"]["code"]) == (404, "inference.unknown_model")
+        finally:
+            await _remove(web, us, "ranker")
+    none = await web.post("/v1/rerank", json=body, headers=key)
+    assert (none.status_code, none.json()["error"]["code"]) == (404, "inference.unknown_model")
+
+
 async def test_a_generating_model(client: openai.AsyncOpenAI, web: httpx2.AsyncClient, us: Company) -> None:
     async with ScriptedModel("Good day to you.") as model:
         await _add(web, us, "scripted", model)

@@ -1,4 +1,4 @@
-"""The models of a tenant, as they are managed here and as OpenAI's clients list them."""
+"""The models of a tenant, as they are managed here and as OpenAI's clients list them; and the wire of re-rankers."""
 
 from __future__ import annotations
 
@@ -12,14 +12,41 @@ from starlette.responses import JSONResponse
 from bastide.api.describing import answers, model_answers
 from bastide.api.doorkeeper import Asking, Behind
 from bastide.api.paging import whole
+from bastide.api.questions import RECEIPT
 from bastide.api.reading import Route
 from bastide.api.shapes import models as shapes
 from bastide.api.shapes.ground import Listed, Removed
 from bastide.api.values import Caller
-from bastide.errors import UnknownModel
+from bastide.errors import BadRequest, UnknownModel
 from bastide.inference import Model, ModelSpec
 
+_ANY = frozenset({"auto", ""})
+
 router = APIRouter(route_class=Route, tags=["models"])
+
+
+@router.post("/v1/rerank", summary="Rerank", responses=model_answers({200: shapes.Reranked}))
+async def rerank(body: shapes.RerankQuestion, caller: Asking, rooms: Behind) -> Any:
+    """How well each text answers the query, best first. What a score means is the model's own."""
+    texts = [one if isinstance(one, str) else one.get("text") for one in body.documents]
+    if not all(isinstance(text, str) for text in texts):
+        raise BadRequest("`documents` must be texts, or objects with a `text`.", param="documents")
+    documents = [str(text) for text in texts]
+    found = await rooms.inference.rerank(
+        caller.scope, body.query, documents, label=caller.label, model=None if body.model in _ANY else body.model
+    )
+    order = sorted(range(len(documents)), key=lambda place: -found.scores[place])[: body.top_n]
+    results = [
+        {
+            "index": place,
+            "relevance_score": found.scores[place],
+            **({"document": {"text": documents[place]}} if body.return_documents else {}),
+        }
+        for place in order
+    ]
+    usage = {"prompt_tokens": found.usage.input, "total_tokens": found.usage.input}
+    wire = {"id": found.receipt, "model": found.model, "results": results, "usage": usage}
+    return JSONResponse(wire, headers={RECEIPT: found.receipt})
 
 
 @router.get("/v1/models", summary="The models", responses=model_answers({200: shapes.ModelList}))

@@ -20,6 +20,7 @@ from bastide.inference.values import (
     Message,
     Model,
     ModelSpec,
+    Reranked,
     Usage,
 )
 
@@ -36,6 +37,7 @@ __all__ = [
     "Message",
     "Model",
     "ModelSpec",
+    "Reranked",
     "Running",
     "Sink",
     "Usage",

@@ -44,7 +44,7 @@ class Embedder:
         self.max_tokens = folder.tokens_max
         self._folder = folder
         self.folder = folder.path
-        self._session = _session(graph)
+        self._session = open_session(graph)
         self._inputs = frozenset(each.name for each in self._session.get_inputs())
         self._output = _output(self._session, folder)
         self._tokenizer = open_tokenizer(folder.path)
@@ -162,7 +162,8 @@ def _clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _session(graph: bytes | Path) -> Any:
+def open_session(graph: bytes | Path) -> Any:
+    """A session of the runtime on one thread, without reports to its maker. Raises UnsupportedEmbedder."""
     refuse_reporting(onnxruntime.__version__)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # the width is in the texts

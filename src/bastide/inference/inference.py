@@ -1,4 +1,4 @@
-"""The room's class: chat, embeddings, extractive answers, and the models that give them."""
+"""The room's class: chat, embeddings, re-ranking, extractive answers, and the models that give them."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from bastide.inference.extractive_chat import chunk, completion, question_and_pa
 from bastide.inference.gateway import Gateway, Here, Route, Unbounded
 from bastide.inference.local import Kind, LocalModels
 from bastide.inference.registry import Known, Registry
+from bastide.inference.reranking import rerank
 from bastide.inference.values import (
     EXTRACTIVE,
     ChatPiece,
@@ -31,6 +32,7 @@ from bastide.inference.values import (
     ExtractiveReply,
     Model,
     ModelSpec,
+    Reranked,
     Usage,
 )
 from bastide.policy import Label, Policy
@@ -257,6 +259,42 @@ class Inference:
                 call.usage = Usage(call.usage.input + counted.input, 0, call.usage.estimated or counted.estimated)
                 found.append(vectors)
         return wire.normalised(found)
+
+    async def has_reranker(self, scope: Scope) -> bool:
+        """Whether this tenant has a re-ranker at all; whether it may read something is decided at the call."""
+        if "model:use" not in scope.permissions:
+            return False
+        return bool(await self._candidates(scope, None, "rerank"))
+
+    async def rerank(
+        self, scope: Scope, query: str, texts: Sequence[str], *, label: Label, model: str | None = None
+    ) -> Reranked:
+        """How well each text answers `query`, in their order; one receipt for all of them.
+
+        Raises NoPermittedModel, UnknownModel, WrongCapability, and what egress and the model's server raise.
+        """
+        scope.need("model:use")
+        choice = await self._choose(scope, model, "rerank", _tightened(scope, label))
+        sent = wire.encode({"query": query, "documents": list(texts)})
+        async with self._calls.made(scope, choice, sent) as call:
+            if choice.model.built_in:
+                scores, tokens = await self._local.rerank(query, texts)
+                call.usage = Usage(tokens)
+            else:
+                scores = await self._rerank_remotely(call, query, texts, _guessed(sent))
+            call.output = json.dumps(scores, separators=(",", ":")).encode()
+        return Reranked(tuple(scores), choice.model.name, call.receipt, call.usage)
+
+    async def _rerank_remotely(self, call: Call, query: str, texts: Sequence[str], guess: Usage) -> list[float]:
+        call.usage = guess
+        permit, place = self._calls.permit(call.choice.decision, self._egress), _place(call.choice.known)
+        async with self._egress.open(permit, total_s=self._settings.timeout_s) as client:
+            try:
+                scores, tokens = await rerank(client, place, call.choice.model.upstream, query, texts)
+            finally:
+                call.tls = client.tls
+        call.usage = Usage(tokens) if tokens is not None else guess
+        return scores
 
     # -- choosing -----------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bastide.errors import NoEmbedder
+from bastide.inference.cross_encoder import CrossEncoder, open_cross_encoder
 from bastide.inference.embedder import Embedder, open_embedder
 from bastide.inference.extractive import Extract, extract
 from bastide.inference.values import EXTRACTIVE, Model
@@ -30,16 +31,22 @@ class LocalModels:
         self._settings = settings
         self._embedder: Embedder | None = None
         self._beside: dict[str, Embedder] = {}
+        self._reranker: CrossEncoder | None = None
         self._bulk = ThreadPoolExecutor(1, thread_name_prefix="bastide-bulk")
         self._quick = ThreadPoolExecutor(max(1, settings.threads), thread_name_prefix="bastide-quick")
 
     async def start(self) -> None:
-        """Open the embedding models, if there are any. Raises UnsupportedEmbedder for a folder that cannot be run."""
+        """Open the embedding models and the re-ranker, where they are there.
+
+        Raises UnsupportedEmbedder or UnsupportedReranker for a folder that cannot be run.
+        """
         self._embedder = await self._open(self._settings.embedder_folder)
         for folder in self._settings.embedder_folders_beside:
             opened = await self._open(folder)
             if opened is not None:
                 self._beside[opened.name] = opened
+        reranker = partial(open_cross_encoder, self._settings.reranker_folder, threads=self._settings.threads)
+        self._reranker = await asyncio.get_running_loop().run_in_executor(self._bulk, reranker)
 
     async def _open(self, folder: Path | None) -> Embedder | None:
         cache = self._settings.home / "cache" / "embedder"
@@ -50,7 +57,7 @@ class LocalModels:
         """Let what runs finish, drop what waits."""
         for lane in (self._quick, self._bulk):
             await asyncio.to_thread(lane.shutdown, wait=True, cancel_futures=True)
-        for one in (self._embedder, *self._beside.values()):
+        for one in (self._embedder, *self._beside.values(), self._reranker):
             if one:
                 one.close()
 
@@ -82,7 +89,16 @@ class LocalModels:
         ]
         opened = [(10, self._embedder)] if self._embedder else []
         opened += [(20, one) for name, one in self._beside.items() if name != self.embedder_name]
+        if self._reranker:
+            name = self._reranker.name
+            upstream = name.removeprefix("local/")
+            found.append(Model(name, "onnx", ("rerank",), RECORD, upstream=upstream, rank=10, built_in=True))
         return [_model(one, rank) for rank, one in opened] + found
+
+    async def rerank(self, query: str, texts: Sequence[str]) -> tuple[list[float], int]:
+        """How well each text answers, in [0, 1], and how many tokens were read."""
+        assert self._reranker is not None, "a model is chosen among those that are here"
+        return await asyncio.get_running_loop().run_in_executor(self._quick, self._reranker.scores, query, texts)
 
     async def embed(
         self, texts: Sequence[str], kind: Kind, model: str | None = None

@@ -95,8 +95,8 @@ async def complete(client: Client, place: Place, body: bytes) -> Completion:
     """One whole chat completion."""
     reply = await client.request("POST", f"{place.path}/chat/completions", content=body, headers=place.headers())
     if reply.status != 200:
-        _refuse(reply.status, reply.headers, reply.body, place)
-    return read_completion(_object(reply.body))
+        refuse(reply.status, reply.headers, reply.body, place)
+    return read_completion(read_object(reply.body))
 
 
 async def stream(client: Client, place: Place, body: bytes) -> AsyncGenerator[Chunk]:
@@ -104,9 +104,9 @@ async def stream(client: Client, place: Place, body: bytes) -> AsyncGenerator[Ch
     headers = place.headers("text/event-stream")
     async with client.stream("POST", f"{place.path}/chat/completions", content=body, headers=headers) as flow:
         if flow.status != 200:
-            _refuse(flow.status, flow.headers, await flow.read(), place)
+            refuse(flow.status, flow.headers, await flow.read(), place)
         if not flow.headers.get("content-type", "").lower().startswith("text/event-stream"):
-            yield _whole_as_chunk(read_completion(_object(await flow.read())))
+            yield _whole_as_chunk(read_completion(read_object(await flow.read())))
             return
         async with aclosing(_chunks(flow)) as chunks:
             async for chunk in chunks:
@@ -120,8 +120,8 @@ async def embed(
     body = encode({"model": model, "input": list(texts), "encoding_format": "float"})
     reply = await client.request("POST", f"{place.path}/embeddings", content=body, headers=place.headers())
     if reply.status != 200:
-        _refuse(reply.status, reply.headers, reply.body, place)
-    answer = _object(reply.body)
+        refuse(reply.status, reply.headers, reply.body, place)
+    answer = read_object(reply.body)
     rows = answer.get("data")
     if not isinstance(rows, list) or len(rows) != len(texts):
         raise UpstreamGarbage(f"{len(texts)} texts were sent, and not as many vectors came back.")
@@ -140,8 +140,8 @@ async def list_models(client: Client, place: Place) -> list[str]:
     """The names that the server gives its models."""
     reply = await client.request("GET", f"{place.path}/models", headers=place.headers())
     if reply.status != 200:
-        _refuse(reply.status, reply.headers, reply.body, place)
-    rows = _object(reply.body).get("data")
+        refuse(reply.status, reply.headers, reply.body, place)
+    rows = read_object(reply.body).get("data")
     if not isinstance(rows, list):
         raise UpstreamGarbage("The server's list of models is not a list.")
     return [row["id"] for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
@@ -200,7 +200,7 @@ async def _chunks(flow: Flow) -> AsyncGenerator[Chunk]:
 
 def _chunk(data: bytes) -> Chunk:
     try:
-        raw = _object(data)
+        raw = read_object(data)
     except UpstreamGarbage as fault:
         raise StreamBroken("A piece of the stream is not a JSON object.") from fault
     if raw.get("error"):
@@ -228,11 +228,12 @@ def _whole_as_chunk(completion: Completion) -> Chunk:
     return Chunk(completion.text, completion.finish, completion.usage, raw)
 
 
-def _refuse(status: int, headers: Mapping[str, str], body: bytes, place: Place) -> NoReturn:
+def refuse(status: int, headers: Mapping[str, str], body: bytes, place: Place) -> NoReturn:
+    """Raises the error of our own tree for a status that is not 200."""
     raise fault_of(status, headers, body, place.key)
 
 
-def _object(body: bytes) -> dict[str, Any]:
+def read_object(body: bytes) -> dict[str, Any]:
     """The JSON object in a body, with no number that JSON does not have and no half character."""
     try:
         found = json.loads(body.decode("utf-8", "replace"), parse_constant=_no_constant)

@@ -14,11 +14,12 @@ from bastide.errors import AlreadyThere, BadModel, ModelExists, UnknownModel
 from bastide.inference.values import Model, ModelSpec
 from bastide.store import Db, Scope, Store, queries
 
-CAPABILITIES = ("chat", "embeddings")
+CAPABILITIES = ("chat", "embeddings", "rerank")
 LOCAL_RUNTIME = "local/runtime"
 _Q = queries("bastide.inference")
 _MODELS, _MODEL, _ADD, _REMOVE = _Q["models"], _Q["model"], _Q["add_model"], _Q["remove_model"]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
+_RERANKS = re.compile(r"re-?rank|cross-?encoder", re.IGNORECASE)
 _EMBEDS = re.compile(r"embed|\bbge\b|\be5\b|\bgte\b|minilm", re.IGNORECASE)
 
 
@@ -168,4 +169,6 @@ def address(url: str) -> SplitResult:
 
 def guessed(upstream: str) -> tuple[str, ...]:
     """What a model of this name most likely does."""
+    if _RERANKS.search(upstream):
+        return ("rerank",)
     return ("embeddings",) if _EMBEDS.search(upstream) else ("chat",)

@@ -145,6 +145,17 @@ class Embedded:
 
 
 @dataclass(frozen=True, slots=True)
+class Reranked:
+    """How well each text answers a query, in the order of the texts: more is better, and what one means is the model's
+    own (a cross-encoder here gives numbers in [0, 1])."""
+
+    scores: tuple[float, ...]
+    model: str
+    receipt: str
+    usage: Usage = Usage()
+
+
+@dataclass(frozen=True, slots=True)
 class ExtractedSentence:
     """A sentence taken from a passage: `text` is `passage[start:end]`."""
 

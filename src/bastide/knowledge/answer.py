@@ -15,7 +15,7 @@ from itertools import islice
 
 from bastide.errors import Refusal, Unavailable, UnknownModel
 from bastide.inference import EXTRACTIVE, ChatRequest, Inference
-from bastide.knowledge.bounds import Filters
+from bastide.knowledge.bounds import Filters, Ways
 from bastide.knowledge.conversing import further, standalone
 from bastide.knowledge.embedders import known_languages
 from bastide.knowledge.pinning import Pinning
@@ -23,7 +23,8 @@ from bastide.knowledge.preparing import headings
 from bastide.knowledge.prompting import ANSWER, NOT_FOUND, Spoken, messages, says_nothing
 from bastide.knowledge.reading import detect_language, sentences, terms
 from bastide.knowledge.references import named_by, named_in
-from bastide.knowledge.search import Finder, Found, Hit
+from bastide.knowledge.search import Found, Hit
+from bastide.knowledge.seeking import Seeker
 from bastide.knowledge.support import Checked, Evidence, check, with_citations
 from bastide.knowledge.told import Answer, Telling, Turn
 from bastide.knowledge.values import Passage
@@ -37,6 +38,7 @@ RARE_WORDS_SHARE_MIN = 0.5
 COSINE_MIN = 0.5
 
 _TOKENS_MAX = 700
+_USUAL = Ways()
 _BEGINNING_SENTENCES = 3
 
 
@@ -61,8 +63,8 @@ class _Matter:
 class Answering:
     """Answers questions from passages."""
 
-    def __init__(self, finder: Finder, inference: Inference, pinning: Pinning) -> None:
-        self._finder = finder
+    def __init__(self, seeker: Seeker, inference: Inference, pinning: Pinning) -> None:
+        self._seeker = seeker
         self._inference = inference
         self._pinning = pinning
 
@@ -94,6 +96,7 @@ class Answering:
         limit: int,
         filters: Filters,
         history: Sequence[Turn] = (),
+        ways: Ways = _USUAL,
         streamed: bool = True,
     ) -> AsyncGenerator[Telling]:
         """The answer while it is made. Closing the iterator early stops the model; its receipt is written.
@@ -101,7 +104,7 @@ class Answering:
         Raises UnknownModel, NoPermittedModel, and what the model's server raises where it was asked for by name.
         """
         with timed("knowledge_answer"):
-            matter, generator = await self._matter(scope, question, model, limit, filters, tuple(history))
+            matter, generator = await self._matter(scope, question, model, limit, filters, ways, tuple(history))
             if not matter.hits:
                 yield _told(matter, _nothing(matter, generator))
                 return
@@ -125,11 +128,20 @@ class Answering:
             yield _told(matter, replace(taken, notes=(*taken.notes, *notes)))
 
     async def _matter(
-        self, scope: Scope, question: str, model: str | None, limit: int, filters: Filters, history: tuple[Turn, ...]
+        self,
+        scope: Scope,
+        question: str,
+        model: str | None,
+        limit: int,
+        filters: Filters,
+        ways: Ways,
+        history: tuple[Turn, ...],
     ) -> tuple[_Matter, str | None]:
         """What was found for the question, and the model that writes: None when sentences are taken."""
         searched = standalone(question, history, detect_language(question, ""))
-        found = await self._finder.find(scope, searched, limit=limit, filters=filters, mode="hybrid", rarity=True)
+        found = await self._seeker.find(
+            scope, searched, limit=limit, filters=filters, mode="hybrid", ways=ways, rarity=True
+        )
         hits = relevant(searched, found)
         label = Label.join_all(
             [Label.of_scope(scope), *(hit.passage.label for hit in hits), *(turn.label for turn in history)]

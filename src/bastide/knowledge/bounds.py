@@ -55,6 +55,15 @@ class Filters:
         return self != Filters()
 
 
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """What a search may use besides its rankings: a re-ranker, where one is there and allowed; the parts of a question,
+    found by rule (auto), or by a model that is allowed, else by rule (always)."""
+
+    rerank: str = "auto"
+    decompose: str = "off"
+
+
 def query(text: object) -> str:
     """The query without surrounding space. Raises BadQuery."""
     if not isinstance(text, str):
@@ -96,6 +105,15 @@ def context(name: str) -> str:
     if name not in _CONTEXTS:
         raise BadOption(f"context must be one of none, neighbours, section, not {name!r}.", option="context")
     return name
+
+
+def ways(rerank: str, decompose: str) -> Ways:
+    """What a search may use besides its rankings. Raises BadOption."""
+    if rerank not in {"auto", "off"}:
+        raise BadOption(f"rerank must be auto or off, not {rerank!r}.", option="rerank")
+    if decompose not in {"auto", "off", "always"}:
+        raise BadOption(f"decompose must be auto, off or always, not {decompose!r}.", option="decompose")
+    return Ways(rerank, decompose)
 
 
 def dpi(number: object) -> int:

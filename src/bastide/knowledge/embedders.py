@@ -142,8 +142,14 @@ class Embedders:
 
     # -- a query ------------------------------------------------------------------------------------
 
-    async def read(self, scope: Scope, text: str, *, collection: str | None, strict: bool) -> Query:
-        """The query, embedded by the embedder that suits its language best; with `strict` it raises where none can."""
+    async def read(
+        self, scope: Scope, text: str, *, collection: str | None, strict: bool, label: Label | None = None
+    ) -> Query:
+        """The query, embedded by the embedder that suits its language best; with `strict` it raises where none can.
+
+        `label` is that of a query which was made from passages.
+        """
+        whole = Label.of_scope(scope) if label is None else Label.of_scope(scope).join(label)
         rows = [one for one in await self.switched(scope) if one.state == "on"]
         fitting = of_collection(rows, collection) if collection is not None else rows
         order: list[tuple[str | None, frozenset[str]]] = []
@@ -157,9 +163,7 @@ class Embedders:
         notes: list[str] = []
         for model, known in order:
             try:
-                found = await self._inference.embed(
-                    scope, [text], label=Label.of_scope(scope), model=model, kind="query"
-                )
+                found = await self._inference.embed(scope, [text], label=whole, model=model, kind="query")
             except (Refusal, Unavailable) as no:
                 if strict and (model, known) == order[-1]:
                     raise

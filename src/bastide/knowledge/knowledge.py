@@ -26,8 +26,9 @@ from bastide.knowledge.reading import Limits, PageRead
 from bastide.knowledge.reembedding import ReembeddingJobs
 from bastide.knowledge.retaining import RetainingJobs
 from bastide.knowledge.search import Finder
+from bastide.knowledge.seeking import Seeker
 from bastide.knowledge.staging import Gathering, Staging
-from bastide.knowledge.told import Answer, AnswerOptions, Telling
+from bastide.knowledge.told import Answer, AnswerOptions, SearchOptions, Telling
 from bastide.knowledge.upkeep import Upkeep
 from bastide.knowledge.values import (
     Change,
@@ -67,8 +68,9 @@ class Knowledge:
         embedders = Embedders(store, inference)
         self._intake = Intake(store, audit, inference, embedders, workflows, settings)
         self._shelf = Shelf(store, audit, workflows)
-        self._finder = Finder(store, embedders)
-        self._answering = Answering(self._finder, inference, Pinning(store))
+        finder = Finder(store, embedders)
+        self._seeker = Seeker(finder, inference)
+        self._answering = Answering(self._seeker, inference, Pinning(store))
         self._placement = Placement(store, settings.partition_chunks_min)
         self._staging = Staging(store, workflows)
         mending = MendingJobs(store, self._intake)
@@ -81,7 +83,7 @@ class Knowledge:
             LeavingJobs(store, audit, workflows, self._shelf, self._staging),
             RetainingJobs(store, self._shelf),
             CarryingJobs(store, audit, self._intake, self._staging),
-            Evaluating(self._finder, self._answering),
+            Evaluating(finder, self._answering),
             EnrichJobs(store, inference),
             CommunityJobs(store, inference),
         ):
@@ -207,34 +209,24 @@ class Knowledge:
 
     # -- passages and answers out -------------------------------------------------------------------
 
-    async def search(
-        self,
-        scope: Scope,
-        query: str,
-        *,
-        limit: int = 8,
-        collection: str | None = None,
-        filters: Mapping[str, object] | None = None,
-        mode: str = "hybrid",
-        explain: bool = False,
-        context: str = "none",
-    ) -> SearchResult:
+    async def search(self, scope: Scope, query: str, **asked: Unpack[SearchOptions]) -> SearchResult:
         """The passages that best answer `query`, best first, each with where it stands. None is no error.
 
-        `mode` is hybrid, text, vector or graph. With `explain` each says why it is here; `context` gives what stands
-        around it, too: its neighbours, or the rest of its section. Raises BadQuery, BadOption, UnknownCollection.
+        Raises BadQuery, BadOption, UnknownCollection.
         """
         scope.need(READ)
-        found = await self._finder.find(
+        found = await self._seeker.find(
             scope,
             bounds.query(query),
-            limit=bounds.limit(limit),
-            filters=bounds.filters(filters, collection),
-            mode=bounds.mode(mode),
-            explain=explain,
-            context=bounds.context(context),
+            limit=bounds.limit(asked.get("limit", 8)),
+            filters=bounds.filters(asked.get("filters"), asked.get("collection")),
+            mode=bounds.mode(asked.get("mode", "hybrid")),
+            ways=bounds.ways(asked.get("rerank", "auto"), asked.get("decompose", "off")),
+            explain=asked.get("explain", False),
+            context=bounds.context(asked.get("context", "none")),
         )
-        return SearchResult(tuple(hit.passage for hit in found.hits), found.took_ms, found.notes)
+        passages = tuple(hit.passage for hit in found.hits)
+        return SearchResult(passages, found.took_ms, found.notes, found.receipts)
 
     async def answer(self, scope: Scope, question: str, **asked: Unpack[AnswerOptions]) -> Answer:
         """An answer whose sentences cite passages.
@@ -265,6 +257,7 @@ class Knowledge:
             limit=bounds.limit(asked.get("limit", 8), 32),
             filters=bounds.filters(asked.get("filters"), asked.get("collection")),
             history=bounds.history(asked.get("history", ())),
+            ways=bounds.ways(asked.get("rerank", "auto"), asked.get("decompose", "off")),
             streamed=streamed,
         )
         return self.upkeep.past.noted(scope, told)

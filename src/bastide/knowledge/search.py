@@ -12,7 +12,7 @@ import asyncio
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -63,6 +63,8 @@ class Found:
     took_ms: float
     receipt: str | None
     rarity: Mapping[str, float]
+    receipts: Mapping[str, str] = field(default_factory=dict)
+    """Of the model calls besides the query's embedding, by what they did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +119,16 @@ class Finder:
         rarity: bool = False,
         explain: bool = False,
         context: str = "none",
+        label: Label | None = None,
     ) -> Found:
-        """The passages that best answer `query`, best first."""
+        """The passages that best answer `query`, best first. `label` is that of the query, where it was made from
+        passages."""
         start = time.perf_counter()
         read = Query()
         if mode != "text":
-            read = await self._embedders.read(scope, query, collection=filters.collection, strict=mode == "vector")
+            read = await self._embedders.read(
+                scope, query, collection=filters.collection, strict=mode == "vector", label=label
+            )
         embedded = read.embedded
         async with self._store.under(scope) as db:
             if filters.collection is not None and not await db.value(_HAS_COLLECTION, name=filters.collection):

@@ -29,6 +29,24 @@ class Turn:
     label: Label = field(default_factory=Label)
 
 
+class SearchOptions(TypedDict, total=False):
+    """How a search may be asked for. Left out: eight passages of everything, in hybrid mode."""
+
+    limit: int
+    collection: str | None
+    filters: Mapping[str, object] | None
+    mode: str
+    """hybrid, text, vector or graph."""
+    explain: bool
+    """Each passage says why it is here."""
+    context: str
+    """What stands around a passage comes along: none, neighbours, or the rest of its section."""
+    rerank: str
+    """auto: a re-ranker that is there and allowed to read the best puts them in its order; off."""
+    decompose: str
+    """off; auto: the parts of a question are searched, too, found by rule; always: by a model, where one may."""
+
+
 class AnswerOptions(TypedDict, total=False):
     """How a question may be asked. Left out: the best model that is allowed, eight passages, everything, no history."""
 
@@ -38,6 +56,8 @@ class AnswerOptions(TypedDict, total=False):
     filters: Mapping[str, object] | None
     history: Iterable[Turn]
     """The turns before, oldest first: a follow-up question leans on the last."""
+    rerank: str
+    decompose: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -232,6 +232,8 @@ class Why:
     graph: float
     phrases: tuple[str, ...]
     by: Literal["words", "vectors", "graph"]
+    rerank: float | None = None  # what a re-ranker gave it, where one read it
+    hop: str = ""  # the part of the question that found it, or found it further up than the whole
 
     def to_wire(self) -> Wire:
         """The reasons as the wire shows them."""
@@ -243,6 +245,8 @@ class Why:
             "grams": round(self.grams, 4),
             "cosine": None if self.cosine is None else round(self.cosine, 4),
             "graph": round(self.graph, 4),
+            **({"hop": self.hop} if self.hop else {}),
+            **({} if self.rerank is None else {"rerank": round(self.rerank, 4)}),
         }
 
 
@@ -367,6 +371,7 @@ class SearchResult:
     passages: tuple[Passage, ...]
     took_ms: float
     notes: tuple[str, ...] = ()
+    receipts: Mapping[str, str] = field(default_factory=dict)
 
     def to_wire(self) -> Wire:
         """The shape of SURFACE."""
@@ -374,6 +379,7 @@ class SearchResult:
             "passages": [passage.to_wire() for passage in self.passages],
             "took_ms": round(self.took_ms, 2),
             "notes": list(self.notes),
+            "receipts": dict(self.receipts),
         }
 
 

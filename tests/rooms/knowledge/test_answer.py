@@ -15,6 +15,7 @@ from bastide.knowledge import Answer, Knowledge, Telling, Turn
 from bastide.policy import Label
 from bastide.store import Scope
 from bastide.testing import Fails, ScriptedModel
+from tests.rooms.knowledge.reading.made import paragraph, pdf
 
 from .conftest import EXAMPLES, LEASE, MENU, Rooms
 
@@ -327,3 +328,18 @@ async def test_a_citation_of_a_page_has_its_boxes(rooms: Rooms, ours: Scope) -> 
                 assert page >= (passage.page or 1)
                 assert 0 <= left < right < 700
                 assert 0 <= top < bottom < 900
+
+
+async def test_a_caption_that_answers_is_cited_as_the_figure_that_it_names(rooms: Rooms, ours: Scope) -> None:
+    lines = [
+        *paragraph("The harbour had three cranes, of which two are gone.", y=700),
+        *paragraph("Figure 3: The lantern crane lifts forty tons since 1911.", y=500),
+    ]
+    await rooms.knowledge.ingest(ours, "harbour.pdf", pdf([lines]), label=LOCAL)
+    answer = await rooms.knowledge.answer(ours, "How many tons does the lantern crane lift?", model="local/extractive")
+    assert "forty tons" in answer.answer
+    (figure,) = [place for one in answer.citations for place in one.places if place.kind == "figure"]
+    ((page, (left, top, right, bottom)),) = figure.boxes
+    assert (page, figure.page) == (1, 1)
+    assert 60 < left < right
+    assert 300 < top < bottom < 360  # 842 points high, so that 500 from below is 342 from above

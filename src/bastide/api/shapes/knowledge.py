@@ -176,6 +176,9 @@ class Search(Asked):
     mode: Literal["hybrid", "text", "vector", "graph"] = "hybrid"
     explain: bool = Field(False, description="Each passage says why it is here.")
     context: Literal["none", "neighbours", "section"] = Field("none", description="What stands around each passage.")
+    rerank: Literal["auto", "off"] = Field(
+        "auto", description="A re-ranker that is allowed to read them orders the best."
+    )
 
 
 class Passage(Said):
@@ -222,6 +225,8 @@ class Question(Asked):
     limit: int = Field(8, description="How many passages the answer may stand on.")
     collection: str | None = None
     filters: dict[str, Any] = Field(default_factory=dict, description="As in a search.")
+    rerank: Literal["auto", "off"] = Field("auto", description="As in a search.")
+    decompose: Literal["off", "auto", "always"] = Field("off", description="As in a search.")
     history: list[TurnBefore] = Field(
         default_factory=list,
         max_length=50,

@@ -119,6 +119,31 @@ class Embeddings(Said):
     usage: dict[str, Any]
 
 
+class RerankQuestion(Spoken):
+    """Texts to be put into the order in which they answer."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "examples": [{"model": "auto", "query": "When does the lease end?", "documents": ["In June.", "Soup."]}]
+        },
+    )
+    model: str | None = Field(None, max_length=200, description="`auto` or nothing: the best one that is allowed.")
+    query: str = Field(min_length=1, max_length=20_000)
+    documents: list[str | dict[str, Any]] = Field(min_length=1, max_length=1000, description="Texts, or {text} each.")
+    top_n: int | None = Field(None, ge=1, description="So many of the best; null: all.")
+    return_documents: bool = False
+
+
+class Reranked(Said):
+    """The texts by number, best first, as Cohere's and Jina's clients read it."""
+
+    id: str
+    model: str
+    results: list[dict[str, Any]]
+    usage: dict[str, Any]
+
+
 class ModelList(Said):
     """The models that this key may name."""
 
