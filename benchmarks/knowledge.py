@@ -63,9 +63,9 @@ class Rooms:
 
 
 @asynccontextmanager
-async def house() -> AsyncIterator[Rooms]:
-    """A house in a temporary home."""
-    home = Path(tempfile.mkdtemp(prefix="bastide-bench-"))
+async def house(kept: Path | None = None) -> AsyncIterator[Rooms]:
+    """A house in `kept`, which stays, or in a temporary home."""
+    home = kept or Path(tempfile.mkdtemp(prefix="bastide-bench-"))
     settings = Settings.read(home, environment={})
     store = Store(settings.store)
     await store.start()
@@ -96,7 +96,8 @@ async def house() -> AsyncIterator[Rooms]:
         await policy.stop()
         await audit.stop()
         await store.stop()
-        shutil.rmtree(home, ignore_errors=True)
+        if kept is None:
+            shutil.rmtree(home, ignore_errors=True)
 
 
 def tenant() -> Scope:

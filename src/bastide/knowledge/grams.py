@@ -8,48 +8,65 @@ Turkish, Greek and Russian, as much as an index of all grams, which would be fiv
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from functools import cache
 
-from bastide.knowledge.reading import folded_words
+import numpy as np
+from numpy.typing import NDArray
+
+from bastide.knowledge.reading import folded, folded_words, is_of_word
 
 LENGTH = 5
 K1, B = 1.2, 0.75
 
+Keys = NDArray[np.uint32]
+"""The 5-grams of one text in their order, each as a hash of 32 bits."""
 
-def gram_scores(query: str, language: str, texts: Sequence[str]) -> list[float]:
+_MARK = np.uint32(0)
+_LAST = 0xFFFF
+_FACTOR = np.uint32(0x9E3779B1)  # multiplicative hashing (Knuth 1973): odd, near 2^32 / golden ratio
+
+
+def gram_keys(text: str) -> Keys:
+    """The stretches of five characters within the words of a text; a word of three letters with its two marks is one."""
+    points = _folded_points(text)
+    if len(points) < LENGTH:
+        return np.zeros(0, np.uint32)
+    many = len(points) - LENGTH + 1
+    keys = points[:many].copy()
+    for step in range(1, LENGTH):
+        keys = keys * _FACTOR + points[step : step + many]
+    marks = points == _MARK
+    inner = marks[1 : 1 + many] | marks[2 : 2 + many] | marks[3 : 3 + many]
+    return keys[~inner]
+
+
+def gram_scores(query: str, language: str, texts: Sequence[Keys]) -> list[float]:
     """BM25 of each text by the 5-grams of the query's words; idf = ln(1 + (n - df + 0.5) / (df + 0.5)) among them."""
-    wanted = _grams(folded_words(query, language))
-    if not wanted or not texts:
+    wanted, times = np.unique(gram_keys(" ".join(folded_words(query, language))), return_counts=True)
+    if not len(wanted) or not texts:
         return [0.0] * len(texts)
-    bodies: list[str] = []
-    lengths: list[int] = []
-    for text in texts:
-        words = folded_words(text)
-        body = "__".join(words)
-        bodies.append(f"_{body}_")
-        lengths.append(max(len(words), len(body) - 4 * len(words) + 4))
-    mean = sum(lengths) / len(lengths) or 1.0
-    norms = [K1 * (1 - B + B * length / mean) for length in lengths]
-    scores = [0.0] * len(texts)
-    for gram, times in wanted.items():
-        counts = [body.count(gram) for body in bodies]
-        holding = sum(count > 0 for count in counts)
-        if not holding:
-            continue
-        weight = times * math.log(1 + (len(texts) - holding + 0.5) / (holding + 0.5))
-        for place, count in enumerate(counts):
-            if count:
-                scores[place] += weight * count / (count + norms[place])
+    lengths = np.array([len(text) for text in texts], float)
+    every = np.concatenate(texts)
+    at = np.minimum(np.searchsorted(wanted, every), len(wanted) - 1)
+    hits = np.flatnonzero(wanted[at] == every)
+    text = np.repeat(np.arange(len(texts)), lengths.astype(np.int64))[hits]
+    counts = np.bincount(text * len(wanted) + at[hits], minlength=len(texts) * len(wanted))
+    counts = counts.reshape(len(texts), len(wanted))
+    holding = np.count_nonzero(counts, axis=0)
+    weights = times * np.log(1 + (len(texts) - holding + 0.5) / (holding + 0.5))
+    norms = K1 * (1 - B + B * lengths / (lengths.mean() or 1.0))
+    scores: list[float] = ((counts / (counts + norms[:, None])) @ weights).tolist()
     return scores
 
 
-def _grams(words: Sequence[str]) -> dict[str, int]:
-    """The stretches of five characters of each word between its marks; the word with its marks where it is shorter."""
-    found: dict[str, int] = {}
-    for word in words:
-        marked = f"_{word}_"
-        for at in range(max(1, len(marked) - LENGTH + 1)):
-            gram = marked[at : at + LENGTH]
-            found[gram] = found.get(gram, 0) + 1
-    return found
+def _folded_points(text: str) -> NDArray[np.uint32]:
+    """The code points of a text between two marks, folded; whatever is no part of a word is a mark."""
+    points = np.frombuffer(f" {folded(text)} ".encode("utf-32-le", "replace"), np.uint32)
+    return points * _in_words()[np.minimum(points, _LAST)]
+
+
+@cache
+def _in_words() -> NDArray[np.bool_]:
+    """Of each code point of the basic plane whether it is part of words; the last stands for all behind it."""
+    return np.array([is_of_word(chr(point)) for point in range(_LAST)] + [True])

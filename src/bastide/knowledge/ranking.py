@@ -119,7 +119,7 @@ def fuse(
             score *= ACROSS_LANGUAGES
         by: Origin = "vectors" if cosine is not None and share * near > (1 - share) * by_words else "words"
         found.append(Scored(chunk, score, words.get(chunk, 0.0), cosine, grams=gram, by=by))
-    return sorted(found, key=lambda one: (-one.score, one.chunk))
+    return sorted(found, key=_best_first)
 
 
 def led(order: Sequence[Scored], walked: Walk, *, always: bool = False) -> list[Scored]:
@@ -137,15 +137,18 @@ def led(order: Sequence[Scored], walked: Walk, *, always: bool = False) -> list[
         voice = 1.0
     else:
         voice = WALK_SHARE_LINKED if names and walked.linked >= LINKED_MIN else WALK_SHARE
-    known = {one.chunk: one for one in order}
     found: list[Scored] = []
-    for chunk in known.keys() | shares.keys():
-        before = known.get(chunk, Scored(chunk, 0.0, 0.0, None))
-        share = shares.get(chunk, 0.0)
-        score = (1 - voice) * before.score + voice * share
-        by = "graph" if voice * share > (1 - voice) * before.score else before.by
-        found.append(replace(before, score=score, graph=share * share, by=by))
-    return sorted(found, key=lambda one: (-one.score, one.chunk))
+    for one in order:
+        share = shares.pop(one.chunk, 0.0)
+        mine, walks = (1 - voice) * one.score, voice * share
+        by = "graph" if walks > mine else one.by
+        found.append(Scored(one.chunk, mine + walks, one.words, one.cosine, share * share, one.grams, by))
+    found += [Scored(chunk, voice * share, 0.0, None, share * share, 0.0, "graph") for chunk, share in shares.items()]
+    return sorted(found, key=_best_first)
+
+
+def _best_first(one: Scored) -> tuple[float, int]:
+    return -one.score, one.chunk
 
 
 def spread(order: Sequence[Scored], places: Mapping[int, tuple[str, str]], limit: int) -> list[Scored]:
@@ -163,5 +166,5 @@ def spread(order: Sequence[Scored], places: Mapping[int, tuple[str, str]], limit
         seen.add(text)
         keeps = OF_THE_SAME_SECTION[min(of_section[section], len(OF_THE_SAME_SECTION) - 1)] if section else 1.0
         of_section[section] += 1
-        kept.append(replace(one, score=one.score * keeps))
-    return sorted(kept, key=lambda one: (-one.score, one.chunk))[:limit]
+        kept.append(one if keeps == 1.0 else replace(one, score=one.score * keeps))
+    return sorted(kept, key=_best_first)[:limit]

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bastide.knowledge.phrases import NOUNS_CAPITALISED, TITLE, WHOLE, asked, marked
-from bastide.knowledge.weaving import Ints, Web, expand
+from bastide.knowledge.weaving import Bytes, Ints, Places, Web, expand
 
 # Chosen on HotpotQA-train-100 and MuSiQue-train-100, each value on a broad plateau (`make bench-knowledge`).
 COMMON_SHARE = 0.02  # a phrase of more passages than this share ties nothing together
@@ -66,15 +66,12 @@ class Walk:
 
 @dataclass(frozen=True, slots=True)
 class _Holders:
-    """Who mentions each of some phrases: `phrase[i]` is mentioned by place `holder[i]`."""
+    """Who mentions each of some phrases: `phrase[i]`, counted among those asked for, is mentioned by place `holder[i]`."""
 
     phrase: Ints
-    holder: Ints
-    kind: NDArray[np.uint8]
-    times: NDArray[np.uint8]
-    count: Ints
-    whole: NDArray[np.bool_]
-    titled: Ints
+    holder: Places
+    kind: Bytes
+    times: Bytes
 
 
 def walk(
@@ -84,37 +81,40 @@ def walk(
     seeds: Mapping[int, float],
     *,
     within: NDArray[np.bool_] | None = None,
+    masses: bool = True,
 ) -> Walk:
     """The walk from `question` and from `seeds`, chunk -> score from 0 to 1, over the chunks that are alive.
 
     `within`, by place, leaves only those chunks that a filter lets through; the others are not walked over either.
+    Without `masses` it is not said which phrases it came by.
     """
     alive = web.alive if within is None else web.alive & within
-    total = int(alive.sum())
+    total = int(np.count_nonzero(alive))
+    here = None if total == len(alive) else alive
     places = web.places(list(seeds))
     known = places >= 0
     known[known] = alive[places[known]]
     scores = np.zeros(len(web.chunks))
     scores[places[known]] = np.fromiter(seeds.values(), float, len(seeds))[known]
-    named, keys, weights = _named(web, question, language, alive, total)
-    start = np.union1d(places[known], _starting(web, keys, alive))
+    named, asked_for, weights = _named(web, question, language, here, total)
+    start = np.union1d(places[known], _starting(web, asked_for, here))
     if not len(start):
         return Walk({}, named, {})
-    owner, phrases, strength, titles = _phrases_of(web, start, keys, alive, total)
-    used = np.union1d(phrases, keys)
+    owner, phrases, strength, titles = _phrases_of(web, start, asked_for, total)
+    used = np.union1d(phrases, asked_for)
     if not len(used):
         return Walk({}, named, {})
-    onward = _holders(web, used, alive)
-    weight = (1 + np.log(np.maximum(onward.times, 1))) * np.where(onward.kind & TITLE, TITLE_BOOST, 1.0)
+    onward = _holders(web, used, here)
+    weight = _LOGS[onward.times] * np.where(onward.kind & TITLE, TITLE_BOOST, 1.0)
     weight *= np.maximum(scores[onward.holder], RELEVANCE_FLOOR) ** RELEVANCE_POWER
-    nodes = np.union1d(start, onward.holder)
+    nodes, node_of = _numbered(len(web.chunks), start, onward.holder)
     column = np.searchsorted(used, phrases)
-    strength = np.where(titles, 0.0, strength * _rarity(onward.count[column], total))
-    shares, masses = _steps(
-        (np.searchsorted(nodes, owner), column, strength),
-        (onward.phrase, np.searchsorted(nodes, onward.holder), weight),
+    strength = np.where(titles, 0.0, strength * _rarity(web.count[phrases], total))
+    shares, on = _steps(
+        (node_of[owner], column, strength),
+        (onward.phrase, node_of[onward.holder], weight),
         np.maximum(scores[nodes], 0.0) ** SEED_POWER,
-        np.searchsorted(used, keys),
+        np.searchsorted(used, asked_for),
         weights,
         len(used),
     )
@@ -124,106 +124,114 @@ def walk(
     return Walk(
         dict(zip(web.chunks[nodes].tolist(), shares.tolist(), strict=True)),
         named,
-        dict(zip(used.tolist(), masses.tolist(), strict=True)),
-        float(masses[onward.titled > 0].sum() / (masses.sum() or 1.0)),
+        dict(zip(web.names[used].tolist(), on.tolist(), strict=True)) if masses else {},
+        float(on[web.titled[used] > 0].sum() / (on.sum() or 1.0)),
         web.linked,
     )
 
 
-def _rarity(counts: Ints | Floats, total: int) -> Floats:
+_LOGS = 1 + np.log(np.maximum(np.arange(256), 1))
+
+
+def _rarity(counts: Places, total: int) -> Floats:
     return np.log1p(total / np.maximum(counts, 1))
 
 
-def _holders(web: Web, keys: Ints, alive: NDArray[np.bool_]) -> _Holders:
-    low, high = np.searchsorted(web.keys, keys, "left"), np.searchsorted(web.keys, keys, "right")
-    phrase, at = expand(low, high)
-    holder = web.holders[at].astype(np.int64)
-    here = alive[holder]
-    if not here.all():
+def _numbered(many: int, *places: NDArray[Any]) -> tuple[Ints, Places]:
+    """These places once each, in order; and for each place its number among them."""
+    used = np.zeros(many, np.bool_)
+    for some in places:
+        used[some] = True
+    found = np.flatnonzero(used)
+    number = np.zeros(many, np.int32)
+    number[found] = np.arange(len(found), dtype=np.int32)
+    return found, number
+
+
+def _holders(web: Web, phrases: Ints, alive: NDArray[np.bool_] | None) -> _Holders:
+    """Who mentions these phrases, given by their places; all who do where `alive` is None."""
+    phrase, at = expand(web.first[phrases], web.first[phrases + 1])
+    holder = web.holders[at]
+    if alive is not None:
+        here = alive[holder]
         phrase, at, holder = phrase[here], at[here], holder[here]
-    kind = web.kinds[at]
-    many = len(keys)
-    return _Holders(
-        phrase,
-        holder,
-        kind,
-        web.times[at],
-        np.bincount(phrase, minlength=many),
-        np.bincount(phrase, (kind & WHOLE) > 0, many) > 0,
-        np.bincount(phrase, (kind & TITLE) > 0, many).astype(np.int64),
-    )
+    return _Holders(phrase, holder, web.kinds[at], web.times[at])
 
 
 def _named(
-    web: Web, question: str, language: str, alive: NDArray[np.bool_], total: int
+    web: Web, question: str, language: str, alive: NDArray[np.bool_] | None, total: int
 ) -> tuple[tuple[Named, ...], Ints, Floats]:
-    """The phrases of the question, the longest where several cover a word; their keys, in order, and their weights."""
+    """The phrases of the question, the longest where several cover a word; their places, in order, and weights."""
     candidates = asked(question, language)
-    if not candidates:
+    places = web.places_of_phrases([one.key for one in candidates])
+    there = np.flatnonzero(places >= 0)
+    if not len(there):
         return (), np.zeros(0, np.int64), np.zeros(0)
-    found = _holders(web, np.array([one.key for one in candidates], np.int64), alive)
+    found = _holders(web, places[there], alive)
+    counts = np.bincount(found.phrase, minlength=len(there)).tolist()
+    whole = np.bincount(found.phrase[(found.kind & WHOLE) > 0], minlength=len(there)).tolist()
+    titled = np.bincount(found.phrase[(found.kind & TITLE) > 0], minlength=len(there)).tolist()
     covered: set[int] = set()
     chosen: dict[int, Named] = {}
     written = marked(question)
-    for place, one in enumerate(candidates):
+    for n, (candidate, place) in enumerate(zip(there.tolist(), places[there].tolist(), strict=True)):
+        one = candidates[candidate]
         words = range(one.start, one.start + one.length)
-        count = int(found.count[place])
-        if not found.whole[place] or count > ASKED_SHARE * total + COMMON_MIN or covered.intersection(words):
+        if not whole[n] or counts[n] > ASKED_SHARE * total + COMMON_MIN or covered.intersection(words):
             continue
         covered.update(words)
         small = written is not None and not any(written[word] for word in words)
         small = small or (one.length == 1 and language in NOUNS_CAPITALISED)
-        if one.key not in chosen:
-            chosen[one.key] = Named(one.phrase, one.key, count, int(found.titled[place]), small)
-    ordered = sorted(chosen.values(), key=lambda one: one.key)
-    weights = [
-        math.log1p(total / one.chunks) / math.sqrt(one.chunks) * (SMALL_WORDS if one.small else 1.0) for one in ordered
-    ]
-    return tuple(chosen.values()), np.array([one.key for one in ordered], np.int64), np.array(weights)
+        if place not in chosen:
+            chosen[place] = Named(one.phrase, one.key, counts[n], titled[n], small)
+    ordered = sorted(chosen)
+    weights = [_weight(chosen[place], total) for place in ordered]
+    return tuple(chosen.values()), np.array(ordered, np.int64), np.array(weights)
 
 
-def _starting(web: Web, keys: Ints, alive: NDArray[np.bool_]) -> Ints:
+def _weight(one: Named, total: int) -> float:
+    return math.log1p(total / one.chunks) / math.sqrt(one.chunks) * (SMALL_WORDS if one.small else 1.0)
+
+
+def _starting(web: Web, phrases: Ints, alive: NDArray[np.bool_] | None) -> Places:
     """The passages of the phrases that the question names: those that are called so, then others, 100 a phrase."""
-    found = _holders(web, keys, alive)
+    found = _holders(web, phrases, alive)
     order = np.lexsort((found.holder, (found.kind & TITLE) == 0, found.phrase))
     phrase = found.phrase[order]
     rank = np.arange(len(phrase)) - np.searchsorted(phrase, phrase, "left")
     return found.holder[order][rank < CHUNKS_OF_PHRASE]
 
 
-def _phrases_of(
-    web: Web, start: Ints, named: Ints, alive: NDArray[np.bool_], total: int
-) -> tuple[Ints, Ints, Floats, NDArray[np.bool_]]:
-    """Which phrases these passages mention: (place, key, strength, whether it is the place's own title).
+def _phrases_of(web: Web, start: Ints, named: Ints, total: int) -> tuple[Ints, Places, Floats, NDArray[np.bool_]]:
+    """Which phrases these passages mention: (place of the passage, of the phrase, strength, whether it is its title).
 
     A part of a run counts where it is a phrase elsewhere and no longer such part covers it; a phrase that is
     common here does not, unless the question names it.
     """
     owner, at = expand(web.starts[start], web.starts[start + 1])
-    mentions = web.mentions[at]
-    keys, inverse = np.unique(mentions["key"], return_inverse=True)
-    found = _holders(web, keys, alive)
-    few = (found.count <= max(COMMON_MIN, COMMON_SHARE * total)) | np.isin(keys, named)
-    phrase = found.whole[inverse]
-    kept = phrase & few[inverse]
-    own = (mentions["kind"] & TITLE) > 0
-    inside = np.nonzero(phrase & ~own)[0]
-    if len(inside):
-        run = (owner[inside] * 256 + mentions["run"][inside]) * 1024
-        first = mentions["start"][inside].astype(np.int64)
-        last = first + mentions["length"][inside]
-        order = np.lexsort((-last, first, run))
-        reach = (run + last)[order]
-        before = np.maximum.accumulate(np.concatenate([[-1], reach[:-1]]))
-        covered = inside[order[before >= reach]]
-        kept[covered[(mentions["kind"][covered] & WHOLE) == 0]] = False
-    strength = 1 + np.log(np.maximum(mentions["times"][kept], 1))
-    return start[owner[kept]], keys[inverse[kept]], strength, own[kept]
+    phrase = web.phrases[at]
+    real = web.whole[phrase] > 0
+    owner, at, phrase = owner[real], at[real], phrase[real]
+    kept = (web.count[phrase] <= max(COMMON_MIN, COMMON_SHARE * total)) | np.isin(phrase, named)
+    kind = web.spans.kind[at]
+    own = (kind & TITLE) > 0
+    # of each run in turn the parts from left to right, the longest first; one that ends where an earlier one did, or
+    # before, is covered by it
+    inside = np.flatnonzero(~own)
+    run = (owner[inside] * 256 + web.spans.run[at[inside]]) * 1024
+    first = web.spans.start[at[inside]].astype(np.int64)
+    last = first + web.spans.length[at[inside]]
+    order = np.argsort((run + first) * 1024 - last, kind="stable")
+    reach = (run + last)[order]
+    before = np.maximum.accumulate(np.concatenate([[-1], reach[:-1]]))
+    covered = inside[order[before >= reach]]
+    kept[covered[(kind[covered] & WHOLE) == 0]] = False
+    return start[owner[kept]], phrase[kept], _LOGS[web.spans.times[at[kept]]], own[kept]
 
 
 def _steps(
-    to_phrases: tuple[Ints, Ints, Floats],
-    to_passages: tuple[Ints, Ints, Floats],
+    to_phrases: tuple[NDArray[Any], Ints, Floats],
+    to_passages: tuple[Ints, NDArray[Any], Floats],
     seeds: Floats,
     named: Ints,
     weights: Floats,
@@ -248,10 +256,17 @@ def _steps(
         strength = strength * spread[source] * np.where(asked_for[column], BACK, 1.0)
     whole = _nonzero(home.sum() + seeds.sum())
     home, seeds = home / whole, seeds / whole
-    at, on = seeds.copy(), home.copy()
-    for _ in range(STEPS):
+    # Most passages were only reached: nothing leads on from them, so what comes by them is counted at the end.
+    leads = np.zeros(passages, np.bool_)
+    leads[source] = True
+    back = leads[target]
+    near_phrase, near_target, near_weight = phrase[back], target[back], weight[back]
+    at, on = seeds, home
+    for step in range(STEPS):
+        if step == STEPS - 1:
+            near_phrase, near_target, near_weight = phrase, target, weight
         at, on = (
-            (1 - DAMPING) * seeds + DAMPING * np.bincount(target, on[phrase] * weight, passages),
+            (1 - DAMPING) * seeds + DAMPING * np.bincount(near_target, on[near_phrase] * near_weight, passages),
             (1 - DAMPING) * home + DAMPING * np.bincount(column, at[source] * strength, phrases),
         )
     return at, on

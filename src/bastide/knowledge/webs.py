@@ -86,7 +86,7 @@ class Webs:
             room = self._bytes_max - web.bytes
             for start in range(0, len(fresh), _ROWS_AT_ONCE):
                 batches.append(await _fetched(db, fresh[start : start + _ROWS_AT_ONCE]))
-                room -= 27 * len(batches[-1].mentions)
+                room -= 32 * len(batches[-1].mentions)
                 if room < 0:
                     return None
             if gone or batches:

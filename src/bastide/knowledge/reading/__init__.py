@@ -11,7 +11,7 @@ from bastide.knowledge.reading.drawn import draw_page
 from bastide.knowledge.reading.languages import detect_language
 from bastide.knowledge.reading.marking import class_of
 from bastide.knowledge.reading.sentences import sentences
-from bastide.knowledge.reading.terms import folded_words, stems_of, terms
+from bastide.knowledge.reading.terms import folded, folded_words, is_of_word, stems_of, terms
 from bastide.knowledge.reading.values import Box, Cell, Kind, Limits, Node, PageRead, Piece, Reading
 
 __all__ = [
@@ -28,7 +28,9 @@ __all__ = [
     "cut",
     "detect_language",
     "draw_page",
+    "folded",
     "folded_words",
+    "is_of_word",
     "read",
     "sentences",
     "stems_of",

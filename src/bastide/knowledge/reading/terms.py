@@ -26,6 +26,7 @@ _KEEP_ACCENTS = frozenset({"sv", "da", "no", "fi", "is", "et", "vi"})
 # The vowel signs of Hindi, Thai and others are no letters to `re`, and would break every word; so would an accent that
 # stands by itself, and the joiners of Persian.
 _SIGNS = "".join(sign for sign in map(chr, range(0x300, 0x10000)) if unicodedata.category(sign) in {"Mn", "Mc"})
+_SIGNS_SET = frozenset(_SIGNS)
 _WORD = re.compile(rf"[^\W_]+(?:[{_SIGNS}\u200c\u200d]+[^\W_]*)*(?:[./:-]\d+[^\W_]*)*")
 _ASCII_WORD = re.compile(r"[^\W_]+(?:[./:-]\d+[^\W_]*)*", re.ASCII)
 _ACCENT = re.compile("[\u0300-\u036f]+")
@@ -115,12 +116,22 @@ def stems_of(word: str, language: str) -> tuple[str, ...]:
     return _of(language)[word]
 
 
+def folded(text: str) -> str:
+    """The text in lower case and without accents."""
+    lower = text.casefold()
+    if lower.isascii():
+        return lower
+    return _ACCENT.sub("", unicodedata.normalize("NFKD", lower)).translate(_UNFOLDED)
+
+
+def is_of_word(character: str) -> bool:
+    """Whether words may hold this character: letters, digits, and the signs of scripts that write vowels as such."""
+    return character.isalnum() or character in _SIGNS_SET
+
+
 def folded_words(text: str, language: str = "") -> list[str]:
     """The words of `text`, lower-case and without accents; without the common words of `language`, if one is named."""
-    lower = text.casefold()
-    if not lower.isascii():
-        lower = _ACCENT.sub("", unicodedata.normalize("NFKD", lower)).translate(_UNFOLDED)
-    words = _words(lower)
+    words = _words(folded(text))
     if not language:
         return words
     stop = STOPWORDS.get(language, frozenset())
