@@ -41,8 +41,8 @@ docs: $(VENV)/.tested      ## the reference pages, read off the code
 bench: $(VENV)/.tested      ## the figures, with this machine's name
 	$(BIN)/python -m benchmarks
 
-bench-knowledge: $(VENV)/.tested ## retrieval: speed, and with SETS=/path/to/sets its quality on unpacked sets
-	$(BIN)/python -m benchmarks.knowledge $(if $(SETS),--sets $(SETS))
+bench-knowledge: $(VENV)/.tested ## retrieval: speed; SETS=/path/to/sets: its quality (KEEP=/path keeps what was taken in)
+	$(BIN)/python -m benchmarks.knowledge $(if $(SETS),--sets $(SETS) --queries 2000) $(if $(KEEP),--home $(KEEP))
 
 bench-work: $(VENV)/.tested ## durable work against its peers; PEERS=/path/to/python names where they are installed
 	$(BIN)/python -m benchmarks work $(if $(PEERS),--peers $(PEERS))

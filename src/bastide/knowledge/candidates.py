@@ -6,7 +6,7 @@ the graph of a tenant's own partition. One question to the database, under the t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,13 +28,16 @@ _SHORT_QUERY_CHARACTERS = 60
 @dataclass(frozen=True, slots=True)
 class Extent:
     """How much a tenant has in one language, in chunks and in indexed terms; `graph` is the dimension of its graph
-    of vectors, `written` the transaction that changed this last."""
+    of vectors, `written` the transaction that changed this last; `closed` are the collections that who asks may not
+    see, and `seen` what of the phrases that leaves."""
 
     language: str
     chunks: int
     length: int
     graph: int | None = None
     written: int = 0
+    closed: Sequence[str] = ()
+    seen: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +73,10 @@ async def candidates(db: Db, asked: Asked) -> Candidates:
         "vector": vector_text(embedded.vectors[0]) if embedded else None,
         "model": embedded.model if embedded else "",
         "limit": MOST,
+        "several": len(asked.extents) > 1,
     }
     graph = asked.extents[0].graph
-    found: list[tuple[int, float | None, float | None, str]]
+    found: list[tuple[int, float | None, float | None, str | None]]
     if graph is None or embedded is None or asked.within is not None:
         found = await db.rows(tuple, _RANK, within=asked.within, **values)
     else:
@@ -82,7 +86,7 @@ async def candidates(db: Db, asked: Asked) -> Candidates:
     return Candidates(
         {chunk: words for chunk, words, _, _ in found if words is not None},
         {chunk: cosine for chunk, _, cosine, _ in found if cosine is not None},
-        {chunk: language for chunk, _, _, language in found},
+        {chunk: language or asked.extents[0].language for chunk, _, _, language in found},
     )
 
 

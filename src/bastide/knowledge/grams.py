@@ -28,17 +28,19 @@ _FACTOR = np.uint32(0x9E3779B1)  # multiplicative hashing (Knuth 1973): odd, nea
 
 
 def gram_keys(text: str) -> Keys:
-    """The stretches of five characters within the words of a text; a word of three letters with its two marks is one."""
+    """The stretches of five characters within the words of a text; a word of three letters with its marks is one."""
     points = _folded_points(text)
     if len(points) < LENGTH:
         return np.zeros(0, np.uint32)
     many = len(points) - LENGTH + 1
-    keys = points[:many].copy()
+    keys: Keys = points[:many].copy()
     for step in range(1, LENGTH):
-        keys = keys * _FACTOR + points[step : step + many]
+        keys *= _FACTOR
+        keys += points[step : step + many]
     marks = points == _MARK
     inner = marks[1 : 1 + many] | marks[2 : 2 + many] | marks[3 : 3 + many]
-    return keys[~inner]
+    found: Keys = keys[~inner]
+    return found
 
 
 def gram_scores(query: str, language: str, texts: Sequence[Keys]) -> list[float]:
@@ -63,7 +65,8 @@ def gram_scores(query: str, language: str, texts: Sequence[Keys]) -> list[float]
 def _folded_points(text: str) -> NDArray[np.uint32]:
     """The code points of a text between two marks, folded; whatever is no part of a word is a mark."""
     points = np.frombuffer(f" {folded(text)} ".encode("utf-32-le", "replace"), np.uint32)
-    return points * _in_words()[np.minimum(points, _LAST)]
+    kept: NDArray[np.uint32] = points * _in_words()[np.minimum(points, _LAST)]
+    return kept
 
 
 @cache

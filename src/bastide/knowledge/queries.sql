@@ -133,9 +133,14 @@ delete from knowledge.refusal where fingerprint = %(fingerprint)s
 
 -- name: extent
 -- What there is in each language, which transaction changed it last, and, for this model, the dimension of the
--- tenant's own graph if it has one.
-select e.language, e.chunks, e.length, e.xmin::text::bigint as written, (select p.dimensions from knowledge.placement p where p.model = %(model)s) as graph
-from knowledge.extent e where e.chunks > 0
+-- tenant's own graph if it has one; the collections that are closed to who asks, and, where some are, what of the
+-- phrases that leaves: how many rows, and which.
+select e.language, e.chunks, e.length, e.xmin::text::bigint as written,
+       (select p.dimensions from knowledge.placement p where p.model = %(model)s) as graph, c.names as closed,
+       case when cardinality(c.names) > 0
+            then (select count(*) || ' ' || coalesce(sum(m.number), 0) from knowledge.mention m) end as seen
+from knowledge.extent e, (select knowledge.closed() as names offset 0) as c
+where e.chunks > 0
 
 -- name: documents_within
 -- The documents that a filtered search may look into. Of metadata each condition (`places` numbers them) is met in one of
@@ -178,16 +183,18 @@ where (%(collection)s::text is null or d.collection = %(collection)s)
 -- k1 = 1.2, b = 0.75, over the tenant's chunks of the term's language. Vectors: the inner product with every vector of
 -- the tenant (all are of length one), none where `vector` is null. The best of each are given with both scores.
 with block as (
-    select t.total, t.mean, t.weight, p.document, p.chunks, p.counts,
-           sum(cardinality(p.chunks)) over (partition by p.term) as df
-    from unnest(%(terms)s::bigint[], %(totals)s::float8[], %(means)s::float8[], %(weights)s::float8[])
-             as t(term, total, mean, weight)
-    join knowledge.posting p on p.term = t.term
+    select b.weight * ln(1 + (greatest(b.total - b.df, 0) + 0.5::float8) / (b.df + 0.5::float8)) as weight, b.slope,
+           b.document, b.chunks, b.counts
+    from (select t.total, t.weight, 1.2::float8 * 0.75::float8 / t.mean as slope, p.document, p.chunks, p.counts,
+                 sum(cardinality(p.chunks)) over (partition by p.term) as df
+          from unnest(%(terms)s::bigint[], %(totals)s::float8[], %(means)s::float8[], %(weights)s::float8[])
+                   as t(term, total, mean, weight)
+          join knowledge.posting p on p.term = t.term) as b
 ),
 word as (
     select h.chunk,
-           sum(b.weight * ln(1 + (greatest(b.total - b.df, 0) + 0.5::float8) / (b.df + 0.5::float8)) * (h.count >> 16)
-               / ((h.count >> 16) + 1.2::float8 * (0.25::float8 + 0.75::float8 * (h.count & 65535) / b.mean))) as score
+           sum(b.weight * (h.count >> 16)
+               / ((h.count >> 16) + 1.2::float8 * 0.25::float8 + b.slope * (h.count & 65535))) as score
     from block b
     cross join lateral unnest(b.chunks, b.counts) as h(chunk, count)
     where %(within)s::bigint[] is null or b.document = any(%(within)s)
@@ -211,7 +218,7 @@ least as (select min(score) as words from (select score from word order by score
 select s.chunk, s.words,
        (select -(e.v <#> %(vector)s::halfvec) from knowledge.embedding e where e.chunk = s.chunk and e.model = %(model)s)
            as cosine,
-       (select c.language from knowledge.chunk c where c.id = s.chunk) as language
+       case when %(several)s then (select c.language from knowledge.chunk c where c.id = s.chunk) end as language
 from scored s, least
 where s.led or s.words >= least.words
 
@@ -219,15 +226,18 @@ where s.led or s.words >= least.words
 -- The same for a tenant with a partition of its own, where `near` are the chunks that its graph led to: the words
 -- are ranked exactly, and both scores of what either found are given.
 with block as (
-    select t.total, t.mean, t.weight, p.chunks, p.counts, sum(cardinality(p.chunks)) over (partition by p.term) as df
-    from unnest(%(terms)s::bigint[], %(totals)s::float8[], %(means)s::float8[], %(weights)s::float8[])
-             as t(term, total, mean, weight)
-    join knowledge.posting p on p.term = t.term
+    select b.weight * ln(1 + (greatest(b.total - b.df, 0) + 0.5::float8) / (b.df + 0.5::float8)) as weight, b.slope,
+           b.chunks, b.counts
+    from (select t.total, t.weight, 1.2::float8 * 0.75::float8 / t.mean as slope, p.chunks, p.counts,
+                 sum(cardinality(p.chunks)) over (partition by p.term) as df
+          from unnest(%(terms)s::bigint[], %(totals)s::float8[], %(means)s::float8[], %(weights)s::float8[])
+                   as t(term, total, mean, weight)
+          join knowledge.posting p on p.term = t.term) as b
 ),
 word as (
     select h.chunk,
-           sum(b.weight * ln(1 + (greatest(b.total - b.df, 0) + 0.5::float8) / (b.df + 0.5::float8)) * (h.count >> 16)
-               / ((h.count >> 16) + 1.2::float8 * (0.25::float8 + 0.75::float8 * (h.count & 65535) / b.mean))) as score
+           sum(b.weight * (h.count >> 16)
+               / ((h.count >> 16) + 1.2::float8 * 0.25::float8 + b.slope * (h.count & 65535))) as score
     from block b
     cross join lateral unnest(b.chunks, b.counts) as h(chunk, count)
     group by h.chunk
@@ -242,7 +252,7 @@ least as (select min(score) as words from (select score from word order by score
 select s.chunk, s.words,
        (select -(e.v <#> %(vector)s::halfvec) from knowledge.embedding e where e.chunk = s.chunk and e.model = %(model)s)
            as cosine,
-       (select c.language from knowledge.chunk c where c.id = s.chunk) as language
+       case when %(several)s then (select c.language from knowledge.chunk c where c.id = s.chunk) end as language
 from scored s, least
 where s.led or s.words >= least.words
 
@@ -277,13 +287,23 @@ where e.model = %(model)s
 order by e.v::halfvec(1024) <#> %(vector)s::halfvec(1024)
 limit %(limit)s
 
+-- name: texts
+-- What the best are compared by; `offset 0` keeps the order of the joins: first the chunks, then what each is of.
+select c.id, c.section, c.text, v.title
+from (select c.id, c.section, c.text, c.document from knowledge.chunk c where c.id = any(%(chunks)s::bigint[])
+      offset 0) as c
+cross join lateral (select d.version from knowledge.document d where d.number = c.document offset 0) as d
+cross join lateral (select v.title from knowledge.document_version v
+                    where v.document = c.document and v.version = d.version offset 0) as v
+
 -- name: passages
 select c.id as chunk, c.section, c.page, c.start_at, c.end_at, c.text, c.language, d.id as document_id, d.name,
        d.collection, d.version, d.label, v.title, d.metadata
-from knowledge.chunk c
-join knowledge.document d on d.number = c.document
-join knowledge.document_version v on v.document = d.number and v.version = d.version
-where c.id = any(%(chunks)s::bigint[])
+from (select c.* from knowledge.chunk c where c.id = any(%(chunks)s::bigint[]) offset 0) as c
+cross join lateral (select d.id, d.name, d.collection, d.version, d.label, d.metadata from knowledge.document d
+                    where d.number = c.document offset 0) as d
+cross join lateral (select v.title from knowledge.document_version v
+                    where v.document = c.document and v.version = d.version offset 0) as v
 
 -- == documents ======================================================================================
 

@@ -18,12 +18,6 @@ select array_agg(m.number order by m.number), array_agg(m.document order by m.nu
        string_agg(m.sizes, ''::bytea order by m.number), string_agg(m.phrases, ''::bytea order by m.number)
 from knowledge.mention m where m.number = any(%(numbers)s::bigint[])
 
--- name: mentions_seen
--- The collections that are closed to who asks; where some are, how many rows that leaves, and which.
-select c.names, case when cardinality(c.names) > 0 then (select count(*)::text from knowledge.mention) end,
-       case when cardinality(c.names) > 0 then (select coalesce(sum(m.number), 0)::bigint from knowledge.mention m) end
-from (select knowledge.closed() as names) as c
-
 -- name: neighbours
 -- What stands before and after each passage.
 select c.id as chunk, n.ord - c.ord as step, n.start_at as start, n.end_at as "end", n.page, n.text

@@ -20,7 +20,7 @@ from bastide.errors import UnknownCollection
 from bastide.knowledge.bounds import Filters
 from bastide.knowledge.candidates import Asked, Candidates, Extent, candidates, query_language
 from bastide.knowledge.embedders import Embedders, Query
-from bastide.knowledge.grams import gram_scores
+from bastide.knowledge.grams import gram_keys, gram_scores
 from bastide.knowledge.preparing import headings
 from bastide.knowledge.ranking import Scored, fuse, led, spread, term_key
 from bastide.knowledge.reading import terms
@@ -28,14 +28,14 @@ from bastide.knowledge.references import named_in
 from bastide.knowledge.showing import highlights, why
 from bastide.knowledge.values import Around, Passage
 from bastide.knowledge.walking import Walk, walk
-from bastide.knowledge.webs import Webs
+from bastide.knowledge.webs import Held, Webs
 from bastide.policy import Label
 from bastide.store import Db, Scope, Store, queries
 from bastide.telemetry import observe
 
 _Q = queries("bastide.knowledge")
 _EXTENT, _WITHIN, _HAS_COLLECTION = _Q["extent"], _Q["documents_within"], _Q["has_collection"]
-_TERM_COUNTS, _PASSAGES = _Q["term_counts"], _Q["passages"]
+_TERM_COUNTS, _TEXTS, _PASSAGES = _Q["term_counts"], _Q["texts"], _Q["passages"]
 _AROUND = {"neighbours": _Q["neighbours"], "section": _Q["rest_of_sections"]}
 
 COMPARED = 50  # so many of the best are read for their 5-grams
@@ -136,43 +136,48 @@ class Finder:
             extents = await db.rows(Extent, _EXTENT, model=embedded.model if embedded else "")
             within = await db.value(_WITHIN, **filters.columns()) if filters.narrow else None
             asked = Asked(query, query_language(query, extents), extents, embedded, mode, within, read.known)
-            rows: dict[int, _Row] = {}
-            order = await _order(db, asked, rows)
-            walked = await self._walk(db, scope, asked, order) if mode in {"hybrid", "graph"} else _NOWHERE
+            held = self._webs.held(scope.tenant, extents)
+            if extents and mode in {"hybrid", "graph"}:
+                held = await self._webs.of(db, scope.tenant, extents)
+            order = await _order(db, asked, held)
+            walked = await _walk(asked, order, held, explain) if mode in {"hybrid", "graph"} else _NOWHERE
             order = led(order, walked, always=mode == "graph")
+            rows: dict[int, _Row] = {}
             kept = await _kept(db, order, rows, limit)
             beside = await _beside(db, kept, context)
             rare = await _rarity(db, query, asked.language, extents) if rarity else {}
-        hits = await asyncio.to_thread(_hits, asked, kept, rows, walked if explain else None, beside)
+        hits = _hits(asked, kept, rows, walked if explain else None, beside)
         took = time.perf_counter() - start
         observe("knowledge_search", took, mode=mode)
         return Found(tuple(hits), asked.language, read.notes, took * 1000, embedded.receipt if embedded else None, rare)
 
-    async def _walk(self, db: Db, scope: Scope, asked: Asked, order: list[Scored]) -> Walk:
-        """From the best of `order` over the phrases of the tenant; an empty walk where there are none."""
-        if not order:
-            return _NOWHERE
-        state = tuple(sorted((extent.language, extent.written) for extent in asked.extents))
-        web = await self._webs.of(db, scope.tenant, state)
-        if web is None:
-            return _NOWHERE
-        seeds = {one.chunk: one.score for one in order[:SEEDS]}
-        within = None if asked.within is None else np.isin(web.documents, asked.within)
-        return await asyncio.to_thread(walk, web, asked.query, asked.language, seeds, within=within)
+
+async def _walk(asked: Asked, order: list[Scored], held: Held, explain: bool) -> Walk:
+    """From the best of `order` over the phrases of the tenant; an empty walk where there are none."""
+    web = held.web
+    if not order or web is None or not len(web.chunks):
+        return _NOWHERE
+    seeds = {one.chunk: one.score for one in order[:SEEDS]}
+    within = None if asked.within is None else np.isin(web.documents, asked.within)
+    return await asyncio.to_thread(walk, web, asked.query, asked.language, seeds, within=within, masses=explain)
 
 
-# The texts of the best are read once: for their grams here, and to be shown later.
-async def _order(db: Db, asked: Asked, rows: dict[int, _Row]) -> list[Scored]:
-    """Words and meaning as one order; the rows that were read for it are left in `rows`."""
+async def _order(db: Db, asked: Asked, held: Held) -> list[Scored]:
+    """Words and meaning as one order."""
     found = await candidates(db, asked)
     order = _fused(asked, found, None)
     if asked.mode == "vector" or not order or named_in(asked.query):
         return order  # a place that is named ("Article 17") is found by its term, not by who mentions articles most
     best = [one.chunk for one in order[:COMPARED]]
-    rows.update((row.chunk, row) for row in await db.rows(_Row, _PASSAGES, chunks=best))
-    texts = [f"{row.above}\n{row.text}" for row in rows.values()]
-    scores = await asyncio.to_thread(gram_scores, asked.query, asked.language, texts)
-    return _fused(asked, found, dict(zip(rows, scores, strict=True)))
+    known = {chunk: held.grams[chunk] for chunk in best if chunk in held.grams}
+    unknown = [chunk for chunk in best if chunk not in known]
+    if unknown:
+        texts: list[tuple[int, list[str], str, str]] = await db.rows(tuple, _TEXTS, chunks=unknown)
+        fresh = {chunk: gram_keys(f"{headings(title, section)}\n{text}") for chunk, section, text, title in texts}
+        held.keep(fresh)
+        known |= fresh
+    scores = gram_scores(asked.query, asked.language, list(known.values()))
+    return _fused(asked, found, dict(zip(known, scores, strict=True)))
 
 
 def _fused(asked: Asked, found: Candidates, grams: Mapping[int, float] | None) -> list[Scored]:
@@ -189,9 +194,9 @@ def _fused(asked: Asked, found: Candidates, grams: Mapping[int, float] | None) -
 async def _kept(db: Db, order: Sequence[Scored], rows: dict[int, _Row], limit: int) -> list[Scored]:
     """The best of `order` that are shown; a few more are looked at, because equal texts are shown once."""
     chosen = order[: limit + 8 + limit // 2]
-    missing = [one.chunk for one in chosen if one.chunk not in rows]
-    if missing:
-        rows.update((row.chunk, row) for row in await db.rows(_Row, _PASSAGES, chunks=missing))
+    if chosen:
+        found = await db.rows(_Row, _PASSAGES, chunks=[one.chunk for one in chosen])
+        rows.update((row.chunk, row) for row in found)
     places = {one.chunk: (_section(rows[one.chunk]), rows[one.chunk].text) for one in chosen if one.chunk in rows}
     return spread(chosen, places, limit)
 

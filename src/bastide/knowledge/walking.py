@@ -66,7 +66,7 @@ class Walk:
 
 @dataclass(frozen=True, slots=True)
 class _Holders:
-    """Who mentions each of some phrases: `phrase[i]`, counted among those asked for, is mentioned by place `holder[i]`."""
+    """Who mentions each of some phrases: `phrase[i]`, counted among those asked for, is mentioned by `holder[i]`."""
 
     phrase: Ints
     holder: Places

@@ -152,9 +152,7 @@ class Web:
             return self
         at = np.concatenate([np.arange(self.starts[low], self.starts[high]) for low, high in gone])
         counts = _counts(self.phrases[at], self.spans.kind[at], len(self.names))
-        return replace(
-            self, count=self.count - counts[0], whole=self.whole - counts[1], titled=self.titled - counts[2]
-        )
+        return replace(self, count=self.count - counts[0], whole=self.whole - counts[1], titled=self.titled - counts[2])
 
     def _with(self, added: Batch) -> Web:
         """The mentions of these rows put among those that are here."""

@@ -1,10 +1,10 @@
 """Webs: the phrase graphs of tenants, held in this process while they are searched.
 
 The rows of `knowledge.mention` are the record. What is held here is made from them under the tenant's own scope, and
-holds hashes and numbers only. Each search names the state of the tenant's index that its transaction sees; a web of
-another state is brought to it first, by the rows that are new and those that are gone: nothing that was erased
-takes part in a later search. Who may not see a collection has a web of his own, made without its rows. A web that
-nobody asks for is dropped after ten minutes.
+holds hashes and numbers only: the phrases, and the 5-grams of chunks that were compared lately. Each search names the
+state of the tenant's index that its transaction sees; what is held of another state is brought to it first, by the
+rows that are new and those that are gone: nothing that was erased takes part in a later search. Who may not see a
+collection has a web of his own, made without its rows. A web that nobody asks for is dropped after ten minutes.
 """
 
 from __future__ import annotations
@@ -12,16 +12,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
+from bastide.knowledge.grams import Keys
 from bastide.knowledge.weaving import EMPTY, MENTION, Batch, Web
 from bastide.store import Db, queries
 from bastide.telemetry import timed
 
 _Q = queries("bastide.knowledge")
-_NUMBERS, _ROWS, _SEEN = _Q["mention_numbers"], _Q["mention_rows"], _Q["mentions_seen"]
+_NUMBERS, _ROWS = _Q["mention_numbers"], _Q["mention_rows"]
 
 BYTES_MAX = 384 * 1024 * 1024
 """Of all webs together, and so of one: some 400,000 chunks of prose. A tenant with more is searched without."""
@@ -29,18 +32,55 @@ BYTES_MAX = 384 * 1024 * 1024
 IDLE_S = 600.0
 _ROWS_AT_ONCE = 20_000
 
-State = tuple[tuple[str, int], ...]
+GRAMS_MAX = 20_000  # chunks of a tenant whose 5-grams are kept
+GRAMS_BYTES = 2_800  # of one: 680 of four bytes, and their place
+
+State = tuple[object, ...]
 """For each language of a tenant's index the transaction that changed it last; with closed collections, what is seen."""
 
 Key = tuple[str, tuple[str, ...]]
 """A tenant, and the collections that are closed to who asks."""
 
 
+class Extent(Protocol):
+    """What a row of the tenant's extent says of the state of its index."""
+
+    @property
+    def language(self) -> str:
+        """Of which language it is."""
+
+    @property
+    def written(self) -> int:
+        """The transaction that changed it last."""
+
+    @property
+    def closed(self) -> Sequence[str]:
+        """The collections that are closed to who asks."""
+
+    @property
+    def seen(self) -> str | None:
+        """What of the phrases that leaves."""
+
+
 @dataclass(slots=True)
-class _Held:
-    web: Web
+class Held:
+    """What is held of one tenant in one state: `web` once somebody walked, and the 5-grams of chunks once compared."""
+
     state: State
-    used: float
+    web: Web | None = None
+    grams: dict[int, Keys] = field(default_factory=dict)
+    used: float = 0.0
+
+    @property
+    def bytes(self) -> int:
+        """How much memory it takes."""
+        return (self.web.bytes if self.web is not None else 0) + GRAMS_BYTES * len(self.grams)
+
+    def keep(self, grams: Mapping[int, Keys]) -> None:
+        """Keep the 5-grams of these chunks, too; of 20,000 at most."""
+        if len(self.grams) + len(grams) > GRAMS_MAX:
+            self.grams.clear()
+        self.grams.update(grams)
 
 
 class Webs:
@@ -48,36 +88,38 @@ class Webs:
 
     def __init__(self, bytes_max: int = BYTES_MAX) -> None:
         self._bytes_max = bytes_max
-        self._held: OrderedDict[Key, _Held] = OrderedDict()
+        self._held: OrderedDict[Key, Held] = OrderedDict()
         self._turns: dict[Key, asyncio.Lock] = {}
 
-    async def of(self, db: Db, tenant: str, state: State) -> Web | None:
-        """The web in `state`; None where there is none, or where it would be too large."""
-        self._drop_idle()
-        seen = await db.row(tuple, _SEEN)
-        assert seen is not None, "an expression always gives a row"
-        key: Key = (tenant, tuple(sorted(seen[0])))
-        if seen[1] is not None:
-            state = (*state, seen[1:])
+    def held(self, tenant: str, extents: Sequence[Extent]) -> Held:
+        """What is held of this tenant in the state that `extents` show; empty, and not kept, where that is another."""
+        key, state = _named(tenant, extents)
         held = self._held.get(key)
-        if held is None or held.state != state:
+        return held if held is not None and held.state == state else Held(state)
+
+    async def of(self, db: Db, tenant: str, extents: Sequence[Extent]) -> Held:
+        """The same with its web; without one where there are no phrases, or where it would be too large."""
+        self._drop_idle()
+        key, state = _named(tenant, extents)
+        held = self._held.get(key)
+        if held is None or held.state != state or held.web is None:
             async with self._turns.setdefault(key, asyncio.Lock()):
                 held = self._held.get(key)
-                if held is None or held.state != state:
+                if held is None or held.state != state or held.web is None:
                     held = await self._brought(db, held, state)
-                    if held is None:
+                    if held.web is None:
                         self._held.pop(key, None)
-                        return None
+                        return held
                     self._held[key] = held
         held.used = time.monotonic()
         self._held.move_to_end(key)
-        while len(self._held) > 1 and sum(one.web.bytes for one in self._held.values()) > self._bytes_max:
+        while len(self._held) > 1 and sum(one.bytes for one in self._held.values()) > self._bytes_max:
             self._held.popitem(last=False)
-        return held.web if len(held.web.chunks) else None
+        return held
 
     # The state was read before the rows are: what is committed in between is found again at the next search.
-    async def _brought(self, db: Db, held: _Held | None, state: State) -> _Held | None:
-        web = held.web if held is not None else EMPTY
+    async def _brought(self, db: Db, held: Held | None, state: State) -> Held:
+        web = held.web if held is not None and held.web is not None else EMPTY
         with timed("knowledge_web"):
             here: list[int] = await db.value(_NUMBERS) or []
             gone = web.rows.keys() - here
@@ -88,10 +130,10 @@ class Webs:
                 batches.append(await _fetched(db, fresh[start : start + _ROWS_AT_ONCE]))
                 room -= 32 * len(batches[-1].mentions)
                 if room < 0:
-                    return None
+                    return Held(state)
             if gone or batches:
                 web = await asyncio.to_thread(web.changed, _joined(batches), gone)
-        return _Held(web, state, 0.0)
+        return Held(state, web, _alive(web, held.grams) if held is not None else {})
 
     def _drop_idle(self) -> None:
         """The webs that were last asked for long ago: the first ones."""
@@ -99,6 +141,23 @@ class Webs:
         while self._held and next(iter(self._held.values())).used < limit:
             key, _ = self._held.popitem(last=False)
             self._turns.pop(key, None)
+
+
+def _named(tenant: str, extents: Sequence[Extent]) -> tuple[Key, State]:
+    state: State = tuple(sorted((extent.language, extent.written) for extent in extents))
+    closed = tuple(sorted(extents[0].closed)) if extents else ()
+    return (tenant, closed), (*state, extents[0].seen) if closed else state
+
+
+def _alive(web: Web, grams: Mapping[int, Keys]) -> dict[int, Keys]:
+    """The 5-grams of those chunks that are still here."""
+    chunks = list(grams)
+    places = web.places(chunks)
+    return {
+        chunk: grams[chunk]
+        for chunk, place in zip(chunks, places.tolist(), strict=True)
+        if place >= 0 and web.alive[place]
+    }
 
 
 async def _fetched(db: Db, numbers: list[int]) -> Batch:
