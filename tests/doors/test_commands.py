@@ -18,6 +18,7 @@ import pytest
 from mcp.client.session import ClientSession
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
+from tests.journeys.processes import Living
 from tests.journeys.typist import typed
 
 BASTIDE = str(Path(sys.executable).with_name("bastide"))
@@ -44,7 +45,7 @@ class Server:
 
     home: Path
     first_line: dict[str, Any]
-    process: subprocess.Popen[str]
+    process: Living
 
     def json(self, *arguments: str) -> Any:
         """A command that must succeed; its JSON."""

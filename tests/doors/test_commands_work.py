@@ -20,6 +20,7 @@ from bastide.cli.giving import a_field, an_object, fitted, put_together
 from bastide.errors import BadRequest, MissingFile
 from tests.doors.test_commands import BASTIDE, CLEAN, Server, bastide
 from tests.journeys.processes import free_port
+from tests.journeys.typist import begun_and_heard
 
 TEXT = (
     "The mill of the town has two wheels. It was built in 1284 by the people of the town. The lease of it ends on "
@@ -48,14 +49,11 @@ NO_JOB, NO_APPROVAL = "job_06ar2k8m1v6t7c9d0e1f2g3h4j", "apr_06ar2k8m1v6t7c9d0e1
 
 def started(home: Path, *arguments: str, port: int = 0) -> Iterator[Server]:
     """A server on this home, stopped at the end."""
-    words = [BASTIDE, *arguments, "--port", str(port), "--home", str(home), "--json"]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=CLEAN)
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert line, process.stderr.read() if process.stderr else ""
-    yield Server(home, json.loads(line), process)
-    process.terminate()
-    assert process.wait(timeout=40) == 0
+    words = [*arguments, "--port", str(port), "--home", str(home), "--json"]
+    with begun_and_heard(words, environment=CLEAN) as (process, line):
+        yield Server(home, json.loads(line), process)
+        process.terminate()
+        assert process.wait(timeout=40) == 0
 
 
 @pytest.fixture(scope="module")
