@@ -96,6 +96,8 @@ class KnowledgeSettings:
     document_bytes_max: int = 100 * 1024 * 1024
     partition_chunks_min: int = 10_000
     intake_idle_s: float = 3600.0
+    vision_pictures_max: int = 48  # of one document that vision models are shown; 0 = none
+    vision_timeout_s: float = 300.0  # for all of them together
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,8 @@ class Settings:
             knowledge=KnowledgeSettings(
                 document_bytes_max=env.number("BASTIDE_DOCUMENT_MB", 100, 1, 4096) * 1024 * 1024,
                 partition_chunks_min=env.number("BASTIDE_PARTITION_CHUNKS", 10_000, 1_000, 10_000_000),
+                vision_pictures_max=env.number("BASTIDE_VISION_PICTURES", 48, 0, 10_000),
+                vision_timeout_s=float(env.number("BASTIDE_VISION_TIMEOUT", 300, 1, 86_400)),
             ),
             server=server,
             api_key=env.text("BASTIDE_API_KEY"),

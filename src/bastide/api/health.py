@@ -57,7 +57,8 @@ async def doctor(request: Request, caller: Asking, rooms: Behind) -> Any:
     parts = await parts_of(rooms, request)
     if not any(part.state == "broken" for part in parts):
         documents = await _documents(rooms, caller.scope.tenant)
-        parts += [await _row_security(rooms), await _log(rooms), documents, await _scans(), *await _projections(rooms)]
+        scans = await _scans(rooms, caller.scope.tenant)
+        parts += [await _row_security(rooms), await _log(rooms), documents, scans, *await _projections(rooms)]
     broken = any(part.state == "broken" for part in parts)
     wire = {
         "status": "broken" if broken else "ready",
@@ -140,14 +141,21 @@ async def _log(rooms: Rooms) -> Part:
     return Part("log", "broken", "; ".join(found.problems[:3]) or "The log is not valid.", step)
 
 
-async def _scans() -> Part:
+async def _scans(rooms: Rooms, tenant: str) -> Part:
     """Whether pages without text are read. No fault of the house where not: the engine comes from elsewhere."""
     found = await asyncio.to_thread(scans_are_read)
     if not found.ready:
         return Part("scans", "ok", f"Scans are not read: missing are {', '.join(found.missing)}.", found.next)
+    models = await rooms.inference.models(await rooms.tenancy.system_scope(tenant))
+    eyes = [model.name for model in models if any(one.startswith("vision") for one in model.capabilities)]
+    sight = (
+        f"Pages that it cannot read are shown to {', '.join(eyes)}."
+        if eyes
+        else "Pages that it cannot read stay so: no model has the capability vision."
+    )
     said = f"Scans are read by {found.engine} in {len(found.languages)} languages."
     lacking = f" Not there: {', '.join(found.missing)}." if found.missing else ""
-    return Part("scans", "ok", said + lacking, found.next)
+    return Part("scans", "ok", f"{said}{lacking} {sight}", found.next)
 
 
 async def _documents(rooms: Rooms, tenant: str) -> Part:

@@ -22,6 +22,10 @@ KeyFile = Annotated[
 Upstream = Annotated[str | None, typer.Option("--model", help="What the endpoint calls it.  [default: it is asked]")]
 Provider = Annotated[str | None, typer.Option("--provider", metavar="ID", help="The provider record it stands on.")]
 Local = Annotated[bool, typer.Option("--local", help="A runtime on our own machine: no outside provider.")]
+Capability = Annotated[
+    list[str] | None,
+    typer.Option("--capability", help="What it does: chat, embeddings, vision, ...; repeatable.  [default: guessed]"),
+]
 Which = Annotated[str, typer.Argument(metavar="NAME", help="The model's name.")]
 
 _model = typer.Typer(help="The models of the tenant.", no_args_is_help=True)
@@ -53,6 +57,7 @@ async def add(
     model: Upstream = None,
     provider: Provider = None,
     local: Local = False,
+    capability: Capability = None,
 ) -> None:
     """Add a model: a runtime of our own, or an endpoint of a provider whose record is known."""
     body = {
@@ -63,6 +68,7 @@ async def add(
         "model": model,
         "provider": provider,
         "local": local,
+        "capabilities": capability or None,
     }
     async with desk.server() as line:
         made = await line.post("/api/v1/models", body)

@@ -23,6 +23,7 @@ from bastide.inference.values import (
     Reranked,
     Usage,
 )
+from bastide.inference.vision import PictureReading
 
 __all__ = [
     "EXTRACTIVE",
@@ -37,6 +38,7 @@ __all__ = [
     "Message",
     "Model",
     "ModelSpec",
+    "PictureReading",
     "Reranked",
     "Running",
     "Sink",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bastide.audit import Audit
 from bastide.egress import Egress
-from bastide.errors import WrongCapability
+from bastide.errors import UnknownModel, WrongCapability
 from bastide.inference import openai_style as wire
 from bastide.inference.adding import Adding
 from bastide.inference.calls import Call, Calls, Choice
@@ -35,6 +35,7 @@ from bastide.inference.values import (
     Reranked,
     Usage,
 )
+from bastide.inference.vision import PictureReading, capability_of, picture_request, reading_of
 from bastide.policy import Label, Policy
 from bastide.settings import InferenceSettings
 from bastide.store import Scope, Store
@@ -133,8 +134,13 @@ class Inference:
         choice = await self._choose(scope, request.model, "chat", _chat_label(scope, request, label))
         if choice.model.built_in:
             return await self._chat_extractively(scope, choice, request, receipt_id)
+        return await self._chat_remotely(scope, choice, request, receipt_id)
+
+    async def _chat_remotely(
+        self, scope: Scope, choice: Choice, request: ChatRequest, receipt: str | None
+    ) -> ChatReply:
         body = wire.encode(request.to_wire(choice.model.upstream, stream=False))
-        async with self._calls.made(scope, choice, body, receipt=receipt_id) as call:
+        async with self._calls.made(scope, choice, body, receipt=receipt) as call:
             permit = self._calls.permit(choice.decision, self._egress)
             async with self._egress.open(permit, total_s=self._settings.timeout_s) as client:
                 try:
@@ -204,6 +210,28 @@ class Inference:
             call.usage = _guessed(body, call.output)
         raw = completion(text, call.usage, call.receipt)
         return ChatReply(text, choice.model.name, "stop", call.usage, call.receipt, raw, mode="extractive")
+
+    async def read_picture(
+        self, scope: Scope, picture: bytes, task: str, *, label: Label, speciality: str = ""
+    ) -> PictureReading:
+        """What a model that sees reads in a PNG; `task` is the instruction, `label` that of the picture.
+
+        `speciality` asks for a model with the capability `vision.<speciality>`: tables, handwriting, scripts, second.
+        Raises UnknownModel where there is none, NoPermittedModel, and what egress and the model's server raise.
+        """
+        scope.need("model:use")
+        wanted = capability_of(speciality)
+        candidates = await self._candidates(scope, None, wanted)
+        if not candidates:
+            raise UnknownModel(f"There is no model for {wanted} here.")
+        choice = await self._calls.choose(
+            scope,
+            candidates,
+            _tightened(scope, label),
+            capability="vision",
+            others=lambda: self._candidates(scope, None, wanted),
+        )
+        return reading_of(await self._chat_remotely(scope, choice, picture_request(picture, task), None))
 
     # -- extracts and vectors -----------------------------------------------------------------------
 

@@ -12,9 +12,10 @@ from urllib.parse import SplitResult, urlsplit
 from bastide.audit import Audit
 from bastide.errors import AlreadyThere, BadModel, ModelExists, UnknownModel
 from bastide.inference.values import Model, ModelSpec
+from bastide.inference.vision import VISION
 from bastide.store import Db, Scope, Store, queries
 
-CAPABILITIES = ("chat", "embeddings", "rerank")
+CAPABILITIES = ("chat", "embeddings", "rerank", *VISION)
 LOCAL_RUNTIME = "local/runtime"
 _Q = queries("bastide.inference")
 _MODELS, _MODEL, _ADD, _REMOVE = _Q["models"], _Q["model"], _Q["add_model"], _Q["remove_model"]
@@ -145,7 +146,7 @@ def checked(spec: ModelSpec) -> tuple[ModelSpec, str]:
     if spec.local == bool(spec.provider):
         raise BadModel("Say either that it is local, or which provider's record describes it.", field="provider")
     if spec.capabilities is not None and (not spec.capabilities or set(spec.capabilities) - set(CAPABILITIES)):
-        raise BadModel(f"Capabilities are {' and '.join(CAPABILITIES)}.", field="capabilities")
+        raise BadModel(f"Capabilities are {', '.join(CAPABILITIES)}.", field="capabilities")
     if spec.key is not None and (not spec.key.strip() or not spec.key.isascii() or not spec.key.strip().isprintable()):
         raise BadModel("The key is empty or holds characters that no header may carry.", field="key")
     parts = address(spec.url)

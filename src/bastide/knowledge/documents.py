@@ -150,7 +150,7 @@ class Shelf:
         async with self._store.under(scope) as db:
             await _there(db, document_id)
             rows = await db.rows(dict, _PAGES, id=document_id)
-        return tuple(PageRead(**row | {"doubts": tuple(row["doubts"])}) for row in rows)
+        return tuple(PageRead(**row | {name: tuple(row[name]) for name in ("doubts", "receipts")}) for row in rows)
 
     async def page_image(
         self, scope: Scope, document_id: str, page: int, *, dpi: int, version: int | None, limits: Limits

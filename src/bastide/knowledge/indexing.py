@@ -188,6 +188,7 @@ async def _write_pages(db: Db, number: int, pages: Sequence[PageRead]) -> None:
         rotations=[page.rotation for page in pages],
         reasons=[page.reason for page in pages],
         doubts=[json.dumps(page.doubts) for page in pages],
+        receipts=[json.dumps(page.receipts) for page in pages],
     )
 
 

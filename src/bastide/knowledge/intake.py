@@ -37,8 +37,9 @@ from bastide.knowledge.keeping import Embeddings, embedded, embedder
 from bastide.knowledge.likeness import Sketch, likeness_key, sketch, write_likeness
 from bastide.knowledge.members import need
 from bastide.knowledge.metadata import describe, described
-from bastide.knowledge.preparing import Prepared, prepare
-from bastide.knowledge.reading import Gauge, Limits, class_of
+from bastide.knowledge.preparing import Prepared
+from bastide.knowledge.reading import class_of
+from bastide.knowledge.seeing import Seeing
 from bastide.knowledge.values import IngestedDocument
 from bastide.policy import Label
 from bastide.settings import KnowledgeSettings
@@ -59,7 +60,6 @@ _ADD_REFUSAL, _FORGET_REFUSAL = _Q["add_refusal"], _Q["forget_refusal"]
 _ORIGINAL, _MODELS = _Q["original"], _Q["models_of_document"]
 
 _LATER = "Not embedded yet: found by its words only."
-_READERS = 2  # files read at a time: reading is CPU and memory
 _EMBED_AT_ONCE = 1_024
 
 
@@ -91,8 +91,7 @@ class Intake:
         self._inference = inference
         self._embedders = embedders
         self._workflows = workflows
-        self._limits = Limits(bytes_max=settings.document_bytes_max)
-        self._readers = asyncio.Semaphore(_READERS)
+        self._seeing = Seeing(inference, settings)
 
     async def ingest(self, scope: Scope, given: Given, *, vectors: bool) -> IngestedDocument:
         """Take one file in; what became of it."""
@@ -123,7 +122,7 @@ class Intake:
         if older is not None:  # what holds for a document holds for its new version, the embedder's decision included
             given = replace(given, label=Label.from_wire(older.label).join(given.label))
         try:
-            prepared = await self._prepare(given.name, given.data)
+            prepared = await self._seeing.read(scope, given.name, given.data, given.label)
         except Refusal as no:
             return partial(self._refused, given, fingerprint, no)
         marked = class_of(prepared.reading.marks)
@@ -158,7 +157,7 @@ class Intake:
             key = await likeness_key(db)
             had = keep and bool(await db.rows(tuple, _MODELS, document=known.number))
         older = known if keep else None
-        prepared = await self._prepare(known.name, data)
+        prepared = await self._seeing.read(scope, known.name, data, Label.from_wire(known.label))
         alike = await asyncio.to_thread(sketch, [piece.text for piece in prepared.pieces], key)
         vectors = await self._meaning(scope, prepared, Label.from_wire(known.label), known.collection, older)
         if had and vectors.problem:
@@ -198,13 +197,6 @@ class Intake:
         return _taken_in(again.id, again.name, again.version, prepared, vectors)
 
     # -- before the transaction ---------------------------------------------------------------------
-
-    async def _prepare(self, name: str, data: bytes) -> Prepared:
-        async with self._readers:
-            with timed("knowledge_read"):
-                most = self._inference.embedder_tokens_max()
-                gauge = Gauge(most, self._inference.count_tokens) if most else None
-                return await asyncio.to_thread(prepare, name, data, self._limits, gauge)
 
     async def _meaning(
         self, scope: Scope, prepared: Prepared, label: Label, collection: str, older: Known | None

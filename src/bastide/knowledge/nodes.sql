@@ -18,14 +18,16 @@ where d.number = %(document)s and v.document = d.number and v.version = d.versio
 
 -- name: add_pages
 insert into knowledge.page (tenant_id, document, ord, page, width, height, tier, engine, language, band, confidence,
-                            coverage, rotation, reason, doubts)
+                            coverage, rotation, reason, doubts, receipts)
 select d.tenant_id, d.number, u.ord - 1, u.page, u.width, u.height, u.tier, u.engine, u.language, u.band, u.confidence,
-       u.coverage, u.rotation, u.reason, array(select jsonb_array_elements_text(u.doubts::jsonb))
+       u.coverage, u.rotation, u.reason, array(select jsonb_array_elements_text(u.doubts::jsonb)),
+       array(select jsonb_array_elements_text(u.receipts::jsonb))
 from knowledge.document d,
      unnest(%(pages)s::integer[], %(widths)s::real[], %(heights)s::real[], %(tiers)s::text[], %(engines)s::text[],
             %(languages)s::text[], %(bands)s::text[], %(confidences)s::real[], %(coverages)s::real[],
-            %(rotations)s::smallint[], %(reasons)s::text[], %(doubts)s::text[]) with ordinality
-         as u(page, width, height, tier, engine, language, band, confidence, coverage, rotation, reason, doubts, ord)
+            %(rotations)s::smallint[], %(reasons)s::text[], %(doubts)s::text[], %(receipts)s::text[])
+         with ordinality as u(page, width, height, tier, engine, language, band, confidence, coverage, rotation, reason,
+                              doubts, receipts, ord)
 where d.number = %(document)s
 
 -- name: forget_pages
@@ -33,7 +35,7 @@ delete from knowledge.page where document = %(document)s
 
 -- name: list_pages
 select p.page, p.width, p.height, p.tier, p.engine, p.language, p.band, p.confidence, p.coverage, p.rotation, p.reason,
-       p.doubts
+       p.doubts, p.receipts
 from knowledge.document d join knowledge.page p on p.document = d.number
 where d.id = %(id)s order by p.ord
 

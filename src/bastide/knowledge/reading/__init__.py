@@ -7,11 +7,12 @@ Work is CPU-bound and synchronous: call it in a thread.
 
 from bastide.knowledge.reading.cutting import Gauge, cut
 from bastide.knowledge.reading.documents import read
-from bastide.knowledge.reading.drawn import draw_page
+from bastide.knowledge.reading.drawn import draw_page, png
 from bastide.knowledge.reading.languages import detect_language
 from bastide.knowledge.reading.marking import class_of
 from bastide.knowledge.reading.sentences import sentences
 from bastide.knowledge.reading.terms import folded, folded_words, is_of_word, stems_of, terms
+from bastide.knowledge.reading.upper import Told, Upper, Wanted
 from bastide.knowledge.reading.values import Box, Cell, Kind, Limits, Node, PageRead, Piece, Reading
 
 __all__ = [
@@ -24,6 +25,9 @@ __all__ = [
     "PageRead",
     "Piece",
     "Reading",
+    "Told",
+    "Upper",
+    "Wanted",
     "class_of",
     "cut",
     "detect_language",
@@ -31,6 +35,7 @@ __all__ = [
     "folded",
     "folded_words",
     "is_of_word",
+    "png",
     "read",
     "sentences",
     "stems_of",

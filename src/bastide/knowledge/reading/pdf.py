@@ -7,6 +7,8 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
+
 from bastide.errors import BombFile, EncryptedFile, FileTooLarge, ReaderFailed, Refusal, UnreadableFile
 from bastide.knowledge.reading import ocr
 from bastide.knowledge.reading.blocks import Draft
@@ -20,6 +22,8 @@ from bastide.knowledge.reading.values import Limits, PageRead
 
 _END_MARK_WITHIN = 4096
 _SCAN_DPI = 300
+_DRAWN_BEFORE = np.zeros((0, 0), np.uint8)
+"""A page whose first reading is kept is not drawn again."""
 _LEGIBLE = 0.5
 """Points a letter takes along its line, below which nobody reads it; a font's own size may say anything."""
 _MEANINGLESS = re.compile("[\ufffd\ue000-\uf8ff]")
@@ -93,7 +97,7 @@ def _with_scans(
         left = max(0, limits.scans_max - len(found))
         if len(pages) > left:
             problems.append(f"{len(pages) - left:,} pages were not recognised; the limit is {limits.scans_max:,}")
-        for sheet, page in recognised(_drawn(data, pages[:left], limits, problems)):
+        for sheet, page in recognised(_drawn(data, pages[:left], limits, problems), limits):
             found[sheet.page] = sheet, page
 
     recognise([*why, *(page for page in layered if ocr.sampled(page))])
@@ -114,9 +118,13 @@ def _with_scans(
 
 def _drawn(data: bytes, pages: list[int], limits: Limits, problems: list[str]) -> Iterator[ocr.Picture]:
     """The pages as pictures; one that cannot be drawn is told, and the rest goes on."""
+    key = ocr.file_key(data)
     for page in pages:
+        if limits.upper is not None and (key, page) in limits.upper.kept:
+            yield ocr.Picture(_DRAWN_BEFORE, _SCAN_DPI, page, key)
+            continue
         try:
-            yield ocr.Picture(dots(data, page, _SCAN_DPI, limits, gray=True), _SCAN_DPI, page)
+            yield ocr.Picture(dots(data, page, _SCAN_DPI, limits, gray=True), _SCAN_DPI, page, key)
         except Refusal as no:
             problems.append(f"page {page} could not be drawn: {no.message}")
 

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 
 from bastide.errors import BombFile, EmptyFile, UnreadableFile, UnsupportedType
 from bastide.knowledge.reading import ocr
@@ -22,7 +23,8 @@ def read_picture(data: bytes, limits: Limits) -> Draft:
             f"This is a picture, and it cannot be read here: {', '.join(found.missing)} is not installed.",
             next_step=found.next,
         )
-    draft = read_pictures(ocr.pictures(data, limits))
+    key = ocr.file_key(data)
+    draft = read_pictures((replace(picture, key=key) for picture in ocr.pictures(data, limits)), limits)
     if not draft.blocks:
         reasons = ", ".join(dict.fromkeys(read.reason for read in draft.page_reads if read.reason))
         raise EmptyFile(f"No text was recognised in this picture: {reasons or 'there is none'}.")

@@ -7,19 +7,20 @@ from bastide.knowledge.reading import ocr
 from bastide.knowledge.reading.blocks import Draft
 from bastide.knowledge.reading.layout import lay_out
 from bastide.knowledge.reading.printed import Line, Sheet, Word
-from bastide.knowledge.reading.values import PageRead
+from bastide.knowledge.reading.values import Limits, PageRead
 
 _POINTS = 72
 _DPI = 300.0
+_EDGE = 2
 _ALIKE = 0.3
 """Share by which the heights of lines differ though their type is the same: with and without tall letters."""
 
 
-def read_pictures(pictures: Iterable[ocr.Picture], hints: ocr.Hints | None = None) -> Draft:
+def read_pictures(pictures: Iterable[ocr.Picture], limits: Limits) -> Draft:
     """The words of pictures, one a page, laid out as pages; pages that are rejected are told and left out."""
     sheets: list[Sheet] = []
     draft = Draft([])
-    for sheet, page in recognised(pictures, hints):
+    for sheet, page in recognised(pictures, limits):
         sheets.append(sheet)
         draft.page_reads.append(page.read)
     draft.pages = len(sheets)
@@ -28,8 +29,11 @@ def read_pictures(pictures: Iterable[ocr.Picture], hints: ocr.Hints | None = Non
     return draft
 
 
-def recognised(pictures: Iterable[ocr.Picture], hints: ocr.Hints | None = None) -> Iterator[tuple[Sheet, ocr.PageText]]:
-    """Each page with its lines, and what was read of it; the lines of a rejected page are not used."""
+def recognised(pictures: Iterable[ocr.Picture], limits: Limits) -> Iterator[tuple[Sheet, ocr.PageText]]:
+    """Each page with its lines, and what was read of it; the lines of a rejected page are not used.
+
+    What vision models are to be asked is noted in `limits.upper`; the edges of every page too, used or not.
+    """
     resolution: dict[int, float] = {}
 
     def seen() -> Iterator[ocr.Picture]:
@@ -37,8 +41,10 @@ def recognised(pictures: Iterable[ocr.Picture], hints: ocr.Hints | None = None) 
             resolution[picture.page] = picture.dpi or _DPI
             yield picture
 
-    for page in ocr.read_pages(seen(), hints):
+    for page in ocr.read_pages(seen(), ocr.hints_with(limits.upper)):
         read = page.read
+        if limits.upper is not None:
+            limits.upper.edges += [line.text for line in (*page.lines[:_EDGE], *page.lines[-_EDGE:])]
         scale = _POINTS / resolution.pop(read.page)
         sheet = Sheet(read.page, read.width, read.height, read.rotation % 360 // 90 * 90, source="ocr")
         sheet.lines = _lines(page, sheet, scale) if read.band != "rejected" else []

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from bastide.knowledge.reading.upper import Upper
+
 Kind = Literal[
     "document",
     "section",
@@ -82,6 +84,8 @@ class PageRead:
     """Why this tier and this band, in plain words."""
     doubts: tuple[str, ...] = ()
     """Amounts, dates and identifiers on which two readers did not agree."""
+    receipts: tuple[str, ...] = ()
+    """Of the calls of models whose answers stand on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,8 @@ class Limits:
     """Of computing, for the lines of one PDF."""
     memory_max: int = 2_000_000_000
     """Bytes of address space, for the lines of one PDF."""
+    upper: Upper | None = None
+    """What vision models were asked and said; None where nobody would ask them."""
 
 
 @dataclass(frozen=True, slots=True)

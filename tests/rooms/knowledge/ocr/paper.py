@@ -58,17 +58,18 @@ def picture(scan: pages.Scan | Image.Image, dpi: float = 300.0, page: int = 1) -
 class Reader:
     """A vision model's seat, taken by somebody who says what the test tells them; keeps what was asked."""
 
-    def __init__(self, *answers: str | BastideError) -> None:
+    def __init__(self, *answers: str | BastideError, name: str = "reader 1") -> None:
         self.answers = list(answers)
+        self.name = name
         self.asked: list[tuple[ocr.Picture, str]] = []
 
-    def __call__(self, shown: ocr.Picture, task: str) -> ocr.Seen:
+    def __call__(self, shown: ocr.Picture, task: ocr.Task) -> ocr.Seen:
         """The next answer; the last one again and again."""
-        self.asked.append((shown, task))
+        self.asked.append((shown, task.text))
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, BastideError):
             raise answer
-        return ocr.Seen(answer, "reader 1")
+        return ocr.Seen(answer, self.name, f"receipt of {self.name}")
 
 
 _DOUBLE = """#!{python}

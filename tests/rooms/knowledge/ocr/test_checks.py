@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import random
+import textwrap
+from dataclasses import replace
+
 import pytest
 from benchmarks.scans.texts import TEXTS
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bastide.knowledge.reading import PageRead, ocr
-from bastide.knowledge.reading.ocr.invention import in_order, invented
+from bastide.knowledge.reading.ocr.invention import Extent, Verdict, alike, in_order, judged
 from bastide.knowledge.reading.ocr.rereading import READS_MAX, is_value, reread, valid_iban
 
 _PLACE = ocr.Place(0, 0, 10, 10)
+_STEP = 20
+"""Pixels of a character, on a page of 40 characters a line."""
 _words = st.lists(st.sampled_from("abcde"), max_size=12)
 
 
@@ -37,29 +43,80 @@ def test_what_is_added_between_takes_nothing_away(wanted: list[str], before: lis
     assert in_order(wanted, before + wanted + after) == len(wanted)
 
 
-@pytest.mark.parametrize("language", sorted(TEXTS))
-def test_the_truth_is_never_an_invention(language: str) -> None:
-    lines = [_line(part) for part in TEXTS[language].split("\n\n")]
-    assert invented(lines, TEXTS[language], width=2000, height=40) is None
+def _page_of(text: str, confidence: float = 95.0, spoil: float = 0.0) -> tuple[list[ocr.Line], Extent]:
+    """`text` in lines of 90 characters, read with this confidence and this share of its letters wrong."""
+    dice = random.Random(1)
+    lines: list[ocr.Line] = []
+    for number, row in enumerate(textwrap.wrap(" ".join(text.split()), 90)):
+        place = ocr.Place(0, 60 * number, _STEP * len(row), 60 * number + 42)
+        read = "".join(dice.choice("xqz") if one.isalpha() and dice.random() < spoil else one for one in row)
+        lines.append(ocr.Line(tuple(ocr.Word(word, place, confidence) for word in read.split()), place))
+    return lines, Extent(tuple(line.place for line in lines), whole=True)
 
 
-def test_a_rewording_a_shuffle_and_a_summary_are_inventions() -> None:
-    lines = [_line(part) for part in TEXTS["en"].split("\n\n")]
-    parts = TEXTS["en"].split("\n\n")
-    told = {
-        "shuffled": "\n\n".join([parts[2], parts[1], parts[0]]),
+def _wrong(text: str) -> dict[str, str]:
+    parts = text.strip().split("\n\n")
+    words = text.split()
+    random.Random(2).shuffle(words)
+    return {
+        "shuffled": "\n\n".join(reversed(parts)),
+        "the same words": " ".join(words),
         "summary": "The council agreed to four payments.",
-        "other": TEXTS["fr"],
-        "cut": TEXTS["en"][: len(TEXTS["en"]) * 9 // 10],
+        "cut": text[: len(text) * 7 // 10],
+        "dreamt": f"{text[: len(text) // 2]} {' '.join(words[: len(words) // 2])}",
+        "endless": text + parts[0] * 8,
+        "nothing": " \n",
     }
-    for text in told.values():
-        assert "come again in order" in (invented(lines, text, width=2000, height=40) or "")
 
 
-def test_where_nothing_was_certain_the_answer_must_fit_into_the_picture() -> None:
+@pytest.mark.parametrize("language", sorted(TEXTS))
+def test_the_truth_is_proven_by_words_that_were_certain_and_by_many_that_were_not(language: str) -> None:
+    for confidence, spoil in ((95.0, 0.0), (55.0, 0.12)):
+        lines, extent = _page_of(TEXTS[language], confidence, spoil)
+        assert judged(lines, TEXTS[language], extent) == Verdict(proven=True)
+
+
+@pytest.mark.parametrize("language", sorted(TEXTS))
+@pytest.mark.parametrize(("confidence", "spoil"), [(95.0, 0.0), (55.0, 0.12)])
+def test_what_is_not_the_truth_is_refused_however_few_words_were_sure(
+    language: str, confidence: float, spoil: float
+) -> None:
+    lines, extent = _page_of(TEXTS[language], confidence, spoil)
+    other = TEXTS["fr" if language == "de" else "de"]
+    for name, text in {**_wrong(TEXTS[language]), "another": other}.items():
+        assert judged(lines, text, extent).refused, name
+
+
+def test_one_certain_word_may_be_wrong_and_a_torn_page_is_put_together() -> None:
+    """The engine takes the torn halves of a page for two columns, and reads one below the other."""
+    lines, extent = _page_of(TEXTS["it"])
+    spoilt = replace(lines[2], words=(replace(lines[2].words[0], text="qqqqq"), *lines[2].words[1:]))
+    assert judged([*lines[:2], spoilt, *lines[3:]], TEXTS["it"], extent).proven
+    left = [replace(line, words=line.words[:7]) for line in lines]
+    right = [
+        replace(line, words=line.words[7:], place=replace(line.place, left=600.0)) for line in lines if line.words[7:]
+    ]
+    assert judged([*left, *right], TEXTS["it"], extent).proven
+
+
+def test_where_next_to_nothing_was_read_an_answer_is_open_and_must_fit_the_ink() -> None:
+    place = ocr.Place(0, 0, 900, 40)
     blurred = [_line("xx yy zz", 30.0)]
-    assert invented(blurred, "The rent is 1,250 euros.", width=900, height=40) is None
-    assert "do not fit" in (invented(blurred, TEXTS["en"], width=900, height=40) or "")
+    assert judged(blurred, "The rent of the flat is 1,250 euros a month.", Extent((place,))) == Verdict()
+    assert "do not fit" in judged(blurred, TEXTS["en"], Extent((place,))).refused
+    assert "too few" in judged(blurred, "No", Extent((replace(place, right=6000.0),))).refused
+
+
+@given(st.lists(st.sampled_from(["lease", "ends", "in", "June", "1,250.00", "x"]), max_size=30), st.floats(0, 100))
+def test_a_verdict_is_never_both_proven_and_refused(told: list[str], confidence: float) -> None:
+    lines, extent = _page_of(TEXTS["en"][:200], confidence)
+    verdict = judged(lines, " ".join(told), extent)
+    assert not (verdict.refused and verdict.proven)
+
+
+@given(st.text(max_size=40))
+def test_a_reading_is_like_itself(text: str) -> None:
+    assert alike(text, f" {text}\n") == 1.0
 
 
 @pytest.mark.parametrize(
@@ -96,7 +153,7 @@ def test_a_sure_value_is_not_read_again_and_an_unsure_one_is() -> None:
     sure, unsure = _line("pay 1,111.00 now"), _line("pay 1,250.00 by 14.03.2029 please", 60.0)
     lines, doubts = reread([sure, unsure], again)
     assert asked == ["1,250.00", "14.03.2029"]
-    assert doubts == ("14.03.2029 (second reading: 14.08.2029)",)
+    assert [doubt.told for doubt in doubts] == ["14.03.2029 (second reading: 14.08.2029)"]
     assert [word.text for line in lines for word in line.words if word.doubtful] == ["14.03.2029"]
     assert [line.text for line in lines] == [sure.text, unsure.text]
 
@@ -105,7 +162,7 @@ def test_beyond_the_reads_of_one_page_every_unsure_value_is_a_doubt() -> None:
     amounts = [f"{n},00" for n in range(100, 100 + READS_MAX + 3)]
     _, doubts = reread([_line(" ".join(amounts), 50.0)], lambda word: word.text)
     assert len(doubts) == 3
-    assert all("not read a second time" in doubt for doubt in doubts)
+    assert all("not read a second time" in doubt.told for doubt in doubts)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +176,7 @@ def test_check_digits_of_accounts_are_counted_however_sure_the_engine_is(account
     at = account.rindex("0")
     wrong = account[:at] + "8" + account[at + 1 :]
     lines, doubts = reread([_line(f"pay to {wrong} BIC COBADEFF at once", 99.0)], lambda word: word.text)
-    assert doubts == (f"{wrong} (its check digits are wrong)",)
+    assert [doubt.told for doubt in doubts] == [f"{wrong} (its check digits are wrong)"]
     assert " ".join(word.text for word in lines[0].words if word.doubtful) == wrong
 
 

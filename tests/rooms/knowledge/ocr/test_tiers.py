@@ -6,14 +6,14 @@ In the short forms a double sits where tesseract would, too; the slow ones have 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from bastide.errors import Forbidden
-from bastide.knowledge.reading import ocr
+from bastide.knowledge.reading import Told, Upper, Wanted, ocr
 from tests.rooms.knowledge.ocr.paper import (
     TEXTS,
     Reader,
@@ -40,6 +40,7 @@ _REST = (
 )
 _WHOLE = "\n".join(_SURE + _REST)
 _GARBLED = "Aftcr a shorl discnssion thc mernbers agrced lo it wilh ninc volcs"
+_GARBLED_REST = tuple(text.replace("e", "c").replace("h ", "b ").replace("tt", "ll") for text in _REST)
 
 
 def _sure(*garbled: tuple[str, int]) -> str:
@@ -58,7 +59,7 @@ def test_a_sure_page_is_shown_to_nobody(tmp_path: Path) -> None:
 
 def test_the_line_that_failed_is_shown_alone_and_replaced(tmp_path: Path) -> None:
     """Also on a page that would be used without it: it is provisional, not rejected."""
-    engine = double(tmp_path, _sure((_GARBLED, 30), (_GARBLED, 30)))
+    engine = double(tmp_path, _sure(*[(text, 30) for text in _GARBLED_REST[3:]]))
     alone = ocr.read_page(strokes(), ocr.Hints(engine=engine))
     assert (alone.read.tier, alone.read.band) == ("ocr", "provisional")
     reader = Reader(*_REST[3:])
@@ -93,7 +94,8 @@ def test_a_line_with_more_text_than_fits_is_an_invention(tmp_path: Path) -> None
 def test_of_two_models_the_one_that_repeats_what_was_certain_is_believed(tmp_path: Path) -> None:
     """Less than half of the ink was read, so the whole page is shown."""
     engine = double(tmp_path, reading(*[(text, 95) for text in _SURE]))
-    inventing, honest = Reader("Dear Sir or Madam, everything is paid."), Reader(_WHOLE)
+    lie = "Dear Sir or Madam, everything is paid and nothing is left to do. " * 8
+    inventing, honest = Reader(lie), Reader(_WHOLE, name="reader 2")
     page = ocr.read_page(strokes(page=7), ocr.Hints(vision=inventing, special=honest, engine=engine))
     assert (inventing.asked[0][0].page, inventing.asked[0][0].height) == (7, 600)
     assert "Do not correct, translate, complete or explain" in inventing.asked[0][1]
@@ -170,27 +172,100 @@ def test_a_model_that_never_ends_is_not_believed(ruined: ocr.Picture) -> None:
 def test_lines_that_failed_are_shown_one_by_one_and_the_rest_stays(half: ocr.Picture) -> None:
     alone = ocr.read_page(half)
     assert alone.read.band != "accepted"
-    reader = Reader("eine Zeile aus dem Absatz")
+    line = "eine Zeile aus dem Absatz, so lang wie jede andere Zeile auf dieser Seite des Briefes ist"
+    reader = Reader(line)
     page = ocr.read_page(half, ocr.Hints(vision=reader))
     assert page.read.tier == "vision"
     assert len(reader.asked) > 1
     assert all(shown.height < half.height / 3 for shown, _ in reader.asked)
     assert "Der Gemeinderat hat den Antrag in seiner Sitzung vom 14." in page.text
-    assert "eine Zeile aus dem Absatz" in page.text
-    answered = [line for line in page.lines if line.text == "eine Zeile aus dem Absatz"]
-    assert all(330 < line.place.top < 690 for line in answered)
+    answered = [one for one in page.lines if one.text == line]
+    assert answered
+    assert all(330 < one.place.top < 690 for one in answered)
 
 
-@pytest.mark.slow
-@needs_engine
-def test_an_invention_is_refused_and_the_special_model_asked(half: ocr.Picture) -> None:
-    """What is said of a whole page must hold the words that were certain."""
-    spoilt = half.pixels.copy()
-    spoilt[640:] = np.asarray(Image.fromarray(spoilt[640:]).reduce(9).resize((half.width, half.height - 640)))
-    inventing, honest = Reader("Sehr geehrte Damen und Herren, alles ist bezahlt."), Reader(TEXTS["de"])
-    page = ocr.read_page(ocr.Picture(spoilt, 300.0), ocr.Hints(vision=inventing, special=honest))
-    assert page.read.band != "rejected"
-    if page.read.tier == "special":
-        assert "come again in order" in page.read.reason
-        assert "alles ist bezahlt" not in page.text
-    assert inventing.asked
+def _with_a_value(first: str) -> str:
+    """Eight certain lines, the last of them with an amount of which the engine is not sure."""
+    lines = [(text, 95) for text in (_SURE + _REST)[:7]]
+    deed = reading(*lines, ("The sum is due", 95))
+    row = f"5\\t1\\t1\\t1\\t8\\t5\\t700\\t480\\t130\\t22\\t60\\t{first}"
+    return deed.replace("'.encode()", f"\\n{row}'.encode()")
+
+
+@pytest.mark.parametrize(
+    ("said", "text", "doubts"),
+    [
+        ("1,250.00", "1,250.00", ()),
+        ("7,777.00", "1,250.00", ("7,777.00",)),
+        ("", "1,250.00", ("nothing",)),
+    ],
+)
+def test_a_doubtful_amount_is_what_two_of_three_readers_say(
+    tmp_path: Path, said: str, text: str, doubts: tuple[str, ...]
+) -> None:
+    """The second reading of tesseract, of the amount alone, gives the whole page here, and so agrees with nothing."""
+    engine = double(tmp_path, _with_a_value("1,250.00"))
+    alone = ocr.read_page(strokes(), ocr.Hints(engine=engine))
+    assert (alone.read.band, len(alone.read.doubts)) == ("accepted", 1)
+    reader = Reader(said)
+    page = ocr.read_page(strokes(), ocr.Hints(vision=reader, engine=engine))
+    assert (page.read.tier, page.read.band, page.read.receipts) == ("ocr", "accepted", ("receipt of reader 1",))
+    assert page.lines[7].words[-1].text == text
+    assert page.lines[7].words[-1].doubtful == bool(doubts)
+    assert len(page.read.doubts) == len(doubts)
+    assert all(told in doubt for told, doubt in zip(doubts, page.read.doubts, strict=True))
+    assert "character by character" in reader.asked[0][1]
+
+
+def test_an_amount_that_only_a_model_has_read_is_a_doubt(tmp_path: Path) -> None:
+    garbled = _GARBLED_REST[4]
+    engine = double(tmp_path, _sure((garbled, 30)))
+    page = ocr.read_page(strokes(), ocr.Hints(vision=Reader(f"{_REST[4]} 1.250,00"), engine=engine))
+    assert page.read.tier == "vision" or page.read.band == "accepted"
+    if page.read.tier == "vision":
+        assert page.read.doubts == ("1.250,00 (read by one reader only)",)
+
+
+def test_what_nothing_confirms_is_provisional_until_a_second_model_reads_the_same(tmp_path: Path) -> None:
+    engine = double(tmp_path, reading(("xx yy", 20)))
+    first, same_again = Reader(_WHOLE), Reader(_WHOLE.replace("owner", "0wner"), name="reader 2")
+    other = Reader("\n".join(reversed(_WHOLE.split("\n"))), name="reader 3")
+    alone = ocr.read_page(strokes(), ocr.Hints(vision=first, engine=engine))
+    assert (alone.read.tier, alone.read.band) == ("vision", "provisional")
+    assert "too little was certain to check reader 1" in alone.read.reason
+    agreed = ocr.read_page(strokes(), ocr.Hints(vision=first, special=same_again, engine=engine))
+    assert (agreed.read.band, agreed.text) == ("accepted", _WHOLE)
+    assert agreed.read.receipts == ("receipt of reader 1", "receipt of reader 2")
+    apart = ocr.read_page(strokes(), ocr.Hints(vision=first, special=other, engine=engine))
+    assert (apart.read.tier, apart.read.band) == ("vision", "provisional")
+
+
+def test_an_answer_that_comes_later_is_waited_for_without_a_second_reading(tmp_path: Path) -> None:
+    """The engine's double is gone when the answer is there: what it read is kept."""
+    engine = double(tmp_path, reading(*[(text, 95) for text in _SURE]))
+    upper = Upper()
+    hints = replace(ocr.hints_with(upper), engine=engine)
+    shown = replace(strokes(page=3), key="file")
+    before = ocr.read_page(shown, hints)
+    assert (before.read.tier, before.read.band) == ("ocr", "rejected")
+    (wanted,) = upper.wanted.values()
+    assert (wanted.page, wanted.speciality, wanted.pixels.shape) == (3, "", (600, 900))
+    upper.tell(wanted.key, Told(_WHOLE, "model 7", "rcp_1"))
+    Path(engine.program).unlink()
+    after = ocr.read_page(ocr.Picture(np.zeros((0, 0), np.uint8), 300.0, 3, "file"), hints)
+    assert (after.read.tier, after.read.band, after.text) == ("vision", "accepted", _WHOLE)
+    assert (after.read.engine, after.read.receipts) == ("model 7", ("rcp_1",))
+    assert upper.wanted == {}
+
+
+def test_of_one_file_no_more_is_shown_than_may_be() -> None:
+    upper = Upper(asks_max=2)
+    picture = np.zeros((2, 2), np.uint8)
+    wanted = [Wanted(str(n), 1, "", "read", picture) for n in range(3)]
+    assert [upper.ask(one) for one in wanted[:2]] == [None, None]
+    refused = upper.ask(wanted[2])
+    assert refused is not None
+    assert "no more than 2 pictures" in refused.refused
+    assert upper.ask(wanted[0]) is None, "what is wanted already costs nothing"
+    large = Upper(dots_max=3).ask(wanted[0])
+    assert large is not None

@@ -1,7 +1,8 @@
 """The cascade over one page: from a picture to words on which somebody may rely, or the reason why not.
 
-1. a page without ink is blank                        3. what stays below the bar is asked of the tiers above
-2. the page is prepared, read and judged (tier 1)     4. unsure amounts, dates and identifiers are read once more
+1. a page without ink is blank                        3. unsure amounts, dates and identifiers are read once more
+2. the page is prepared, read and judged (tier 1)     4. what stays below the bar is asked of the tiers above
+What 1 to 3 made of a page can be kept, and is then not made again: step 4 may have to wait for its answers.
 """
 
 import os
@@ -14,11 +15,12 @@ import numpy as np
 
 from bastide.knowledge.reading.ocr.asking import Answered, ask
 from bastide.knowledge.reading.ocr.coverage import Coverage, coverage
+from bastide.knowledge.reading.ocr.first import First, first
 from bastide.knowledge.reading.ocr.preprocessing import DPI, Prepared, prepare
 from bastide.knowledge.reading.ocr.recognising import Recognised, read_prepared
 from bastide.knowledge.reading.ocr.rereading import reread
 from bastide.knowledge.reading.ocr.tesseract import EngineFailed, Installed, available, installed, recognise
-from bastide.knowledge.reading.ocr.values import Hints, Line, PageText, Picture, Place, Word
+from bastide.knowledge.reading.ocr.values import Hints, Line, PageText, Picture, Word
 from bastide.knowledge.reading.values import Band, PageRead
 
 _CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
@@ -37,6 +39,18 @@ def read_page(picture: Picture, hints: Hints | None = None) -> PageText:
     CPU-bound (two to four seconds a page): call it in a thread.
     """
     hints = hints or Hints()
+    kept = hints.kept.get((picture.key, picture.page)) if hints.kept is not None and picture.key else None
+    made = kept if isinstance(kept, First) else _first(picture, hints)
+    if hints.kept is not None and picture.key:
+        hints.kept[picture.key, picture.page] = made
+    if made.read.tier == "none" and made.whole is None:
+        return PageText((), made.read)
+    answered = ask(made, hints)
+    return PageText(tuple(_placed(line, made.page) for line in answered.lines), _provenance(made.read, answered))
+
+
+def _first(picture: Picture, hints: Hints) -> First:
+    """Steps 1 to 3."""
     height, width = picture.pixels.shape
     if min(height, width) < _SMALL:
         return _without(picture, "the picture is too small to hold text", "accepted")
@@ -50,12 +64,10 @@ def read_page(picture: Picture, hints: Hints | None = None) -> PageText:
         return _without(picture, _blank(page, blank), "accepted")
     read = read_prepared(page, found, hints.languages)
     if read.failure:
-        return _without(picture, read.failure, engine=found.name)
-    answered = ask(read, hints, picture.page) if read.band != "accepted" else Answered(read.lines)
-    lines, doubts = reread(answered.lines, lambda word: _again(read, found, word))
-    return PageText(
-        tuple(_placed(line, read.page) for line in lines), _provenance(picture, read, answered, doubts, found)
-    )
+        unread = _without(picture, read.failure, engine=found.name).read
+        return first(read, replace(unread, rotation=read.page.turned), (), ())
+    lines, doubts = reread(read.lines, lambda word: _again(read, found, word))
+    return first(read, _as_read(picture, read, found), lines, doubts)
 
 
 def read_pages(pages: Iterable[Picture], hints: Hints | None = None) -> Iterator[PageText]:
@@ -86,9 +98,10 @@ def _blank(page: Prepared, seen: Coverage) -> str:
     return "blank" if float(np.mean(page.pixels < 128)) < 0.002 else "there is ink, but nothing like lines of text"
 
 
-def _without(picture: Picture, reason: str, band: Band = "rejected", engine: str = "") -> PageText:
+def _without(picture: Picture, reason: str, band: Band = "rejected", engine: str = "") -> First:
     width, height = _points(picture)
-    return PageText((), PageRead(picture.page, width, height, "none", engine, band=band, reason=reason))
+    read = PageRead(picture.page, width, height, "none", engine, band=band, reason=reason)
+    return First(read, Prepared(picture.pixels[:0], np.eye(3)))
 
 
 def _points(picture: Picture) -> tuple[float, float]:
@@ -96,26 +109,36 @@ def _points(picture: Picture) -> tuple[float, float]:
     return round(picture.width * 72 / dpi, 2), round(picture.height * 72 / dpi, 2)
 
 
-def _provenance(
-    picture: Picture, read: Recognised, answered: Answered, doubts: tuple[str, ...], found: Installed
-) -> PageRead:
+def _as_read(picture: Picture, read: Recognised, found: Installed) -> PageRead:
     width, height = _points(picture)
-    band = read.band
-    if answered.tier:
-        band = "accepted" if answered.relied else "provisional"
     return PageRead(
         picture.page,
         width,
         height,
-        answered.tier or "ocr",
-        answered.engine or found.name,
+        "ocr",
+        found.name,
         read.language or (read.languages[0] if len(read.languages) == 1 else ""),
-        band,
+        read.band,
         round(read.confidence, 1),
         round(read.coverage.share, 3),
         read.page.turned,
-        "; ".join((_why(read), *answered.reasons)),
-        doubts,
+        _why(read),
+    )
+
+
+def _provenance(read: PageRead, answered: Answered) -> PageRead:
+    """How the page was read in the end."""
+    band: Band = read.band
+    if answered.tier:
+        band = "accepted" if answered.relied else "provisional"
+    return replace(
+        read,
+        tier=answered.tier or read.tier,
+        engine=answered.engine or read.engine,
+        band=band,
+        reason="; ".join((read.reason, *answered.reasons)),
+        doubts=answered.doubts,
+        receipts=answered.receipts,
     )
 
 
@@ -152,5 +175,4 @@ def _again(read: Recognised, found: Installed, word: Word) -> str:
 def _placed(line: Line, page: Prepared) -> Line:
     """A line with its places in the picture that was handed in."""
     words = tuple(replace(word, place=page.place(word.place)) for word in line.words)
-    place: Place = page.place(line.place)
-    return replace(line, words=words, place=place)
+    return replace(line, words=words, place=page.place(line.place))

@@ -37,6 +37,8 @@ class Coverage:
     """Stretches of text-like ink that are mostly outside all words, in pixels of the page that was read."""
     rulings: int
     """Long thin strokes: a table has several."""
+    stretches: tuple[Place, ...] = ()
+    """All stretches of text-like ink, in the same pixels."""
 
 
 def coverage(pixels: Gray, words: Sequence[Place]) -> Coverage:
@@ -58,12 +60,14 @@ def coverage(pixels: Gray, words: Sequence[Place]) -> Coverage:
     owner = _owners(lines.runs, text.shape)
     lost = np.bincount(owner[outside], minlength=len(tall) + 1)[1:]
     whole = np.bincount(owner[text], minlength=len(tall) + 1)[1:]
-    missed = np.flatnonzero(like_text & (whole >= 20) & (lost > 0.5 * whole))
-    places = tuple(
-        Place(*(float(_SHRINK * int(edge[i])) for edge in (lines.left, lines.top, lines.right, lines.bottom)))
-        for i in missed
-    )
-    return Coverage(1 - int(outside.sum()) / total, total, places, rulings)
+    inked = like_text & (whole >= 20)
+
+    def places(chosen: Mask) -> tuple[Place, ...]:
+        edges = (lines.left, lines.top, lines.right, lines.bottom)
+        return tuple(Place(*(float(_SHRINK * int(edge[i])) for edge in edges)) for i in np.flatnonzero(chosen))
+
+    missed = places(inked & (lost > 0.5 * whole))
+    return Coverage(1 - int(outside.sum()) / total, total, missed, rulings, places(inked))
 
 
 def _letters(ink: Mask) -> tuple[Mask, int]:

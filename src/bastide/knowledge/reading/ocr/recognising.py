@@ -88,7 +88,9 @@ def read_prepared(page: Prepared, found: Installed, known: tuple[str, ...]) -> R
         usable = script if script in SCRIPTS and not lacking else ""  # "Fraktur" is also what blurred Latin is called
         best = _in_script(straighten(upright), found, usable, known)
         if lacking and best.band != "accepted":
-            raise EngineFailed(f"the page is in {script} script, and tesseract has no language file for that here")
+            failure = f"the page is in {script} script, and tesseract has no language file for that here"
+            unread = coverage(best.page.pixels, ())
+            return replace(best, lines=(), script=script, confidence=0.0, coverage=unread, failure=failure)
         if best.confidence < _LOST and best.coverage.ink:
             best = _otherwise(upright, found, best, sensed, known)
         return _with_other_scripts(best, found)

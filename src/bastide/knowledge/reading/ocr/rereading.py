@@ -4,7 +4,7 @@ and enlarged. Where the two readings differ the value is a doubt: one wrong digi
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from bastide.knowledge.reading.ocr.values import Line, Word
 
@@ -26,17 +26,34 @@ Again = Callable[[Word], str]
 """Reads the place of a word once more, enlarged."""
 
 
-def reread(lines: Sequence[Line], again: Again) -> tuple[tuple[Line, ...], tuple[str, ...]]:
-    """The lines with every unsure value marked, and the doubts in plain words."""
-    doubts: list[str] = []
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A value on which no two readings agree."""
+
+    line: int
+    word: int
+    """Its place among the words of the line."""
+    first: str
+    second: str = ""
+    """"" where there was no second reading."""
+    told: str = ""
+    """In plain words."""
+    settled: bool = False
+    """Whether a further reading could not change it: check digits that are wrong are wrong however they are read."""
+
+
+def reread(lines: Sequence[Line], again: Again) -> tuple[tuple[Line, ...], tuple[Doubt, ...]]:
+    """The lines with every unsure value marked, and the doubts."""
+    doubts: list[Doubt] = []
     reads = 0
     out: list[Line] = []
-    for line in lines:
-        broken = _broken_accounts(line)
+    for at, line in enumerate(lines):
+        broken = broken_accounts(line)
         words: list[Word] = []
         for number, word in enumerate(line.words):
             if number in broken:
-                doubts.append(f"{broken[number]} (its check digits are wrong)" if broken[number] else "")
+                account = broken[number]
+                doubts += [broken_account(at, number, account)] if account else []
                 words.append(replace(word, doubtful=True))
                 continue
             if not _asks(word):
@@ -44,14 +61,19 @@ def reread(lines: Sequence[Line], again: Again) -> tuple[tuple[Line, ...], tuple
                 continue
             reads += 1
             second = again(word) if reads <= READS_MAX else ""
-            if _same(word.text, second):
+            if same(word.text, second):
                 words.append(word)
                 continue
             told = f"second reading: {second}" if second else "not read a second time"
-            doubts.append(f"{word.text} ({told})")
+            doubts.append(Doubt(at, number, word.text, second, f"{word.text} ({told})"))
             words.append(replace(word, doubtful=True))
         out.append(replace(line, words=tuple(words)))
-    return tuple(out), tuple(doubt for doubt in doubts if doubt)
+    return tuple(out), tuple(doubts)
+
+
+def broken_account(line: int, word: int, account: str) -> Doubt:
+    """The doubt of an account number whose check digits are wrong."""
+    return Doubt(line, word, account, told=f"{account} (its check digits are wrong)", settled=True)
 
 
 def is_value(text: str) -> bool:
@@ -63,13 +85,13 @@ def _asks(word: Word) -> bool:
     return 0 <= word.confidence < SURE and is_value(word.text)
 
 
-def _same(one: str, two: str) -> bool:
+def same(one: str, two: str) -> bool:
     """Whether two readings say the same; marks at the edges and blanks mean nothing, those between digits do."""
     first, second = (re.sub(r"\s", "", text).strip(".,;:()[]|'’\"„“”-–—") for text in (one, two))
     return bool(first) and first.casefold() == second.casefold()
 
 
-def _broken_accounts(line: Line) -> dict[int, str]:
+def broken_accounts(line: Line) -> dict[int, str]:
     """Words of account numbers whose check digits are wrong: number of the word -> the account at its first word."""
     out: dict[int, str] = {}
     for start, end, text in _accounts(line):

@@ -20,6 +20,8 @@ class Picture:
     dpi: float = 0.0
     """Pixels per inch; 0 where nobody knows."""
     page: int = 1
+    key: str = ""
+    """What tells the file apart that it is a page of; "" where nothing of it is kept."""
 
     @property
     def width(self) -> int:
@@ -91,18 +93,29 @@ class PageText:
 
 
 @dataclass(frozen=True, slots=True)
+class Task:
+    """What is asked about a picture."""
+
+    text: str
+    """The instruction for the model."""
+    speciality: str = ""
+    """tables, handwriting, scripts or second: the model that knows these is asked; "" = the general one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """What a vision model read in a picture."""
 
     text: str
     engine: str
     """Name and version of the model."""
+    receipt: str = ""
 
 
-Vision = Callable[[Picture, str], Seen]
-"""Asks a vision model, in its room's own way, for the text of a picture; the `str` says what is asked: the
-instruction for the model. Called in a thread, so it may block. Raises a Refusal where the policy does not allow it
-(its message becomes part of the page's reason); any BastideError leaves the page as the tier before read it."""
+Vision = Callable[[Picture, Task], Seen | None]
+"""Asks a vision model, in its room's own way, for the text of a picture; None = it is asked, and the page is to be read
+again once the answer is there. Raises a Refusal where the policy does not allow it (its message becomes part of the
+page's reason); any BastideError leaves the page as the tier before read it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +145,8 @@ class Hints:
     special: Vision | None = None
     """Tier 3: for tables, handwriting and scripts that tier 2 failed on."""
     engine: Tesseract = field(default_factory=Tesseract)
+    kept: dict[tuple[str, int], object] | None = None
+    """(key, page) of pictures -> what tier 1 made of them; what is here is not read again. None = nothing is kept."""
 
 
 @dataclass(frozen=True, slots=True)
