@@ -44,10 +44,12 @@ from bastide.audit import Audit
 from bastide.egress import Egress
 from bastide.inference import Inference
 from bastide.knowledge import Knowledge
-from bastide.knowledge.indexing import Known, Vectors, growth, write_extent, write_index, write_version
+from bastide.knowledge.indexing import Known, Vectors, growth, write_extent
+from bastide.knowledge.likeness import Sketch
 from bastide.knowledge.placement import Placement
 from bastide.knowledge.preparing import Prepared, prepare
 from bastide.knowledge.reading import Limits, sentences
+from bastide.knowledge.writing import Entry, write_entries
 from bastide.policy import Label, Policy
 from bastide.settings import Settings
 from bastide.store import Json, Query, Scope, Store, new_id, queries, vector_text
@@ -210,8 +212,7 @@ async def _write(rooms: Rooms, scope: Scope, name: str, prepared: Prepared, vect
             _Q["add_document"], id=identifier, collection="default", name=name, label=Json(Label().to_wire())
         )
         here = Known(identifier, number, "default", name, 1, {}, identifier.encode(), 0)
-        await write_version(db, here, blob="", size=0, prepared=prepared, vectors=rows)
-        await write_index(db, number, prepared, rows)
+        await write_entries(db, [Entry(here, "", 0, prepared, rows, Sketch(0, b""), new=True)])
         await write_extent(db, growth(prepared), [])
     return identifier
 

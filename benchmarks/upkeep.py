@@ -70,7 +70,11 @@ async def vectors(house: House, of: Scope) -> int:
             made = noise.standard_normal((len(chunks), 384)).astype(np.float32)
             made /= np.linalg.norm(made, axis=1, keepdims=True)
             await db.run(
-                _ADD, document=document, model="local/minilm", chunks=chunks, vectors=[vector_text(one) for one in made]
+                _ADD,
+                documents=[document] * len(chunks),
+                models=["local/minilm"] * len(chunks),
+                chunks=chunks,
+                vectors=[vector_text(one) for one in made],
             )
     return len(rows)
 

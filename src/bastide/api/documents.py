@@ -74,26 +74,29 @@ async def take_in(
     """
     caller.scope.need("knowledge:write")
     form, given = await _given(request)
-    done: list[dict[str, Any]] = []
     try:
         if given.job is not None or _ASYNC.search(prefer):
             applied = {"preference-applied": "respond-async"} if _ASYNC.search(prefer) else {}
             return JSONResponse(await _queue(given, caller, rooms), 202, applied)
-        async for name, data in given.each():
-            taken = await rooms.knowledge.ingest(
-                caller.scope,
-                name,
-                data,
-                collection=given.collection or "default",
-                label=given.label,
-                subjects=given.subjects,
-                metadata=given.metadata,
-            )
-            done += cast("list[dict[str, Any]]", taken.to_wire()["documents"])
+        done = await _take_in(given, caller, rooms)
     finally:
         if form is not None:
             await form.close()
     return _taken(done, request)
+
+
+async def _take_in(given: _Given, caller: Caller, rooms: Rooms) -> list[dict[str, Any]]:
+    """Several files together; of one alone it is raised what is wrong with its name."""
+    where, scope = given.collection or "default", caller.scope
+    said: Any = {"label": given.label, "subjects": given.subjects, "metadata": given.metadata}
+    if len(given.files) > 1:
+        taken = await rooms.knowledge.batches.ingest(scope, given.each(), collection=where, **said)
+        return cast("list[dict[str, Any]]", taken.to_wire()["documents"])
+    done: list[dict[str, Any]] = []
+    async for name, data in given.each():
+        taken = await rooms.knowledge.ingest(scope, name, data, collection=where, **said)
+        done += cast("list[dict[str, Any]]", taken.to_wire()["documents"])
+    return done
 
 
 async def _queue(given: _Given, caller: Caller, rooms: Rooms) -> dict[str, Any]:

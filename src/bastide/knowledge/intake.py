@@ -14,10 +14,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-import numpy as np
-
 from bastide.audit import Audit
-from bastide.errors import AlreadyThere, Contended, Refusal, StillEmbedded, Unavailable, UnknownDocument
+from bastide.errors import AlreadyThere, Contended, Refusal, StillEmbedded, UnknownDocument
 from bastide.inference import Inference
 from bastide.knowledge.embedders import Embedders
 from bastide.knowledge.indexing import (
@@ -28,22 +26,21 @@ from bastide.knowledge.indexing import (
     growth,
     label_change,
     write_extent,
-    write_index,
     write_label,
     write_subjects,
-    write_version,
 )
-from bastide.knowledge.keeping import Embeddings, embedded, embedder
-from bastide.knowledge.likeness import Sketch, likeness_key, sketch, write_likeness
+from bastide.knowledge.likeness import Sketch, likeness_key, sketch
+from bastide.knowledge.meaning import LATER, Meaning
 from bastide.knowledge.members import need
 from bastide.knowledge.metadata import describe, described
 from bastide.knowledge.preparing import Prepared
 from bastide.knowledge.reading import class_of
 from bastide.knowledge.seeing import Seeing
 from bastide.knowledge.values import IngestedDocument
+from bastide.knowledge.writing import Entry, write_entries
 from bastide.policy import Label
 from bastide.settings import KnowledgeSettings
-from bastide.store import Db, Json, Scope, Store, new_id, queries, vector_text
+from bastide.store import Db, Json, Scope, Store, new_id, queries
 from bastide.telemetry import count, timed
 from bastide.workflows import Workflows
 
@@ -56,11 +53,8 @@ Act = Callable[[Db], Awaitable[IngestedDocument]]
 _Q = queries("bastide.knowledge")
 _LOCK, _BY_CONTENT, _BY_NAME, _BY_ID = _Q["lock_intake"], _Q["find_by_content"], _Q["find_by_name"], _Q["find_by_id"]
 _ADD_COLLECTION, _ADD_DOCUMENT, _RENEW = _Q["add_collection"], _Q["add_document"], _Q["renew_document"]
-_ADD_REFUSAL, _FORGET_REFUSAL = _Q["add_refusal"], _Q["forget_refusal"]
+_ADD_REFUSAL, _FORGET_REFUSALS = _Q["add_refusal"], _Q["forget_refusals"]
 _ORIGINAL, _MODELS = _Q["original"], _Q["models_of_document"]
-
-_LATER = "Not embedded yet: found by its words only."
-_EMBED_AT_ONCE = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +83,9 @@ class Intake:
         self._store = store
         self._audit = audit
         self._inference = inference
-        self._embedders = embedders
+        self.meaning = Meaning(store, inference, embedders)
         self._workflows = workflows
-        self._seeing = Seeing(inference, settings)
+        self.seeing = Seeing(inference, settings)
 
     async def ingest(self, scope: Scope, given: Given, *, vectors: bool) -> IngestedDocument:
         """Take one file in; what became of it."""
@@ -122,16 +116,16 @@ class Intake:
         if older is not None:  # what holds for a document holds for its new version, the embedder's decision included
             given = replace(given, label=Label.from_wire(older.label).join(given.label))
         try:
-            prepared = await self._seeing.read(scope, given.name, given.data, given.label)
+            prepared = await self.seeing.read(scope, given.name, given.data, given.label)
         except Refusal as no:
-            return partial(self._refused, given, fingerprint, no)
+            return partial(self.refused, given, fingerprint, no)
         marked = class_of(prepared.reading.marks)
         if marked:  # what a document says of itself in its running heads tightens its label, before anybody is asked
             given = replace(given, label=given.label.join(Label(cls=marked)))
         alike = await asyncio.to_thread(sketch, [piece.text for piece in prepared.pieces], key)
-        meaning = Vectors(problem=_LATER)
+        meaning = Vectors(problem=LATER)
         if vectors:
-            meaning = await self._meaning(scope, prepared, given.label, given.collection, older)
+            meaning = await self.meaning.of(scope, prepared, given.label, given.collection, older)
         return partial(self._write, given, fingerprint, prepared=prepared, vectors=meaning, alike=alike, chain=chain)
 
     async def reindex(self, scope: Scope, document_id: str) -> IngestedDocument:
@@ -157,9 +151,9 @@ class Intake:
             key = await likeness_key(db)
             had = keep and bool(await db.rows(tuple, _MODELS, document=known.number))
         older = known if keep else None
-        prepared = await self._seeing.read(scope, known.name, data, Label.from_wire(known.label))
+        prepared = await self.seeing.read(scope, known.name, data, Label.from_wire(known.label))
         alike = await asyncio.to_thread(sketch, [piece.text for piece in prepared.pieces], key)
-        vectors = await self._meaning(scope, prepared, Label.from_wire(known.label), known.collection, older)
+        vectors = await self.meaning.of(scope, prepared, Label.from_wire(known.label), known.collection, older)
         if had and vectors.problem:
             raise StillEmbedded(vectors.problem)
         return partial(
@@ -183,9 +177,7 @@ class Intake:
             return IngestedDocument(again.id, again.name, "ready", again.chunks, again.version)
         taken = await extent_of(db, again.number)
         await forget_index(db, again.number)
-        await write_version(db, again, blob=blob, size=size, prepared=prepared, vectors=vectors)
-        await write_index(db, again.number, prepared, vectors)
-        await write_likeness(db, again.number, alike)
+        await write_entries(db, [Entry(again, blob, size, prepared, vectors, alike)])
         await self._audit.record(
             db,
             "document.reindex",
@@ -195,56 +187,6 @@ class Intake:
         )
         await write_extent(db, growth(prepared), taken)
         return _taken_in(again.id, again.name, again.version, prepared, vectors)
-
-    # -- before the transaction ---------------------------------------------------------------------
-
-    async def _meaning(
-        self, scope: Scope, prepared: Prepared, label: Label, collection: str, older: Known | None
-    ) -> Vectors:
-        """The vectors of all chunks by each embedder of the collection; what `older` has stays."""
-        found: list[Vectors] = []
-        for model in await self._embedders.of(scope, collection):
-            known = await self._vectors_of(scope, older, prepared, model)
-            found.append(await self._embed(scope, prepared, label, known, model))
-        found.sort(key=lambda one: not one.texts)
-        beside = tuple(one for one in found[1:] if one.texts)
-        return replace(found[0], beside=beside, problem=next((one.problem for one in found if one.problem), ""))
-
-    async def _vectors_of(self, scope: Scope, older: Known | None, prepared: Prepared, model: str | None) -> Embeddings:
-        """What the document has embedded already, of the texts that are to be embedded: by this embedder."""
-        if older is None or not prepared.pieces:
-            return Embeddings()
-        present = model or await embedder(self._inference, scope)
-        wanted = set(prepared.texts_to_embed())
-        async with self._store.under(scope, past_members=True) as db:  # who may was asked before
-            return await embedded(db, older.id, present, wanted)
-
-    async def _embed(
-        self, scope: Scope, prepared: Prepared, label: Label, known: Embeddings | None, by: str | None
-    ) -> Vectors:
-        """The vectors of all chunks by one embedder; a text that `known` has is not embedded again."""
-        if not prepared.pieces:
-            return Vectors()
-        known = known or Embeddings()
-        texts = prepared.texts_to_embed()
-        fresh = list(dict.fromkeys(text for text in texts if text not in known.vectors))
-        made: dict[str, str] = {}
-        model = known.model
-        try:
-            with timed("knowledge_embed"):
-                for start in range(0, len(fresh), _EMBED_AT_ONCE):
-                    some = fresh[start : start + _EMBED_AT_ONCE]
-                    part = await self._inference.embed(scope, some, label=label, model=by, kind="passage")
-                    made |= zip(some, await asyncio.to_thread(_as_texts, part.vectors), strict=True)
-                    model = part.model
-        except (Refusal, Unavailable) as no:
-            return Vectors(problem=f"Not embedded ({no.code}): found by its words only until it is reindexed.")
-        if known.vectors and model != known.model:  # another embedder took over between the two
-            return await self._embed(scope, prepared, label, None, by)
-        count("knowledge_embedded", len(fresh))
-        count("knowledge_embeddings_kept", len(texts) - len(fresh))
-        found = {**known.vectors, **made}
-        return Vectors(model, [found[text] for text in texts])
 
     # -- what is here already -----------------------------------------------------------------------
 
@@ -282,7 +224,8 @@ class Intake:
             raise Contended("The document was deleted while it was handed in again.")
         return await self._unchanged(db, known, given)
 
-    async def _refused(self, given: Given, fingerprint: bytes, no: Refusal, db: Db) -> IngestedDocument:
+    async def refused(self, given: Given, fingerprint: bytes, no: Refusal, db: Db) -> IngestedDocument:
+        """Note that a file could not be read, and why."""
         await db.run(_ADD_REFUSAL, fingerprint=fingerprint, code=no.code)
         await self._audit.record(
             db,
@@ -291,8 +234,7 @@ class Intake:
             details={"name": given.name, "collection": given.collection, "code": no.code},
         )
         count("knowledge_refused", code=no.code)
-        error = {"code": no.code, "message": no.message, "next": no.next_step}
-        return IngestedDocument(None, given.name, "refused", error=error)
+        return IngestedDocument(None, given.name, "refused", error=said_of(no))
 
     # -- the one transaction ------------------------------------------------------------------------
 
@@ -309,20 +251,42 @@ class Intake:
         alike: Sketch,
         chain: Chain,
     ) -> IngestedDocument:
-        await db.run(_LOCK, keys=await self._lock_keys(db, given, fingerprint))
+        await db.run(_LOCK, keys=await self.lock_keys(db, given, fingerprint))
         await need(db, given.collection, "write")
         known = await self._same(db, given, fingerprint)
         if known is not None:
             return await self._unchanged(db, known, given)
         here, taken = await self._place(db, given, fingerprint)
-        label = Label.from_wire(here.label)
         blob = await db.put_blob(given.data)
-        await write_subjects(db, here.number, label)
         await describe(db, here.number, given.metadata)
-        await write_version(db, here, blob=blob, size=len(given.data), prepared=prepared, vectors=vectors)
-        await write_index(db, here.number, prepared, vectors)
-        await write_likeness(db, here.number, alike)
-        await db.run(_FORGET_REFUSAL, fingerprint=fingerprint)
+        entry = Entry(here, blob, len(given.data), prepared, vectors, alike, new=here.version == 1)
+        return (await self.enter(db, [entry], taken, chain=chain))[0]
+
+    async def enter(
+        self, db: Db, entries: Sequence[Entry], taken: Sequence[tuple[str, int, int]] = (), *, chain: Chain = ()
+    ) -> list[IngestedDocument]:
+        """Write documents whose rows are there, tell of each, and change the extent, less what was `taken` from it."""
+        for entry in entries:
+            label = Label.from_wire(entry.here.label)
+            if label.subjects or not entry.new:
+                await write_subjects(db, entry.here.number, label)
+        await write_entries(db, entries)
+        await db.run(_FORGET_REFUSALS, fingerprints=[entry.here.fingerprint for entry in entries])
+        added: dict[str, list[int]] = {}
+        for entry in entries:
+            await self._told(db, entry, chain)
+            for language, (chunks, length) in growth(entry.prepared).items():
+                pair = added.setdefault(language, [0, 0])
+                pair[0] += chunks
+                pair[1] += length
+        await write_extent(db, added, taken)
+        count("knowledge_documents", len(entries))
+        count("knowledge_chunks", sum(len(entry.prepared.pieces) for entry in entries))
+        return [_taken_in(one.here.id, one.here.name, one.here.version, one.prepared, one.vectors) for one in entries]
+
+    async def _told(self, db: Db, entry: Entry, chain: Chain) -> None:
+        """The event of one document, and the triggers that wait for it."""
+        here, label, media_type = entry.here, Label.from_wire(entry.here.label), entry.prepared.reading.media_type
         await self._audit.record(
             db,
             "document.ingest",
@@ -330,10 +294,10 @@ class Intake:
             subjects=sorted(label.subjects),
             details={
                 "version": here.version,
-                "bytes": len(given.data),
-                "media_type": prepared.reading.media_type,
-                "chunks": len(prepared.pieces),
-                "embedded_by": vectors.model,
+                "bytes": entry.size,
+                "media_type": media_type,
+                "chunks": len(entry.prepared.pieces),
+                "embedded_by": entry.vectors.model,
                 "class": label.cls,
             },
         )
@@ -345,16 +309,12 @@ class Intake:
                 "name": here.name,
                 "collection": here.collection,
                 "version": here.version,
-                "media_type": prepared.reading.media_type,
+                "media_type": media_type,
                 "class": label.cls,
             },
             label=label,
             chain=chain,
         )
-        await write_extent(db, growth(prepared), taken)
-        count("knowledge_documents")
-        count("knowledge_chunks", len(prepared.pieces))
-        return _taken_in(here.id, here.name, here.version, prepared, vectors)
 
     @staticmethod
     async def _place(db: Db, given: Given, fingerprint: bytes) -> tuple[Known, list[tuple[str, int, int]]]:
@@ -376,14 +336,16 @@ class Intake:
         return here, taken
 
     @staticmethod
-    async def _lock_keys(db: Db, given: Given, fingerprint: bytes) -> list[int]:
+    async def lock_keys(db: Db, given: Given, fingerprint: bytes) -> list[int]:
+        """What who takes in the same name or the same content waits for."""
         place = await db.keyed(f"{given.collection}\0{given.name}".encode(), purpose="knowledge name")
         content = await db.keyed(given.collection.encode() + b"\0" + fingerprint, purpose="knowledge content lock")
         return sorted(struct.unpack(">q", key[:8])[0] for key in (place, content))
 
 
-def _as_texts(vectors: np.ndarray) -> list[str]:
-    return [vector_text(row) for row in vectors]
+def said_of(no: Refusal) -> dict[str, str]:
+    """Why a file was refused, as it is told of it."""
+    return {"code": no.code, "message": no.message, "next": no.next_step}
 
 
 def _taken_in(identifier: str, name: str, version: int, prepared: Prepared, vectors: Vectors) -> IngestedDocument:

@@ -10,6 +10,7 @@ from bastide.audit import Audit
 from bastide.inference import Inference
 from bastide.knowledge import bounds
 from bastide.knowledge.answer import Answering
+from bastide.knowledge.batches import Batches
 from bastide.knowledge.carrying import CarryingJobs
 from bastide.knowledge.documents import Shelf
 from bastide.knowledge.embedders import Embedders
@@ -17,6 +18,7 @@ from bastide.knowledge.evaluating import Evaluating
 from bastide.knowledge.graph import CommunityJobs, EnrichJobs, Graph
 from bastide.knowledge.intake import Given, Intake
 from bastide.knowledge.jobs import IntakeJobs
+from bastide.knowledge.labelling import label_of
 from bastide.knowledge.leaving import LeavingJobs
 from bastide.knowledge.mending import MendingJobs
 from bastide.knowledge.metadata import checked
@@ -74,6 +76,7 @@ class Knowledge:
         self._placement = Placement(store, settings.partition_chunks_min)
         self._staging = Staging(store, workflows)
         mending = MendingJobs(store, self._intake)
+        self.batches = Batches(store, policy, self._intake, self._placement)
         self.graph = Graph(store, audit)
         self.upkeep = Upkeep(store, audit, inference, workflows, embedders, self._shelf, self._staging, mending)
         for jobs in (
@@ -126,7 +129,7 @@ class Knowledge:
             bounds.name(name),
             bytes(data),
             bounds.collection(collection),
-            await self._label(scope, label, subjects),
+            await label_of(self._policy, scope, label, subjects),
             checked(metadata or {}),
         )
         document = await self._intake.ingest(scope, given, vectors=vectors)
@@ -155,13 +158,15 @@ class Knowledge:
         scope.need(WRITE)
         clean = bounds.name(name)
         if job is None:
-            where = Gathering(bounds.collection(collection or "default"), await self._label(scope, label, subjects))
+            where = Gathering(
+                bounds.collection(collection or "default"), await label_of(self._policy, scope, label, subjects)
+            )
         else:
             of = await self._staging.gathering(scope, job)
             said = label if isinstance(label, Label) else Label.from_wire(label or {}, default=of.label)
             where = Gathering(
                 bounds.collection(collection or of.collection),
-                of.label.join(await self._label(scope, said, subjects)),
+                of.label.join(await label_of(self._policy, scope, said, subjects)),
             )
         said_of = checked(metadata or {})
         return await self._staging.put(scope, clean, bytes(data), where, vectors=vectors, parent=job, metadata=said_of)
@@ -180,7 +185,7 @@ class Knowledge:
         """
         scope.need(WRITE)
         return await self._staging.open(
-            scope, Gathering(bounds.collection(collection), await self._label(scope, label, subjects))
+            scope, Gathering(bounds.collection(collection), await label_of(self._policy, scope, label, subjects))
         )
 
     async def close_intake(self, scope: Scope, job: str) -> None:
@@ -197,15 +202,6 @@ class Knowledge:
         """Read, cut, embed and index a document's original anew. Raises UnknownDocument."""
         scope.need(WRITE)
         return await self._intake.reindex(scope, bounds.document_id(document_id))
-
-    async def _label(self, scope: Scope, label: Mapping[str, object] | Label | None, subjects: Iterable[str]) -> Label:
-        if isinstance(label, Label):
-            said = label
-        else:
-            said = Label.from_wire(label or {}, default=(await self._policy.refresh(scope)).default)
-        joined = said.join(Label(subjects=frozenset(subjects))).join(Label.of_scope(scope))
-        bounds.subjects(joined.subjects)
-        return joined
 
     # -- passages and answers out -------------------------------------------------------------------
 

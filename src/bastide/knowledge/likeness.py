@@ -89,9 +89,14 @@ async def likeness_key(db: Db) -> bytes:
     return await db.keyed(b"shingles", purpose="knowledge likeness")
 
 
-async def write_likeness(db: Db, number: int, made: Sketch) -> None:
-    """Keep the sketch of a document, in the transaction that writes its index."""
-    await db.run(_PUT, document=number, shingles=made.shingles, sketch=made.places)
+async def write_likenesses(db: Db, made: Sequence[tuple[int, Sketch]]) -> None:
+    """Keep the sketches of documents, by their number, in the transaction that writes their index."""
+    await db.run(
+        _PUT,
+        documents=[number for number, _ in made],
+        shingles=[one.shingles for _, one in made],
+        sketches=[one.places for _, one in made],
+    )
 
 
 def _shingles(texts: Sequence[str]) -> set[str]:

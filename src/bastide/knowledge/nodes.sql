@@ -8,14 +8,6 @@ from knowledge.document_version v
 where v.document = %(document)s and v.node_ids <> '{}'
 order by v.version desc limit 1
 
--- name: name_nodes
--- Of the version that was written just now: the current one.
-update knowledge.document_version v
-set node_ids = %(ids)s, node_marks = %(marks)s, node_sketches = %(sketches)s, node_last = %(last)s,
-    recipe = %(recipe)s
-from knowledge.document d
-where d.number = %(document)s and v.document = d.number and v.version = d.version
-
 -- name: add_pages
 insert into knowledge.page (tenant_id, document, ord, page, width, height, tier, engine, language, band, confidence,
                             coverage, rotation, reason, doubts, receipts)

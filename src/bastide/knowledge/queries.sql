@@ -1,5 +1,6 @@
 -- Every question of the room `knowledge`. The tenant is never a parameter: row security supplies it, and
--- rows written in bulk take it from the document's own row (a default would be evaluated row by row).
+-- rows written in bulk ask for it once (a default would be evaluated row by row). What is written with documents comes
+-- in columns that hold the rows of all of them; the foreign keys see to it that each hangs on a document.
 
 -- == intake =========================================================================================
 
@@ -24,6 +25,16 @@ join knowledge.document_version v on v.document = d.number and v.version = d.ver
 where d.collection = %(collection)s and d.name = %(name)s
 for update of d
 
+-- name: names_or_contents_here
+-- Of these names those that are taken, and of these contents those that are here.
+select d.name, null::bytea as fingerprint
+from knowledge.document d where d.collection = %(collection)s and d.name = any(%(names)s::text[])
+union all
+select null, v.fingerprint
+from knowledge.document_version v
+join knowledge.document d on d.number = v.document and d.version = v.version
+where v.fingerprint = any(%(fingerprints)s::bytea[]) and d.collection = %(collection)s
+
 -- name: find_by_id
 select d.id, d.number, d.collection, d.name, d.version, d.label, v.fingerprint, v.chunks
 from knowledge.document d
@@ -39,57 +50,79 @@ insert into knowledge.document (id, collection, name, label)
 values (%(id)s, %(collection)s, %(name)s, %(label)s)
 returning number
 
+-- name: add_documents
+insert into knowledge.document (tenant_id, id, collection, name, label)
+select t.tenant, u.id, u.collection, u.name, u.label::jsonb
+from (select store.tenant()) as t(tenant),
+     unnest(%(ids)s::text[], %(collections)s::text[], %(names)s::text[], %(labels)s::text[])
+         as u(id, collection, name, label)
+returning id, number
+
 -- name: renew_document
 update knowledge.document set version = %(version)s, label = %(label)s, updated = now()
 where number = %(document)s
 
--- name: add_version
+-- name: add_versions
 -- A reindexed version keeps its row and says anew what was found in it.
-insert into knowledge.document_version as v (document, version, fingerprint, blob, bytes, media_type, title, language,
-                                             pages, chunks, problems, marks)
-values (%(document)s, %(version)s, %(fingerprint)s, %(blob)s, %(bytes)s, %(media_type)s, %(title)s, %(language)s,
-        %(pages)s, %(chunks)s, %(problems)s, %(marks)s)
+insert into knowledge.document_version as v (tenant_id, document, version, fingerprint, blob, bytes, media_type, title,
+                                             language, pages, chunks, problems, marks, node_ids, node_marks,
+                                             node_sketches, node_last, recipe)
+select t.tenant, u.document, u.version, u.fingerprint, u.blob, u.bytes, u.media_type, u.title, u.language, u.pages,
+       u.chunks, array(select jsonb_array_elements_text(u.problems::jsonb)),
+       array(select jsonb_array_elements_text(u.marks::jsonb)), u.node_ids::integer[], u.node_marks::bigint[],
+       u.node_sketches::bigint[], u.node_last, %(recipe)s
+from (select store.tenant()) as t(tenant),
+     unnest(%(documents)s::bigint[], %(versions)s::integer[], %(fingerprints)s::bytea[], %(blobs)s::text[],
+            %(bytes)s::bigint[], %(media_types)s::text[], %(titles)s::text[], %(languages)s::text[],
+            %(pages)s::integer[], %(chunks)s::integer[], %(problems)s::text[], %(marks)s::text[],
+            %(node_ids)s::text[], %(node_marks)s::text[], %(node_sketches)s::text[], %(node_lasts)s::integer[])
+         as u(document, version, fingerprint, blob, bytes, media_type, title, language, pages, chunks, problems, marks,
+              node_ids, node_marks, node_sketches, node_last)
 on conflict (tenant_id, document, version) do update
 set media_type = excluded.media_type, title = excluded.title, language = excluded.language, pages = excluded.pages,
-    chunks = excluded.chunks, problems = excluded.problems, marks = excluded.marks
+    chunks = excluded.chunks, problems = excluded.problems, marks = excluded.marks, node_ids = excluded.node_ids,
+    node_marks = excluded.node_marks, node_sketches = excluded.node_sketches, node_last = excluded.node_last,
+    recipe = excluded.recipe
 
 -- name: add_nodes
 insert into knowledge.node (tenant_id, document, ord, parent, kind, level, title, start_at, end_at, page, language, id,
                             boxes, cells, source, confidence)
-select d.tenant_id, d.number, u.ord, u.parent, u.kind, u.level, u.title, u.start_at, u.end_at, u.page, u.language, u.id,
+select t.tenant, u.document, u.ord, u.parent, u.kind, u.level, u.title, u.start_at, u.end_at, u.page, u.language, u.id,
        u.boxes::jsonb, u.cells::jsonb, u.source, u.confidence
-from knowledge.document d,
-     unnest(%(ords)s::integer[], %(parents)s::integer[], %(kinds)s::text[], %(levels)s::smallint[], %(titles)s::text[],
-            %(starts)s::integer[], %(ends)s::integer[], %(pages)s::integer[], %(languages)s::text[], %(ids)s::integer[],
-            %(boxes)s::text[], %(cells)s::text[], %(sources)s::text[], %(confidences)s::real[])
-         as u(ord, parent, kind, level, title, start_at, end_at, page, language, id, boxes, cells, source, confidence)
-where d.number = %(document)s
+from (select store.tenant()) as t(tenant),
+     unnest(%(documents)s::bigint[], %(ords)s::integer[], %(parents)s::integer[], %(kinds)s::text[],
+            %(levels)s::smallint[], %(titles)s::text[], %(starts)s::integer[], %(ends)s::integer[],
+            %(pages)s::integer[], %(languages)s::text[], %(ids)s::integer[], %(boxes)s::text[], %(cells)s::text[],
+            %(sources)s::text[], %(confidences)s::real[])
+         as u(document, ord, parent, kind, level, title, start_at, end_at, page, language, id, boxes, cells, source,
+              confidence)
 
 -- name: add_chunks
 -- A section path comes as one text, its headings parted by the unit separator (U+001F).
 insert into knowledge.chunk (tenant_id, document, ord, node, section, page, start_at, end_at, text, language, words,
                              length, parent, boxes)
-select d.tenant_id, d.number, u.ord, u.node, string_to_array(u.section, chr(31)), u.page, u.start_at, u.end_at, u.text,
+select t.tenant, u.document, u.ord, u.node, string_to_array(u.section, chr(31)), u.page, u.start_at, u.end_at, u.text,
        u.language, u.words, u.length, u.parent, u.boxes::jsonb
-from knowledge.document d,
-     unnest(%(ords)s::integer[], %(nodes)s::integer[], %(sections)s::text[], %(pages)s::integer[],
-            %(starts)s::integer[], %(ends)s::integer[], %(texts)s::text[], %(languages)s::text[],
+from (select store.tenant()) as t(tenant),
+     unnest(%(documents)s::bigint[], %(ords)s::integer[], %(nodes)s::integer[], %(sections)s::text[],
+            %(pages)s::integer[], %(starts)s::integer[], %(ends)s::integer[], %(texts)s::text[], %(languages)s::text[],
             %(words)s::integer[], %(lengths)s::integer[], %(parents)s::integer[], %(boxes)s::text[])
-         as u(ord, node, section, page, start_at, end_at, text, language, words, length, parent, boxes)
-where d.number = %(document)s
-returning ord, id
+         as u(document, ord, node, section, page, start_at, end_at, text, language, words, length, parent, boxes)
+returning document, ord, id
 
 -- name: add_postings
 insert into knowledge.posting (tenant_id, term, document, chunks, counts)
-select d.tenant_id, u.term, d.number, u.chunks::bigint[], u.counts::integer[]
-from knowledge.document d, unnest(%(terms)s::bigint[], %(chunks)s::text[], %(counts)s::text[]) as u(term, chunks, counts)
-where d.number = %(document)s
+select t.tenant, u.term, u.document, u.chunks::bigint[], u.counts::integer[]
+from (select store.tenant()) as t(tenant),
+     unnest(%(documents)s::bigint[], %(terms)s::bigint[], %(chunks)s::text[], %(counts)s::text[])
+         as u(document, term, chunks, counts)
 
 -- name: add_embeddings
 insert into knowledge.embedding (tenant_id, chunk, document, model, v)
-select d.tenant_id, u.chunk, d.number, %(model)s, u.v::halfvec
-from knowledge.document d, unnest(%(chunks)s::bigint[], %(vectors)s::text[]) as u(chunk, v)
-where d.number = %(document)s
+select t.tenant, u.chunk, u.document, u.model, u.v::halfvec
+from (select store.tenant()) as t(tenant),
+     unnest(%(documents)s::bigint[], %(chunks)s::bigint[], %(models)s::text[], %(vectors)s::text[])
+         as u(document, chunk, model, v)
 
 -- name: forget_subjects
 delete from knowledge.document_subject where document = %(document)s
@@ -126,8 +159,8 @@ delete from knowledge.node where document = %(document)s
 insert into knowledge.refusal (fingerprint, code) values (%(fingerprint)s, %(code)s)
 on conflict (tenant_id, fingerprint) do update set code = excluded.code, created = now()
 
--- name: forget_refusal
-delete from knowledge.refusal where fingerprint = %(fingerprint)s
+-- name: forget_refusals
+delete from knowledge.refusal where fingerprint = any(%(fingerprints)s::bytea[])
 
 -- == search =========================================================================================
 

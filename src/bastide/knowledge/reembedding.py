@@ -218,7 +218,13 @@ class ReembeddingJobs:
                 return {"chunks": again.chunks}  # it was read anew meanwhile, and embedded with that
             await db.run(_FORGET, chunks=ids, of=missing, but=[] if past else wanted)
             for name, vectors in zip(missing, made, strict=True):
-                await db.run(_ADD, document=again.number, model=name, chunks=ids, vectors=vectors)
+                await db.run(
+                    _ADD,
+                    documents=[again.number] * len(ids),
+                    models=[name] * len(ids),
+                    chunks=ids,
+                    vectors=vectors,
+                )
             await db.run(_NOTE, document=again.number, version=again.version)
             await self._audit.record(
                 db,

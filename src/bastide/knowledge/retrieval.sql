@@ -2,7 +2,10 @@
 
 -- name: add_mentions
 insert into knowledge.mention (tenant_id, document, chunks, sizes, phrases)
-select d.tenant_id, d.number, %(chunks)s, %(sizes)s, %(phrases)s from knowledge.document d where d.number = %(document)s
+select t.tenant, u.document, u.chunks, u.sizes, u.phrases
+from (select store.tenant()) as t(tenant),
+     unnest(%(documents)s::bigint[], %(chunks)s::bytea[], %(sizes)s::bytea[], %(phrases)s::bytea[])
+         as u(document, chunks, sizes, phrases)
 
 -- name: forget_mentions
 delete from knowledge.mention where document = %(document)s

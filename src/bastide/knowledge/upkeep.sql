@@ -123,7 +123,9 @@ where d.id = %(id)s
 
 -- name: put_likeness
 insert into knowledge.likeness as l (tenant_id, document, shingles, sketch)
-select d.tenant_id, d.number, %(shingles)s, %(sketch)s from knowledge.document d where d.number = %(document)s
+select t.tenant, u.document, u.shingles, u.sketch
+from (select store.tenant()) as t(tenant),
+     unnest(%(documents)s::bigint[], %(shingles)s::integer[], %(sketches)s::bytea[]) as u(document, shingles, sketch)
 on conflict (tenant_id, document) do update set shingles = excluded.shingles, sketch = excluded.sketch
 
 -- name: sketches

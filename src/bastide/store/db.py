@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
@@ -21,10 +22,11 @@ Json = Jsonb
 Row = TypeVar("Row")
 
 _Q = queries("bastide.store")
-_USE_BLOB, _ADD_BLOB_PIECE, _BLOB_PIECES = _Q["use_blob"], _Q["add_blob_piece"], _Q["blob_pieces"]
+_USE_BLOBS, _ADD_BLOB_PIECES, _BLOB_PIECES = _Q["use_blobs"], _Q["add_blob_pieces"], _Q["blob_pieces"]
 _RELEASE_BLOB, _DROP_BLOB = _Q["release_blob"], _Q["drop_blob"]
 
 _PIECE_BYTES = 1024 * 1024
+_PIECES_BYTES = 8 * _PIECE_BYTES  # in one statement
 
 
 def _factory(shape: type[Row]) -> Any:
@@ -168,24 +170,42 @@ class Db:
 
     async def put_blob(self, content: bytes) -> str:
         """Keep bytes; the reference is their keyed address, equal bytes of a tenant are kept once."""
-        address = self._keys.keyed(content, "blob address")
-        if await self.value(_USE_BLOB, address=address, bytes=len(content)) == 1:
-            packed = zstandard.ZstdCompressor(level=6).compress(content)
-            pieces = range(0, len(packed), _PIECE_BYTES)
-            await self.many(
-                _ADD_BLOB_PIECE,
-                (
-                    {
-                        "address": address,
-                        "ord": ord_,
-                        "sealed": self._keys.seal_piece(
-                            packed[start : start + _PIECE_BYTES], f"{address.hex()}|{ord_}|{len(pieces)}"
-                        ),
-                    }
-                    for ord_, start in enumerate(pieces)
-                ),
-            )
-        return address.hex()
+        return (await self.put_blobs([content]))[0]
+
+    async def put_blobs(self, contents: Sequence[bytes]) -> list[str]:
+        """The same for several at once; the references in their order."""
+        addresses = [self._keys.keyed(content, "blob address") for content in contents]
+        content_of = dict(zip(addresses, contents, strict=True))
+        uses = Counter(addresses)
+        wanted = sorted(content_of)  # in order, so that nobody deadlocks
+        held: list[tuple[bytes, int]] = await self.rows(
+            tuple,
+            _USE_BLOBS,
+            addresses=wanted,
+            bytes=[len(content_of[address]) for address in wanted],
+            uses=[uses[address] for address in wanted],
+        )
+        rows: list[tuple[bytes, int, bytes]] = []
+        fresh = [bytes(address) for address, count in held if count == uses[bytes(address)]]  # nobody held it before
+        for row in (row for address in fresh for row in self._pieces(address, content_of[address])):
+            rows.append(row)
+            if sum(len(sealed) for _, _, sealed in rows) >= _PIECES_BYTES:
+                await self._add_pieces(rows)
+                rows = []
+        await self._add_pieces(rows)
+        return [address.hex() for address in addresses]
+
+    def _pieces(self, address: bytes, content: bytes) -> Iterator[tuple[bytes, int, bytes]]:
+        packed = zstandard.ZstdCompressor(level=6).compress(content)
+        starts = range(0, len(packed), _PIECE_BYTES)
+        for ord_, start in enumerate(starts):
+            about = f"{address.hex()}|{ord_}|{len(starts)}"
+            yield address, ord_, self._keys.seal_piece(packed[start : start + _PIECE_BYTES], about)
+
+    async def _add_pieces(self, rows: Sequence[tuple[bytes, int, bytes]]) -> None:
+        if rows:
+            addresses, ords, pieces = (list(column) for column in zip(*rows, strict=True))
+            await self.run(_ADD_BLOB_PIECES, addresses=addresses, ords=ords, pieces=pieces)
 
     async def get_blob(self, reference: str) -> bytes:
         """The bytes, verified. Raises NotFound, or BlobDamaged when they are not what was put."""

@@ -1,6 +1,6 @@
 """Graph: who and what stands in the documents, how it is tied, when it was so; every edge points to its passage.
 
-`extracted` reads one document without a model; `write_graph` and `forget_graph` belong to the document's transaction.
+`extracted` reads one document without a model; `write_graphs` and `forget_graph` belong to the document's transaction.
 `Graph` tells what readable documents say; its jobs have a model read (`EnrichJobs`) and group (`CommunityJobs`).
 """
 
@@ -9,7 +9,7 @@ from bastide.knowledge.graph.enriching import EnrichJobs
 from bastide.knowledge.graph.extracting import Extracted, extracted
 from bastide.knowledge.graph.graph import Graph
 from bastide.knowledge.graph.values import GraphType
-from bastide.knowledge.graph.writing import forget_graph, write_graph
+from bastide.knowledge.graph.writing import forget_graph, write_graphs
 
 __all__ = [
     "CommunityJobs",
@@ -19,5 +19,5 @@ __all__ = [
     "GraphType",
     "extracted",
     "forget_graph",
-    "write_graph",
+    "write_graphs",
 ]
