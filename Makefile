@@ -43,6 +43,7 @@ bench: $(VENV)/.tested      ## the figures, with this machine's name
 
 bench-knowledge: $(VENV)/.tested ## retrieval: speed; SETS=/path/to/sets: its quality (KEEP=/path keeps what was taken in)
 	$(BIN)/python -m benchmarks.knowledge $(if $(SETS),--sets $(SETS) --queries 2000) $(if $(KEEP),--home $(KEEP))
+	$(BIN)/python -m benchmarks taking_in
 
 bench-work: $(VENV)/.tested ## durable work against its peers; PEERS=/path/to/python names where they are installed
 	$(BIN)/python -m benchmarks work $(if $(PEERS),--peers $(PEERS))

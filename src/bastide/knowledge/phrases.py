@@ -16,6 +16,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from bastide.knowledge.reading import sentences
 from bastide.knowledge.reading.stopwords import STOPWORDS
@@ -50,8 +51,7 @@ _COUNTED = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Mentioned:
+class Mentioned(NamedTuple):
     """A phrase, or what may be one, in a passage: which words of which run it covers, and how often it stands there.
 
     `run` numbers the runs of the passage, `start` and `length` count words in it; a title has run -1.
@@ -86,6 +86,11 @@ def plain(text: str) -> list[str]:
     """The words of a text as phrases are made of them: lower case, without a possessive's 's."""
     text = _POSSESSIVE.sub("", unicodedata.normalize("NFKC", text))
     return _WORD.findall(text.lower())
+
+
+@lru_cache(maxsize=65_536)
+def _plain_token(token: str) -> tuple[str, ...]:
+    return tuple(plain(token))
 
 
 def names(title: str) -> list[str]:
@@ -154,7 +159,7 @@ def marked(question: str) -> list[bool] | None:
 
 def _runs(sentence: str) -> Iterable[tuple[tuple[str, ...], bool]]:
     """The runs of capitalised words in a sentence, and whether each opens it."""
-    words = _TOKEN.findall(unicodedata.normalize("NFKC", sentence))
+    words = _TOKEN.findall(sentence if sentence.isascii() else unicodedata.normalize("NFKC", sentence))
     run: list[str] = []
     opens = first = True
     for place, word in enumerate(words):
@@ -187,7 +192,7 @@ def _closed(run: list[str], opens: bool) -> Iterable[tuple[tuple[str, ...], bool
         run = run[:-1]
     if not run:
         return
-    words = tuple(word for token in run for word in plain(token))
+    words = tuple([word for token in run for word in _plain_token(token)])
     if words:
         yield words, opens
     part: list[str] = []
@@ -197,7 +202,7 @@ def _closed(run: list[str], opens: bool) -> Iterable[tuple[tuple[str, ...], bool
             if word not in _PARTING:
                 part.append(word)
                 continue
-            words = tuple(bare for one in part for bare in plain(one))
+            words = tuple([bare for one in part for bare in _plain_token(one)])
             if words:
                 yield words, first
             part, first = [], False

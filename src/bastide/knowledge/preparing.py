@@ -55,7 +55,8 @@ def prepare(name: str, data: bytes, limits: Limits, gauge: Gauge | None = None) 
     places: set[str] = set()
     for piece in pieces:
         language = piece.language or reading.language
-        counted = terms(piece.text, language) + terms(headings(reading.title, piece.section), language)
+        counted = terms(piece.text, language)
+        counted.update(terms(headings(reading.title, piece.section), language))
         length = min(sum(counted.values()), _LENGTH_MAX)
         lengths.append(length)
         keys = _keys(counted, language)

@@ -60,6 +60,7 @@ _CITED = re.compile(
 _ACT_ALONE = re.compile(rf"(?<!\w){_ACT}")
 _ACT_TITLE = re.compile(rf"(?<!\w){_ACT}", re.IGNORECASE)
 _NATIONAL_ALONE = re.compile(rf"(?<!\w){_NATIONAL}", re.IGNORECASE)
+_DIGIT = re.compile(r"\d")  # every place and every number of an act has one
 _BLANKS = re.compile(r"[\s.*]")
 _PLURAL = re.compile(r"§§|articles|artikelen|artículos|articoli|artykuł(?:y|ów|ach|ami)|art\.", re.IGNORECASE)
 _JOINED = re.compile(r"(\d{1,5})-(\d{1,5})")
@@ -93,7 +94,7 @@ class Cited:
 def cited(text: str) -> list[Cited]:
     """The citations in a text, in order, none within another."""
     found: list[Cited] = []
-    if not any(map(str.isdigit, text)):
+    if _DIGIT.search(text) is None:
         return found
     for match in _CITED.finditer(text):
         act, span = _act(match)

@@ -208,6 +208,8 @@ def _opened(text: str, found: Iterator[Dated]) -> Iterator[Dated]:
 def amounts(text: str) -> list[Amount]:
     """The sums of money in a text, in order."""
     found: list[Amount] = []
+    if _DIGITS.search(text) is None:
+        return found
     for match in _AMOUNT.finditer(text):
         unit = (match["before"] or match["after"]).lower()
         scale = _SCALES.get((match["s1"] or match["s2"] or "").lower(), 0)

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 _QUOTED = r"[\"“„«‚‘'’\u201f]\s?(?P<term>[^\"“”„«»‚‘’']{2,80}?)\s?[\"”“»’‘']"
+_QUOTE = re.compile("[\"“„«‚‘'’\u201f]")  # no term is defined without
 _MEANS = re.compile(
     rf"{_QUOTED}\s*[:,]?\s*(?:\([^)]{{1,60}}\)\s*)?(?P<verb>means?\b|shall mean\b|refers? to\b|is defined as\b"
     r"|bezeichnet\b"
@@ -57,6 +58,8 @@ class Shortened:
 def defined(text: str) -> list[Defined]:
     """The terms that a passage defines, in order; a quotation that is only said to be something is none."""
     found: dict[int, Defined] = {}
+    if _QUOTE.search(text) is None:
+        return []
     for pattern in (_MEANS, _UNDERSTOOD):
         for match in pattern.finditer(text):
             term = match["term"]

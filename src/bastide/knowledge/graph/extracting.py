@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from itertools import combinations
+from typing import NamedTuple
 
 from bastide.knowledge.graph.citing import Cited, act_in, cited
 from bastide.knowledge.graph.concepts import CONCEPTS_MAX, concepts, counted
@@ -39,8 +40,7 @@ _LOWER = re.compile(r"(?<![^\W\d_])[^\W\d_A-ZÄÖÜÀÁÂÉÈÊÍÎÓÔÚŁŚŻ�
 _SENTENCE_MAX = 1_500
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(NamedTuple):
     """A name in a passage; `start` and `end` count in the document's text."""
 
     chunk: int
@@ -54,8 +54,7 @@ class Named:
     self: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Tied:
+class Tied(NamedTuple):
     """`a` to `b` in a passage; `start` to `end` is the sentence. Key `THIS` is the document."""
 
     chunk: int
@@ -218,7 +217,7 @@ class _Document:
             known = self._short.get(form)
             if known is not None:
                 key, type, full = known
-                found.append((replace(name, text=full, type=type, confidence=max(name.confidence, 0.7)), key))
+                found.append((name._replace(text=full, type=type, confidence=max(name.confidence, 0.7)), key))
                 continue
             key = key_of(form)
             found.append((name, key))
@@ -335,7 +334,7 @@ class _Document:
 
     def _defined(self, piece: Piece, text: str, language: str, found: dict[int, Named]) -> None:
         for one in defined(text):
-            term = replace(self._term(piece, one.start, one.end, language), confidence=0.9)
+            term = self._term(piece, one.start, one.end, language)._replace(confidence=0.9)
             _add(found, term)
             self._out.ties.append(
                 Tied(piece.ord, THIS, term.key, "defines", term.start, min(piece.end, term.end + 200), 1.0, 0.85)
@@ -384,6 +383,6 @@ def _add(found: dict[int, Named], one: Named) -> None:
         found[one.key] = one
         return
     better = one if one.confidence > before.confidence else before
-    found[one.key] = replace(
-        before, type=better.type, name=better.name, confidence=better.confidence, times=before.times + one.times
+    found[one.key] = before._replace(
+        type=better.type, name=better.name, confidence=better.confidence, times=before.times + one.times
     )

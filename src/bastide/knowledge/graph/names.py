@@ -9,7 +9,7 @@ nothing is known is a concept: a name, but nobody's.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from bastide.knowledge.graph.naming import LEGAL_FORMS, PLACES, TITLES, WORDS, squeezed
@@ -68,8 +68,7 @@ class Token(NamedTuple):
     large: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(NamedTuple):
     """`text[start:end]` names something; `title` stood before it. Offsets count in the passage."""
 
     text: str
@@ -85,8 +84,10 @@ def tokens(text: str, start: int, end: int) -> list[Token]:
     found: list[Token] = []
     for match in _TOKEN.finditer(text, start, end):
         word = match[0]
-        large = word[0].isupper() or (len(word) > 2 and word[1].isupper() and word[0].islower())
-        found.append(Token(word, *match.span(), large and word not in _ROLES))
+        first = word[0]
+        large = first.isupper() or (len(word) > 2 and word[1].isupper() and first.islower())
+        begin, stop = match.span()
+        found.append(Token(word, begin, stop, large and word not in _ROLES))
     return found
 
 
@@ -314,6 +315,7 @@ class Namer:
         return "concept", 0.4
 
 
+@lru_cache(maxsize=65_536)
 def _is_body(word: str) -> bool:
     return (
         word in _ORGANISATION
@@ -333,7 +335,10 @@ def _shortened(word: str) -> bool:
 
 
 def _within(token: Token, spans: list[tuple[int, int]]) -> bool:
-    return bool(spans) and any(start < token.end and token.start < end for start, end in spans)
+    for start, end in spans:  # noqa: SIM110 asked of each word, where a generator costs twice as much
+        if start < token.end and token.start < end:
+            return True
+    return False
 
 
 def _ends_in_form(part: list[Token]) -> bool:

@@ -42,6 +42,7 @@ def _forms() -> dict[str, str]:
     return found
 
 
+@lru_cache(maxsize=65_536)
 def squeezed(text: str) -> str:
     """Lower case without blanks, dots and hyphens: "S. r. l." is "srl"."""
     return _JOINED.sub("", text).casefold()

@@ -28,6 +28,7 @@ NAMES_MAX = 6
 """Names of one sentence that are related to each other."""
 
 _WORD = re.compile(r"[^\W\d_]{3,}")
+_BEGIN = re.compile(r"([^\W\d_]{3})[^\W\d_]*")
 _ESCAPES = re.compile(r"\\[bwsd]|\(\?:?|\[[^\]]*\]")
 _ELIDED = re.compile(r"\b[ldLD]’$")
 _CONFIDENT, _GUESSED = 0.8, 0.6
@@ -77,7 +78,7 @@ def ties(text: str, names: Sequence[Name], language: str, registry: Registry = S
     cues, begins = _cues(language)
     for place in range(len(names) - 1):
         between = text[names[place].end : names[place + 1].start]
-        if len(between) > BETWEEN_MAX or not any(word[:3].lower() in begins for word in _WORD.findall(between)):
+        if len(between) > BETWEEN_MAX or begins.isdisjoint([begin.lower() for begin in _BEGIN.findall(between)]):
             continue
         between = between.replace("'", "’").replace("\n", " ").rstrip()
         between = _ELIDED.sub("", between)

@@ -46,6 +46,8 @@ _KANA_SHARE_MIN = 0.05
 _SAME = {"nb": "no", "nn": "no"}
 _SAMPLE = 4000
 _SHORTEST = 24
+_WHOLE = 2000  # characters that common words are looked for in
+_CLEAR_MIN, _CLEAR_TIMES = 7, 2
 _WORD = re.compile(r"[^\W\d_]+")
 _lock = threading.Lock()
 
@@ -73,11 +75,21 @@ def detect_language(text: str, default: str = "en") -> str:
         return by_script
     if sum(map(str.isalpha, sample[:200])) < _SHORTEST:
         return _by_common_words(text) or default
+    if len(text) <= _WHOLE and sample.isascii() and _clearly_english(sample):
+        return "en"
     with _lock:  # the model is loaded once; its scoring shares no state but costs little
         language, confidence = _identifier().classify(sample)
     if confidence < 0.35:
         return _by_common_words(text) or default
     return _SAME.get(language, str(language))
+
+
+def _clearly_english(text: str) -> bool:
+    """Whether so many different common words of English stand here, and so few of any other language, that the model
+    need not be asked: it costs ten times as much. English has no neighbour that it could be taken for."""
+    votes = common_words(text)
+    english = votes.pop("en")
+    return english >= _CLEAR_MIN and english >= _CLEAR_TIMES * max(votes.values())
 
 
 def _by_script(sample: str) -> str:
