@@ -141,5 +141,5 @@ def _model(embedder: Embedder, rank: int) -> Model:
 
 
 def _embed(embedder: Embedder, texts: Sequence[str], kind: Kind) -> tuple[NDArray[np.float32], int]:
-    counted = embedder.count_tokens([text[: embedder.max_tokens * 16] for text in texts])
-    return embedder.embed(texts, kind=kind), sum(min(count, embedder.max_tokens) for count in counted)
+    vectors, counted = embedder.embed_counted(texts, kind=kind)
+    return vectors, sum(counted)
