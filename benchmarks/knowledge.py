@@ -345,9 +345,13 @@ async def _taken_in(rooms: Rooms, corpus: Path, kept: Path | None) -> tuple[Scop
 
 
 def _document(row: dict[str, Any]) -> tuple[str, bytes]:
-    """A passage as somebody would hand it in: named by its number, its title above it."""
-    title = f"{row['title']}\n\n" if row.get("title") else ""
-    return f"{row['id']}.txt", (title + row["text"]).encode()
+    """A passage as somebody would hand it in: named by its number, its title as its heading, where it has one.
+
+    As a first line of plain text a title that ends as a sentence does (all of SciFact's do) would be taken for one.
+    """
+    if row.get("title"):
+        return f"{row['id']}.md", f"# {row['title']}\n\n{row['text']}".encode()
+    return f"{row['id']}.txt", row["text"].encode()
 
 
 async def _found(
