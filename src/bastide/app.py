@@ -7,26 +7,23 @@ first_start  the first administrator's key                  Examples      what a
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import signal
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import uvicorn
-
-from bastide.api import Part, Rooms, create
+from bastide.api import Part, Rooms, Server, address_of, bound, create
 from bastide.audit import Audit
 from bastide.compliance import Upkeep, bring_up_to_date
 from bastide.egress import Egress
-from bastide.errors import AddressUnusable, BastideError, ExamplesNotEmbedded, PortTaken
+from bastide.errors import BastideError, ExamplesNotEmbedded
 from bastide.inference import Inference, batch_type, job_types
 from bastide.knowledge import Knowledge, Projections
 from bastide.policy import Policy
-from bastide.settings import ServerSettings, Settings
+from bastide.settings import Settings
 from bastide.store import Scope, Store
 from bastide.telemetry import log
 from bastide.tenancy import Tenancy
@@ -36,9 +33,6 @@ Role = Literal["api", "worker", "sequencer", "all"]
 
 ADMIN_KEY = Path("secrets") / "admin-key"
 """Where the first administrator's key lies, below the home."""
-
-_MESSAGE_BYTES_MAX = 1024 * 1024  # of one message of a WebSocket
-_GRACE_S = 10  # running requests may take so long to finish once we are asked to stop
 
 
 @dataclass(frozen=True)
@@ -258,7 +252,7 @@ async def serve(
     raise. A second signal does not wait for running requests.
     """
     doors = role in {"api", "all"}
-    sockets = await _bound(settings.server) if doors else []
+    sockets = await bound(settings.server) if doors else []
     async with _stopping(stop) as stopping, _opened(settings, role, register) as house:
         shown = Examples(house, examples_folder() if examples else None)
         if doors and await first_start(house):
@@ -267,7 +261,7 @@ async def serve(
             on_ready(Served(house, None, shown))
             await stopping.asked.wait()
         elif not stopping.asked.is_set():
-            url = _url(settings.server.host, sockets[0].getsockname()[1])
+            url = address_of(settings.server.host, sockets[0].getsockname()[1])
             served = Served(house, url, shown)
             await _answer(served, stopping, sockets, show=_show(served, on_open, on_ready, said))
 
@@ -294,7 +288,7 @@ async def _show(
 async def _answer(served: Served, stopping: _Stopping, sockets: list[Any], *, show: Coroutine[Any, Any, None]) -> None:
     tasks: list[asyncio.Task[None]] = []
     doors = create(served.house, notices=served.examples.notices)
-    server = stopping.server = _Server(doors, lambda: tasks.append(asyncio.create_task(show)))
+    server = stopping.server = Server(doors, lambda: tasks.append(asyncio.create_task(show)))
     try:
         await server.serve(sockets)
     finally:
@@ -302,48 +296,12 @@ async def _answer(served: Served, stopping: _Stopping, sockets: list[Any], *, sh
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's server, whose signals are ours."""
-
-    def __init__(self, application: Any, when_started: Callable[[], object]) -> None:
-        self._when_started = when_started
-        super().__init__(
-            uvicorn.Config(
-                application,
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                server_header=False,
-                timeout_graceful_shutdown=_GRACE_S,
-                ws="wsproto",  # which cannot open a connection; compressed messages could grow without bound
-                ws_max_size=_MESSAGE_BYTES_MAX,
-                ws_per_message_deflate=False,
-            )
-        )
-        self._application = application
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None]:
-        """Nothing is captured here: see `_stopping`."""
-        yield
-
-    async def startup(self, sockets: list[Any] | None = None) -> None:
-        """Listen, then say so."""
-        await super().startup(sockets)
-        self._when_started()
-
-    async def shutdown(self, sockets: list[Any] | None = None) -> None:
-        """Let streams and WebSockets say goodbye, then stop."""
-        await self._application.close()
-        await super().shutdown(sockets)
-
-
 class _Stopping:
     """What a signal does: the first asks, the second hurries."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
-        self.server: uvicorn.Server | None = None
+        self.server: Server | None = None
         self._task = asyncio.current_task()
 
     def ask(self) -> None:
@@ -374,27 +332,3 @@ async def _stopping(stop: asyncio.Event | None) -> AsyncGenerator[_Stopping]:
 async def _obey(stop: asyncio.Event, stopping: _Stopping) -> None:
     await stop.wait()
     stopping.ask()
-
-
-async def _bound(settings: ServerSettings) -> list[Any]:
-    """Sockets that hold the address but do not listen yet, so that nobody waits for a house that is still opening."""
-    loop = asyncio.get_running_loop()
-    try:
-        held = await loop.create_server(asyncio.Protocol, settings.host, settings.port, start_serving=False)
-    except OSError as fault:
-        place = f"{settings.host}, port {settings.port}"
-        if fault.errno == errno.EADDRINUSE:
-            raise PortTaken(f"Another program already listens at {place}.", port=settings.port) from fault
-        raise AddressUnusable(f"The house cannot listen at {place}: {fault.strerror or fault}.") from fault
-    sockets = [socket.dup() for socket in held.sockets]
-    held.close()
-    return sockets if settings.port else sockets[:1]
-
-
-def _url(host: str, port: int) -> str:
-    """The address that a command on this machine uses."""
-    if host in {"0.0.0.0", "", "*"}:  # noqa: S104 compared, not bound
-        host = "127.0.0.1"
-    elif host == "::":
-        host = "::1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1147,6 +1147,18 @@ class FieldsWrong(Unprocessable):
     code, next = "request.fields_wrong", "Correct the named fields; /openapi.json shows each one with an example."
 
 
+class HeadTooLarge(TooLarge):
+    """The head of the request is over the limit."""
+
+    code, status, next = "request.head_too_large", 431, "Send fewer or shorter headers."
+
+
+class RequestTooSlow(BadRequest):
+    """The request did not come to its end in time."""
+
+    code, status, next = "request.too_slow", 408, "Send the whole request at once, or at least keep it coming."
+
+
 class BodyTooLarge(TooLarge):
     """The request's body is over the limit."""
 

@@ -2,13 +2,14 @@
 
 `create` gives an ASGI application on the rooms: `/api/v1` for everything, `/v1` for clients that speak to
 models as they are, `/mcp` for programs that use tools (`speak` carries it to standard input and output), `/healthz`,
-`/readyz` and `/metrics` for who runs it. Nothing is decided here: a request becomes a scope, one operation of one
-room, and its value on the wire.
+`/readyz` and `/metrics` for who runs it; calls of models take a lane of their own past the application. Nothing is
+decided here: a request becomes a scope, one operation of one room, and its value on the wire.
 """
 
 from bastide.api.application import create
 from bastide.api.bridge import speak
+from bastide.api.serving import Server, address_of, bound
 from bastide.api.tools import PATH as MCP_PATH
 from bastide.api.values import Notices, Part, Rooms
 
-__all__ = ["MCP_PATH", "Notices", "Part", "Rooms", "create", "speak"]
+__all__ = ["MCP_PATH", "Notices", "Part", "Rooms", "Server", "address_of", "bound", "create", "speak"]

@@ -31,6 +31,7 @@ from bastide.api import (
 from bastide.api.closing import Closing
 from bastide.api.doorkeeper import HOOKS, OPEN, Doorkeeper
 from bastide.api.gate import BodyLimits, Gate
+from bastide.api.lane import Behind, Callers, lane
 from bastide.api.queues import Queues
 from bastide.api.socket import Talk
 from bastide.api.tools import PATH, Tools
@@ -105,7 +106,9 @@ def create(rooms: Rooms, *, notices: Notices = list) -> Gate:
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]  # FastAPI's own way to add to it
     upload = rooms.settings.knowledge.document_bytes_max + 4 * 1024 * 1024
     talk = Talk(rooms, {one.name: one for one in OPERATIONS})
-    return Gate(Doorkeeper(app, rooms, talk), BodyLimits(upload_bytes_max=upload), closing)
+    doorkeeper = Doorkeeper(app, rooms, talk)
+    shared = Behind(rooms.inference.gateway, Callers(doorkeeper.let_in, lambda: rooms.tenancy.changes))
+    return Gate(doorkeeper, BodyLimits(upload_bytes_max=upload), closing, lane(shared))
 
 
 def _described(app: FastAPI) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class Doorkeeper:
     def __init__(self, inner: Door, rooms: Rooms, talk: Door) -> None:
         self._inner = inner
         self._rooms = rooms
-        self._entrance = Entrance(talk, self._caller)
+        self._entrance = Entrance(talk, self.let_in)
 
     async def __call__(self, scope: Wires, receive: Receive, send: Send) -> None:
         """Let in who has a key; raises Unauthorised, Forbidden or BadRequest for everybody else."""
@@ -51,11 +51,12 @@ class Doorkeeper:
             return
         if scope["type"] == "http" and not _is_open(scope):
             headers, request_id = Headers(scope=scope), scope["state"]["request_id"]
-            scope["state"]["caller"] = await self._caller(headers, request_id)
-            scope["state"]["again"] = lambda: self._caller(headers, request_id)
+            scope["state"]["caller"] = await self.let_in(headers, request_id)
+            scope["state"]["again"] = lambda: self.let_in(headers, request_id)
         await self._inner(scope, receive, send)
 
-    async def _caller(self, headers: Headers, request_id: str) -> Caller:
+    async def let_in(self, headers: Headers, request_id: str) -> Caller:
+        """Who asks, as these headers say it. Raises Unauthorised, Forbidden or BadRequest."""
         for name in _NARROWING:
             if len(headers.getlist(name)) > 1:
                 raise BadRequest(f"The header {name} came more than once.", next_step="Send it once.")

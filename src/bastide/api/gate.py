@@ -35,7 +35,7 @@ Door = Callable[[Wires, Receive, Send], Awaitable[None]]
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _GOODBYE_S = 2.0  # how long a socket's last word may take: the other side may not be reading
 _DRAINED_S = 20.0  # how long the rest of a body that is too large is read and thrown away
-_SAFETY = {
+SAFETY = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
@@ -62,10 +62,18 @@ class BodyLimits:
 class Gate:
     """The outermost door, an ASGI application around the next one."""
 
-    def __init__(self, inner: Door, limits: BodyLimits, closing: Closing | None = None) -> None:
+    def __init__(
+        self,
+        inner: Door,
+        limits: BodyLimits,
+        closing: Closing | None = None,
+        protocol: Callable[..., Any] | None = None,
+    ) -> None:
+        """`protocol` is what a server makes a connection's protocol with: see `lane`."""
         self._inner = inner
         self._limits = limits
         self._closing = closing or Closing()
+        self.protocol = protocol
 
     async def close(self) -> None:
         """Let streams and sockets say goodbye: the server is about to stop. Takes three seconds at most."""
@@ -146,7 +154,7 @@ class _Passage:
                 return
             self._status = message["status"]
             headers = MutableHeaders(raw=message.setdefault("headers", []))
-            for name, value in _SAFETY.items():
+            for name, value in SAFETY.items():
                 headers.setdefault(name, value)
             headers["x-request-id"] = self.request_id
         await self._send(message)
@@ -232,7 +240,7 @@ class _SocketPassage:
         elif message["type"] in {"websocket.accept", "websocket.http.response.start"}:
             self._opened = True
             headers = MutableHeaders(raw=message.setdefault("headers", []))
-            for name, value in (_SAFETY if message["type"] != "websocket.accept" else {}).items():
+            for name, value in (SAFETY if message["type"] != "websocket.accept" else {}).items():
                 headers.setdefault(name, value)
             headers["x-request-id"] = self.request_id
         await self._send(message)

@@ -12,6 +12,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import uvloop
+
 from bastide.app import ADMIN_KEY, Role, Served, serve
 from bastide.cli.attending import attended
 from bastide.cli.running import Running, announce, claimed, prepare
@@ -68,7 +70,8 @@ def _serve(words: Words) -> int:
 
         examples = words["command"] == "up" and not words.get("no_examples")
         try:
-            asyncio.run(serve(settings, role=role, on_open=opened, on_ready=ready, examples=examples, said=said))
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(serve(settings, role=role, on_open=opened, on_ready=ready, examples=examples, said=said))
         except asyncio.CancelledError:  # the second signal came before the house was open
             return 130
     return 0

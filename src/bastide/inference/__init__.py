@@ -6,7 +6,7 @@ Nothing here keeps a question or an answer.
 """
 
 from bastide.inference.batching import batch_type
-from bastide.inference.gateway import Gateway, Running, Sink
+from bastide.inference.gateway import Gateway, Running, Sink, refusal
 from bastide.inference.inference import Inference
 from bastide.inference.tasks import job_types
 from bastide.inference.values import (
@@ -45,4 +45,5 @@ __all__ = [
     "Usage",
     "batch_type",
     "job_types",
+    "refusal",
 ]

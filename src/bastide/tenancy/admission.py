@@ -103,6 +103,11 @@ class Admission:
             raise ForeignCompany
         return scope
 
+    @property
+    def changes(self) -> int:
+        """How often identities have changed in this process."""
+        return self._changes
+
     def forget(self) -> None:
         """Ask the database again at the next request: an identity has changed."""
         self._changes += 1

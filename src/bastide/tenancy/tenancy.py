@@ -52,6 +52,11 @@ class Tenancy:
         """
         return await self._admission.admit(bearer, company=company, user=user, app=app)
 
+    @property
+    def changes(self) -> int:
+        """How often identities have changed in this process: who remembers whom was let in forgets at a new number."""
+        return self._admission.changes
+
     # -- the platform -------------------------------------------------------------------------------
 
     async def first_start(self) -> NewKey | None:

@@ -7,8 +7,9 @@ Its answer is passed on as it comes, and its receipt goes to the journal. Nothin
 from bastide.inference.gateway.call import Running
 from bastide.inference.gateway.gateway import Gateway
 from bastide.inference.gateway.here import Here
+from bastide.inference.gateway.refusing import refusal
 from bastide.inference.gateway.targets import Route
 from bastide.inference.gateway.unbounded import Unbounded
 from bastide.inference.gateway.values import Sink
 
-__all__ = ["Gateway", "Here", "Route", "Running", "Sink", "Unbounded"]
+__all__ = ["Gateway", "Here", "Route", "Running", "Sink", "Unbounded", "refusal"]

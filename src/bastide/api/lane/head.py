@@ -1,0 +1,80 @@
+"""The head of a request: is it one for the fast lane, and what does it say.
+
+The lane takes only what leaves no room for two opinions: `POST` to the exact address of a wire, HTTP/1.1, one
+`Content-Length` of plain digits and no other way of saying where the body ends. Whatever else a head may say, even
+if it is right, is for the server behind, which gets the bytes as they came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import httptools
+
+HEAD_BYTES_MAX: Final = 32 * 1024
+_HEADERS_MAX: Final = 100
+
+WIRES: Final[Mapping[bytes, str]] = {
+    b"/v1/chat/completions": "chat",
+    b"/v1/responses": "responses",
+    b"/v1/messages": "messages",
+    b"/v1/completions": "completions",
+    b"/v1/embeddings": "embeddings",
+}
+_BEGINNINGS: Final = tuple(b"POST %b HTTP/1.1\r\n" % path for path in WIRES)
+_LONGEST: Final = max(map(len, _BEGINNINGS))
+_ELSEWHERE: Final = frozenset({"transfer-encoding", "expect", "upgrade", "te", "trailer", "content-encoding"})
+_ONCE: Final = frozenset(
+    {"content-length", "authorization", "x-api-key", "x-company-id", "x-user-id", "x-app-id", "x-label", "host"}
+)
+
+
+class Elsewhere(Exception):
+    """This request is not for the lane."""
+
+
+def may_be_ours(data: bytes) -> bool | None:
+    """Whether the bytes begin a request for the lane; None while too few have come to tell."""
+    if data.startswith(_BEGINNINGS):
+        return True
+    if len(data) < _LONGEST and any(beginning.startswith(data) for beginning in _BEGINNINGS):
+        return None
+    return False
+
+
+class Head:
+    """A head that was read. Header names are in lower case, values as Latin-1."""
+
+    __slots__ = ("_parser", "_raised", "headers", "length", "stays", "url")
+
+    def __init__(self, data: bytes) -> None:
+        """`data` is a whole head, its blank line included. Raises Elsewhere."""
+        self.headers: dict[str, str] = {}
+        self.url = b""
+        parser = httptools.HttpRequestParser(self)
+        try:
+            parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as fault:
+            raise Elsewhere from fault
+        length = self.headers.get("content-length", "")
+        if not length.isascii() or not length.isdigit() or len(length) > 12 or "host" not in self.headers:
+            raise Elsewhere
+        self.length = int(length)
+        self.stays = parser.should_keep_alive()
+
+    @property
+    def wire(self) -> str:
+        """The wire of its address."""
+        return WIRES[self.url]
+
+    def on_url(self, url: bytes) -> None:
+        """The address, exactly."""
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header. What must come once and comes twice, or is not for the lane, ends it here."""
+        key = name.decode("latin-1").lower()
+        if key in _ELSEWHERE or (key in _ONCE and key in self.headers) or len(self.headers) >= _HEADERS_MAX:
+            raise Elsewhere
+        self.headers[key] = value.decode("latin-1")
