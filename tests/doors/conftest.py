@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 import httpx2
 import pytest
-import uvicorn
 
-from bastide.api import create
+from bastide.api import Server, bound, create
 from bastide.app import House
+from bastide.settings import ServerSettings
 from tests.doors.working import Working, client, working
 
 ROLES = ("administrator", "member", "overseer", "auditor", "dpo", "worker")
@@ -37,11 +37,12 @@ async def platform_key(house: House) -> str:
 @pytest.fixture(scope="session")
 async def served(house: House) -> AsyncIterator[str]:
     """The address of the application on a free port of loopback."""
-    server = uvicorn.Server(uvicorn.Config(create(house), port=0, log_config=None, lifespan="off", server_header=False))
-    task = asyncio.create_task(server._serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    started = asyncio.Event()
+    sockets = await bound(ServerSettings(port=0))
+    server = Server(create(house), started.set)
+    task = asyncio.create_task(server._serve(sockets))
+    await started.wait()
+    yield f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
     server.should_exit = True
     await task
 

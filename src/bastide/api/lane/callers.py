@@ -29,7 +29,7 @@ class Callers:
     def __init__(self, let_in: LetIn, changes: Callable[[], int]) -> None:
         self._let_in = let_in
         self._changes = changes
-        self._seen = changes()
+        self._seen = -1  # asked for at the first call
         self._known: dict[Said, tuple[float, Scope, Label]] = {}
 
     def known(self, said: Said) -> tuple[Scope, Label] | None:

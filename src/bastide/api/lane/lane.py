@@ -24,6 +24,7 @@ _AHEAD_BYTES_MAX: Final = 64 * 1024  # of further requests that are taken while 
 _SWEEP_S: Final = 1.0
 _REQUEST_S: Final = 30.0  # between the first byte of a request and its last, unless it keeps coming
 _STILL_S: Final = 15.0  # between two pieces of a body
+_LINGERS_S: Final = 2.0  # what still comes of a refused request is taken and thrown away for so long
 _IDLE_S: Final = 75.0  # a kept connection without a request
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _SAFE: Final = b"".join([f"{name}: {value}\r\n".encode() for name, value in SAFETY.items()])
@@ -32,7 +33,7 @@ _SAFE: Final = b"".join([f"{name}: {value}\r\n".encode() for name, value in SAFE
 class Behind:
     """What all connections of a server share."""
 
-    def __init__(self, gateway: Gateway, callers: Callers) -> None:
+    def __init__(self, gateway: Callable[[], Gateway], callers: Callers) -> None:
         self.gateway = gateway
         self.callers = callers
         self._open: set[Lane] = set()
@@ -82,7 +83,7 @@ class Lane(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._wire = "chat"
         self._began = self._heard = self._loop.time()
-        self._closing = self._held = False
+        self._closing = self._held = self._deaf = False
 
     # -- the connection -----------------------------------------------------------------------------
 
@@ -108,6 +109,8 @@ class Lane(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Some bytes of requests."""
+        if self._deaf:
+            return
         if not self._buffer:
             self._began = self._loop.time()
         self._heard = self._loop.time()
@@ -173,7 +176,7 @@ class Lane(asyncio.Protocol):
         end = buffer.find(b"\r\n\r\n") + 4
         if ours and (end == 3 or end > HEAD_BYTES_MAX):
             if len(buffer) > HEAD_BYTES_MAX:
-                limit = HEAD_BYTES_MAX // 1024
+                limit, self._deaf = HEAD_BYTES_MAX // 1024, True
                 self._refuse(HeadTooLarge(f"The head of the request is over {limit} KiB."), "")
             return False
         try:
@@ -186,6 +189,7 @@ class Lane(asyncio.Protocol):
         self._wire = head.wire
         if head.length > _BODY_BYTES_MAX:
             limit = _BODY_BYTES_MAX // (1024 * 1024)
+            self._deaf = True
             self._refuse(BodyTooLarge(f"The body is over the limit of {limit} MiB.", limit_bytes=_BODY_BYTES_MAX), "")
             return False
         self._head, self._head_end = head, end
@@ -233,7 +237,9 @@ class Lane(asyncio.Protocol):
 
     def _begin(self, scope: Scope, label: Label, body: bytes, request_id: str, *, stays: bool) -> None:
         answering = self._answer(request_id, stays=stays)
-        running: Running = self._behind.gateway.begin(scope, label, self._wire, body, answering, request_id=request_id)
+        running: Running = self._behind.gateway().begin(
+            scope, label, self._wire, body, answering, request_id=request_id
+        )
         answering.running = running
 
     def _answer(self, request_id: str, *, stays: bool) -> Answering:
@@ -266,7 +272,10 @@ class Lane(asyncio.Protocol):
         if transport is None:
             return
         if self._closing or not answering.stays:
-            transport.close()
+            if self._deaf:  # whoever is still sending reads nothing from a connection that is reset
+                self._loop.call_later(_LINGERS_S, transport.close)
+            else:
+                transport.close()
             return
         if self._held:
             self._held = False
