@@ -103,7 +103,6 @@ class Admission:
             raise ForeignCompany
         return scope
 
-    @property
     def changes(self) -> int:
         """How often identities have changed in this process."""
         return self._changes

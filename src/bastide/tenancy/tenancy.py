@@ -40,6 +40,7 @@ class Tenancy:
         self._store = store
         self._audit = audit
         self._admission = Admission(store)
+        self.changes = self._admission.changes  # how often identities changed here: memories end with it
         self._delegation = Delegation(store)
 
     async def authenticate(
@@ -51,11 +52,6 @@ class Tenancy:
         (a malformed header, or a missing one where the key is a gateway's).
         """
         return await self._admission.admit(bearer, company=company, user=user, app=app)
-
-    @property
-    def changes(self) -> int:
-        """How often identities have changed in this process: who remembers whom was let in forgets at a new number."""
-        return self._admission.changes
 
     # -- the platform -------------------------------------------------------------------------------
 
