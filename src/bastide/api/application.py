@@ -107,7 +107,7 @@ def create(rooms: Rooms, *, notices: Notices = list) -> Gate:
     upload = rooms.settings.knowledge.document_bytes_max + 4 * 1024 * 1024
     talk = Talk(rooms, {one.name: one for one in OPERATIONS})
     doorkeeper = Doorkeeper(app, rooms, talk)
-    shared = Behind(lambda: rooms.inference.gateway, Callers(doorkeeper.let_in, lambda: rooms.tenancy.changes()))
+    shared = Behind(lambda: rooms.inference.gateway, Callers(doorkeeper.let_in, lambda: rooms.tenancy))
     return Gate(doorkeeper, BodyLimits(upload_bytes_max=upload), closing, lane(shared))
 
 

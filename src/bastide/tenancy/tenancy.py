@@ -27,8 +27,7 @@ from bastide.tenancy.values import App, Key, NewKey, Tenant, User
 _Q = queries("bastide.tenancy")
 
 _HOME = "home"
-_LIMIT_MAX = 500
-_DAY_S = 86_400
+_LIMIT_MAX, _DAY_S = 500, 86_400
 
 Identity = TypeVar("Identity", User, App)
 
