@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.datastructures import Headers
@@ -13,7 +15,8 @@ from bastide.policy import Label
 from bastide.store import Scope
 from bastide.tenancy import Tenancy
 
-_REMEMBERED_S: Final = 1.0  # a change elsewhere is seen after this and what tenancy itself remembers
+_FRESH_S: Final = 1.0  # after this the doorkeeper is asked again, behind those who go on asking
+_HELD_S: Final = 2.0  # and after this nobody is let in before it has answered
 _REMEMBERED_MAX: Final = 10_000
 NAMES: Final = ("authorization", "x-api-key", "x-company-id", "x-user-id", "x-app-id", "x-label")
 """The headers that say who asks."""
@@ -24,35 +27,69 @@ Said = tuple[str | None, ...]
 LetIn = Callable[[Headers, str], Awaitable[Caller]]
 
 
+@dataclass(slots=True)
+class _Known:
+    """Whom some headers let in, and when the doorkeeper said so."""
+
+    asked_at: float
+    scope: Scope
+    label: Label
+
+
 class Callers:
-    """Remembers for a second whom the doorkeeper let in; forgets at once when an identity changes here."""
+    """Remembers for two seconds whom the doorkeeper let in; forgets at once when an identity changes here."""
 
     def __init__(self, let_in: LetIn, identities: Callable[[], Tenancy]) -> None:
         self._let_in = let_in
         self._identities = identities
         self._seen = -1  # asked for at the first call
-        self._known: dict[Said, tuple[float, Scope, Label]] = {}
+        self._known: dict[Said, _Known] = {}
+        self._asking: dict[Said, asyncio.Task[_Known]] = {}
 
-    def known(self, said: Said) -> tuple[Scope, Label] | None:
+    def known(self, said: Said, headers: Mapping[str, str]) -> tuple[Scope, Label] | None:
         """The scope and label of these headers, if they were let in just now."""
-        if self._seen != self._identities().changes():
+        changes = self._identities().changes()
+        if self._seen != changes:
             self._known.clear()
-            self._seen = self._identities().changes()
+            self._seen = changes
         found = self._known.get(said)
-        if found is None or found[0] < time.monotonic():
+        if found is None:
             return None
-        return found[1], found[2]
+        age = time.monotonic() - found.asked_at
+        if age > _HELD_S:
+            return None
+        if age > _FRESH_S and said not in self._asking:
+            self._ask(said, headers).add_done_callback(_quietly)
+        return found.scope, found.label
 
-    async def ask(self, said: Said, headers: Mapping[str, str], request_id: str) -> tuple[Scope, Label]:
-        """Let in or refused, by the doorkeeper. Raises what it raises."""
-        changes, until = self._identities().changes(), time.monotonic() + _REMEMBERED_S
-        caller = await self._let_in(Headers(headers=dict(headers)), request_id)
-        scope, label = caller.scope, caller.label
+    async def ask(self, said: Said, headers: Mapping[str, str]) -> tuple[Scope, Label]:
+        """Let in or refused, by the doorkeeper, whose answer is shared. Raises what it raises."""
+        found = await asyncio.shield(self._asking.get(said) or self._ask(said, headers))
+        return found.scope, found.label
+
+    def _ask(self, said: Said, headers: Mapping[str, str]) -> asyncio.Task[_Known]:
+        task = asyncio.get_running_loop().create_task(self._answer(said, headers))
+        self._asking[said] = task
+        task.add_done_callback(lambda _: self._asking.pop(said, None))
+        return task
+
+    async def _answer(self, said: Said, headers: Mapping[str, str]) -> _Known:
+        asked_at, changes = time.monotonic(), self._identities().changes()
+        try:
+            caller = await self._let_in(Headers(headers=dict(headers)), "")
+        except BaseException:
+            self._known.pop(said, None)
+            raise
+        found, before = _Known(asked_at, caller.scope, caller.label), self._known.get(said)
+        if before is not None and (before.scope, before.label) == (found.scope, found.label):
+            found.scope, found.label = before.scope, before.label  # what is remembered by these objects stays known
         if changes == self._identities().changes():
             if len(self._known) >= _REMEMBERED_MAX:
                 self._known.clear()
-            before = self._known.get(said)
-            if before is not None and before[1:] == (scope, label):
-                scope, label = before[1:]  # the same objects: what is remembered by them stays known
-            self._known[said] = (until, scope, label)
-        return scope, label
+            self._known[said] = found
+        return found
+
+
+def _quietly(task: asyncio.Task[_Known]) -> None:
+    if not task.cancelled():
+        task.exception()  # who is refused hears of it when they ask next

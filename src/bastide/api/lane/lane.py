@@ -214,7 +214,7 @@ class Lane(asyncio.Protocol):
         request_id = given if given and _REQUEST_ID.fullmatch(given) else new_id("req")
         said = tuple([head.headers.get(name) for name in NAMES])
         stays = head.stays and not self._closing
-        known = self._behind.callers.known(said)
+        known = self._behind.callers.known(said, head.headers)
         if known is None:
             self._task = self._loop.create_task(self._asked(said, head, body, request_id, stays=stays))
             return
@@ -222,7 +222,7 @@ class Lane(asyncio.Protocol):
 
     async def _asked(self, said: Any, head: Head, body: bytes, request_id: str, *, stays: bool) -> None:
         try:
-            found = await self._behind.callers.ask(said, head.headers, request_id)
+            found = await self._behind.callers.ask(said, head.headers)
         except BastideError as fault:
             self._task = None
             self._refuse(fault, request_id, stays=stays)
