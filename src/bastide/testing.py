@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -61,9 +61,11 @@ class Asked:
 
 
 class ScriptedModel:
-    """A real OpenAI-style server on loopback: `async with ScriptedModel("Hello.") as model: model.url`.
+    """A real model server on loopback: `async with ScriptedModel("Hello.") as model: model.url`.
 
-    Answers are used in their order, the last one for ever; a function gives an answer for each request.
+    It answers in the form of the path that it is asked at: chat completions, completions, responses, messages, and
+    Gemini's generateContent. What it lists of its models is in `listed` and may be changed. Answers are used in their
+    order, the last one for ever; a function gives an answer for each request.
     Embeddings are made from the words of a text, so that texts with common words are near each other; a re-ranking
     counts the words that text and query have in common.
     """
@@ -73,7 +75,7 @@ class ScriptedModel:
     ) -> None:
         """`names` are the models that it lists; `tls` is a server's SSL context."""
         self._answers = list(answers) or ["Scripted."]
-        self._names = names
+        self.listed: list[dict[str, Any]] = [{"id": name, "object": "model"} for name in names]
         self._tls = tls
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
@@ -123,9 +125,9 @@ class ScriptedModel:
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         asked = Asked(method, path, headers, json.loads(body) if body else None)
         self.asked.append(asked)
-        if path.endswith("/models"):
-            rows = [{"id": name, "object": "model"} for name in self._names]
-            return await _send(writer, {"object": "list", "data": rows})
+        if method == "GET" and path.partition("?")[0].endswith("/models"):
+            theirs = [{**row, "name": f"models/{row['id']}"} for row in self.listed]  # as Gemini names them
+            return await _send(writer, {"object": "list", "data": self.listed, "models": theirs})
         answer = self._next(asked)
         if isinstance(answer, Raw):
             writer.write(answer.reply)
@@ -135,37 +137,55 @@ class ScriptedModel:
         if isinstance(answer, Fails):
             error = {"error": {"message": answer.message, "type": "scripted"}}
             return await _send(writer, error, status=answer.status, headers=answer.headers)
-        makes = _MAKES.get(path.rpartition("/")[2])
+        place = path.partition("?")[0].rpartition("/")[2]
+        makes = _MAKES.get(place)
         if makes is not None:
             return await _send(writer, makes(asked.body))
         says = Says(answer) if isinstance(answer, str) else answer
-        if asked.body.get("stream"):
-            return await self._stream(writer, asked.body, says)
+        form = None if path.endswith("/chat/completions") else _FORMS.get(place.rpartition(":")[2])
+        if asked.body.get("stream") or place.endswith(":streamGenerateContent"):
+            events = form.streamed(asked.body, says) if form else _chat_events(asked.body, says)
+            return await self._stream(writer, events, says)
         await asyncio.sleep(says.pause_s)
-        return await _send(writer, _completion(asked.body, says))
+        return await _send(writer, form.whole(asked.body, says) if form else _completion(asked.body, says))
 
     def _next(self, asked: Asked) -> Answer:
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         return answer if isinstance(answer, Answer) else answer(asked)
 
-    async def _stream(self, writer: asyncio.StreamWriter, body: Mapping[str, Any], says: Says) -> bool:
+    async def _stream(self, writer: asyncio.StreamWriter, events: Iterable[object], says: Says) -> bool:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        told = 0
         try:
-            for place, piece in enumerate(_pieces(says)):
-                if place == says.cut_after:
+            for event in events:
+                said = isinstance(event, _Word)
+                if said and told == says.cut_after:
                     return False
-                await _event(writer, _chunk(body, {"content": piece, **({} if place else {"role": "assistant"})}))
-                await asyncio.sleep(says.pause_s)
-            await _event(writer, _chunk(body, {}, finish=says.finish))
-            if says.usage and (body.get("stream_options") or {}).get("include_usage"):
-                await _event(writer, {**_chunk(body, {}), "choices": [], "usage": _usage(body, says)})
-            await _event(writer, "[DONE]")
+                await _event(writer, event.event if isinstance(event, _Word) else event)
+                told += said
+                if said:
+                    await asyncio.sleep(says.pause_s)
         except ConnectionError:
             self.closed_early += 1
             return False
         writer.write(b"0\r\n\r\n")
         await writer.drain()
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """An event that tells a word of the answer."""
+
+    event: object
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How one wire tells an answer."""
+
+    whole: Callable[[Mapping[str, Any], Says], dict[str, Any]]
+    streamed: Callable[[Mapping[str, Any], Says], Iterator[object]]
 
 
 async def _send(
@@ -187,7 +207,9 @@ async def _event(writer: asyncio.StreamWriter, value: object) -> None:
     if writer.is_closing():
         raise ConnectionResetError
     data = value if isinstance(value, str) else json.dumps(value)
-    event = f"data: {data}\n\n".encode()
+    kind = value.get("type") if isinstance(value, dict) else None
+    named = f"event: {kind}\n" if kind else ""
+    event = f"{named}data: {data}\n\n".encode()
     writer.write(f"{len(event):x}\r\n".encode() + event + b"\r\n")
     await writer.drain()
 
@@ -195,6 +217,15 @@ async def _event(writer: asyncio.StreamWriter, value: object) -> None:
 def _pieces(says: Says) -> list[str]:
     words = says.text.split(" ")
     return [word if place == 0 else f" {word}" for place, word in enumerate(words)]
+
+
+def _chat_events(body: Mapping[str, Any], says: Says) -> Iterator[object]:
+    for place, piece in enumerate(_pieces(says)):
+        yield _Word(_chunk(body, {"content": piece, **({} if place else {"role": "assistant"})}))
+    yield _chunk(body, {}, finish=says.finish)
+    if says.usage and (body.get("stream_options") or {}).get("include_usage"):
+        yield {**_chunk(body, {}), "choices": [], "usage": _usage(body, says)}
+    yield "[DONE]"
 
 
 def _completion(body: Mapping[str, Any], says: Says) -> dict[str, Any]:
@@ -216,7 +247,8 @@ def _head(body: Mapping[str, Any], kind: str) -> dict[str, Any]:
 
 
 def _usage(body: Mapping[str, Any], says: Says) -> dict[str, int]:
-    asked = sum(len(str(message.get("content") or "").split()) for message in body.get("messages", []))
+    turns = body.get("messages") or body.get("contents") or [{"content": body.get("prompt") or body.get("input")}]
+    asked = sum(len(str(turn.get("content") or turn.get("parts") or "").split()) for turn in turns)
     said = len(says.text.split())
     return {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said}
 
@@ -245,4 +277,84 @@ def _vector(text: str, dimensions: int = 32) -> list[float]:
     return found
 
 
+def _text(body: Mapping[str, Any], says: Says) -> dict[str, Any]:
+    choice = {"index": 0, "text": says.text, "finish_reason": says.finish, "logprobs": None}
+    return {**_head(body, "text_completion"), "choices": [choice], "usage": _usage(body, says)}
+
+
+def _text_events(body: Mapping[str, Any], says: Says) -> Iterator[object]:
+    for piece in _pieces(says):
+        yield _Word({**_head(body, "text_completion"), "choices": [{"index": 0, "text": piece, "finish_reason": None}]})
+    yield {**_head(body, "text_completion"), "choices": [{"index": 0, "text": "", "finish_reason": says.finish}]}
+    yield "[DONE]"
+
+
+def _counts(body: Mapping[str, Any], says: Says) -> dict[str, int]:
+    counted = _usage(body, says)
+    return {"input_tokens": counted["prompt_tokens"], "output_tokens": counted["completion_tokens"]}
+
+
+def _message(body: Mapping[str, Any], says: Says) -> dict[str, Any]:
+    content = [{"type": "text", "text": says.text}]
+    kept = {"id": "msg_scripted", "type": "message", "role": "assistant", "model": body.get("model")}
+    return {**kept, "content": content, "stop_reason": "end_turn", "stop_sequence": None, "usage": _counts(body, says)}
+
+
+def _message_events(body: Mapping[str, Any], says: Says) -> Iterator[object]:
+    begun = {**_message(body, says), "content": [], "stop_reason": None}
+    yield {"type": "message_start", "message": {**begun, "usage": {**_counts(body, says), "output_tokens": 1}}}
+    yield {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+    for piece in _pieces(says):
+        yield _Word({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": piece}})
+    yield {"type": "content_block_stop", "index": 0}
+    ended = {"stop_reason": "end_turn", "stop_sequence": None}
+    yield {"type": "message_delta", "delta": ended, "usage": {"output_tokens": _counts(body, says)["output_tokens"]}}
+    yield {"type": "message_stop"}
+
+
+def _response(body: Mapping[str, Any], says: Says) -> dict[str, Any]:
+    part = {"type": "output_text", "text": says.text, "annotations": []}
+    item = {"id": "msg_scripted", "type": "message", "role": "assistant", "status": "completed", "content": [part]}
+    counted = _counts(body, says)
+    usage = {**counted, "total_tokens": sum(counted.values())}
+    kept = {"id": "resp_scripted", "object": "response", "created_at": 1_700_000_000, "status": "completed"}
+    return {**kept, "model": body.get("model"), "output": [item], "error": None, "usage": usage}
+
+
+def _response_events(body: Mapping[str, Any], says: Says) -> Iterator[object]:
+    begun = {**_response(body, says), "status": "in_progress", "output": [], "usage": None}
+    yield {"type": "response.created", "sequence_number": 0, "response": begun}
+    place = {"item_id": "msg_scripted", "output_index": 0, "content_index": 0}
+    for number, piece in enumerate(_pieces(says), 1):
+        yield _Word({"type": "response.output_text.delta", "sequence_number": number, **place, "delta": piece})
+    yield {"type": "response.completed", "sequence_number": 1_000, "response": _response(body, says)}
+
+
+def _candidate(body: Mapping[str, Any], says: Says, text: str, finish: str | None) -> dict[str, Any]:
+    one: dict[str, Any] = {"index": 0, "content": {"role": "model", "parts": [{"text": text}]}}
+    if finish is None:
+        return {"candidates": [one]}
+    counted = _usage(body, says)
+    usage = {
+        "promptTokenCount": counted["prompt_tokens"],
+        "candidatesTokenCount": counted["completion_tokens"],
+        "totalTokenCount": counted["total_tokens"],
+    }
+    return {"candidates": [{**one, "finishReason": finish}], "usageMetadata": usage, "modelVersion": "scripted"}
+
+
+def _candidate_events(body: Mapping[str, Any], says: Says) -> Iterator[object]:
+    for piece in _pieces(says):
+        yield _Word(_candidate(body, says, piece, None))
+    yield _candidate(body, says, "", "STOP")
+
+
+_GENERATED = _Form(lambda body, says: _candidate(body, says, says.text, "STOP"), _candidate_events)
+_FORMS: Mapping[str, _Form] = {
+    "completions": _Form(_text, _text_events),
+    "messages": _Form(_message, _message_events),
+    "responses": _Form(_response, _response_events),
+    "generateContent": _GENERATED,
+    "streamGenerateContent": _GENERATED,
+}
 _MAKES: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {"embeddings": _embeddings, "rerank": _reranked}

@@ -102,6 +102,8 @@ async def add_model(body: shapes.NewModel, caller: Asking, rooms: Behind) -> Any
         local=body.local,
         upstream=body.model,
         capabilities=tuple(body.capabilities) if body.capabilities is not None else None,
+        rank=body.rank,
+        requests_per_minute=body.requests_per_minute,
     )
     return JSONResponse(_shown(await rooms.inference.add_model(caller.scope, spec)), 201)
 

@@ -14,8 +14,19 @@ if TYPE_CHECKING:
     from bastide.cli.desk import Desk
 
 ModelName = Annotated[str, typer.Option("--name", help="What it is called here.")]
-Kind = Annotated[str, typer.Option("--kind", help="How the endpoint speaks: openai.")]
-Url = Annotated[str, typer.Option("--url", help="Where it answers, as https://api.example.eu/v1.")]
+Kind = Annotated[
+    str,
+    typer.Option(
+        "--kind",
+        metavar="K",
+        help="How the endpoint speaks: openai (any OpenAI-style server), vllm, llamacpp, ollama, ovhcloud, mistral, "
+        "scaleway, ionos, stackit, t-systems, infomaniak, nebius, openrouter, anthropic, gemini.",
+    ),
+]
+Url = Annotated[
+    str,
+    typer.Option("--url", help="Where it answers, as https://api.example.eu/v1.  [default: as its record says]"),
+]
 KeyFile = Annotated[
     Path | None, typer.Option("--key-file", metavar="F", help="A file with the endpoint's own key; it is kept sealed.")
 ]
@@ -26,6 +37,11 @@ Capability = Annotated[
     list[str] | None,
     typer.Option("--capability", help="What it does: chat, embeddings, vision, ...; repeatable.  [default: guessed]"),
 ]
+Rate = Annotated[
+    int | None,
+    typer.Option("--rpm", metavar="N", min=1, help="Requests a minute under its key.  [default: as its record says]"),
+]
+Rank = Annotated[int | None, typer.Option("--rank", metavar="N", help="The lowest is chosen first.")]
 Which = Annotated[str, typer.Argument(metavar="NAME", help="The model's name.")]
 
 _model = typer.Typer(help="The models of the tenant.", no_args_is_help=True)
@@ -50,14 +66,16 @@ async def list_models(desk: "Desk") -> None:
 async def add(
     desk: "Desk",
     name: ModelName,
-    url: Url,
     *,
+    url: Url = "",
     kind: Kind = "openai",
     key_file: KeyFile = None,
     model: Upstream = None,
     provider: Provider = None,
     local: Local = False,
     capability: Capability = None,
+    rpm: Rate = None,
+    rank: Rank = None,
 ) -> None:
     """Add a model: a runtime of our own, or an endpoint of a provider whose record is known."""
     body = {
@@ -69,6 +87,8 @@ async def add(
         "provider": provider,
         "local": local,
         "capabilities": capability or None,
+        "rank": rank,
+        "requests_per_minute": rpm,
     }
     async with desk.server() as line:
         made = await line.post("/api/v1/models", body)

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from bastide.egress import Egress
 from bastide.errors import BadModel, BastideError, NoPermittedModel, NotLocal
 from bastide.inference import openai_style as wire
-from bastide.inference.calls import Calls, endpoint_of
+from bastide.inference.adapters import ADAPTERS, Offered
+from bastide.inference.calls import Calls, endpoint_of, pin_of
 from bastide.inference.registry import LOCAL_RUNTIME, Registry, address, checked, guessed
 from bastide.inference.values import Model, ModelSpec
 from bastide.policy import Label, Policy
@@ -17,6 +18,7 @@ from bastide.settings import InferenceSettings
 from bastide.store import Scope
 
 _ASKING_S = 10.0
+_ROUTER_HOST, _ROUTER_RECORDS = "openrouter.ai", "openrouter/"
 _RANK_LOCAL, _RANK_REMOTE = 50, 100
 
 
@@ -42,6 +44,7 @@ class Adding:
             spec = replace(spec, url=self._policy.record(spec.provider).url)
         spec, url = checked(spec)
         record = self._local_record(url) if spec.local else self._provider_record(spec, url)
+        self._refuse_unpinned(spec, url, record)
         await self._registry.refuse_twice(scope, spec.name)
         await self._enable(scope, record)
         upstream, problem = await self._ask(scope, spec, url, record)
@@ -55,6 +58,7 @@ class Adding:
             local=spec.local,
             rank=spec.rank if spec.rank is not None else _RANK_LOCAL if spec.local else _RANK_REMOTE,
             has_key=spec.key is not None,
+            requests_per_minute=spec.requests_per_minute,
             problem=problem,
         )
         details = {"url": url, "record": record, "upstream": upstream, "capabilities": list(model.capabilities)}
@@ -86,32 +90,62 @@ class Adding:
             raise BadModel(f"The record {record.id} describes {described}, not {given.hostname}.", field="url")
         return record.id
 
+    def _refuse_unpinned(self, spec: ModelSpec, url: str, record: str) -> None:
+        """A record of what stands behind a router holds only while every body names that upstream."""
+        adapter, pinned = ADAPTERS[spec.kind], "pinned_upstream" in self._policy.record(record).attributes
+        behind = (urlsplit(url).hostname or "").endswith(_ROUTER_HOST)
+        if adapter.pinned is None and (pinned or behind):
+            raise BadModel("There is a router at this address: add the model with the kind openrouter.", field="kind")
+        if adapter.pinned is not None and not pinned and not (spec.local or record.startswith(_ROUTER_RECORDS)):
+            raise BadModel(f"The record {record} does not say which upstream it describes (pinned_upstream).")
+
     async def _enable(self, scope: Scope, record: str) -> None:
         settings = await self._policy.settings(scope)
         if record not in settings.enabled:
             await self._policy.set_policy(scope, replace(settings, enabled=settings.enabled | {record}))
 
     async def _ask(self, scope: Scope, spec: ModelSpec, url: str, record: str) -> tuple[str, str]:
-        """The name by which the server knows the model, and what is not as it should be (empty if all is well)."""
+        """The name by which the server knows the model, and what is not as it should be (empty if all is well).
+
+        Raises BadModel for a name that leaves the choice to the server and cannot be resolved: what is decided on
+        must be what answers.
+        """
         wanted = spec.upstream or spec.name
-        place = wire.Place(urlsplit(url).path, spec.key.strip() if spec.key else None)
-        asked = Model(spec.name, spec.kind, guessed(wanted), record, url, wanted, spec.local)
+        virtual = ADAPTERS[spec.kind].virtual(wanted)
         try:
-            await self._policy.refresh(scope)
-            decision = self._policy.decide(
-                scope, Label.of_scope(scope), endpoint_of(asked), capability=asked.capabilities[0]
-            )
-            decision.permit()
-            permit = self._calls.permit(decision, self._egress)
-            async with self._egress.open(permit, total_s=_ASKING_S) as client:
-                names = await wire.list_models(client, place)
-        except NoPermittedModel as refusal:
-            return wanted, f"Not asked, because policy does not allow it yet: {refusal.message}"
+            offered = await self._offered(scope, spec, url, record, wanted)
         except BastideError as fault:
+            if virtual:
+                raise _unresolved(wanted) from fault
+            if isinstance(fault, NoPermittedModel):
+                return wanted, f"Not asked, because policy does not allow it yet: {fault.message}"
             return wanted, f"Its server could not be asked: {fault.message}"
-        if wanted in names:
+        known = {one.name: one for one in offered}
+        if virtual:
+            resolved = known[wanted].stands_for if wanted in known else ""
+            if not resolved or ADAPTERS[spec.kind].virtual(resolved):
+                raise _unresolved(wanted)
+            return resolved, ""
+        if wanted in known:
             return wanted, ""
-        if len(names) == 1 and spec.upstream is None:
-            return names[0], ""
-        listed = ", ".join(sorted(names)[:10]) or "nothing"
+        if len(known) == 1 and spec.upstream is None:
+            return offered[0].name, ""
+        listed = ", ".join(sorted(known)[:10]) or "nothing"
         return wanted, f"Its server does not list {wanted}; it lists {listed}."
+
+    async def _offered(self, scope: Scope, spec: ModelSpec, url: str, record: str, wanted: str) -> list[Offered]:
+        asked = Model(spec.name, spec.kind, guessed(wanted), record, url, wanted, spec.local)
+        key = spec.key.strip() if spec.key else None
+        place = wire.Place(urlsplit(url).path, key, ADAPTERS[spec.kind], pin_of(self._policy, asked))
+        await self._policy.refresh(scope)
+        decision = self._policy.decide(
+            scope, Label.of_scope(scope), endpoint_of(asked), capability=asked.capabilities[0]
+        )
+        decision.permit()
+        permit = self._calls.permit(decision, self._egress)
+        async with self._egress.open(permit, total_s=_ASKING_S) as client:
+            return await wire.list_models(client, place)
+
+
+def _unresolved(name: str) -> BadModel:
+    return BadModel(f"{name[:128]} leaves the choice of the model to its server: name the model itself.", field="model")

@@ -195,6 +195,12 @@ def endpoint_of(model: Model) -> Endpoint:
     )
 
 
+def pin_of(policy: Policy, model: Model) -> str:
+    """The upstream behind a router that the model's record describes; read when it is needed, never kept beside it."""
+    pinned = None if model.built_in else policy.record(model.record).attributes.get("pinned_upstream")
+    return str(pinned.value) if pinned else ""
+
+
 def assurance(decision: Decision) -> str:
     """How much the receipt can say of where the bytes were worked on: measured here, or promised to us."""
     if decision.endpoint.kind == "local":

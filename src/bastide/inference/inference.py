@@ -15,8 +15,9 @@ from bastide.audit import Audit
 from bastide.egress import Egress
 from bastide.errors import UnknownModel, WrongCapability
 from bastide.inference import openai_style as wire
+from bastide.inference.adapters import ADAPTERS
 from bastide.inference.adding import Adding
-from bastide.inference.calls import Call, Calls, Choice
+from bastide.inference.calls import Call, Calls, Choice, pin_of
 from bastide.inference.extractive_chat import chunk, completion, question_and_passages, reply_text
 from bastide.inference.gateway import Gateway, Here, Route, Unbounded
 from bastide.inference.local import Kind, LocalModels
@@ -48,6 +49,7 @@ class Inference:
     """Any call to any model. Every call is decided, permitted if it leaves the process, and leaves a receipt."""
 
     def __init__(self, store: Store, audit: Audit, policy: Policy, egress: Egress, settings: InferenceSettings) -> None:
+        self._policy = policy
         self._egress = egress
         self._settings = settings
         self._local = LocalModels(settings)
@@ -139,12 +141,13 @@ class Inference:
     async def _chat_remotely(
         self, scope: Scope, choice: Choice, request: ChatRequest, receipt: str | None
     ) -> ChatReply:
-        body = wire.encode(request.to_wire(choice.model.upstream, stream=False))
+        place = self._place(choice.known)
+        body = place.encoded(request.to_wire(choice.model.upstream, stream=False), "chat")
         async with self._calls.made(scope, choice, body, receipt=receipt) as call:
             permit = self._calls.permit(choice.decision, self._egress)
             async with self._egress.open(permit, total_s=self._settings.timeout_s) as client:
                 try:
-                    found = await wire.complete(client, _place(choice.known), body)
+                    found = await wire.complete(client, place, body)
                 finally:
                     call.tls = client.tls
             call.output = found.said
@@ -172,7 +175,7 @@ class Inference:
             for piece in _extractive_pieces(reply):
                 yield piece
             return
-        body = wire.encode(request.to_wire(choice.model.upstream, stream=True))
+        body = self._place(choice.known).encoded(request.to_wire(choice.model.upstream, stream=True), "chat")
         async with (
             self._calls.made(scope, choice, body, receipt=receipt_id) as call,
             aclosing(self._pieces(call, body)) as pieces,
@@ -187,7 +190,7 @@ class Inference:
         try:
             async with (
                 self._egress.open(permit, total_s=total_s) as client,
-                aclosing(wire.stream(client, _place(call.choice.known), body)) as chunks,
+                aclosing(wire.stream(client, self._place(call.choice.known), body)) as chunks,
             ):
                 async for found in chunks:
                     call.tls = client.tls
@@ -277,7 +280,7 @@ class Inference:
 
     async def _embed_remotely(self, call: Call, texts: Sequence[str]) -> NDArray[np.float32]:
         found: list[NDArray[np.float32]] = []
-        permit, place = self._calls.permit(call.choice.decision, self._egress), _place(call.choice.known)
+        permit, place = self._calls.permit(call.choice.decision, self._egress), self._place(call.choice.known)
         async with self._egress.open(permit, total_s=self._settings.timeout_s) as client:
             for start in range(0, len(texts), _BATCH):
                 batch = texts[start : start + _BATCH]
@@ -315,7 +318,7 @@ class Inference:
 
     async def _rerank_remotely(self, call: Call, query: str, texts: Sequence[str], guess: Usage) -> list[float]:
         call.usage = guess
-        permit, place = self._calls.permit(call.choice.decision, self._egress), _place(call.choice.known)
+        permit, place = self._calls.permit(call.choice.decision, self._egress), self._place(call.choice.known)
         async with self._egress.open(permit, total_s=self._settings.timeout_s) as client:
             try:
                 scores, tokens = await rerank(client, place, call.choice.model.upstream, query, texts)
@@ -340,16 +343,30 @@ class Inference:
             others=lambda: self._candidates(scope, None, capability),
         )
 
+    def _place(self, known: Known) -> wire.Place:
+        model = known.model
+        return wire.Place(
+            urlsplit(model.url).path.rstrip("/"), known.key, ADAPTERS[model.kind], pin_of(self._policy, model)
+        )
+
     async def _candidates(self, scope: Scope, name: str | None, capability: str) -> list[Known]:
         built_in = self._local.models()
         if name is None:
-            return [one for one in await self._registry.all(scope, built_in) if capability in one.model.capabilities]
+            everyone = await self._registry.all(scope, built_in)
+            return [one for one in everyone if capability in one.model.capabilities and _plain(one.model, capability)]
         known = await self._registry.one(scope, name, built_in)
         if capability not in known.model.capabilities:
             raise WrongCapability(
                 f"{name} does {' and '.join(known.model.capabilities)}, not {capability}.", model=name
             )
+        if not _plain(known.model, capability):
+            raise WrongCapability(f"{name} is asked over the model wires (/v1/...) only.", model=name)
         return [known]
+
+
+def _plain(model: Model, capability: str) -> bool:
+    """Whether the room's own operations can ask it: they speak one wire and translate none, unlike the gateway."""
+    return model.built_in or ADAPTERS[model.kind].plainly(capability)
 
 
 def _tightened(scope: Scope, label: Label) -> Label:
@@ -360,10 +377,6 @@ def _chat_label(scope: Scope, request: ChatRequest, label: Label) -> Label:
     """The label of everything that goes in: of the caller, of the request and of each message that has one."""
     parts = [message.label for message in request.messages if message.label is not None]
     return Label.join_all([_tightened(scope, label), *parts])
-
-
-def _place(known: Known) -> wire.Place:
-    return wire.Place(urlsplit(known.model.url).path.rstrip("/"), known.key)
 
 
 def _guessed(sent: bytes, got: bytes = b"") -> Usage:

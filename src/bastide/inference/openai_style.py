@@ -22,6 +22,7 @@ from bastide.errors import (
     UpstreamFailed,
     UpstreamGarbage,
 )
+from bastide.inference.adapters import ADAPTERS, Adapter, Offered
 from bastide.inference.event_stream import events
 from bastide.inference.upstream_faults import fault_of, told_in
 from bastide.inference.values import Usage
@@ -31,15 +32,24 @@ _TOKENS_MAX = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where on the permitted host the interface begins, and the key for it."""
+    """Where on the permitted host the interface begins, the key for it, and how its kind of server is spoken to."""
 
     path: str
     key: str | None = field(default=None, repr=False)
+    adapter: Adapter = ADAPTERS["openai"]
+    pin: str = ""  # the upstream that a router must stay with
 
     def headers(self, accept: str = "application/json") -> dict[str, str]:
         """The headers of a request with a JSON body."""
-        sent = {"content-type": "application/json", "accept": accept}
-        return {**sent, "authorization": f"Bearer {self.key}"} if self.key else sent
+        return {"content-type": "application/json", "accept": accept, **self.adapter.headers(self.key)}
+
+    def address(self, wire: str) -> str:
+        """Where it is asked in this wire."""
+        return self.path + self.adapter.path(wire, "", stream=False)
+
+    def encoded(self, body: Mapping[str, Any], wire: str) -> bytes:
+        """A body as this server takes it. Raises BadChat for what JSON, or the server, cannot say."""
+        return encode(self.adapter.prepared(dict(body), wire, self.pin))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +103,7 @@ class Gathered:
 
 async def complete(client: Client, place: Place, body: bytes) -> Completion:
     """One whole chat completion."""
-    reply = await client.request("POST", f"{place.path}/chat/completions", content=body, headers=place.headers())
+    reply = await client.request("POST", place.address("chat"), content=body, headers=place.headers())
     if reply.status != 200:
         refuse(reply.status, reply.headers, reply.body, place)
     return read_completion(read_object(reply.body))
@@ -102,7 +112,7 @@ async def complete(client: Client, place: Place, body: bytes) -> Completion:
 async def stream(client: Client, place: Place, body: bytes) -> AsyncGenerator[Chunk]:
     """A chat completion in chunks, until its end. Raises StreamBroken if it has none."""
     headers = place.headers("text/event-stream")
-    async with client.stream("POST", f"{place.path}/chat/completions", content=body, headers=headers) as flow:
+    async with client.stream("POST", place.address("chat"), content=body, headers=headers) as flow:
         if flow.status != 200:
             refuse(flow.status, flow.headers, await flow.read(), place)
         if not flow.headers.get("content-type", "").lower().startswith("text/event-stream"):
@@ -117,8 +127,8 @@ async def embed(
     client: Client, place: Place, model: str, texts: Sequence[str]
 ) -> tuple[NDArray[np.float32], int | None]:
     """Vectors `(n, d) float32` as the server gives them, and the tokens it counted."""
-    body = encode({"model": model, "input": list(texts), "encoding_format": "float"})
-    reply = await client.request("POST", f"{place.path}/embeddings", content=body, headers=place.headers())
+    body = place.encoded({"model": model, "input": list(texts), "encoding_format": "float"}, "embeddings")
+    reply = await client.request("POST", place.address("embeddings"), content=body, headers=place.headers())
     if reply.status != 200:
         refuse(reply.status, reply.headers, reply.body, place)
     answer = read_object(reply.body)
@@ -136,15 +146,12 @@ async def embed(
     return _matrix(found), counted
 
 
-async def list_models(client: Client, place: Place) -> list[str]:
-    """The names that the server gives its models."""
-    reply = await client.request("GET", f"{place.path}/models", headers=place.headers())
+async def list_models(client: Client, place: Place) -> list[Offered]:
+    """The models that the server says it offers."""
+    reply = await client.request("GET", place.path + place.adapter.catalogue, headers=place.headers())
     if reply.status != 200:
         refuse(reply.status, reply.headers, reply.body, place)
-    rows = read_object(reply.body).get("data")
-    if not isinstance(rows, list):
-        raise UpstreamGarbage("The server's list of models is not a list.")
-    return [row["id"] for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
+    return place.adapter.offered(read_object(reply.body))
 
 
 def encode(body: Mapping[str, Any]) -> bytes:

@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from bastide.audit import Audit
 from bastide.errors import AlreadyThere, BadModel, ModelExists, UnknownModel
+from bastide.inference.adapters import ADAPTERS
 from bastide.inference.values import Model, ModelSpec
 from bastide.inference.vision import VISION
 from bastide.store import Db, Scope, Store, queries
@@ -19,6 +20,7 @@ CAPABILITIES = ("chat", "embeddings", "rerank", *VISION)
 LOCAL_RUNTIME = "local/runtime"
 _Q = queries("bastide.inference")
 _MODELS, _MODEL, _ADD, _REMOVE = _Q["models"], _Q["model"], _Q["add_model"], _Q["remove_model"]
+_RATE_MAX = 1_000_000  # requests a minute
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
 _RERANKS = re.compile(r"re-?rank|cross-?encoder", re.IGNORECASE)
 _EMBEDS = re.compile(r"embed|\bbge\b|\be5\b|\bgte\b|minilm", re.IGNORECASE)
@@ -44,6 +46,7 @@ class _Row:
     rank: int
     sealed_key: bytes | None = field(repr=False)
     dimensions: int | None
+    requests_per_minute: int | None
     added_at: datetime
 
     def model(self) -> Model:
@@ -58,6 +61,7 @@ class _Row:
             rank=self.rank,
             has_key=self.sealed_key is not None,
             dimensions=self.dimensions,
+            requests_per_minute=self.requests_per_minute,
             added_at=self.added_at,
         )
 
@@ -109,6 +113,7 @@ class Registry:
                     upstream=model.upstream,
                     local=model.local,
                     rank=model.rank,
+                    requests_per_minute=model.requests_per_minute,
                     sealed_key=None if key is None else await db.seal(key.encode(), about=_about(model.name)),
                 )
             except AlreadyThere as fault:
@@ -137,20 +142,27 @@ def _about(name: str) -> str:
 def checked(spec: ModelSpec) -> tuple[ModelSpec, str]:
     """The spec once its words are known to be usable, and the address where its interface begins.
 
-    An address without a path means `/v1`, where nearly every such server has it. Raises BadModel.
+    An address without a path means where its kind of server has it, `/v1` nearly always. Raises BadModel.
     """
     if not _NAME.fullmatch(spec.name) or spec.name.startswith("local/"):
         raise BadModel("A model's name has up to 128 letters, digits and ._:/@+- and does not begin with local/.")
-    if spec.kind != "openai":
-        raise BadModel(f"The kind {spec.kind!r} is not known; kinds: openai.", field="kind")
+    adapter = ADAPTERS.get(spec.kind)
+    if adapter is None:
+        raise BadModel(f"The kind {spec.kind[:40]!r} is not known; kinds: {', '.join(ADAPTERS)}.", field="kind")
     if spec.local == bool(spec.provider):
         raise BadModel("Say either that it is local, or which provider's record describes it.", field="provider")
     if spec.capabilities is not None and (not spec.capabilities or set(spec.capabilities) - set(CAPABILITIES)):
         raise BadModel(f"Capabilities are {', '.join(CAPABILITIES)}.", field="capabilities")
+    if unable := [one for one in spec.capabilities or () if not adapter.can(one)]:
+        raise BadModel(f"{adapter.title} cannot be asked for {unable[0]} here.", field="capabilities")
+    if spec.requests_per_minute is not None and not 0 < spec.requests_per_minute <= _RATE_MAX:
+        raise BadModel(f"A rate is 1 to {_RATE_MAX:,} requests a minute.", field="requests_per_minute")
     if spec.key is not None and (not spec.key.strip() or not spec.key.isascii() or not spec.key.strip().isprintable()):
         raise BadModel("The key is empty or holds characters that no header may carry.", field="key")
     parts = address(spec.url)
-    path = parts.path.rstrip("/") or "/v1"
+    path = parts.path.rstrip("/") or adapter.root
+    if adapter.own_root and not path.endswith(adapter.own_root):
+        raise BadModel(f"The address of your own product there is needed, ending in {adapter.own_root}.", field="url")
     return spec, f"{parts.scheme}://{parts.netloc}{path}"
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from bastide.egress import Client
 from bastide.errors import UpstreamGarbage
-from bastide.inference.openai_style import Place, encode, read_object, refuse
+from bastide.inference.openai_style import Place, read_object, refuse
 
 _SCORES = ("relevance_score", "score")
 
@@ -19,10 +19,9 @@ async def rerank(
     client: Client, place: Place, model: str, query: str, texts: Sequence[str]
 ) -> tuple[list[float], int | None]:
     """A score for each text, in the order of the texts, and the tokens that the server counted."""
-    body = encode(
-        {"model": model, "query": query, "documents": list(texts), "top_n": len(texts), "return_documents": False}
-    )
-    reply = await client.request("POST", f"{place.path}/rerank", content=body, headers=place.headers())
+    asked = {"model": model, "query": query, "documents": list(texts), "top_n": len(texts), "return_documents": False}
+    body = place.encoded(asked, "rerank")
+    reply = await client.request("POST", place.address("rerank"), content=body, headers=place.headers())
     if reply.status != 200:
         refuse(reply.status, reply.headers, reply.body, place)
     answer = read_object(reply.body)

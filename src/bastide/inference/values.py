@@ -177,9 +177,10 @@ class ExtractiveReply:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """A model to add: an OpenAI-style endpoint, either our own (`local`) or that of a recorded `provider`.
+    """A model to add: an endpoint of a known kind, either our own (`local`) or that of a recorded `provider`.
 
-    `upstream` is the server's own name for it; left out, the server is asked.
+    `upstream` is the server's own name for it; left out, the server is asked. `requests_per_minute` bounds how often
+    it is asked under its key; left out, it is what the record says of the endpoint.
     """
 
     name: str
@@ -191,6 +192,7 @@ class ModelSpec:
     upstream: str | None = None
     capabilities: tuple[str, ...] | None = None
     rank: int | None = None
+    requests_per_minute: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +211,8 @@ class Model:
     built_in: bool = False
     dimensions: int | None = None
     added_at: datetime | None = None
-    problem: str = ""  # what was found when it was added, e.g. that the server did not answer
+    problem: str = ""  # what is not as it should be, e.g. that the server did not answer when it was added
+    requests_per_minute: int | None = None
 
     @property
     def endpoint_id(self) -> str:

@@ -183,6 +183,7 @@ ATTRIBUTES: dict[str, tuple[Reader, str]] = {
     "renewable_pct": (_share, "share of renewable energy"),
     "capabilities": (_list_of(_one_of(CAPABILITIES)), "what the endpoint offers"),
     "requests_per_minute": (_whole, "rate limit per key and model"),
+    "pinned_upstream": (_text, "behind a router: the one upstream that this record describes; bodies name it"),
     "body_bytes_max": (_whole, "largest request"),
     "spki_sha256": (_list_of(_text), "pinned public keys of its TLS certificates"),
 }

@@ -283,7 +283,7 @@ async def test_the_key_is_nowhere_to_be_read(rooms: Rooms, ours: Scope) -> None:
         (ModelSpec("x", url="http://127.0.0.1:1/v1?key=1", local=True), BadModel),
         (ModelSpec("x", url="http://127.0.0.1:99999", local=True), BadModel),
         (ModelSpec("x", url="", local=True), BadModel),
-        (ModelSpec("x", url="http://127.0.0.1:1", local=True, kind="gemini"), BadModel),
+        (ModelSpec("x", url="http://127.0.0.1:1", local=True, kind="telepathy"), BadModel),
         (ModelSpec("x", url="http://127.0.0.1:1", local=True, capabilities=("magic",)), BadModel),
         (ModelSpec("x", url="http://127.0.0.1:1", local=True, key="a\nb"), BadModel),
         (ModelSpec("x", url="http://9.9.9.9", local=True), NotLocal),

@@ -160,22 +160,25 @@ class NewModel(Asked):
                 {"name": "mistral-small", "kind": "openai", "url": "http://127.0.0.1:8000/v1", "local": True},
                 {
                     "name": "mistral-large",
-                    "kind": "openai",
-                    "url": "https://api.mistral.ai/v1",
-                    "provider": "mistral",
+                    "kind": "mistral",
+                    "provider": "mistral/la-plateforme/eu",
                     "key": "...",
                 },
             ]
         }
     )
     name: str = Field(min_length=1, max_length=200)
-    kind: str = Field("openai", max_length=40, description="How the endpoint speaks.")
-    url: str = Field(min_length=1, max_length=2000)
+    kind: str = Field("openai", max_length=40, description="How the endpoint speaks: one of the kinds in the guide.")
+    url: str = Field("", max_length=2000, description="Where it answers; left out, where its provider's record says.")
     model: str | None = Field(None, max_length=200, description="What the endpoint calls it; null: the same name.")
     key: str | None = Field(None, max_length=10_000, description="The endpoint's own key; sealed, never shown again.")
     provider: str | None = Field(None, max_length=200, description="The id of the provider record it stands on.")
     local: bool = Field(False, description="A runtime on our own machines: no outside provider.")
     capabilities: list[str] | None = Field(None, max_length=20)
+    rank: int | None = Field(None, ge=0, le=10_000, description="The lowest is chosen first where none is named.")
+    requests_per_minute: int | None = Field(
+        None, ge=1, le=1_000_000, description="How often it is asked under its key; null: as its record says."
+    )
 
 
 class Model(Said):

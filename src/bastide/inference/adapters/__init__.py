@@ -2,5 +2,6 @@
 
 from bastide.inference.adapters.adapter import Adapter
 from bastide.inference.adapters.kinds import ADAPTERS
+from bastide.inference.adapters.offering import Offered
 
-__all__ = ["ADAPTERS", "Adapter"]
+__all__ = ["ADAPTERS", "Adapter", "Offered"]

@@ -78,7 +78,7 @@ class Attempt:
         self._relay: Relay = relay_for(asking, self.wire, target.model.name)
         adapter = target.adapter
         assert adapter is not None, "asked over a wire"
-        body = adapter.shape(self._relay.request(asking, target.model.upstream), self.wire)
+        body = adapter.prepared(self._relay.request(asking, target.model.upstream), self.wire, call.gateway.pin(target))
         data = encode(body)
         self.entry.input(call.data)
         line = target.line(self.decision, call.gateway.open_line)

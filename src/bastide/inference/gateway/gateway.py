@@ -10,7 +10,7 @@ from bastide import telemetry
 from bastide.audit import Journal
 from bastide.egress import Egress, Line, Patience
 from bastide.errors import BastideError, PinMismatch
-from bastide.inference.calls import Calls
+from bastide.inference.calls import Calls, pin_of
 from bastide.inference.gateway.asking import Asking
 from bastide.inference.gateway.behind import Accounts
 from bastide.inference.gateway.call import Running
@@ -135,6 +135,10 @@ class Gateway:
     def open_line(self, decision: Decision) -> Line:
         """The line that a decision is worth."""
         return self._egress.line(self._calls.permit(decision, self._egress))
+
+    def pin(self, target: Target) -> str:
+        """The upstream that a router must stay with for this target, as its record says; "" for any other server."""
+        return pin_of(self.policy, target.model)
 
     def patience(self, stream: bool) -> Patience:
         """How long an answer may take."""

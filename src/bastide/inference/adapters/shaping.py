@@ -1,0 +1,56 @@
+"""Bodies as servers want them. A body that comes in is never changed: what differs is a copy.
+
+A field that would let the server keep the content, or hand it on, is not passed on by any kind. A field that a kind
+merely does not know is taken out where nothing is lost by it; all others the server may refuse in its own words.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from bastide.errors import BadChat
+
+Body = dict[str, Any]
+
+_HELD_STATE: Final = ("previous_response_id", "conversation", "background")
+_UNKNOWN_TO_MISTRAL: Final = ("stream_options", "store", "user", "service_tier")
+_ELSEWHERE: Final = ("models", "route", "plugins", "provider", "transforms")
+
+
+def kept_nowhere(body: Body, wire: str) -> Body:
+    """Nothing is kept at the server: a response is always `store: false`, and none goes on from one that was kept.
+
+    Raises BadChat for a field that asks the server to hold a state.
+    """
+    if wire == "responses":
+        held = next((name for name in _HELD_STATE if body.get(name)), None)
+        if held is not None:
+            raise BadChat(f"`{held}` needs a state that no server is asked to keep; send the turns again.", field=held)
+        return {**body, "store": False}
+    return {name: value for name, value in body.items() if name != "store"} if body.get("store") else body
+
+
+def for_mistral(body: Body, wire: str) -> Body:
+    """Mistral refuses fields that it does not know, and has other names for two of them."""
+    body = {name: value for name, value in kept_nowhere(body, wire).items() if name not in _UNKNOWN_TO_MISTRAL}
+    for known, theirs in (("max_completion_tokens", "max_tokens"), ("seed", "random_seed")):
+        if wire == "chat" and known in body:
+            value = body.pop(known)
+            body.setdefault(theirs, value)
+    return body
+
+
+def for_gemini(body: Body, wire: str) -> Body:
+    """Gemini has the model and the wish for a stream in its address, and nothing of them in the body."""
+    return {name: value for name, value in body.items() if name not in {"model", "stream", "stream_options", "store"}}
+
+
+def pinned_upstream(body: Body, pin: str) -> Body:
+    """OpenRouter stays with the one upstream that the record describes; the caller cannot send it elsewhere.
+
+    Without a pin nothing is known of where the bytes go, and policy decides on that; even then the model that was
+    decided on is the one that answers.
+    """
+    kept = {name: value for name, value in body.items() if name not in _ELSEWHERE}
+    only: dict[str, Any] = {"order": [pin], "only": [pin]} if pin else {}
+    return {**kept, "provider": {**only, "allow_fallbacks": False, "data_collection": "deny"}}

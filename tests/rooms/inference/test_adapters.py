@@ -1,0 +1,251 @@
+"""Every kind of server, over every wire that it speaks by itself: the right path, headers, body; and nothing of a key.
+
+The table below says what each kind must be sent, as its documentation has it, and not as the code has it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from bastide.errors import BadChat, BadModel
+from bastide.inference import ModelSpec
+from bastide.inference.adapters import ADAPTERS
+from bastide.store import Scope, new_id
+from bastide.testing import Fails, ScriptedModel
+
+from .conftest import Rooms
+from .test_gateway import call
+
+KEY = "sk-0123456789abcdef"
+BEARER = {"authorization": f"Bearer {KEY}"}
+ANTHROPIC = {"x-api-key": KEY, "anthropic-version": "2023-06-01"}
+TURNS = [{"role": "user", "content": "When does the lease end?"}]
+ASKED: dict[str, dict[str, Any]] = {
+    "chat": {"messages": TURNS, "seed": 7, "max_completion_tokens": 50},
+    "completions": {"prompt": "The lease ends in", "max_tokens": 50},
+    "embeddings": {"input": ["a lease"]},
+    "responses": {"input": "When does the lease end?", "store": True},
+    "messages": {"messages": TURNS, "max_tokens": 50},
+}
+TEXTS = {"chat": "/v1/chat/completions", "completions": "/v1/completions", "embeddings": "/v1/embeddings"}
+WITHOUT_OLD = {wire: path for wire, path in TEXTS.items() if wire != "completions"}
+RESPONSES = {"responses": "/v1/responses"}
+
+# kind: the address that is given, the paths that must be asked, the headers that carry the key
+KINDS: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
+    "openai": ("", TEXTS, BEARER),
+    "vllm": ("", TEXTS | RESPONSES, BEARER),
+    "llamacpp": ("", TEXTS, BEARER),
+    "ollama": ("", TEXTS, BEARER),
+    "ovhcloud": ("", TEXTS | RESPONSES, BEARER),
+    "mistral": ("", WITHOUT_OLD, BEARER),
+    "scaleway": ("/0f1e/v1", {"chat": "/0f1e/v1/chat/completions", "embeddings": "/0f1e/v1/embeddings"}, BEARER),
+    "ionos": ("", TEXTS, BEARER),
+    "stackit": ("", TEXTS, BEARER),
+    "t-systems": ("", {w: p.replace("/v1", "/v2") for w, p in (WITHOUT_OLD | RESPONSES).items()}, BEARER),
+    "infomaniak": (
+        "/1/ai/1234/openai",
+        {"chat": "/1/ai/1234/openai/chat/completions", "embeddings": "/1/ai/1234/openai/embeddings"},
+        BEARER,
+    ),
+    "nebius": ("", TEXTS, BEARER),
+    "openrouter": ("", {wire: f"/api{path}" for wire, path in TEXTS.items()}, BEARER),
+    "anthropic": ("", {"messages": "/v1/messages"}, ANTHROPIC),
+}
+SPOKEN = [(kind, wire) for kind, (_, paths, _) in KINDS.items() for wire in paths]
+# What of a body is not as it was asked.
+DIFFERS: dict[tuple[str, str], dict[str, Any]] = {
+    ("mistral", "chat"): {"messages": TURNS, "random_seed": 7, "max_tokens": 50},
+    **{(kind, "responses"): {**ASKED["responses"], "store": False} for kind in ("ovhcloud", "vllm", "t-systems")},
+    **{
+        ("openrouter", wire): {**ASKED[wire], "provider": {"allow_fallbacks": False, "data_collection": "deny"}}
+        for wire in TEXTS
+    },
+}
+
+
+@pytest.fixture
+def scope() -> Scope:
+    allowed = frozenset({"model:use", "model:manage", "policy:read", "policy:manage", "audit:read"})
+    return Scope(new_id("ten"), None, None, frozenset(), allowed, key=new_id("key"))
+
+
+async def _add(rooms: Rooms, scope: Scope, server: ScriptedModel, kind: str, **more: Any) -> None:
+    url = f"http://127.0.0.1:{server.port}{KINDS[kind][0]}"
+    can = ("chat", "embeddings") if "embeddings" in KINDS[kind][1] else ("chat",)
+    spec = ModelSpec("theirs", url=url, kind=kind, key=KEY, local=True, upstream="scripted", capabilities=can)
+    added = await rooms.inference.add_model(scope, dataclasses.replace(spec, **more))
+    assert added.problem == "", "its list of models was asked for, in its own way"
+
+
+def test_every_kind_is_in_the_table() -> None:
+    assert {*KINDS, "gemini"} == set(ADAPTERS)
+    for kind, (_, paths, _) in KINDS.items():
+        assert set(ADAPTERS[kind].paths) - {"rerank"} == set(paths), kind
+
+
+@pytest.mark.parametrize(("kind", "wire"), SPOKEN)
+async def test_a_kind_is_asked_as_its_documentation_says(
+    rooms: Rooms,
+    scope: Scope,
+    kind: str,
+    wire: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    _, paths, headers = KINDS[kind]
+    body = ASKED[wire]
+    async with ScriptedModel("In June.", names=("scripted",)) as server:
+        await _add(rooms, scope, server, kind)
+        with caplog.at_level(logging.DEBUG):
+            whole = await call(rooms, scope, {**body, "model": "theirs"}, wire=wire)
+            assert whole.status == 200, whole.body
+            streams = wire != "embeddings"
+            if streams:
+                streamed = await call(rooms, scope, {**body, "model": "theirs", "stream": True}, wire=wire)
+                assert streamed.headers["content-type"] == "text/event-stream"
+                assert b'"error"' not in streamed.body.replace(b'"error": null', b""), streamed.body
+    listed, *asked = server.asked
+    assert listed.method == "GET"
+    assert [one.path for one in asked] == [paths[wire]] * (1 + streams)
+    for one in server.asked:
+        carried = {name: value for name, value in one.headers.items() if KEY in value or name.startswith("anthropic")}
+        assert carried == headers, "the key stands in its own header and in no other"
+    assert asked[0].body == {**DIFFERS.get((kind, wire), body), "model": "scripted"}
+    if wire in {"chat", "completions"}:
+        wanted = None if kind == "mistral" else {"include_usage": True}
+        assert asked[1].body.get("stream_options") == wanted
+    assert KEY not in caplog.text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_key_that_a_server_repeats_goes_no_further(rooms: Rooms, scope: Scope, kind: str) -> None:
+    wire = next(iter(KINDS[kind][1]))
+    for status, code in ((400, "inference.upstream_refused"), (401, "inference.key_refused"), (503, None)):
+        async with ScriptedModel(Fails(status, f"bad key {KEY}")) as server:
+            await _add(rooms, scope, server, kind)
+            taken = await call(rooms, scope, {**ASKED[wire], "model": "theirs"}, wire=wire)
+            assert taken.status >= 400
+            assert code in {None, taken.json["error"]["code"]}
+            assert KEY.encode() not in taken.body
+            assert KEY not in repr(taken.headers)
+            shown = await rooms.inference.models(scope)
+            assert KEY not in repr(shown)
+            await rooms.inference.remove_model(scope, "theirs")
+
+
+def test_gemini_is_asked_by_an_address_with_the_model_in_it() -> None:
+    gemini = ADAPTERS["gemini"]
+    assert {gemini.speaks(wire) for wire in ("chat", "messages", "responses", "completions")} == {"gemini"}
+    assert gemini.path("gemini", "models/gemini-x", stream=False) == "/models/gemini-x:generateContent"
+    assert gemini.path("gemini", "gemini-x", stream=True) == "/models/gemini-x:streamGenerateContent?alt=sse"
+    assert gemini.path("gemini", "a/../b?c", stream=False) == "/models/a%2F..%2Fb%3Fc:generateContent"
+    assert gemini.headers(KEY) == {"x-goog-api-key": KEY}
+    body = {"model": "gemini-x", "stream": True, "contents": [{"parts": [{"text": "Hello"}]}]}
+    assert gemini.prepared(body, "gemini") == {"contents": body["contents"]}
+
+
+@pytest.mark.parametrize("field", ["previous_response_id", "conversation", "background"])
+def test_no_server_is_asked_to_keep_a_state(field: str) -> None:
+    for kind in ("ovhcloud", "vllm", "t-systems"):
+        with pytest.raises(BadChat, match=field):
+            ADAPTERS[kind].prepared({"input": "x", field: "resp_1"}, "responses")
+    assert ADAPTERS["openai"].prepared({"messages": [], "store": True}, "chat") == {"messages": []}
+
+
+async def test_a_router_stays_with_the_upstream_of_its_record(rooms: Rooms, scope: Scope) -> None:
+    away = {
+        "models": ["other/model"],
+        "route": "fallback",
+        "plugins": [{"id": "web"}],
+        "provider": {"order": ["elsewhere"], "allow_fallbacks": True},
+    }
+    sent = ADAPTERS["openrouter"].prepared({"messages": TURNS, "model": "m", **away}, "chat", "mistral")
+    assert sent == {
+        "messages": TURNS,
+        "model": "m",
+        "provider": {
+            "order": ["mistral"],
+            "only": ["mistral"],
+            "allow_fallbacks": False,
+            "data_collection": "deny",
+        },
+    }
+    with pytest.raises(BadModel, match="kind openrouter"):
+        await rooms.inference.add_model(scope, ModelSpec("r", kind="openai", provider="openrouter/api/eu"))
+    with pytest.raises(BadModel, match="pinned_upstream"):
+        await rooms.inference.add_model(scope, ModelSpec("r", kind="openrouter", provider="test/good"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("ovhcloud", "code_chat@latest"),
+        ("ovhcloud", "llama@biggest?context_size>100000"),
+        ("openrouter", "openrouter/auto"),
+        ("openrouter", "auto"),
+        ("openrouter", "mistralai/mistral-large:floor"),
+        ("openrouter", "~openai/gpt-latest"),
+        ("openrouter", "@preset/mine"),
+    ],
+)
+async def test_a_name_that_leaves_the_choice_to_the_server_is_resolved_or_refused(
+    rooms: Rooms,
+    scope: Scope,
+    kind: str,
+    name: str,
+) -> None:
+    async with ScriptedModel(names=("concrete",)) as server:
+        url = f"http://127.0.0.1:{server.port}/v1"
+        spec = ModelSpec("chosen", url=url, kind=kind, local=True, upstream=name)
+        with pytest.raises(BadModel, match="leaves the choice"):
+            await rooms.inference.add_model(scope, spec)
+        server.listed[0]["aliases"] = [name]
+        added = await rooms.inference.add_model(scope, spec)
+        assert (added.upstream, added.problem) == ("concrete", "")
+        await rooms.inference.remove_model(scope, "chosen")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"kind": "telepathy"}, "kinds: openai"),
+        ({"kind": "anthropic", "capabilities": ("embeddings",)}, "embeddings"),
+        ({"kind": "gemini", "capabilities": ("rerank",)}, "rerank"),
+        ({"kind": "infomaniak", "url": "http://127.0.0.1:9"}, "own product"),
+        ({"requests_per_minute": 0}, "1 to"),
+    ],
+)
+async def test_what_cannot_be_is_refused(rooms: Rooms, scope: Scope, change: dict[str, Any], why: str) -> None:
+    spec = dataclasses.replace(ModelSpec("no", url="http://127.0.0.1:9/v1", local=True), **change)
+    with pytest.raises(BadModel, match=why):
+        await rooms.inference.add_model(scope, spec)
+
+
+def test_lists_of_models_are_read_in_the_forms_that_servers_have() -> None:
+    ovh = {"id": "gpt-oss-120b", "context_length": 131000, "max_completion_tokens": 32000}
+    rows = [
+        {**ovh, "pricing": {"prompt": "0.00000009", "completion": "0.00000047"}},
+        {"id": "vllm", "max_model_len": 8192},
+        {"id": "mistral-small", "max_context_length": 32768, "capabilities": {"completion_chat": True, "vision": True}},
+        {"id": "routed", "top_provider": {"max_completion_tokens": 9}, "architecture": {"input_modalities": ["image"]}},
+        {"id": "half", "pricing": {"prompt": "0.1", "completion": "NaN"}, "context_length": -1},
+        {"id": 3},
+        "none",
+    ]
+    found = {one.name: one for one in ADAPTERS["ovhcloud"].offered({"data": rows})}
+    one = found["gpt-oss-120b"]
+    assert (one.context_tokens, one.output_tokens_max) == (131000, 32000)
+    assert (one.input, one.output, one.currency) == (0.09, 0.47, "USD")
+    assert found["vllm"].context_tokens == 8192
+    assert found["mistral-small"].capabilities == ("chat", "vision")
+    assert (found["routed"].output_tokens_max, found["routed"].capabilities) == (9, ("vision",))
+    assert (found["half"].input, found["half"].output, found["half"].context_tokens) == (None, None, None)
+    assert len(found) == 5
+    google = {"name": "models/gemini-x", "inputTokenLimit": 10, "supportedGenerationMethods": ["generateContent"]}
+    (theirs,) = ADAPTERS["gemini"].offered(json.loads(json.dumps({"models": [google]})))
+    assert (theirs.name, theirs.context_tokens, theirs.capabilities) == ("gemini-x", 10, ("chat",))
