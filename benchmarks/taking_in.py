@@ -234,7 +234,7 @@ async def measure(asked: argparse.Namespace) -> None:
     """What was asked for, in a home that is removed afterwards."""
     home = Path(tempfile.mkdtemp(prefix="bastide-bench-"))
     try:
-        async with open_house(Settings.read(home, environment={}), work=False) as house:
+        async with open_house(Settings.read(home, environment={}), sequence=True) as house:
             meter = Meter(home)
             if asked.passages:
                 files = passages(asked.corpus, asked.passages)
