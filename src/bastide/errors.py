@@ -288,6 +288,19 @@ class LogNotStarted(Unavailable):
     )
 
 
+class JournalUnwritable(Unavailable):
+    """Receipts cannot be kept on the disk of this process, so no call is made."""
+
+    code = "audit.journal_unwritable"
+    next = "Make room on the disk of the home folder (`journal/` in it); calls go on by themselves then."
+
+
+class ReceiptOnItsWay(Unavailable):
+    """This receipt was kept on the disk and has not reached the log yet."""
+
+    code, next = "audit.receipt_on_its_way", "Ask again in a moment; while the database is away, once it is back."
+
+
 class UnknownReceipt(NotFound):
     """There is no such receipt here."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from bastide.audit.canonical import JsonValue
 from bastide.audit.export import export
 from bastide.audit.inspection import Inspection
-from bastide.audit.journal import Journal, Noted
+from bastide.audit.journal import Journal
 from bastide.audit.keeping import Keeping
 from bastide.audit.merkle import HASH_BYTES, NotProven, inclusion_proof, inclusion_ranges, pieces
 from bastide.audit.note import Checkpoint, PublicKey, SecretKey
@@ -28,11 +28,12 @@ from bastide.errors import (
     LogKeyMissing,
     LogNotStarted,
     LogRewound,
+    ReceiptOnItsWay,
     UnknownReceipt,
     UnknownTile,
 )
 from bastide.settings import AuditSettings
-from bastide.store import Db, Page, Scope, Store, is_id, queries
+from bastide.store import Db, Page, Scope, Store, is_id, made_at, queries
 
 _Q = queries("bastide.audit")
 _LOG, _BEGIN_LOG, _LAST_CHECKPOINT, _ADD_CHECKPOINT = (
@@ -46,6 +47,7 @@ _EVENT, _EVENTS, _PAYLOAD = _Q["event"], _Q["events"], _Q["payload"]
 
 _READ = "audit:read"
 _RECEIPT_WAIT_S = 2.0
+_ANSWER_S = 5.0
 _LIMIT_MAX = 500
 _LAG_S_MAX = 30.0
 _NEVER = 1 << 62
@@ -60,7 +62,7 @@ class Audit:
         self._clock = clock
         self._keeping = Keeping(settings.home)
         self._recorder = Recorder()
-        self.journal = Journal(store, self._carried)
+        self.journal = Journal(store, settings)
         self._sequencer: Sequencer | None = None
         self._public: PublicKey | None = None
         self._verifying = asyncio.Lock()
@@ -78,6 +80,7 @@ class Audit:
             self._public = stored
             if stored:
                 await self._refuse_rewound(stored)
+            await self.journal.start()
             return
         key = await self._signing_key(stored)
         self._public = key.public
@@ -87,6 +90,7 @@ class Audit:
         await asyncio.to_thread(self._keeping.publish, key.public)
         self._sequencer = Sequencer(self._store, self._settings, key, clock=self._clock)
         self._sequencer.start()
+        await self.journal.start()
 
     async def stop(self) -> None:
         """Append what still waits, then end."""
@@ -206,20 +210,6 @@ class Audit:
             id=id,
         )
 
-    async def _carried(self, db: Db, noted: Noted) -> None:
-        await self._recorder.record(
-            db,
-            noted.facts.act,
-            resource=noted.resource,
-            subjects=noted.subjects,
-            outcome=noted.outcome,
-            details=None,
-            receipt=noted.receipt(),
-            id=noted.id,
-            secret=noted.secret,
-            t=int(noted.facts.ended * 1000),
-        )
-
     async def forget(self, db: Db, subject: str) -> int:
         """Erase what can be read of the events that name this person; how many those were.
 
@@ -242,8 +232,8 @@ class Audit:
     async def receipt(self, scope: Scope, id: str) -> Receipt:
         """A receipt of this tenant, with its proof; without `audit:read`, only one's own.
 
-        Waits up to 2 s for the sequencer; after that the receipt comes without its proof. Raises
-        UnknownReceipt.
+        Waits up to 2 s for it and for the sequencer; after that the receipt comes without its proof. Raises
+        UnknownReceipt, ReceiptOnItsWay, and DatabaseUnavailable at once while the database is away.
         """
         opened, index = await self._await_receipt(scope, id)
         body = opened.part("receipt")
@@ -271,20 +261,33 @@ class Audit:
         if not is_id(id, "rcp"):
             raise UnknownReceipt
         deadline = time.monotonic() + _RECEIPT_WAIT_S
+        young = time.time() - made_at(id) < _RECEIPT_WAIT_S  # it may come from another process
         while True:
             coming = self.journal.holds(id)  # looked at first: it may arrive while we ask
-            async with self._store.under(scope) as db:
-                sealed, index = await db.value(_PAYLOAD, id=id), await db.value(_EVENT, id=id)
-                over = time.monotonic() > deadline
-                if sealed is not None and (index is not None or over):
-                    opened = await open_payload(db, id, sealed)
-                    own = opened.text("actor") == actor_of(db) != ""
-                    if _READ not in scope.permissions and not own:
-                        raise UnknownReceipt
-                    return opened, index
-            if sealed is None and (over or not coming):
-                raise UnknownReceipt("This receipt's content was erased." if index is not None else "")
+            over = time.monotonic() > deadline
+            sealed, index, found = await self._store.presence.promptly(
+                self._look_for(scope, id, over=over), within_s=_ANSWER_S
+            )
+            if found is not None:
+                return found, index
+            if index is not None and sealed is None:
+                raise UnknownReceipt("This receipt's content was erased.")
+            if over and coming:
+                raise ReceiptOnItsWay
+            if sealed is None and (over or not (coming or young)):
+                raise UnknownReceipt
             await asyncio.sleep(0.03)
+
+    async def _look_for(self, scope: Scope, id: str, *, over: bool) -> tuple[bytes | None, int | None, Opened | None]:
+        async with self._store.under(scope) as db:
+            sealed, index = await db.value(_PAYLOAD, id=id), await db.value(_EVENT, id=id)
+            if sealed is None or (index is None and not over):
+                return sealed, index, None
+            opened = await open_payload(db, id, sealed)
+            own = opened.text("actor") == actor_of(db) != ""
+            if _READ not in scope.permissions and not own:
+                raise UnknownReceipt
+            return sealed, index, opened
 
     async def _prove(self, index: int) -> tuple[bytes, Proof]:
         async with self._store.as_operator(reason="audit proof") as db:
@@ -346,10 +349,10 @@ class Audit:
             row = await db.row(tuple, _LAST_CHECKPOINT)
         assert waiting is not None
         lag_s = max(0.0, time.time() - waiting[1] / 1000) if waiting[0] else 0.0
-        problem = self._sequencer.problem if self._sequencer else ""
+        problem = self.journal.problem or (self._sequencer.problem if self._sequencer else "")
         if not problem and lag_s > _LAG_S_MAX:
             problem = f"{waiting[0]} events have waited for up to {lag_s:.0f} s: is a sequencer running?"
-        return Health(row[0] if row else 0, waiting[0], lag_s, problem)
+        return Health(row[0] if row else 0, waiting[0], lag_s, problem, self.journal.waiting)
 
     async def _key(self) -> PublicKey:
         if self._public is None:

@@ -1,7 +1,12 @@
 """The journal: receipts of calls that happen outside any transaction, at the speed of those calls.
 
-A receipt's id exists when its call begins. What the call left behind is kept in memory when it ends, and a moment
-later, with all others that ended meanwhile, it is recorded like any event, in a transaction of its tenant.
+    1. a receipt's id exists when its call begins; what goes in and out is committed to
+    2. within 100 ms of the end the entry is on the disk, sealed, many in one write (see segments);
+       a call that goes on longer is noted as begun, so that it is known of even if the process is killed
+    3. from the disk it is carried into the outbox (see carrying), whenever the database is there
+    4. what a process that is gone has left there is carried by another, or by the next
+
+A call waits for none of this. While the disk takes nothing, no further call begins: without evidence none is made.
 """
 
 from __future__ import annotations
@@ -9,130 +14,346 @@ from __future__ import annotations
 import asyncio
 import hmac
 import os
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final, TypeVar
 
+from bastide.audit.carrying import Carrying
+from bastide.audit.composing import Composer
+from bastide.audit.entries import INTERRUPTED, Writing
 from bastide.audit.leaf import SECRET_BYTES, derive
-from bastide.audit.receipts import Committed
-from bastide.audit.values import CallFacts, ReceiptFacts
-from bastide.store import Db, Scope, Store, new_id
+from bastide.audit.segments import SYNC, Folder, Owned, Sync, Writer
+from bastide.audit.values import CallFacts
+from bastide.errors import BastideError, JournalUnwritable
+from bastide.settings import AuditSettings
+from bastide.store import Scope, Store, id_of
+from bastide.telemetry import count, gauge, log
 
+_RANDOM_BYTES: Final = SECRET_BYTES + 10
+_HELD_BYTES_MAX: Final = 256 * 1024  # of what came out, before it is taken into the commitment
 _GROUP_S: Final = 0.05
-_GROUP_MAX: Final = 200
+_RETRY_S: Final = 0.5
+_RETRY_S_MAX: Final = 5.0
+_FRAME_MAX: Final = 512  # calls
+_FILE_BYTES_MAX: Final = 8 * 1024 * 1024
+_SWEEP_S: Final = 15.0
+_COMING_MAX: Final = 100_000
+_STOP_S: Final = 5.0
 
-
-@dataclass(frozen=True, slots=True)
-class Noted:
-    """An entry that was closed."""
-
-    id: str
-    scope: Scope
-    secret: bytes
-    input: str
-    output: str
-    facts: CallFacts
-    outcome: str
-    resource: str
-    subjects: Sequence[str]
-
-    def receipt(self) -> ReceiptFacts:
-        """As the log records it."""
-        facts = self.facts
-        return ReceiptFacts(
-            act=facts.act,
-            decision=facts.decision,
-            label=facts.label,
-            endpoint=facts.endpoint,
-            model=facts.model,
-            input=Committed(self.input),
-            output=Committed(self.output),
-            tokens_in=facts.tokens_in,
-            tokens_out=facts.tokens_out,
-            tls=facts.tls,
-            started=datetime.fromtimestamp(facts.started, UTC),
-            ended=datetime.fromtimestamp(facts.ended, UTC),
-            assurance=facts.assurance,
-        )
-
-
-Record = Callable[[Db, Noted], Awaitable[Any]]
-"""How an entry becomes an event of a transaction."""
+Answer = TypeVar("Answer")
+Promise = Callable[[], CallFacts]
+"""What is known of a call before its end; asked for only if that takes long."""
 
 
 class Entry:
-    """One call while it runs: what goes in and what comes out is committed to, never kept."""
+    """One call while it runs: what goes in and what comes out is committed to, never written."""
 
-    __slots__ = ("_input", "_journal", "_output", "_scope", "_secret", "id")
+    __slots__ = ("_in", "_journal", "_mac", "_out", "_size", "end", "id", "promise", "scope", "secret", "started")
 
-    def __init__(self, journal: Journal, scope: Scope) -> None:
+    def __init__(self, journal: Journal, scope: Scope, promise: Promise | None) -> None:
+        random = os.urandom(_RANDOM_BYTES)
+        self.started = now = time.time()
+        self.id = id_of("rcp", int(now * 1000), random[SECRET_BYTES:])
+        self.secret = random[:SECRET_BYTES]
+        self.scope = scope
+        self.promise = promise
+        self.end: tuple[CallFacts, str, str, Sequence[str]] | None = None
         self._journal = journal
-        self._scope = scope
-        self.id = new_id("rcp")
-        self._secret = secret = os.urandom(SECRET_BYTES)
-        self._input = hmac.new(derive(secret, "input"), digestmod="sha256")
-        self._output = hmac.new(derive(secret, "output"), digestmod="sha256")
+        self._in: list[bytes] = []
+        self._out: list[bytes] = []
+        self._size = 0
+        self._mac: hmac.HMAC | None = None
 
     def input(self, data: bytes) -> None:
-        """Some of what went in."""
-        self._input.update(data)
+        """Some of what went in. It must not change any more."""
+        self._in.append(data)
 
     def output(self, data: bytes) -> None:
         """Some of what came out."""
-        self._output.update(data)
+        self._out.append(data)
+        self._size += len(data)
+        if self._size > _HELD_BYTES_MAX:
+            self._fold()
 
     def close(
         self, facts: CallFacts, *, outcome: str = "done", resource: str = "", subjects: Sequence[str] = ()
     ) -> None:
         """The call is over. Nothing is raised: the record does not decide about the call any more."""
-        sides = (f"hmac:{self._input.hexdigest()}", f"hmac:{self._output.hexdigest()}")
-        self._journal.note(Noted(self.id, self._scope, self._secret, *sides, facts, outcome, resource, subjects))
+        if self.end is None:
+            self.end = (facts, outcome, resource, subjects)
+            self._journal.note(self)
+
+    def committed_input(self) -> bytes:
+        """The commitment to what went in so far."""
+        return hmac.digest(derive(self.secret, "input"), b"".join(self._in), "sha256")
+
+    def committed_output(self) -> bytes:
+        """The commitment to what came out; the entry is closed."""
+        if self._mac is None:
+            return hmac.digest(derive(self.secret, "output"), b"".join(self._out), "sha256")
+        self._fold()
+        return self._mac.digest()
+
+    def _fold(self) -> None:
+        if self._mac is None:
+            self._mac = hmac.new(derive(self.secret, "output"), digestmod="sha256")
+        for piece in self._out:
+            self._mac.update(piece)
+        self._out.clear()
+        self._size = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Long:
+    """A call that goes on, as it is noted."""
+
+    entry: Entry
+    facts: CallFacts | None
 
 
 class Journal:
-    """The entries of a process on their way into the log."""
+    """The entries of a process on their way into the log. Used in one event loop."""
 
-    def __init__(self, store: Store, record: Record) -> None:
+    def __init__(self, store: Store, settings: AuditSettings, *, sync: Sync = SYNC) -> None:
+        """`sync` waits for the disk; tests have disks that are full."""
         self._store = store
-        self._record = record
-        self._noted: list[Noted] = []
-        self._on_the_way: set[str] = set()
+        self._folder = Folder(settings.home)
+        self._sync = sync
+        self._composer = Composer()
+        self._writing = Writing()
+        self._fresh: list[Entry] = []
+        self._closed: list[Entry] = []
+        self._open: dict[str, _Long] = {}
+        self._coming: set[str] = set()
+        self._more_coming = False
+        self._keeping: asyncio.Task[None] | None = None
         self._carrying: asyncio.Task[None] | None = None
+        self._sweeper: asyncio.Task[None] | None = None
+        self._thread: ThreadPoolExecutor | None = None
+        self._owned: Owned | None = None
+        self._writer: Writer | None = None
+        self._way: Carrying | None = None
+        self._written = 0
+        self.waiting = 0  # calls that are over and not in the outbox
+        self.problem = ""
 
-    def begin(self, scope: Scope) -> Entry:
-        """An entry for a call of `scope`."""
-        return Entry(self, scope)
+    # -- calls --------------------------------------------------------------------------------------
+
+    def begin(self, scope: Scope, promise: Promise | None = None) -> Entry:
+        """An entry for a call of `scope`. Raises JournalUnwritable while the disk takes nothing.
+
+        `promise` is asked for what is known before the end, should the call take long.
+        """
+        if self.problem:
+            raise JournalUnwritable(self.problem)
+        entry = Entry(self, scope, promise)
+        self._fresh.append(entry)
+        if self._keeping is None:
+            self._keep_soon()
+        return entry
+
+    def note(self, entry: Entry) -> None:
+        """An entry was closed."""
+        self._closed.append(entry)
+        self.waiting += 1
+        if self._keeping is None:
+            self._keep_soon()
 
     def holds(self, id: str) -> bool:
-        """Whether this receipt is on its way into the log."""
-        return id in self._on_the_way
+        """Whether this receipt may be on its way into the log."""
+        return id in self._coming or self._more_coming or any(one.id == id for one in self._fresh)
 
-    def note(self, noted: Noted) -> None:
-        """An entry was closed."""
-        self._noted.append(noted)
-        self._on_the_way.add(noted.id)
-        if self._carrying is None:
-            self._carrying = asyncio.get_running_loop().create_task(self._carry())
+    # -- starting and stopping ----------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Carry what processes have left that are gone; now, and whenever one is found."""
+        self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
 
     async def stop(self) -> None:
-        """Carry what is left."""
-        if self._carrying is not None:
-            await self._carrying
+        """Note what runs as interrupted, and carry what can be carried in a few seconds; the rest stays on the disk."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            await asyncio.gather(self._sweeper, return_exceptions=True)
+            self._sweeper = None
+        self._interrupt()
+        await _ended(self._keeping, _STOP_S)
+        await _ended(self._carrying, 0.1 if self._store.presence.away else _STOP_S)
+        self._keeping = self._carrying = None
+        if self._thread is not None:
+            await self._off(self._give_up)
+            self._thread.shutdown()
+            self._thread = None
+        self._fresh, self._closed, self._open = [], [], {}
+
+    def _interrupt(self) -> None:
+        for entry in [*self._fresh, *(one.entry for one in self._open.values())]:
+            if entry.end is None and entry.promise is not None:
+                entry.close(entry.promise(), outcome=INTERRUPTED)
+
+    def _give_up(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        if self._owned is not None:
+            self._owned.release(whole=not self.waiting and not self._open)
+        self._writer = self._owned = self._way = None
+
+    # -- onto the disk ------------------------------------------------------------------------------
+
+    def _keep_soon(self) -> None:
+        self._keeping = asyncio.get_running_loop().create_task(self._keep())
+
+    async def _keep(self) -> None:
+        while self._fresh or self._closed:
+            await asyncio.sleep(_GROUP_S)
+            fresh, self._fresh = self._fresh, []
+            closed, self._closed = self._closed, []
+            long = [_Long(one, one.promise() if one.promise else None) for one in fresh if one.end is None]
+            self._remember([one.id for one in fresh])
+            try:
+                await self._off(lambda long=long, closed=closed: self._write(long, closed))  # type: ignore[misc]
+            except OSError as fault:
+                self._closed[:0] = closed
+                self._failed(fault)
+                await asyncio.sleep(_RETRY_S)
+                continue
+            self._mended()
+            self._written += 1
+            if self._carrying is None and closed:
+                self._carrying = asyncio.get_running_loop().create_task(self._carry())
+        self._keeping = None
+
+    def _remember(self, ids: list[str]) -> None:
+        if len(self._coming) < _COMING_MAX:
+            self._coming.update(ids)
+        else:
+            self._more_coming = True
+
+    def _failed(self, fault: OSError) -> None:
+        count("journal_writes_failed")
+        told = f"The journal cannot be written: {fault.strerror or fault}."
+        if told != self.problem:
+            log.error("no call begins: %s", told)
+            gauge("journal_unwritable", 1)
+        self.problem = told
+
+    def _mended(self) -> None:
+        if self.problem:
+            log.warning("the journal is written again")
+            gauge("journal_unwritable", 0)
+            self.problem = ""
+
+    def _write(self, long: list[_Long], closed: list[Entry]) -> None:
+        """In the thread."""
+        writing = self._writing
+        for one in long:
+            self._open[one.entry.id] = one
+        for entry in closed:
+            self._open.pop(entry.id, None)
+        if self._owned is None:
+            self._owned = self._folder.claim()
+        if self._writer is None:
+            self._writer = Writer(self._owned, sync=self._sync)
+        if not self._writer.open or self._writer.size > _FILE_BYTES_MAX:
+            self._writer.begin()
+            writing.begin()
+            long = list(self._open.values())  # earlier files may go without them
+        contents = []
+        for one in long:
+            entry = one.entry
+            writing.begun(entry.id, entry.scope, one.facts, entry.secret, entry.committed_input(), entry.started)
+        for n, entry in enumerate(closed):
+            assert entry.end is not None
+            facts, outcome, resource, subjects = entry.end
+            sides = (entry.committed_input(), entry.committed_output())
+            writing.over(entry.id, entry.scope, facts, entry.secret, sides, outcome, resource, subjects)
+            if n % _FRAME_MAX == _FRAME_MAX - 1:
+                contents.append(writing.taken(time.time()))
+        contents.append(writing.taken(time.time()))
+        self._writer.append(contents)
+
+    # -- into the outbox ----------------------------------------------------------------------------
 
     async def _carry(self) -> None:
-        while self._noted:
-            await asyncio.sleep(_GROUP_S)
-            taken, self._noted = self._noted[:_GROUP_MAX], self._noted[_GROUP_MAX:]
-            tenants: dict[str, list[Noted]] = {}
-            for one in taken:
-                tenants.setdefault(one.scope.tenant, []).append(one)
-            for some in tenants.values():
-                await self._write(some)
+        pause = _RETRY_S
+        while self.waiting:
+            try:
+                if self._way is None:
+                    assert self._owned is not None
+                    self._way = Carrying(self._store, self._owned, self._composer, self._executor())
+                written = self._written
+                carried = await self._way.step()
+            except Exception as fault:  # what waits is on the disk, and goes on by itself when what broke is mended
+                count("journal_carries_failed")
+                if not isinstance(fault, BastideError):
+                    log.exception("the journal was not carried")
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _RETRY_S_MAX)
+                continue
+            pause = _RETRY_S
+            if carried is None:
+                if written == self._written:
+                    break
+                continue
+            self.waiting -= len(carried)
+            self._coming.difference_update(carried)
+            gauge("journal_waiting", self.waiting)
+            await self._off(self._tidy)
+        if not self.waiting:
+            self._more_coming = False
         self._carrying = None
 
-    async def _write(self, some: list[Noted]) -> None:
-        for one in some:
-            async with self._store.under(one.scope) as db:
-                await self._record(db, one)
-            self._on_the_way.discard(one.id)
+    def _tidy(self) -> None:
+        """In the thread: files whose frames were all carried go."""
+        if self._owned is not None and self._way is not None:
+            self._owned.drop(self._way.read_upto)
+
+    def _rest(self) -> None:
+        """In the thread: when all is carried, the last file goes too."""
+        if self._owned is not None and self._way is not None and not self.waiting and not self._open:
+            if self._writer is not None:
+                self._writer.close()
+            self._owned.drop(self._way.read_upto, last=True)
+
+    async def _sweep(self) -> None:
+        while True:
+            try:
+                orphans = await self._off(lambda: list(self._folder.orphans()))
+            except OSError as fault:
+                log.warning("the journal's folder cannot be read: %s", fault)
+            else:
+                for owned in orphans:
+                    await self._adopt(owned)
+            await self._off(self._rest)
+            await asyncio.sleep(_SWEEP_S)
+
+    async def _adopt(self, owned: Owned) -> None:
+        try:
+            way = Carrying(self._store, owned, self._composer, self._executor())
+            interrupted = await way.finish()
+        except Exception as fault:  # what it left stays where it is until the next look
+            log.warning("receipts of a process that is gone wait: %s", fault)
+            return
+        finally:
+            owned.release(whole=False)
+        log.info("receipts of a process that is gone were carried; %d calls were interrupted", interrupted)
+
+    def _executor(self) -> ThreadPoolExecutor:
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "journal")
+        return self._thread
+
+    async def _off(self, work: Callable[[], Answer]) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._executor(), work)
+
+
+async def _ended(task: asyncio.Task[None] | None, within_s: float) -> None:
+    """Wait for a task, and end it if that takes too long."""
+    if task is None:
+        return
+    with suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(task), within_s)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -76,9 +76,7 @@ def compose(
     `payload` is what lies sealed; `evidence` is what a receipt adds. Raises ValueError when `act` or
     `outcome` is not a word: the log must not become a place for text.
     """
-    for word in (act, outcome):
-        if not _ACT.fullmatch(word):
-            raise ValueError(f"an act or outcome is a word such as knowledge.erase, not {word[:80]!r}")
+    check_words(act, outcome)
     leaf: dict[str, JsonValue] = {
         "v": VERSION,
         "event": id,
@@ -93,13 +91,25 @@ def compose(
         **(evidence or {}),
     }
     if subjects:
-        blind = derive(secret, "subject")
-        one_by_one = len(subjects) <= _SUBJECTS_MAX
-        named = [s.encode() for s in subjects] if one_by_one else [canonical(list(subjects))]
-        leaf["subjects"] = [commit(blind, one)[:22] for one in named]
+        leaf["subjects"] = subjects_of(subjects, secret)
     body = json.dumps(leaf, sort_keys=True, separators=(",", ":"))
     assert len(body) < LEAF_BYTES_MAX, "every part of a leaf is bounded"
     return body
+
+
+def check_words(act: str, outcome: str) -> None:
+    """Raises ValueError for an act or an outcome that is no word."""
+    for said in (act, outcome):
+        if not _ACT.fullmatch(said):
+            raise ValueError(f"an act or outcome is a word such as knowledge.erase, not {said[:80]!r}")
+
+
+def subjects_of(subjects: Sequence[str], secret: bytes) -> list[str]:
+    """Commitments to the persons whom an event is about; one to all of them where they are many."""
+    blind = derive(secret, "subject")
+    one_by_one = len(subjects) <= _SUBJECTS_MAX
+    named = [s.encode() for s in subjects] if one_by_one else [canonical(list(subjects))]
+    return [commit(blind, one)[:22] for one in named]
 
 
 def word(text: str, blind: bytes) -> str:

@@ -130,3 +130,17 @@ from audit.counter c
 left join (
     select producer, count(*) as waiting, min(n) as first, max(n) as last from audit.outbox group by producer
 ) as w on w.producer = c.producer
+
+-- name: carry
+-- Calls from the journal, many tenants' at a time, and how far their process has come with that.
+select audit.carry(
+    %(owner)s, %(place)s, %(upto)s, %(tenants)s::uuid[], %(ids)s::text[], %(acts)s::text[], %(outcomes)s::text[],
+    %(times)s::bigint[], %(bodies)s::text[], %(sealed)s::bytea[],
+    %(about_tenants)s::uuid[], %(about_ids)s::text[], %(about)s::bytea[]
+)
+
+-- name: carried
+select carried from audit.journal where owner = %(owner)s
+
+-- name: forget_journal
+delete from audit.journal where owner = %(owner)s

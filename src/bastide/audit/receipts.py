@@ -22,14 +22,6 @@ PROVING = frozenset({"leaf", "opening", "proof", "key"})
 ASSURANCES = frozenset({"local-measured", "attested", "contractual", "self-declared"})
 
 
-class Committed(bytes):
-    """A commitment that was made while the content went by: `committed` takes it as it is."""
-
-    def __new__(cls, text: str) -> Committed:
-        """From its wire form, `hmac:...`."""
-        return super().__new__(cls, text.encode())
-
-
 def body_of(facts: ReceiptFacts, *, id: str, t: int, outcome: str, secret: bytes) -> dict[str, JsonValue]:
     """The body of the receipt for these facts.
 
@@ -58,8 +50,6 @@ def body_of(facts: ReceiptFacts, *, id: str, t: int, outcome: str, secret: bytes
 
 def committed(secret: bytes, side: str, content: bytes) -> str:
     """`hmac:` and the commitment to what went in or came out; only who has `secret` can test a guess."""
-    if isinstance(content, Committed):
-        return content.decode()
     return "hmac:" + hmac.digest(derive(secret, side), content, "sha256").hex()
 
 

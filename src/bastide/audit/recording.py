@@ -61,19 +61,14 @@ class Recorder:
         details: Mapping[str, JsonValue] | None,
         receipt: ReceiptFacts | None,
         id: str | None,
-        secret: bytes | None = None,
-        t: int | None = None,
     ) -> str:
-        """Insert one event into the transaction of `db`; its id. See `Audit.record`.
-
-        `secret` and `t` (milliseconds since 1970) are those of an event that happened before: see `journal`.
-        """
+        """Insert one event into the transaction of `db`; its id. See `Audit.record`."""
         kind = "rcp" if receipt else "evt"
         if id is not None and not is_id(id, kind):
             raise ValueError(f"the id of this event must be a {kind}_ id")
         id = id or new_id(kind)
-        t = time.time_ns() // 1_000_000 if t is None else t
-        secret = secret or os.urandom(SECRET_BYTES)
+        t = time.time_ns() // 1_000_000
+        secret = os.urandom(SECRET_BYTES)
         actor, app = actor_of(db), (db.scope.app or "" if db.scope else "")
         body = body_of(receipt, id=id, t=t, outcome=outcome, secret=secret) if receipt else None
         named: dict[str, JsonValue] = {"actor": actor, "app": app, "resource": resource, "subjects": list(subjects)}

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
+import msgspec
+
 from bastide.audit.canonical import JsonValue
 
 
@@ -45,8 +47,7 @@ class ReceiptFacts:
     assurance: str
 
 
-@dataclass(frozen=True, slots=True)
-class CallFacts:
+class CallFacts(msgspec.Struct, frozen=True):
     """What a call that was noted in the journal leaves behind; times are seconds since 1970.
 
     The mappings may be the same objects for many calls.
@@ -124,9 +125,10 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How the log keeps up. `problem` is empty when all is well."""
+    """How the log keeps up. `problem` is empty when all is well; `noted` calls are on the disk of this process."""
 
     size: int
     waiting: int
     lag_s: float
     problem: str = ""
+    noted: int = 0

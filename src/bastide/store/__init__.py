@@ -7,7 +7,8 @@ tenants (`as_operator`, `as_owner`) is ugly to type and names its reason.
 
 from bastide.store.backup import BackedUp
 from bastide.store.db import Db, Json
-from bastide.store.identifiers import from_uuid, is_id, new_id, to_uuid
+from bastide.store.identifiers import from_uuid, id_of, is_id, made_at, new_id, to_uuid
+from bastide.store.keys import TenantKeys, secret_file
 from bastide.store.lint import Fault
 from bastide.store.questions import Query, queries
 from bastide.store.restoring import restore
@@ -26,11 +27,15 @@ __all__ = [
     "Rewritten",
     "Scope",
     "Store",
+    "TenantKeys",
     "from_uuid",
+    "id_of",
     "is_id",
+    "made_at",
     "new_id",
     "queries",
     "restore",
+    "secret_file",
     "to_uuid",
     "vector_text",
 ]

@@ -11,8 +11,13 @@ from __future__ import annotations
 import hmac
 import re
 import time
+from pathlib import Path
+from typing import Any
+
+import psycopg
 
 from bastide.store.identifiers import to_uuid
+from bastide.store.keys import secret_file
 from bastide.store.values import Scope
 
 _VALID_S = 120  # how long a signed context holds; a transaction is far shorter
@@ -44,3 +49,25 @@ class Context:
 
 def _plain(name: str) -> str:
     return _UNSIGNABLE.sub("", name)
+
+
+def operator_begin(search_path: str, durable: bool) -> str:
+    """Begin a transaction across tenants; see `Store.as_operator`."""
+    assert search_path.isidentifier(), "a schema's name comes from the program"
+    begin = (
+        "reset all; begin" if search_path == "public" else f"reset all; begin; set local search_path = {search_path}"
+    )
+    return begin if durable else f"{begin}; set local synchronous_commit = off"
+
+
+async def agree_on_key(owner: psycopg.AsyncConnection[Any], home: Path) -> bytes:
+    """The key that signs contexts on this database: this home's, or that of whoever was there before."""
+    key = secret_file(home / "secrets" / "context-key", length=64)
+    await owner.execute(
+        "insert into store.context_key (ipad, opad) values (%s, %s) on conflict do nothing",
+        (bytes(byte ^ 0x36 for byte in key), bytes(byte ^ 0x5C for byte in key)),
+    )
+    # A second home on the same database uses the key that is there.
+    row = await (await owner.execute("select ipad from store.context_key")).fetchone()
+    assert row is not None
+    return bytes(byte ^ 0x36 for byte in row[0])

@@ -6,6 +6,13 @@ on conflict (tenant_id) do nothing
 -- name: tenant_key
 select wrapped, wrapped_by from store.tenant_key
 
+-- name: add_key_of
+insert into store.tenant_key (tenant_id, wrapped, wrapped_by) values (%(tenant)s, %(wrapped)s, %(wrapped_by)s)
+on conflict do nothing
+
+-- name: key_of
+select wrapped from store.tenant_key where tenant_id = %(tenant)s
+
 -- name: use_blobs
 -- Equal bytes of one tenant lie there once; the count says how many documents hold them.
 insert into store.blob as b (tenant_id, address, bytes, uses)

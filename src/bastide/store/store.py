@@ -9,35 +9,36 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
-from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+from psycopg_pool import PoolClosed, PoolTimeout
 
 from bastide.errors import BackupElsewhere, DatabaseUnavailable, UnsafeDatabase
 from bastide.settings import StoreSettings
 from bastide.store.backup import BackedUp, back_up
-from bastide.store.context import Context
+from bastide.store.context import Context, agree_on_key, operator_begin
 from bastide.store.db import Db, is_silent
 from bastide.store.embedded import EmbeddedPostgres, Server
-from bastide.store.keys import KeyRing, TenantKeys, secret_file
+from bastide.store.identifiers import to_uuid
+from bastide.store.keys import KeyRing, TenantKeys
 from bastide.store.lint import Fault, faults
 from bastide.store.migrate import migrate
+from bastide.store.pools import Connection, Pool, Pools
+from bastide.store.presence import Presence
 from bastide.store.provision import DATABASE, connect, provision_embedded, provision_roles
 from bastide.store.questions import Query, queries
 from bastide.store.rewriting import Rewriting, rewrite
 from bastide.store.values import Scope
 from bastide.telemetry import count, log
 
-_Connection: TypeAlias = psycopg.AsyncConnection[Any]
-_Pool: TypeAlias = AsyncConnectionPool[_Connection]
-
 Row = TypeVar("Row")
 
 _Q = queries("bastide.store")
 _ADD_TENANT_KEY, _TENANT_KEY = _Q["add_tenant_key"], _Q["tenant_key"]
+_ADD_KEY_OF, _KEY_OF = _Q["add_key_of"], _Q["key_of"]
 
 _REVIVE_S = 20.0  # how long a lost database is waited for
 _KEYS_MAX = 4096  # tenants whose keys are kept unwrapped
@@ -57,9 +58,10 @@ class Store:
         self._context_key = b""
         self._owner_url = ""
         self._urls = ("", "")
-        self._pools: dict[str, _Pool] = {}
+        self._pools = Pools(settings.pool_size_max)
         self._reviving = asyncio.Lock()
         self._server: Server | None = None
+        self.presence = Presence(self._look)
 
     @property
     def kind(self) -> str:
@@ -82,15 +84,14 @@ class Store:
             applied = await migrate(owner)
             if applied:
                 log.info("%d migrations applied", applied)
-            self._context_key = await self._agree_on_context_key(owner)
-        await self._open_pools()
+            self._context_key = await agree_on_key(owner, self._settings.home)
+        await self._pools.open(self._urls)
         await self._lint()
 
     async def stop(self) -> None:
         """Close the pools; the embedded server stops when its last user has left."""
-        pools, self._pools = self._pools, {}
-        for pool in pools.values():
-            await pool.close()
+        await self.presence.stop()
+        await self._pools.close()
         if self._embedded:
             await self._embedded.release()
 
@@ -117,27 +118,6 @@ class Store:
             password=server.superuser_password,
             dbname="postgres",
         )
-
-    async def _agree_on_context_key(self, owner: _Connection) -> bytes:
-        key = secret_file(self._settings.home / "secrets" / "context-key", length=64)
-        await owner.execute(
-            "insert into store.context_key (ipad, opad) values (%s, %s) on conflict do nothing",
-            (bytes(byte ^ 0x36 for byte in key), bytes(byte ^ 0x5C for byte in key)),
-        )
-        # A second home on the same database uses the key that is there.
-        row = await (await owner.execute("select ipad from store.context_key")).fetchone()
-        assert row is not None
-        return bytes(byte ^ 0x36 for byte in row[0])
-
-    async def _open_pools(self) -> None:
-        for door, url, size in (("app", self._urls[0], self._settings.pool_size_max), ("operator", self._urls[1], 4)):
-            pool = _Pool(url, min_size=1, max_size=size, open=False, kwargs={"autocommit": True}, max_idle=300.0)
-            try:
-                await pool.open(wait=True, timeout=30)
-            except PoolTimeout as fault:
-                await pool.close()
-                raise DatabaseUnavailable(f"The login for {door} is not accepted by the database.") from fault
-            self._pools[door] = pool
 
     async def _lint(self) -> None:
         found = await self.lint()
@@ -176,7 +156,7 @@ class Store:
         `search_path` is one schema; not `durable` is a transaction that a crash of the server may undo.
         """
         log.debug("as operator: %s", reason)
-        begin = _operator_begin(search_path, durable)
+        begin = operator_begin(search_path, durable)
         async with self._session("operator", lambda connection: begin) as db:
             yield db
 
@@ -211,7 +191,7 @@ class Store:
 
         `alone` is a name: of the transactions that name it, one runs at a time.
         """
-        begin = _operator_begin(search_path, durable)
+        begin = operator_begin(search_path, durable)
         if alone:
             begin += f"; select pg_advisory_xact_lock({zlib.crc32(alone.encode())})"
         return await self._ask("operator", lambda _: begin, None, self._platform_keys, shape, query, True, values)
@@ -219,7 +199,7 @@ class Store:
     async def _ask(
         self,
         door: str,
-        begin: Callable[[_Connection], str],
+        begin: Callable[[Connection], str],
         scope: Scope | None,
         keys: TenantKeys,
         shape: type[Row],
@@ -265,13 +245,13 @@ class Store:
                 return
 
     # One round trip: whatever an earlier user left in the session is gone, and the context holds for this transaction.
-    def _enter(self, scope: Scope, *, past_members: bool = False) -> Callable[[_Connection], str]:
+    def _enter(self, scope: Scope, *, past_members: bool = False) -> Callable[[Connection], str]:
         context = Context(scope, self._context_key, past_members=past_members)
         return lambda connection: context.begin(connection.info.backend_pid)
 
     @asynccontextmanager
     async def _session(
-        self, door: str, begin: Callable[[_Connection], str], scope: Scope | None = None, keys: TenantKeys | None = None
+        self, door: str, begin: Callable[[Connection], str], scope: Scope | None = None, keys: TenantKeys | None = None
     ) -> AsyncIterator[Db]:
         pool, connection, left = await self._begin(door, begin)
         db = Db(connection, scope, keys or self._platform_keys, begin=left)
@@ -293,7 +273,7 @@ class Store:
 
     # A connection may be dead since it was last used (the server restarted); then there is something to read on it, and
     # `begin` is sent before anything of the caller, so that asking again is safe. Otherwise Db sends it.
-    async def _begin(self, door: str, begin: Callable[[_Connection], str]) -> tuple[_Pool, _Connection, str]:
+    async def _begin(self, door: str, begin: Callable[[Connection], str]) -> tuple[Pool, Connection, str]:
         deadline = time.monotonic() + _REVIVE_S
         while True:
             pool, connection = await self._connection(door, deadline)
@@ -312,17 +292,24 @@ class Store:
                 raise
             return pool, connection, ""
 
-    async def _connection(self, door: str, deadline: float) -> tuple[_Pool, _Connection]:
+    async def _connection(self, door: str, deadline: float) -> tuple[Pool, Connection]:
         while True:
-            pool = self._pools.get(door)
-            if pool is None:
-                raise DatabaseUnavailable("The store is closed.")
+            pool = self._pools.of(door)
             try:
                 return pool, await pool.getconn(timeout=5.0)
             except (PoolTimeout, PoolClosed, psycopg.OperationalError) as fault:
                 await self._revive(deadline, fault)
 
+    async def _look(self) -> None:
+        """Whether somebody answers; the pools are opened anew, because what they hold is dead."""
+        async with self._reviving:
+            if self._embedded is not None and (server := await self._embedded.ensure()) != self._server:
+                await self._move(server)
+            await (await connect(self._urls[0])).close()
+            await self._pools.open(self._urls)
+
     async def _revive(self, deadline: float, fault: Exception) -> None:
+        self.presence.gone()
         if time.monotonic() > deadline:
             raise DatabaseUnavailable from fault
         async with self._reviving:
@@ -341,10 +328,7 @@ class Store:
         self._owner_url = make_conninfo(self._owner_url, host=server.host, port=server.port)
         first, second = (make_conninfo(url, host=server.host, port=server.port) for url in self._urls)
         self._urls = (first, second)
-        old, self._pools = self._pools, {}
-        await self._open_pools()
-        for pool in old.values():
-            await pool.close()
+        await self._pools.open(self._urls)
 
     # -- keys of a tenant ---------------------------------------------------------------------------
 
@@ -360,8 +344,21 @@ class Store:
                 await db.run(_ADD_TENANT_KEY, wrapped=wrapped, wrapped_by=self._ring.name)
                 row = await db.row(tuple, _TENANT_KEY)
         assert row is not None, "the key was just written"
-        keys = TenantKeys.of(scope.tenant, self._ring.unwrap(scope.tenant, bytes(row[0])))
-        self._keys[scope.tenant] = keys
+        return self._unwrapped(scope.tenant, bytes(row[0]))
+
+    async def keys_of(self, tenant: str) -> TenantKeys:
+        """The keys of a tenant of whom no scope is at hand, for what the house itself records."""
+        known = self._keys.get(tenant)
+        if known is not None:
+            return known
+        _, fresh = self._ring.wrap(tenant)
+        async with self.as_operator(reason="keys for what is recorded") as db:
+            await db.run(_ADD_KEY_OF, tenant=to_uuid(tenant), wrapped=fresh, wrapped_by=self._ring.name)
+            wrapped = await db.value(_KEY_OF, tenant=to_uuid(tenant))
+        return self._unwrapped(tenant, bytes(wrapped))
+
+    def _unwrapped(self, tenant: str, wrapped: bytes) -> TenantKeys:
+        keys = self._keys[tenant] = TenantKeys.of(tenant, self._ring.unwrap(tenant, wrapped))
         if len(self._keys) > _KEYS_MAX:
             self._keys.popitem(last=False)
         return keys
@@ -387,11 +384,3 @@ class Store:
     def forget_keys(self, tenant: str) -> None:
         """Drop a tenant's unwrapped keys from this process's memory."""
         self._keys.pop(tenant, None)
-
-
-def _operator_begin(search_path: str, durable: bool) -> str:
-    assert search_path.isidentifier(), "a schema's name comes from the program"
-    begin = (
-        "reset all; begin" if search_path == "public" else f"reset all; begin; set local search_path = {search_path}"
-    )
-    return begin if durable else f"{begin}; set local synchronous_commit = off"

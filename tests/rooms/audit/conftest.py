@@ -129,6 +129,13 @@ def log_home() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 async def logged(log_home: Path) -> AsyncIterator[Logged]:
     """A started log."""
+    async with started(log_home) as one:
+        yield one
+
+
+@asynccontextmanager
+async def started(log_home: Path) -> AsyncIterator[Logged]:
+    """A log in this home, started for as long as the block runs."""
     settings = Settings.read(log_home, environment={})
     store = Store(settings.store)
     await store.start()

@@ -66,7 +66,7 @@ class Attempt:
         self.over = False
         self.tls: TlsEvidence | None = None
         self.exchange: Exchange | None = None
-        self.entry: Entry = call.gateway.recording.begin(call.scope)
+        self.entry: Entry = call.gateway.recording.begin(call.scope, decision, target.model.name)
         self._started = time.time()
         self._status = 0
         self._body: list[bytes] = []

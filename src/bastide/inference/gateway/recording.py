@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from bastide.audit import CallFacts, Entry, Journal
@@ -22,9 +23,9 @@ class Recording:
         self._said: dict[int, tuple[Decision, Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]] = {}
         self._shown: dict[int, tuple[TlsEvidence, Mapping[str, Any]]] = {}
 
-    def begin(self, scope: Scope) -> Entry:
-        """An entry; its id exists at once."""
-        return self._journal.begin(scope)
+    def begin(self, scope: Scope, decision: Decision, model: str) -> Entry:
+        """An entry; its id exists at once. Raises JournalUnwritable."""
+        return self._journal.begin(scope, partial(self._facts, decision, model, Usage(estimated=True), None, None))
 
     def close(
         self,
@@ -38,25 +39,31 @@ class Recording:
         outcome: str,
     ) -> None:
         """The attempt is over."""
-        told, label, endpoint = self._wires(decision)
         entry.close(
-            CallFacts(
-                act="inference",
-                decision=told,
-                label=label,
-                endpoint=endpoint,
-                model=model,
-                tokens_in=usage.input,
-                tokens_out=usage.output,
-                estimated=usage.estimated,
-                tls=None if tls is None else self._evidence(tls),
-                started=started,
-                ended=time.time(),
-                assurance=assurance(decision),
-            ),
+            self._facts(decision, model, usage, tls, started),
             outcome=outcome,
             resource=model,
             subjects=sorted(decision.label.subjects) if decision.label.subjects else (),
+        )
+
+    def _facts(
+        self, decision: Decision, model: str, usage: Usage, tls: TlsEvidence | None, started: float | None
+    ) -> CallFacts:
+        told, label, endpoint = self._wires(decision)
+        now = time.time()
+        return CallFacts(
+            act="inference",
+            decision=told,
+            label=label,
+            endpoint=endpoint,
+            model=model,
+            tokens_in=usage.input,
+            tokens_out=usage.output,
+            estimated=usage.estimated,
+            tls=None if tls is None else self._evidence(tls),
+            started=now if started is None else started,
+            ended=now,
+            assurance=assurance(decision),
         )
 
     # A decision holds for many calls: its long form is made once, and is one and the same object each time.

@@ -1,0 +1,181 @@
+"""Carrying: from the segments of a process into the outbox, many calls in one transaction, each exactly once.
+
+    1. what is read from the segments is composed, with its tenants' keys, in a thread and in short slices
+    2. one statement writes it and how far it goes, in one transaction (`audit.carry`)
+    3. a fault leaves open whether that was committed: the database is asked how far it is, and one goes on from there
+
+A process that is gone left calls that had begun and have no end: they are recorded as interrupted, last of all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from bastide.audit.composing import Composer, Row
+from bastide.audit.entries import Begun, Noted, Reading
+from bastide.audit.segments import Owned, Reader
+from bastide.store import Store, TenantKeys, queries, to_uuid
+from bastide.telemetry import count, log
+
+_Q = queries("bastide.audit")
+_CARRY, _CARRIED, _FORGET = _Q["carry"], _Q["carried"], _Q["forget_journal"]
+
+_BATCH: Final = 256
+_SLICE: Final = 8  # calls that are composed before others may run: what runs in the event loop waits so long at most
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is carried in one transaction, and the frame that comes after it."""
+
+    rows: Sequence[Row]
+    ids: Sequence[str]  # of all that were read; what cannot be recorded has no row
+    upto: int
+
+
+class Carrying:
+    """One owner's segments on their way."""
+
+    def __init__(self, store: Store, owned: Owned, composer: Composer, thread: Executor) -> None:
+        self._store = store
+        self._owned = owned
+        self._composer = composer
+        self._thread = thread
+        self._place: int | None = None  # how far the database is; None: ask
+        self._came_from = -1  # the place before the batch that waits
+        self._waiting: Batch | None = None
+        self._restart()
+
+    def _restart(self) -> None:
+        self._reader = Reader(self._owned)
+        self._reading = Reading()
+        self._begun: dict[str, Begun] = {}
+        self._last_seen = 0
+        self._waiting = None
+
+    @property
+    def read_upto(self) -> int:
+        """The first frame that was not read."""
+        return self._reader.number
+
+    async def step(self) -> Sequence[str] | None:
+        """Carry what comes next; the ids of those calls, or None when nothing is left. Raises what the store raises."""
+        if self._place is None:
+            place = await self._asked()
+            if self._waiting is None or place != self._waiting.upto:
+                waits = self._waiting is not None and place == self._came_from
+                if not waits:
+                    self._restart()
+            self._place = place
+            if self._waiting is not None and place == self._waiting.upto:
+                return self._arrived(self._waiting)
+        if self._waiting is None:
+            noted, upto = await self._off(self._read)
+            if not noted:
+                return None
+            self._waiting = await self._composed(noted, upto)
+        return await self._carried(self._waiting)
+
+    async def finish(self) -> int:
+        """The owner is gone: carry all, and what has no end as interrupted; how many those were. Then forget it."""
+        lost: list[Begun] = []
+        while True:
+            while await self.step() is not None:
+                pass
+            upto = self._reader.number + 1
+            if not self._begun or self._place is None or self._place >= upto:
+                break
+            lost = list(self._begun.values())
+            self._waiting = await self._composed([one.interrupted(self._last_seen) for one in lost], upto)
+        await self._off(lambda: self._owned.release(whole=True))
+        await self._store.ask_as_operator(tuple, _FORGET, owner=self._owned.name)
+        return len(lost)
+
+    async def _carried(self, batch: Batch) -> Sequence[str] | None:
+        assert self._place is not None
+        self._came_from, self._place = self._place, None  # until we know
+        if not await self._write(batch, self._came_from):
+            return await self.step()
+        self._place = batch.upto
+        return self._arrived(batch)
+
+    def _arrived(self, batch: Batch) -> Sequence[str]:
+        self._waiting = None
+        return batch.ids
+
+    # -- in the thread ------------------------------------------------------------------------------
+
+    def _read(self) -> tuple[list[Noted], int]:
+        found: list[Noted] = []
+        place = self._place or 0
+        for number, content, first in self._reader.read():
+            if first:
+                self._reading.begin()
+            at, begun, over, lost = self._reading.read(content)
+            self._last_seen = at
+            if lost:
+                count("journal_entries_lost", lost)
+                log.error("%d receipts in the journal rest on a damaged frame and are lost", lost)
+            self._begun.update((one.id, one) for one in begun)
+            for one in over:
+                self._begun.pop(one.id, None)
+            if number >= place:
+                found += over
+            if len(found) >= _BATCH:
+                break
+        return found, self._reader.number
+
+    def _compose(self, noted: Sequence[Noted], keys: Mapping[str, TenantKeys]) -> list[Row]:
+        rows = []
+        for n, one in enumerate(noted):
+            try:
+                rows.append(self._composer.row(one, keys[one.who.tenant]))
+            except ValueError as fault:
+                count("journal_entries_lost")
+                log.error("the receipt %s cannot be recorded: %s", one.id, fault)
+            if n % _SLICE == _SLICE - 1:
+                time.sleep(0)
+        return rows
+
+    # -- the database -------------------------------------------------------------------------------
+
+    async def _composed(self, noted: Sequence[Noted], upto: int) -> Batch:
+        keys = {tenant: await self._store.keys_of(tenant) for tenant in {one.who.tenant for one in noted}}
+        rows = await self._off(lambda: self._compose(noted, keys))
+        return Batch(rows, [one.id for one in noted], upto)
+
+    async def _asked(self) -> int:
+        rows = await self._store.ask_as_operator(tuple, _CARRIED, owner=self._owned.name)
+        return rows[0][0] if rows else 0
+
+    async def _write(self, batch: Batch, place: int) -> bool:
+        rows = batch.rows
+        about = [(row.tenant, row.id, one) for row in rows for one in row.mentions]
+        uuids = {tenant: to_uuid(tenant) for tenant in {row.tenant for row in rows}}
+        values: dict[str, Any] = {
+            "owner": self._owned.name,
+            "place": place,
+            "upto": batch.upto,
+            "tenants": [uuids[row.tenant] for row in rows],
+            "ids": [row.id for row in rows],
+            "acts": [row.act for row in rows],
+            "outcomes": [row.outcome for row in rows],
+            "times": [row.t for row in rows],
+            "bodies": [row.body for row in rows],
+            "sealed": [row.sealed for row in rows],
+            "about_tenants": [uuids[tenant] for tenant, _, _ in about],
+            "about_ids": [id for _, id, _ in about],
+            "about": [one for _, _, one in about],
+        }
+        async with self._store.as_operator(reason="carry the journal") as db:
+            return bool(await db.value(_CARRY, **values))
+
+    async def _off(self, work: Callable[[], Answer]) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
