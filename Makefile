@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PORT ?= 8092
 WORKERS ?= 3
 
-.PHONY: up test test-all check fix airgap bench bench-knowledge bench-work docs clean help
+.PHONY: up test test-all check fix airgap bench bench-gateway bench-knowledge bench-work docs clean help
 
 # The suite starts hundreds of processes of one and the same code: it is compiled once, also where bytecode is not wanted.
 test test-all: export PYTHONDONTWRITEBYTECODE :=
@@ -44,6 +44,9 @@ bench: $(VENV)/.tested      ## the figures, with this machine's name
 bench-knowledge: $(VENV)/.tested ## retrieval: speed; SETS=/path/to/sets: its quality (KEEP=/path keeps what was taken in)
 	$(BIN)/python -m benchmarks.knowledge $(if $(SETS),--sets $(SETS) --queries 2000) $(if $(KEEP),--home $(KEEP))
 	$(BIN)/python -m benchmarks taking_in
+
+bench-gateway: $(VENV)/.tested ## the gateway beside a bare proxy; LITELLM=/path/to/python PORTKEY=/path name where peers are installed
+	$(BIN)/python -m benchmarks gateway $(if $(LITELLM),--litellm $(LITELLM)) $(if $(PORTKEY),--portkey $(PORTKEY))
 
 bench-work: $(VENV)/.tested ## durable work against its peers; PEERS=/path/to/python names where they are installed
 	$(BIN)/python -m benchmarks work $(if $(PEERS),--peers $(PEERS))

@@ -10,7 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = [path.stem for path in sorted(Path(__file__).parent.glob("[a-z]*.py"))]
+_HERE = Path(__file__).parent
+_PACKAGES = [path.parent.name for path in _HERE.glob("*/__main__.py")]
+NAMES = sorted([path.stem for path in _HERE.glob("[a-z]*.py")] + _PACKAGES)
 
 
 def main() -> int:

@@ -7,6 +7,7 @@ first_start  the first administrator's key                  Examples      what a
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
@@ -279,10 +280,18 @@ async def _show(
     said: Callable[[str], None],
 ) -> None:
     on_open(served)
+    _settle_down()
     if served.examples.pending:
         await served.examples.load(said, on_searchable=lambda: on_ready(served))
     else:
         on_ready(served)
+
+
+def _settle_down() -> None:
+    """What is loaded by now stays: the collector of circles need not look at it again, nor look often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 async def _answer(served: Served, stopping: _Stopping, sockets: list[Any], *, show: Coroutine[Any, Any, None]) -> None:

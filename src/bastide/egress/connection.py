@@ -233,7 +233,7 @@ class Connection(asyncio.Protocol):
             self._finish(exchange)
 
     def _finish(self, exchange: Exchange) -> None:
-        self._exchange = None
+        self._exchange = exchange._connection = None
         keep = self._keep and self.usable and not exchange.over and not self._by_close
         over, exchange.over = exchange.over, True
         if keep:

@@ -72,3 +72,4 @@ class Answering:
         else:
             self._write(b"0\r\n\r\n")
         self._done()
+        self.running = None

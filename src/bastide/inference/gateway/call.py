@@ -291,6 +291,7 @@ class Running:
             attempt.give_up(outcome)
         self._release(outcome)
 
+    # What points in a circle is parted here: thousands of calls a second must not wait for the collector of circles.
     def _release(self, outcome: str) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -298,6 +299,8 @@ class Running:
             last = self._winner or (self._attempts[-1] if self._attempts else None)
             place = last.target.endpoint.id if last else ""
             self._admission.settle(self._usage, cost_eur=self._cost, outcome=outcome, endpoint=place)
+        self._attempts.clear()
+        self._winner = None
 
 
 def _sum(one: float | None, other: float | None) -> float | None:
