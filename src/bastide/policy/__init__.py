@@ -7,6 +7,10 @@ anything: `egress` opens a connection only for an allowed `Decision`.
 
 from bastide.policy.drafts import read_policy
 from bastide.policy.label import Label
+from bastide.policy.personal import IDENTITIES, Found
+from bastide.policy.personal import find as find_personal
+from bastide.policy.personal import kinds as personal_kind
+from bastide.policy.personal import kinds_in as personal_kinds_in
 from bastide.policy.policy import Policy
 from bastide.policy.record import Price, Record
 from bastide.policy.table import Ruled, Table
@@ -22,9 +26,11 @@ from bastide.policy.values import (
 from bastide.policy.views import View
 
 __all__ = [
+    "IDENTITIES",
     "Decision",
     "Endpoint",
     "Explanation",
+    "Found",
     "Label",
     "Nearest",
     "Policy",
@@ -36,5 +42,8 @@ __all__ = [
     "TenantPolicy",
     "Trial",
     "View",
+    "find_personal",
+    "personal_kind",
+    "personal_kinds_in",
     "read_policy",
 ]

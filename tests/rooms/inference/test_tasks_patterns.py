@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bastide.inference.tasks.checksums import bsn, card, codice_fiscale, dni, iban, nir, pesel, steuer_id
 from bastide.inference.tasks.entities import by_form
 from bastide.inference.tasks.names import NAME_KINDS, find_names
 from bastide.inference.tasks.occurrences import Shadow, apart, fold, unaccented, without_overlaps
@@ -107,31 +106,7 @@ def test_a_figure_is_read_as_it_is_meant(said: str, meant: float) -> None:
     assert number_in(said) == meant
 
 
-# -- checksums ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("rule", "good"),
-    [
-        (iban, "DE89 3704 0044 0532 0130 00"),
-        (iban, "FR14 2004 1010 0505 0001 3M02 606"),
-        (iban, "PL61 1090 1014 0000 0712 1981 2874"),
-        (iban, "NL91 ABNA 0417 1643 00"),
-        (card, "4111 1111 1111 1111"),
-        (dni, "12345678Z"),
-        (dni, "X1234567L"),
-        (codice_fiscale, "RSSMRA85T10A562S"),
-        (pesel, "44051401359"),
-        (nir, "2 55 08 14 168 025 38"),
-        (steuer_id, "86095742719"),
-        (bsn, "111222333"),
-    ],
-)
-def test_a_checksum_holds_and_one_changed_sign_breaks_it(rule, good: str) -> None:  # type: ignore[no-untyped-def]
-    assert rule(good)
-    last = max(place for place, sign in enumerate(good) if sign.isdigit())
-    changed = good[:last] + str((int(good[last]) + 1) % 10) + good[last + 1 :]
-    assert not rule(changed)
+# -- accounts ------------------------------------------------------------------------------------------
 
 
 def test_an_account_is_found_only_if_it_is_one() -> None:

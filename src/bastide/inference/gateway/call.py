@@ -34,7 +34,7 @@ from bastide.inference.gateway.refusing import last_event, refusal
 from bastide.inference.gateway.targets import Group, Target, View
 from bastide.inference.gateway.values import CAPABILITIES, Sink
 from bastide.inference.values import Usage
-from bastide.policy import Decision, Label
+from bastide.policy import Decision, Label, personal_kinds_in
 from bastide.store import Scope
 
 _ELSEWHERE: Final = (
@@ -162,6 +162,9 @@ class Running:
         try:
             await self.gateway.refuse(self.scope, group, self._label, capability)
         except BastideError as fault:
+            if "personal" in self._label.kinds and (found := await asyncio.to_thread(personal_kinds_in, self.data)):
+                fault.message += f" Personal data was found in the request ({', '.join(found)})."
+                fault.facts["found"] = list(found)
             self._refuse(fault)
 
     # -- asking a target ----------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from bastide.inference.gateway.recording import Recording
 from bastide.inference.gateway.targets import Group, Read, Target, View, Views
 from bastide.inference.gateway.values import Sink
 from bastide.inference.registry import Known
-from bastide.policy import Decision, Label, Policy
+from bastide.policy import Decision, Label, Policy, personal_kind
 from bastide.settings import InferenceSettings
 from bastide.store import Scope
 
@@ -130,7 +130,8 @@ class Gateway:
 
     def found_in(self, body: bytes) -> str:
         """The kind of personal data that a body holds, "" where none is found."""
-        return ""
+        kind = personal_kind(body)
+        return "" if kind == "none" else kind
 
     def open_line(self, decision: Decision) -> Line:
         """The line that a decision is worth."""

@@ -1,7 +1,8 @@
 """What is found in a text by its form: dates, amounts, addresses of mail and web, accounts, phones, references.
 
-What has a checksum is found only if it holds. What is found stands in the text; `normal` is its machine form:
-dates as YYYY-MM-DD, amounts as `1234.50 EUR`, accounts and phones without blanks.
+What identifies a person (mail, phones, accounts, cards, identity numbers) is found by `policy`: labels rest on it.
+What is found stands in the text; `normal` is its machine form: dates as YYYY-MM-DD, amounts as `1234.50 EUR`, accounts
+and phones without blanks.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Final
 
-from bastide.inference.tasks.checksums import bsn, card, compact, iban, national_id
 from bastide.inference.tasks.occurrences import Found, fold, unaccented, without_overlaps
 from bastide.inference.tasks.tables import NAME_TABLE
+from bastide.policy import IDENTITIES, find_personal
 
 _MONTHS: Final[Mapping[str, int]] = {
     name: number for number, names in enumerate(NAME_TABLE["months"], 1) for name in names.split()
@@ -48,22 +49,7 @@ _AMOUNT_BEFORE = re.compile(rf"(?<!\w)({_CURRENCY})\s?({_FIGURE})(?:\s?({_SCALE}
 _PERCENT = re.compile(
     rf"(?<![\w.,])({_FIGURE})\s?(?:%|percent|per cent|prozent|pour ?cent|por ciento|per ?cento|procent)(?!\w)", re.I
 )
-_EMAIL = re.compile(r"(?<![\w.+-])[\w.+%'-]{1,64}@(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W\d_]{2,24}(?![\w-])")
 _URL = re.compile(r"(?<!\w)(?:https?://|www\.)[^\s<>\"'«»“”]{3,2000}", re.I)
-_IBAN = re.compile(r"(?<!\w)[A-Za-z]{2}\d{2}(?:[ \-.]?[A-Za-z0-9]){11,30}(?!\w)")
-_CARD = re.compile(r"(?<![\w-])\d(?:[ -]?\d){12,18}(?![\w-])")
-_PHONE = re.compile(
-    r"(?<![\w+])(?:\+|00)\d{1,3}[\s./-]?(?:\(0\)[\s./-]?)?(?:\(?\d{1,5}\)?[\s./-]?){2,6}\d{1,5}(?!\w)"
-    r"|(?<![\w.,/+-])\(?0\d{1,5}\)?(?:[\s./-]?\d{2,8}){1,5}(?![\w,/-])"
-)
-_ID = re.compile(
-    r"(?<!\w)(?:[A-Za-z]{6}[\dA-Za-z]{2}[A-Za-z][\dA-Za-z]{2}[A-Za-z][\dA-Za-z]{3}[A-Za-z]"  # codice fiscale
-    r"|[XYZxyz]?-?\d{7,8}-?[A-Za-z]"  # DNI, NIE
-    r"|[12] ?\d{2} ?\d{2} ?(?:\d{2}|2[ABab]) ?\d{3} ?\d{3} ?\d{2}"  # NIR
-    r"|\d{2} ?\d{3} ?\d{3} ?\d{3}|\d{11})(?!\w)"  # tax number, PESEL
-)
-_BSN = re.compile(r"(?:bsn|burgerservicenummer|sofi-?nummer)\W{0,20}((?:\d[ .]?){8}\d)(?!\d)", re.I)
-_IP = re.compile(r"(?<![\w.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w.])")
 _REFERENCE = re.compile(
     r"(?<!\w)(?:(?:art(?:icle|ikel|iculo|icolo|ykul)?s?\.?|§{1,2}|section|paragraph|ust\.)\s?\d+[a-z]?(?:[.(]\d+[a-z]?\)?)*"
     r"|(?:regulation|directive|verordnung|richtlinie|reglement|verordening|richtlijn|reglamento|directiva|"
@@ -80,9 +66,10 @@ _TRAILING = ".,;:!?)]}'\"»”…"
 def find(text: str, kinds: Sequence[str] | None = None) -> list[Found]:
     """Everything of these kinds, in order of place, without overlaps; every kind but bare numbers by default."""
     wanted = KINDS_FOUND if kinds is None else kinds
-    found: list[Found] = []
+    found = _personal(text, wanted) if _PERSONAL.intersection(wanted) else []
     for kind in wanted:
-        found += _FINDERS[kind](text)
+        if kind not in _PERSONAL:
+            found += _FINDERS[kind](text)
     return without_overlaps(found)
 
 
@@ -151,10 +138,6 @@ def _money(figure: str, scale: str | None, currency: str) -> str | None:
     return f"{said} {_CURRENCIES[currency.lower()]}"
 
 
-def _emails(text: str) -> list[Found]:
-    return _matches(_EMAIL, "email", text, lambda m: None if ".." in m[0] else m[0].lower())
-
-
 def _urls(text: str) -> list[Found]:
     found: list[Found] = []
     for match in _URL.finditer(text):
@@ -164,36 +147,13 @@ def _urls(text: str) -> list[Found]:
     return found
 
 
-def _ibans(text: str) -> list[Found]:
+def _personal(text: str, wanted: Sequence[str]) -> list[Found]:
+    """What identifies a person, the weak finds too: here it is better to find too much."""
     found: list[Found] = []
-    for match in _IBAN.finditer(text):
-        said = match.group()
-        while said and not iban(said):  # a word that follows may look like more of it
-            said = said[:-1].rstrip(" -.") if len(compact(said)) > 15 else ""
-        if said:
-            found.append(Found(match.start(), match.start() + len(said), "iban", said, compact(said)))
-    return found
-
-
-def _cards(text: str) -> list[Found]:
-    return _matches(_CARD, "card", text, lambda m: compact(m[0]) if card(m[0]) else None)
-
-
-def _phones(text: str) -> list[Found]:
-    return _matches(_PHONE, "phone", text, _phone)
-
-
-def _phone(match: re.Match[str]) -> str | None:
-    digits = re.sub(r"\D", "", match[0].replace("(0)", ""))
-    plausible = 7 <= len(digits) <= 15 and _NUMBER_DATE.fullmatch(match[0]) is None
-    return ("+" if match[0].startswith("+") else "") + digits if plausible else None
-
-
-def _ids(text: str) -> list[Found]:
-    found = _matches(_ID, "national_id", text, lambda m: compact(m[0]) if national_id(m[0]) else None)
-    for match in _BSN.finditer(text):
-        if bsn(match[1]):
-            found.append(Found(match.start(1), match.end(1), "national_id", match[1], compact(match[1])))
+    for one in find_personal(text):
+        kind = "national_id" if one.kind in IDENTITIES else one.kind
+        if kind in wanted:
+            found.append(Found(one.start, one.end, kind, text[one.start : one.end], one.normal))
     return found
 
 
@@ -210,18 +170,13 @@ def _numbered(pattern: re.Pattern[str], kind: str, group: int) -> Callable[[str]
 
 
 _FINDERS: Final[Mapping[str, Callable[[str], Iterable[Found]]]] = {
-    "email": _emails,
     "url": _urls,
-    "iban": _ibans,
-    "card": _cards,
-    "national_id": _ids,
     "date": _dates,
     "amount": _amounts,
     "percent": _numbered(_PERCENT, "percent", 1),
-    "phone": _phones,
-    "ip": _plainly(_IP, "ip"),
     "reference": _plainly(_REFERENCE, "reference"),
     "number": _numbered(_NUMBER, "number", 0),
 }
-KINDS_FOUND: Final = tuple(kind for kind in _FINDERS if kind != "number")
+_PERSONAL: Final = frozenset({"email", "phone", "iban", "card", "national_id", "ip"})
+KINDS_FOUND: Final = (*sorted(_PERSONAL), *(kind for kind in _FINDERS if kind != "number"))
 """The kinds that `find` knows, without the bare numbers."""
