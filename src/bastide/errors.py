@@ -828,6 +828,31 @@ class UpstreamBusy(TooMany):
     code, next = "inference.upstream_busy", "Wait as long as it asks (`retry_after_s`, if it says so), then try again."
 
 
+class UpstreamPaced(TooMany):
+    """This endpoint has been asked as often as it allows for now."""
+
+    code = "inference.upstream_paced"
+    next = "Wait `retry_after_s`; or add it under another key and a route over both, or change its rate with `--rpm`."
+
+
+class UpstreamTooLarge(TooLarge):
+    """The request is larger than this endpoint takes."""
+
+    code, next = "inference.upstream_too_large", "Send less at a time, or name a model elsewhere."
+
+
+class BadRoute(BadRequest):
+    """The route cannot be made as it is described."""
+
+    code, next = "inference.bad_route", "Correct the named field; `bastide route add --help` shows an example."
+
+
+class UnknownRoute(NotFound):
+    """There is no route of this name."""
+
+    code, next = "inference.unknown_route", "`bastide route list` shows the routes of this tenant."
+
+
 class UpstreamRefused(BadRequest):
     """The model's server refuses the request."""
 

@@ -27,6 +27,7 @@ VERBS = ("create", "list", "show", "disable")
 COMMANDS = (
     "up serve doctor ingest search ask receipt verify audit_verify audit_export provider_list provider_show "
     "provider_explain policy_show policy_test model_list model_add model_remove "
+    "route_add route_list route_show route_remove "
     + " ".join(
         f"{kind}_{verb}" for kind in ("tenant", "user", "app", "key") for verb in ["create", "list", "show", "disable"]
     )
@@ -179,6 +180,12 @@ def test_law_and_models(server: Server, tmp_path: Path) -> None:
     assert bastide("policy", "test", str(draft), home=server.home).returncode == 1
     server.json("model", "add", "--name", "mine", "--url", "http://127.0.0.1:9/v1", "--local", "--model", "m")
     assert "mine" in [one["name"] for one in server.json("model", "list")["models"]]
+    made = server.json("route", "add", "writer", "mine", "local/extractive", "--order", "price", "--hedge-ms", "500")
+    assert (made["members"], made["order"], made["hedge_ms"]) == (["mine", "local/extractive"], "price", 500)
+    assert server.json("route", "show", "writer") == made
+    assert server.json("route", "list")["routes"] == [made]
+    assert server.json("call", "routes.list")["routes"] == [made]
+    assert server.json("route", "remove", "writer")["removed"] is True
     server.json("model", "remove", "mine")
 
 

@@ -67,6 +67,7 @@ async def things(web: httpx2.AsyncClient, doors: httpx2.AsyncClient, them: Compa
     model = await made(
         "/api/v1/models", {"name": MARK, "url": url, "local": True, "model": "m", "capabilities": ["chat"]}
     )
+    route = await made("/api/v1/routes", {"name": f"{MARK}-route", "members": [MARK]})
     answer = await made("/api/v1/answer", {"question": f"Where is the {MARK} kept?", "model": "local/extractive"})
     assert MARK in answer["answer"]
     job = await made("/api/v1/jobs", {"type": "door.letter", "input": {"to": MARK}, "key": MARK}, doors)
@@ -83,6 +84,7 @@ async def things(web: httpx2.AsyncClient, doors: httpx2.AsyncClient, them: Compa
         "apps": app["id"],
         "keys": key["id"],
         "models": model["name"],
+        "routes": route["name"],
         "receipts": answer["receipt"],
         "tenants": them.id,
         "jobs": job["id"],
@@ -130,6 +132,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/policies": {"version": 0},
     "/api/v1/policies:test": {"text": "{}"},
     "/api/v1/models": {"name": "ours", "url": "http://127.0.0.1:9/v1", "local": True, "model": "m"},
+    "/api/v1/routes": {"name": "our-route", "members": ["local/extractive"]},
     "/api/v1/intakes": {"collection": "ours"},
     "/api/v1/jobs": {"type": "summarise", "input": {"text": "Ours."}, "key": "ours", "delay_s": 86400},
     "/api/v1/jobs/{id}:signal": {"name": "go"},

@@ -121,6 +121,41 @@ async def test_a_generating_model(client: openai.AsyncOpenAI, web: httpx2.AsyncC
             await _remove(web, us, "scripted")
 
 
+async def test_a_route_is_named_like_a_model(
+    client: openai.AsyncOpenAI, web: httpx2.AsyncClient, us: Company, them: Company
+) -> None:
+    boss, member = bearer(us.keys["administrator"]), bearer(us.keys["member"])
+    async with ScriptedModel(Fails(500)) as broken, ScriptedModel("Good day to you.") as model:
+        await _add(web, us, "broken", broken)
+        await _add(web, us, "whole", model)
+        try:
+            spec = {"name": "writer", "members": ["broken", "whole"], "order": "listed", "hedge_ms": None}
+            refused = await web.post("/api/v1/routes", json=spec, headers=member)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (403, "tenancy.forbidden")
+            made = await web.post("/api/v1/routes", json=spec, headers=boss)
+            assert made.status_code == 201, made.text
+            assert {name: made.json()[name] for name in spec} == spec
+            again = await web.post("/api/v1/routes", json=spec, headers=boss)
+            assert (again.status_code, again.json()["error"]["code"]) == (409, "inference.model_exists")
+            assert "writer" in [one.id async for one in client.models.list()]
+            assert (await client.models.retrieve("writer")).owned_by == "route"
+            foreign = await web.get("/v1/models", headers=bearer(them.keys["member"]))
+            assert "writer" not in [one["id"] for one in foreign.json()["data"]]
+            said = await client.chat.completions.create(model="writer", messages=[{"role": "user", "content": "Hello"}])
+            assert said.choices[0].message.content == "Good day to you."
+            assert said.model == "scripted"
+            for path, body in (("/api/v1/decisions:explain", {"model": "writer"}),):
+                shown = await web.post(path, json=body, headers=member)
+                assert shown.status_code == 200, shown.text
+                endpoints = [one["endpoint"] for one in shown.json()["allowed"]]
+                assert endpoints == ["local/runtime/scripted"] * 2
+            gone = await web.delete("/api/v1/routes/writer", headers=boss)
+            assert gone.json() == {"id": "writer", "removed": True}
+        finally:
+            await _remove(web, us, "broken")
+            await _remove(web, us, "whole")
+
+
 async def test_the_bytes_of_a_stream(web: httpx2.AsyncClient, us: Company) -> None:
     async with ScriptedModel("One two.") as model:
         await _add(web, us, "bytes", model)

@@ -100,8 +100,12 @@ def _listed(value: object) -> list[dict[str, Any]]:
 
 
 async def _named(name: str, caller: Caller, rooms: Rooms) -> list[Endpoint]:
-    for model in await rooms.inference.models(caller.scope):
-        if model.name == name:
-            kind = "local" if model.local else "api"
-            return [Endpoint(model.endpoint_id, model.record, model.upstream, kind, model.url)]
+    wanted = await rooms.inference.routes.members(caller.scope, name) or (name,)
+    models = {model.name: model for model in await rooms.inference.models(caller.scope)}
+    found = [models[one] for one in wanted if one in models]
+    if found:
+        return [
+            Endpoint(one.endpoint_id, one.record, one.upstream, "local" if one.local else "api", one.url)
+            for one in found
+        ]
     raise UnknownModel(f"There is no model {name[:128]!r} here.", model=name[:128])

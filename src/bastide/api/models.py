@@ -18,7 +18,7 @@ from bastide.api.shapes import models as shapes
 from bastide.api.shapes.ground import Listed, Removed
 from bastide.api.values import Caller
 from bastide.errors import BadRequest, UnknownModel
-from bastide.inference import Model, ModelSpec
+from bastide.inference import Model, ModelRoute, ModelSpec
 
 _ANY = frozenset({"auto", ""})
 
@@ -53,13 +53,21 @@ async def rerank(body: shapes.RerankQuestion, caller: Asking, rooms: Behind) -> 
 async def wire_models(caller: Asking, rooms: Behind) -> Any:
     """What this key may name as `model`."""
     models = await rooms.inference.models(caller.scope)
-    return JSONResponse({"object": "list", "data": [_listed(model) for model in models]})
+    routes = await rooms.inference.routes.list(caller.scope)
+    listed = [*(_listed(model) for model in models), *map(_listed_route, routes)]
+    return JSONResponse({"object": "list", "data": listed})
 
 
 @router.get("/v1/models/{name:path}", summary="One model", responses=model_answers({}))
 async def wire_model(name: str, caller: Asking, rooms: Behind) -> Any:
     """As OpenAI's clients retrieve it."""
-    return JSONResponse(_listed(await _model(name, caller, rooms)))
+    try:
+        return JSONResponse(_listed(await _model(name, caller, rooms)))
+    except UnknownModel:
+        routes = [one for one in await rooms.inference.routes.list(caller.scope) if one.name == name]
+        if not routes:
+            raise
+        return JSONResponse(_listed_route(routes[0]))
 
 
 def _listed(model: Model) -> dict[str, Any]:
@@ -70,6 +78,17 @@ def _listed(model: Model) -> dict[str, Any]:
         "created": created,
         "owned_by": model.record,
         "capabilities": list(model.capabilities),
+    }
+
+
+def _listed_route(route: ModelRoute) -> dict[str, Any]:
+    created = int(route.created.timestamp()) if route.created else 0
+    return {
+        "id": route.name,
+        "object": "model",
+        "created": created,
+        "owned_by": "route",
+        "members": list(route.members),
     }
 
 

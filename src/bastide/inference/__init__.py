@@ -8,6 +8,7 @@ Nothing here keeps a question or an answer.
 from bastide.inference.batching import batch_type
 from bastide.inference.gateway import Gateway, Running, Sink, refusal
 from bastide.inference.inference import Inference
+from bastide.inference.routing import ModelRoute
 from bastide.inference.tasks import job_types
 from bastide.inference.values import (
     EXTRACTIVE,
@@ -37,6 +38,7 @@ __all__ = [
     "Inference",
     "Message",
     "Model",
+    "ModelRoute",
     "ModelSpec",
     "PictureReading",
     "Reranked",

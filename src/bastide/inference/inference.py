@@ -21,8 +21,9 @@ from bastide.inference.calls import Call, Calls, Choice, pin_of
 from bastide.inference.extractive_chat import chunk, completion, question_and_passages, reply_text
 from bastide.inference.gateway import Gateway, Here, Route, Unbounded
 from bastide.inference.local import Kind, LocalModels
-from bastide.inference.registry import Known, Registry
+from bastide.inference.registry import Known, Registry, able
 from bastide.inference.reranking import rerank
+from bastide.inference.routing import Routes
 from bastide.inference.values import (
     EXTRACTIVE,
     ChatPiece,
@@ -59,6 +60,7 @@ class Inference:
         self.gateway = Gateway(
             policy, egress, self._calls, audit.journal, Unbounded(), settings, read=self._read, here=Here(self)
         )
+        self.routes = Routes(store, audit, self._local.models, self.gateway.forget)
 
     async def start(self) -> None:
         """Open the local models. Raises UnsupportedEmbedder for a model folder that cannot be run."""
@@ -84,6 +86,7 @@ class Inference:
         the model is kept and `problem` says what was found.
         """
         scope.need("model:manage")
+        await self.routes.refuse_name(scope, spec.name)
         model = await self._adding.add(scope, spec)
         self.gateway.forget(scope.tenant)
         return model
@@ -96,7 +99,7 @@ class Inference:
 
     async def _read(self, scope: Scope) -> tuple[Sequence[Known], Sequence[Route]]:
         """The tenant's models and routes, for the gateway."""
-        return await self._registry.all(scope, self._local.models()), ()
+        return await self._registry.all(scope, self._local.models()), await self.routes.for_gateway(scope)
 
     async def generator(self, scope: Scope, label: Label) -> Model | None:
         """The generative model that a chat with this label would use, or None if there is none."""
@@ -352,21 +355,22 @@ class Inference:
     async def _candidates(self, scope: Scope, name: str | None, capability: str) -> list[Known]:
         built_in = self._local.models()
         if name is None:
-            everyone = await self._registry.all(scope, built_in)
-            return [one for one in everyone if capability in one.model.capabilities and _plain(one.model, capability)]
-        known = await self._registry.one(scope, name, built_in)
+            return able(await self._registry.all(scope, built_in), capability)
+        try:
+            known = await self._registry.one(scope, name, built_in)
+        except UnknownModel:
+            members = await self.routes.members(scope, name)
+            if not members:
+                raise
+            everyone = {one.model.name: one for one in await self._registry.all(scope, built_in)}
+            return able([everyone[one] for one in members if one in everyone], capability)
         if capability not in known.model.capabilities:
             raise WrongCapability(
                 f"{name} does {' and '.join(known.model.capabilities)}, not {capability}.", model=name
             )
-        if not _plain(known.model, capability):
+        if not able([known], capability):
             raise WrongCapability(f"{name} is asked over the model wires (/v1/...) only.", model=name)
         return [known]
-
-
-def _plain(model: Model, capability: str) -> bool:
-    """Whether the room's own operations can ask it: they speak one wire and translate none, unlike the gateway."""
-    return model.built_in or ADAPTERS[model.kind].plainly(capability)
 
 
 def _tightened(scope: Scope, label: Label) -> Label:

@@ -20,3 +20,27 @@ values
 
 -- name: remove_model
 delete from inference.model where name = %(name)s
+
+-- name: routes
+select name, members, ordered, hedge_ms, created
+from inference.route
+order by name
+
+-- name: route
+select name, members, ordered, hedge_ms, created
+from inference.route
+where name = %(name)s
+
+-- name: add_route
+insert into inference.route (name, members, ordered, hedge_ms)
+values (%(name)s, %(members)s, %(ordered)s, %(hedge_ms)s)
+returning name, members, ordered, hedge_ms, created
+
+-- name: remove_route
+delete from inference.route where name = %(name)s
+
+-- name: names_taken
+-- Models and routes share one space of names: a call names either.
+select name, false as route from inference.model
+union all
+select name, true as route from inference.route

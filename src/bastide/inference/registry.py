@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -86,7 +86,7 @@ class Registry:
         for model in built_in:
             if model.name == name:
                 return Known(model)
-        if _NAME.fullmatch(name):
+        if named(name):
             async with self._store.under(scope) as db:
                 row = await db.row(_Row, _MODEL, name=name)
                 if row is not None:
@@ -128,6 +128,16 @@ class Registry:
             await self._audit.record(db, "model.remove", resource=name)
 
 
+def able(known: Sequence[Known], capability: str) -> list[Known]:
+    """Those that the room's own operations can ask for this: they speak one wire and translate none, unlike the
+    gateway."""
+    return [
+        one
+        for one in known
+        if capability in one.model.capabilities and (one.model.built_in or ADAPTERS[one.model.kind].plainly(capability))
+    ]
+
+
 async def _key(db: Db, row: _Row) -> str | None:
     return None if row.sealed_key is None else (await db.unseal(row.sealed_key, about=_about(row.name))).decode()
 
@@ -144,7 +154,7 @@ def checked(spec: ModelSpec) -> tuple[ModelSpec, str]:
 
     An address without a path means where its kind of server has it, `/v1` nearly always. Raises BadModel.
     """
-    if not _NAME.fullmatch(spec.name) or spec.name.startswith("local/"):
+    if not named(spec.name) or spec.name.startswith("local/"):
         raise BadModel("A model's name has up to 128 letters, digits and ._:/@+- and does not begin with local/.")
     adapter = ADAPTERS.get(spec.kind)
     if adapter is None:
@@ -164,6 +174,11 @@ def checked(spec: ModelSpec) -> tuple[ModelSpec, str]:
     if adapter.own_root and not path.endswith(adapter.own_root):
         raise BadModel(f"The address of your own product there is needed, ending in {adapter.own_root}.", field="url")
     return spec, f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def named(name: str) -> bool:
+    """Whether this can be the name of a model or of a route at all."""
+    return _NAME.fullmatch(name) is not None
 
 
 def address(url: str) -> SplitResult:

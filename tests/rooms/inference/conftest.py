@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -71,6 +72,11 @@ class World(httpcore2.AsyncNetworkBackend):
         real = ("127.0.0.1", self.ports[host]) if host in self.ports else (host, port)
         return await httpcore2.AnyIOBackend().connect_tcp(*real, timeout=timeout)
 
+    async def connect(self, protocol, host, port, **more):  # type: ignore[no-untyped-def]
+        """The same for lines."""
+        real = ("127.0.0.1", self.ports[host]) if host in self.ports else (host, port)
+        return await asyncio.get_running_loop().create_connection(protocol, *real, **more)
+
 
 @dataclass(frozen=True)
 class Rooms:
@@ -101,7 +107,9 @@ async def rooms(
     world = World()
     audit = Audit(store, settings.audit)  # one log a database
     policy = Policy(store, audit, PolicySettings(home=home))
-    egress = Egress(EgressSettings(ca_file=authority.ca_file), resolver=world.resolve, dial=world)
+    egress = Egress(
+        EgressSettings(ca_file=authority.ca_file), resolver=world.resolve, dial=world, connect=world.connect
+    )
     inference = Inference(store, audit, policy, egress, InferenceSettings(home=home, timeout_s=5.0))
     await audit.start(sequence=True)
     await policy.start()

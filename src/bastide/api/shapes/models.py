@@ -186,3 +186,27 @@ class Model(Said):
 
     name: str
     kind: str
+
+
+class NewRoute(Asked):
+    """A name for several models, of which the first that may and can answers."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "writer", "members": ["ovh-a", "ovh-b"], "order": "listed"}]}
+    )
+    name: str = Field(min_length=1, max_length=128)
+    members: list[str] = Field(min_length=1, max_length=32, description="Models or other routes, in their order.")
+    order: Literal["listed", "price", "latency"] = "listed"
+    hedge_ms: int | None = Field(
+        None, ge=1, le=600_000, description="A second member is asked when the first has not begun by then."
+    )
+
+
+class ModelRoute(Said):
+    """A route of this tenant."""
+
+    name: str
+    members: list[str]
+    order: str
+    hedge_ms: int | None
+    created: str | None

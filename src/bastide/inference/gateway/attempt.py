@@ -11,6 +11,7 @@ from bastide.egress import Exchange, TlsEvidence
 from bastide.errors import BastideError, BrokenReply, StreamBroken
 from bastide.inference.gateway.asking import Asking, encode
 from bastide.inference.gateway.behind import Behind
+from bastide.inference.gateway.pacing import asks_to_wait
 from bastide.inference.gateway.relaying import Relay, relay_for
 from bastide.inference.gateway.targets import Target
 from bastide.inference.gateway.values import Headers, Sink
@@ -156,6 +157,7 @@ class Attempt:
 
     def _no_answer(self, fault: BastideError) -> None:
         self.target.failed(time.time())
+        asks_to_wait(self.target, fault)
         self._close("failed")
         self._call.lost(self, fault)
 

@@ -24,12 +24,15 @@ from bastide.errors import (
     PinMismatch,
     Refusal,
     UpstreamBusy,
+    UpstreamPaced,
+    UpstreamTooLarge,
     UpstreamUnknownModel,
     WrongCapability,
 )
 from bastide.inference.gateway.asking import read, tokens_guessed
 from bastide.inference.gateway.attempt import Attempt
 from bastide.inference.gateway.behind import Admission, Behind
+from bastide.inference.gateway.pacing import held_back, worth_telling
 from bastide.inference.gateway.refusing import last_event, refusal
 from bastide.inference.gateway.targets import Group, Target, View
 from bastide.inference.gateway.values import CAPABILITIES, Sink
@@ -39,8 +42,11 @@ from bastide.store import Scope
 
 _ELSEWHERE: Final = (
     UpstreamBusy,
+    UpstreamPaced,
+    UpstreamTooLarge,
     KeyRefused,
     UpstreamUnknownModel,
+    WrongCapability,
 )  # refusals of one server that another may not share
 
 
@@ -51,6 +57,8 @@ class Running:
         "_admission",
         "_attempts",
         "_cost",
+        "_fault",
+        "_first",
         "_group",
         "_label",
         "_left",
@@ -81,6 +89,8 @@ class Running:
         self._over = False
         self._attempts: list[Attempt] = []
         self._winner: Attempt | None = None
+        self._first: Target | None = None  # whom all others stand for
+        self._fault: BastideError | None = None  # why nobody has answered yet
         self._admission: Admission | None = None
         self._usage = Usage()
         self._cost: float | None = 0.0
@@ -170,41 +180,59 @@ class Running:
     # -- asking a target ----------------------------------------------------------------------------
 
     def _try_next(self, *, hedge: bool = False) -> None:
-        """Ask the best target that is left. Raises what the target's own limits refuse when none is left."""
+        """Ask the best target that is left and can be asked now. Raises what no other target would change."""
         target, decision = self._left.pop(0)
-        if self._attempts:  # decided again, as what it is, for the endpoint that it stands for
-            again = self._decided_again(target, "hedge" if hedge else "fallback")
+        if self._first is None:
+            self._first = target
+        else:  # decided again, as what it is, for the endpoint that it stands for
+            again = self._decided_again(target, self._first, "hedge" if hedge else "fallback")
             if again is None:
-                self._next_or(BrokenReply("No other model may receive these bytes."))
+                self._next_or(self._fault or BrokenReply("No other model may receive these bytes."), hedge=hedge)
                 return
             decision = again
         if target.adapter is None:
-            self._here(target)
+            if not hedge:
+                self._here(target)
             return
         wire = target.adapter.speaks(self.wire)
         if wire is None:
-            raise WrongCapability(f"{target.model.name} does not speak this wire.", model=target.model.name)
+            no = WrongCapability(f"{target.model.name} does not speak this wire.", model=target.model.name)
+            self._next_or(no, hedge=hedge)
+        elif (held := held_back(target, self.asking, len(self.data))) is not None:
+            self._next_or(held, hedge=hedge)
+        else:
+            self._ask(target, decision, wire)
+
+    def _ask(self, target: Target, decision: Decision, wire: str) -> None:
         attempt = Attempt(self, target, decision, wire)
         self._attempts.append(attempt)
-        attempt.send()
+        try:
+            attempt.send()
+        except BastideError:
+            attempt.give_up("failed")
+            raise
         if self._group.hedge_s is not None and self._left and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._group.hedge_s, self._hedge)
 
-    def _decided_again(self, target: Target, attempt: str) -> Decision | None:
+    def _decided_again(self, target: Target, first: Target, attempt: str) -> Decision | None:
         place = self._group.targets.index(target)
         table = self.gateway.policy.table(
             self.scope,
             self._group.endpoints,
             capability=CAPABILITIES[self.wire],
             attempt=attempt,
-            original=self._attempts[0].target.endpoint.id,
+            original=first.endpoint.id,
         )
         verdict = table.ruled(self._label, time.time()).verdicts[place]
         return verdict if verdict.allowed else None
 
     def _hedge(self) -> None:
-        if not self._over and self._winner is None and self._left:
+        if self._over or self._winner is not None or not self._left:
+            return
+        try:
             self._try_next(hedge=True)
+        except BastideError as fault:  # the first one is still out, and decides
+            telemetry.log.debug("a hedge was not sent: %s", fault.code)
 
     def _here(self, target: Target) -> None:
         """A model of this process answers, by the way that such models have."""
@@ -245,13 +273,15 @@ class Running:
             self._left.insert(0, (attempt.target, attempt.decision))  # a kept connection had just been closed
         self._next_or(fault)
 
-    def _next_or(self, fault: BastideError) -> None:
-        if self._left and (not isinstance(fault, Refusal) or isinstance(fault, _ELSEWHERE)):
+    def _next_or(self, fault: BastideError, *, hedge: bool = False) -> None:
+        elsewhere = not isinstance(fault, Refusal) or isinstance(fault, _ELSEWHERE)
+        self._fault = fault = worth_telling(self._fault, fault) if elsewhere else fault
+        if self._left and elsewhere:
             try:
-                self._try_next()
+                self._try_next(hedge=hedge)
             except BastideError as other:
                 self._refuse(other)
-        else:
+        elif all(one.over for one in self._attempts):
             self._refuse(fault)
 
     def ended(self) -> None:

@@ -14,6 +14,7 @@ from bastide.inference.calls import Calls, pin_of
 from bastide.inference.gateway.asking import Asking
 from bastide.inference.gateway.behind import Accounts
 from bastide.inference.gateway.call import Running
+from bastide.inference.gateway.pacing import limits_of
 from bastide.inference.gateway.recording import Recording
 from bastide.inference.gateway.targets import Group, Read, Target, View, Views
 from bastide.inference.gateway.values import Sink
@@ -51,7 +52,9 @@ class Gateway:
         self.policy = policy
         self.accounts = accounts
         self.recording = Recording(journal)
-        self.views = Views(read, policy.price, fresh_s=_FRESH_S, stale_s=_STALE_S)
+        self.views = Views(
+            read, policy.price, lambda model: limits_of(policy, model), fresh_s=_FRESH_S, stale_s=_STALE_S
+        )
         self._here = here
         self._egress = egress
         self._calls = calls

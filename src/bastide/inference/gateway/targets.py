@@ -19,6 +19,7 @@ from bastide.egress import Line
 from bastide.errors import DatabaseUnavailable, UnknownModel, WrongCapability
 from bastide.inference.adapters import ADAPTERS, Adapter
 from bastide.inference.calls import endpoint_of
+from bastide.inference.gateway.pacing import Limits, Pace, Paces
 from bastide.inference.registry import Known
 from bastide.inference.values import Model, Usage
 from bastide.policy import Decision, Endpoint, Price
@@ -39,6 +40,8 @@ class Target:
     price: Price
     latency_s: float = 0.0
     cool_until: float = 0.0
+    pace: Pace = field(default_factory=Pace, repr=False)
+    body_bytes_max: int | None = None
     root: str = ""
     heads: dict[tuple[str, bool], bytes] = field(default_factory=dict, repr=False)
     _lines: dict[int, tuple[Decision, Line]] = field(default_factory=dict, repr=False)
@@ -73,6 +76,11 @@ class Target:
         if price.input is None or price.output is None:
             return None
         return (usage.input * price.input + usage.output * price.output) / 1e6
+
+    def is_like(self, other: Target) -> bool:
+        """Whether nothing of it has changed but what was learnt."""
+        mine, theirs = ((one.model, one.key, one.price, one.body_bytes_max) for one in (self, other))
+        return mine == theirs and self.pace is other.pace
 
     def took(self, seconds: float) -> None:
         """An answer began after so long."""
@@ -150,14 +158,26 @@ class View:
         """What was learnt of targets that are still the same goes on."""
         for name, target in self._targets.items():
             old = before._targets.get(name)
-            if old is not None and (old.model, old.key) == (target.model, target.key):
+            if old is not None and old.is_like(target):
                 self._targets[name] = old
 
 
 def _ordered(targets: Sequence[Target], order: str) -> list[Target]:
-    if order == "price":
-        return sorted(targets, key=lambda one: 0.0 if one.model.local else one.price.blended)
-    return list(targets)
+    """By price: our own first, then the cheapest; prices in another currency than the first one that is known cannot
+    be compared with it and come after it, as listed, before those that are not known at all."""
+    if order != "price":
+        return list(targets)
+    currency = next((one.price.currency for one in targets if not one.model.local and one.price.input is not None), "")
+
+    def place(target: Target) -> tuple[int, float]:
+        price = target.price
+        if target.model.local:
+            return 0, 0.0
+        if price.blended == float("inf"):
+            return 3, 0.0
+        return (1, price.blended) if price.currency == currency else (2, 0.0)
+
+    return sorted(targets, key=place)
 
 
 Read = Callable[[Scope], Awaitable[tuple[Sequence[Known], Sequence[Route]]]]
@@ -166,9 +186,19 @@ Read = Callable[[Scope], Awaitable[tuple[Sequence[Known], Sequence[Route]]]]
 class Views:
     """The views of all tenants that were asked for lately."""
 
-    def __init__(self, read: Read, price_of: Callable[[Endpoint], Price], *, fresh_s: float, stale_s: float) -> None:
+    def __init__(
+        self,
+        read: Read,
+        price_of: Callable[[Endpoint], Price],
+        limits_of: Callable[[Model], Limits],
+        *,
+        fresh_s: float,
+        stale_s: float,
+    ) -> None:
         self._read = read
         self._price_of = price_of
+        self._limits_of = limits_of
+        self._paces = Paces()
         self._fresh_s = fresh_s
         self._stale_s = stale_s
         self._views: dict[str, View] = {}
@@ -223,15 +253,26 @@ class Views:
         known, routes = await self._read(scope)
         if changes != self._changes:
             asked_at -= self._fresh_s
-        view = View([self._target(one) for one in known], routes, asked_at)
+        view = View([self._target(scope.tenant, one) for one in known], routes, asked_at)
         before = self._views.get(scope.tenant)
         if before is not None:
             view.keep(before)
         self._views[scope.tenant] = view
         return view
 
-    def _target(self, known: Known) -> Target:
+    def _target(self, tenant: str, known: Known) -> Target:
         model, endpoint = known.model, endpoint_of(known.model)
+        limits = self._limits_of(model)
+        pace = self._paces.of(tenant, model, known.key, limits.requests_per_minute)
         adapter = None if model.built_in else ADAPTERS[model.kind]
         root = urlsplit(model.url).path.rstrip("/")
-        return Target(model, known.key, adapter, endpoint, self._price_of(endpoint), root=root)
+        return Target(
+            model,
+            known.key,
+            adapter,
+            endpoint,
+            self._price_of(endpoint),
+            pace=pace,
+            body_bytes_max=limits.body_bytes_max,
+            root=root,
+        )
