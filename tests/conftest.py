@@ -39,6 +39,7 @@ ALL_PERMISSIONS = frozenset(
         "work:approve",
         "model:use",
         "model:manage",
+        "budget:manage",
         "policy:read",
         "policy:manage",
         "audit:read",

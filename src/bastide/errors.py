@@ -853,6 +853,34 @@ class UnknownRoute(NotFound):
     code, next = "inference.unknown_route", "`bastide route list` shows the routes of this tenant."
 
 
+class BudgetSpent(Refusal):
+    """The budget is spent."""
+
+    code, status, next = (
+        "inference.budget_spent",
+        402,
+        "Ask an administrator of the tenant for more, or wait for its renewal.",
+    )
+
+
+class RateLimited(TooMany):
+    """More calls are made than this tenant allows in a minute."""
+
+    code, next = "inference.rate_limited", "Wait as long as `retry_after_s` says, then try again."
+
+
+class BadBudget(BadRequest):
+    """The budget or rate cannot be kept as it is."""
+
+    code, next = "inference.bad_budget", "Name for whom it is, and a limit in euros, tokens or requests."
+
+
+class UnknownBudget(NotFound):
+    """There is no such budget or rate."""
+
+    code, next = "inference.unknown_budget", "`bastide budget list` shows what there is."
+
+
 class UpstreamRefused(BadRequest):
     """The model's server refuses the request."""
 

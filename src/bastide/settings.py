@@ -87,6 +87,7 @@ class InferenceSettings:
     threads: int = 2
     timeout_s: float = 120.0
     allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    eur_per_usd: float | None = None  # budgets are in euros; without it a dollar counts as one
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +171,7 @@ class Settings:
                 threads=env.number("BASTIDE_THREADS", min(2, os.cpu_count() or 1), 1, 256),
                 timeout_s=float(env.number("BASTIDE_MODEL_TIMEOUT", 120, 1, 3600)),
                 allowed_networks=networks,
+                eur_per_usd=env.decimal("BASTIDE_EUR_PER_USD"),
             ),
             work=WorkSettings(
                 concurrency=env.number("BASTIDE_WORKER_CONCURRENCY", 16, 1, 200),
@@ -220,6 +222,18 @@ class _Environment:
         if not value.isdecimal() or not low <= int(value) <= high:
             raise BadSetting(f"{name} must be a whole number from {low} to {high}, not {value!r}.")
         return int(value)
+
+    def decimal(self, name: str) -> float | None:
+        value = self.text(name)
+        if value is None:
+            return None
+        try:
+            number = float(value)
+        except ValueError:
+            number = 0.0
+        if not 0 < number < 1e6:
+            raise BadSetting(f"{name} must be a number above 0, not {value!r}.")
+        return number
 
     def networks(self, name: str) -> tuple[IPv4Network | IPv6Network, ...]:
         value = self.text(name) or ""

@@ -5,6 +5,7 @@ moves, leaves through `egress` if it leaves at all, and is recorded in `audit` w
 Nothing here keeps a question or an answer.
 """
 
+from bastide.inference.accounts import Used
 from bastide.inference.batching import batch_type
 from bastide.inference.gateway import Gateway, Running, Sink, refusal
 from bastide.inference.inference import Inference
@@ -45,6 +46,7 @@ __all__ = [
     "Running",
     "Sink",
     "Usage",
+    "Used",
     "batch_type",
     "job_types",
     "refusal",

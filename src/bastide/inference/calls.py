@@ -13,13 +13,17 @@ from bastide import telemetry
 from bastide.audit import Audit, JsonValue, ReceiptFacts
 from bastide.egress import Egress, Permit, TlsEvidence
 from bastide.errors import NoPermittedModel, PinMismatch, UnknownModel
+from bastide.inference.accounts import Accounts, Admission
 from bastide.inference.registry import Known
 from bastide.inference.values import Model, Usage
-from bastide.policy import Decision, Endpoint, Label, Nearest, Policy
+from bastide.policy import Decision, Endpoint, Label, Nearest, Policy, Price
 from bastide.store import Scope, Store, new_id
 
 # Evidence words below a contract: what the provider merely says of itself.
 _SELF_DECLARED = frozenset({"none", "self"})
+_BYTES_A_TOKEN, _ANSWER_TOKENS = 4, 1024  # what a call is guessed to take before it is made
+FREE = Price(0.0, 0.0, "EUR")
+"""What a call of a model on our own machines costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ class Call:
     receipt: str
     input: bytes
     started: datetime
+    admission: Admission
     output: bytes = b""
     usage: Usage = field(default_factory=Usage)
     tls: TlsEvidence | None = None
@@ -52,7 +57,9 @@ class Call:
 class Calls:
     """Decides and records the calls of all tenants."""
 
-    def __init__(self, store: Store, audit: Audit, policy: Policy) -> None:
+    def __init__(self, store: Store, audit: Audit, policy: Policy, accounts: Accounts) -> None:
+        self._accounts = accounts
+        self._price = accounts.priced(policy.price)
         self._store = store
         self._audit = audit
         self._policy = policy
@@ -109,8 +116,12 @@ class Calls:
     async def made(
         self, scope: Scope, choice: Choice, sent: bytes, *, receipt: str | None = None
     ) -> AsyncGenerator[Call]:
-        """The time of one call. When it ends, well, badly or given up, its receipt is written."""
-        call = Call(choice, receipt or new_id("rcp"), sent, datetime.now(UTC))
+        """The time of one call. When it ends, well, badly or given up, its receipt is written and its cost counted.
+
+        Raises RateLimited or BudgetSpent before it, for a model that is not in this process.
+        """
+        admission = await self._admitted(scope, choice, sent)
+        call = Call(choice, receipt or new_id("rcp"), sent, datetime.now(UTC), admission)
         try:
             yield call
         except (asyncio.CancelledError, GeneratorExit):
@@ -124,6 +135,25 @@ class Calls:
             await self._record(scope, call, "failed")
             raise
         await self._record(scope, call, "done")
+
+    async def _admitted(self, scope: Scope, choice: Choice, sent: bytes) -> Admission:
+        model = choice.model
+        if model.built_in:  # what this process does by itself costs nothing and is bounded by nothing
+            return await self._accounts.counted(scope, model.name)
+        price = FREE if model.local else self._price(choice.decision.endpoint)
+        tokens = len(sent) // _BYTES_A_TOKEN + _ANSWER_TOKENS
+        return await self._accounts.admitted(scope, model.name, tokens=tokens, price=price)
+
+    def _settle(self, call: Call, outcome: str) -> None:
+        model = call.choice.model
+        usage = call.usage if call.output or outcome != "failed" else Usage()  # without an answer it costs nothing
+        cost: float | None = 0.0
+        if not (model.local or model.built_in):
+            price = self._price(call.choice.decision.endpoint)
+            cost = None
+            if price.input is not None and price.output is not None:
+                cost = (usage.input * price.input + usage.output * price.output) / 1e6
+        call.admission.settle(usage, cost_eur=cost, outcome=outcome, endpoint=call.choice.decision.endpoint.id)
 
     async def _decided(
         self, scope: Scope, candidates: Sequence[Known], label: Label, capability: str
@@ -145,7 +175,8 @@ class Calls:
         telemetry.count("model_calls", place="none", outcome="refused")
 
     async def _record(self, scope: Scope, call: Call, outcome: str) -> None:
-        """Write the receipt even if the caller is cancelled meanwhile."""
+        """Count it; write the receipt even if the caller is cancelled meanwhile."""
+        self._settle(call, outcome)
         task = asyncio.create_task(self._write(scope, call, outcome))
         self._recording.add(task)
         task.add_done_callback(self._recording.discard)

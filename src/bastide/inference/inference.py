@@ -15,11 +15,12 @@ from bastide.audit import Audit
 from bastide.egress import Egress
 from bastide.errors import UnknownModel, WrongCapability
 from bastide.inference import openai_style as wire
+from bastide.inference.accounts import Accounts, Keeping
 from bastide.inference.adapters import ADAPTERS
 from bastide.inference.adding import Adding
 from bastide.inference.calls import Call, Calls, Choice, pin_of
 from bastide.inference.extractive_chat import chunk, completion, question_and_passages, reply_text
-from bastide.inference.gateway import Gateway, Here, Route, Unbounded
+from bastide.inference.gateway import Gateway, Here, Route
 from bastide.inference.local import Kind, LocalModels
 from bastide.inference.registry import Known, Registry, able
 from bastide.inference.reranking import rerank
@@ -55,21 +56,34 @@ class Inference:
         self._settings = settings
         self._local = LocalModels(settings)
         self._registry = Registry(store, audit)
-        self._calls = Calls(store, audit, policy)
+        rates_eur = {} if settings.eur_per_usd is None else {"USD": settings.eur_per_usd}
+        self._accounts = Accounts(store, settings.home, rates_eur=rates_eur)
+        self.accounts = Keeping(store, audit, self._accounts)
+        self._calls = Calls(store, audit, policy, self._accounts)
         self._adding = Adding(self._registry, self._calls, policy, egress, settings)
         self.gateway = Gateway(
-            policy, egress, self._calls, audit.journal, Unbounded(), settings, read=self._read, here=Here(self)
+            policy,
+            egress,
+            self._calls,
+            audit.journal,
+            self._accounts,
+            settings,
+            read=self._read,
+            price_of=self._accounts.priced(policy.price),
+            here=Here(self),
         )
         self.routes = Routes(store, audit, self._local.models, self.gateway.forget)
 
     async def start(self) -> None:
-        """Open the local models. Raises UnsupportedEmbedder for a model folder that cannot be run."""
+        """Open the books and the local models. Raises UnsupportedEmbedder for a model folder that cannot be run."""
+        await self._accounts.start()
         await self._local.start()
 
     async def stop(self) -> None:
-        """Finish the receipts of calls that were given up, then close the local models."""
+        """Finish the receipts of calls that were given up, close the books, then the local models."""
         await self.gateway.stop()
         await self._calls.stop()
+        await self._accounts.stop()
         await self._local.stop()
 
     # -- models -------------------------------------------------------------------------------------

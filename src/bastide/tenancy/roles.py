@@ -22,6 +22,7 @@ PERMISSIONS: Mapping[str, str] = MappingProxyType(
         "work:approve": "see all jobs, decide what waits for a person, stop what runs",
         "model:use": "call models",
         "model:manage": "add and remove models",
+        "budget:manage": "set budgets and rates of calls, see what everybody used",
         "policy:read": "see records and what a decision would be",
         "policy:manage": "enable endpoints, change the tenant's policy, loosen a label",
         "audit:read": "read events and receipts",

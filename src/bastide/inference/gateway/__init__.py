@@ -9,7 +9,6 @@ from bastide.inference.gateway.gateway import Gateway
 from bastide.inference.gateway.here import Here
 from bastide.inference.gateway.refusing import refusal
 from bastide.inference.gateway.targets import Route
-from bastide.inference.gateway.unbounded import Unbounded
 from bastide.inference.gateway.values import Sink
 
-__all__ = ["Gateway", "Here", "Route", "Running", "Sink", "Unbounded", "refusal"]
+__all__ = ["Gateway", "Here", "Route", "Running", "Sink", "refusal"]

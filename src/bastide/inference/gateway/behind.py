@@ -21,12 +21,24 @@ class Admission(Protocol):
     def settle(self, usage: Usage, *, cost_eur: float | None, outcome: str, endpoint: str) -> None:
         """What it used, once."""
 
+    def hand_on(self) -> None:
+        """The call is made, and settled, by another part of the house."""
+
 
 class Accounts(Protocol):
     """Who says whether a call may be paid for."""
 
-    def admit(self, scope: Scope, model: str, *, tokens: int, price: Price | None) -> Admission:
-        """Lend what a call may take. Raises RateLimited or BudgetSpent."""
+    def admit(self, scope: Scope, model: str, *, tokens: int, price: Price | None) -> Admission | None:
+        """Lend what a call may take; None where it is not at hand. Raises RateLimited or BudgetSpent."""
+
+    async def admitted(self, scope: Scope, model: str, *, tokens: int, price: Price | None) -> Admission:
+        """The same, waiting for what is not at hand."""
+
+    def at_hand(self, scope: Scope) -> bool:
+        """Whether the tenant's budgets are known."""
+
+    async def fetch(self, scope: Scope) -> None:
+        """Have them at hand. Raises DatabaseUnavailable."""
 
 
 class Behind(Protocol):

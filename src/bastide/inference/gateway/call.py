@@ -37,7 +37,7 @@ from bastide.inference.gateway.refusing import last_event, refusal
 from bastide.inference.gateway.targets import Group, Target, View
 from bastide.inference.gateway.values import CAPABILITIES, Sink
 from bastide.inference.values import Usage
-from bastide.policy import Decision, Label, personal_kinds_in
+from bastide.policy import Decision, Label, Price, personal_kinds_in
 from bastide.store import Scope
 
 _ELSEWHERE: Final = (
@@ -159,14 +159,28 @@ class Running:
             self._task = asyncio.get_running_loop().create_task(self._refused(group, capability))
             return
         self._left = _best_first(group, ruled.verdicts)
-        first = self._left[0][0]
-        self._admission = self.gateway.accounts.admit(
-            self.scope,
-            asking.model or first.model.name,
-            tokens=tokens_guessed(self.data, asking.body),
-            price=first.price,
-        )
-        self._try_next()
+        model = asking.model or self._left[0][0].model.name
+        tokens, price = tokens_guessed(self.data, asking.body), _dearest(self._left)
+        self._admission = self.gateway.accounts.admit(self.scope, model, tokens=tokens, price=price)
+        if self._admission is None:
+            self._task = asyncio.get_running_loop().create_task(self._admitted(model, tokens, price))
+        else:
+            self._try_next()
+
+    async def _admitted(self, model: str, tokens: int, price: Price) -> None:
+        """A slice of a budget is leased first."""
+        try:
+            admission = await self.gateway.accounts.admitted(self.scope, model, tokens=tokens, price=price)
+            self._admission = admission
+            if self._over:
+                self._release("aborted")
+            else:
+                self._try_next()
+        except BastideError as fault:
+            self._refuse(fault)
+        except Exception:
+            telemetry.log.exception("a call failed before it began")
+            self._refuse(Broken())
 
     async def _refused(self, group: Group, capability: str) -> None:
         try:
@@ -237,6 +251,8 @@ class Running:
     def _here(self, target: Target) -> None:
         """A model of this process answers, by the way that such models have."""
         self._over = True
+        if self._admission is not None:
+            self._admission.hand_on()
         self._release("done")
         self._task = asyncio.get_running_loop().create_task(
             self.gateway.answer_here(self.scope, self._label, self.asking, target, self.sink, self.request_id)
@@ -338,6 +354,13 @@ class Running:
 
 def _sum(one: float | None, other: float | None) -> float | None:
     return None if one is None or other is None else one + other
+
+
+def _dearest(targets: Sequence[tuple[Target, Decision]]) -> Price:
+    """The price that a call may come to, whichever of these answers."""
+    if len(targets) == 1:
+        return targets[0][0].price
+    return max((target.price for target, _ in targets), key=lambda price: price.blended)
 
 
 def _best_first(group: Group, verdicts: Sequence[Decision]) -> list[tuple[Target, Decision]]:

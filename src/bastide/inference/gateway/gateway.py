@@ -19,7 +19,7 @@ from bastide.inference.gateway.recording import Recording
 from bastide.inference.gateway.targets import Group, Read, Target, View, Views
 from bastide.inference.gateway.values import Sink
 from bastide.inference.registry import Known
-from bastide.policy import Decision, Label, Policy, personal_kind
+from bastide.policy import Decision, Endpoint, Label, Policy, Price, personal_kind
 from bastide.settings import InferenceSettings
 from bastide.store import Scope
 
@@ -46,14 +46,15 @@ class Gateway:
         settings: InferenceSettings,
         *,
         read: Read,
+        price_of: Callable[[Endpoint], Price],
         here: Here,
     ) -> None:
-        """`read` gives a tenant's models and routes; `here` answers for models of this process."""
+        """`read` gives a tenant's models and routes, `price_of` prices in euros; `here` answers for this process."""
         self.policy = policy
         self.accounts = accounts
         self.recording = Recording(journal)
         self.views = Views(
-            read, policy.price, lambda model: limits_of(policy, model), fresh_s=_FRESH_S, stale_s=_STALE_S
+            read, price_of, lambda model: limits_of(policy, model), fresh_s=_FRESH_S, stale_s=_STALE_S
         )
         self._here = here
         self._egress = egress
@@ -93,7 +94,9 @@ class Gateway:
     # -- what calls ask -----------------------------------------------------------------------------
 
     def law_at_hand(self, scope: Scope) -> bool:
-        """Whether the tenant's policy can be asked; one that is not fresh is read anew behind the caller."""
+        """Whether the tenant's policy and budgets can be asked; what is not fresh is read anew behind the caller."""
+        if not self.accounts.at_hand(scope):
+            return False
         if self.policy.ready(scope):
             return True
         if not self.policy.at_hand(scope):
@@ -114,6 +117,7 @@ class Gateway:
         """Whatever a call needs that was not at hand."""
         view = self.views.at_hand(scope) or await self.views.read(scope)
         await self.policy.refresh(scope)
+        await self.accounts.fetch(scope)
         return view
 
     def label_of(self, caller: Label, declared: Label | None, body: bytes) -> Label:

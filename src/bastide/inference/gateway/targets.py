@@ -18,7 +18,7 @@ from bastide import telemetry
 from bastide.egress import Line
 from bastide.errors import DatabaseUnavailable, UnknownModel, WrongCapability
 from bastide.inference.adapters import ADAPTERS, Adapter
-from bastide.inference.calls import endpoint_of
+from bastide.inference.calls import FREE, endpoint_of
 from bastide.inference.gateway.pacing import Limits, Pace, Paces
 from bastide.inference.registry import Known
 from bastide.inference.values import Model, Usage
@@ -69,9 +69,7 @@ class Target:
         return known
 
     def cost(self, usage: Usage) -> float | None:
-        """What this much costs, in the currency of the price; None where no price is known."""
-        if self.model.local:
-            return 0.0
+        """What this much costs, in euros; None where no price is known."""
         price = self.price
         if price.input is None or price.output is None:
             return None
@@ -271,7 +269,7 @@ class Views:
             known.key,
             adapter,
             endpoint,
-            self._price_of(endpoint),
+            FREE if model.local else self._price_of(endpoint),
             pace=pace,
             body_bytes_max=limits.body_bytes_max,
             root=root,
