@@ -62,15 +62,7 @@ class Inference:
         self._calls = Calls(store, audit, policy, self._accounts)
         self._adding = Adding(self._registry, self._calls, policy, egress, settings)
         self.gateway = Gateway(
-            policy,
-            egress,
-            self._calls,
-            audit.journal,
-            self._accounts,
-            settings,
-            read=self._read,
-            price_of=self._accounts.priced(policy.price),
-            here=Here(self),
+            policy, egress, self._calls, audit.journal, self._accounts, settings, read=self._read, here=Here(self)
         )
         self.routes = Routes(store, audit, self._local.models, self.gateway.forget)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from bastide.egress import Line, Patience
@@ -11,7 +12,7 @@ from bastide.inference.gateway.recording import Recording
 from bastide.inference.gateway.targets import Group, Target, View, Views
 from bastide.inference.gateway.values import Sink
 from bastide.inference.values import Usage
-from bastide.policy import Decision, Label, Policy, Price
+from bastide.policy import Decision, Endpoint, Label, Policy, Price
 from bastide.store import Scope
 
 
@@ -33,6 +34,9 @@ class Accounts(Protocol):
 
     async def admitted(self, scope: Scope, model: str, *, tokens: int, price: Price | None) -> Admission:
         """The same, waiting for what is not at hand."""
+
+    def priced(self, price_of: Callable[[Endpoint], Price]) -> Callable[[Endpoint], Price]:
+        """The same prices in euros."""
 
     def at_hand(self, scope: Scope) -> bool:
         """Whether the tenant's budgets are known."""

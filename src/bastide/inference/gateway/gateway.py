@@ -19,7 +19,7 @@ from bastide.inference.gateway.recording import Recording
 from bastide.inference.gateway.targets import Group, Read, Target, View, Views
 from bastide.inference.gateway.values import Sink
 from bastide.inference.registry import Known
-from bastide.policy import Decision, Endpoint, Label, Policy, Price, personal_kind
+from bastide.policy import Decision, Label, Policy, personal_kind
 from bastide.settings import InferenceSettings
 from bastide.store import Scope
 
@@ -46,13 +46,13 @@ class Gateway:
         settings: InferenceSettings,
         *,
         read: Read,
-        price_of: Callable[[Endpoint], Price],
         here: Here,
     ) -> None:
-        """`read` gives a tenant's models and routes, `price_of` prices in euros; `here` answers for this process."""
+        """`read` gives a tenant's models and routes; `here` answers for models of this process."""
         self.policy = policy
         self.accounts = accounts
         self.recording = Recording(journal)
+        price_of = accounts.priced(policy.price)
         self.views = Views(
             read, price_of, lambda model: limits_of(policy, model), fresh_s=_FRESH_S, stale_s=_STALE_S
         )
