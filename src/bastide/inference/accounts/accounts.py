@@ -113,6 +113,11 @@ class Accounts:
         await self.fetch(scope)
         await self._keeper.write(self._keeper.books[scope.tenant])
 
+    async def forget_person(self, scope: Scope, user: str) -> None:
+        """Write what this user has used, and hold nothing of his any more. Raises DatabaseUnavailable."""
+        await self.write(scope)
+        self._keeper.books[scope.tenant].forget_person(user)
+
     def _read(self, scope: Scope) -> asyncio.Task[Book]:
         task = asyncio.get_running_loop().create_task(self._fetch(scope))
         self._reading[scope.tenant] = task

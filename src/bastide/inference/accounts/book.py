@@ -119,6 +119,12 @@ class Book:
             gate = self.gates[key] = Gate(rate, whose, used_at=time.monotonic())
         return gate
 
+    def forget_person(self, user: str) -> None:
+        """Nothing that names this user is held any more; what he used is written before."""
+        self.pots = {key: pot for key, pot in self.pots.items() if pot.whose != user}
+        self.gates = {key: gate for key, gate in self.gates.items() if gate.whose != user}
+        self._purses.clear()
+
     def put_away(self, before: float) -> None:
         """Forget pots and gates that nobody has used since `before`: the next call makes them anew."""
         pots = [key for key, pot in self.pots.items() if pot.used_at < before and pot.own_until < before]

@@ -199,9 +199,12 @@ class Keeping:
             return await db.rows(Used, _USAGE, by=by, since=since, until=until, app=app, member=member)
 
     async def erase_person(self, scope: Scope, user: str) -> None:
-        """What names this user goes: usage stays counted without him, budgets and rates of his own are removed."""
+        """What names this user goes: usage stays counted without him, budgets and rates of his own are removed.
+
+        Disable his keys first: a call that he makes afterwards is counted under his name again.
+        """
         scope.need("rights:use")
-        await self._accounts.write(scope)
+        await self._accounts.forget_person(scope, user)
         async with self._store.under(scope) as db:
             await db.run(_NAMELESS, member=_plain(user))
             for query in _FORGETS:

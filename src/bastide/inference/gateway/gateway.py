@@ -53,9 +53,7 @@ class Gateway:
         self.accounts = accounts
         self.recording = Recording(journal)
         price_of = accounts.priced(policy.price)
-        self.views = Views(
-            read, price_of, lambda model: limits_of(policy, model), fresh_s=_FRESH_S, stale_s=_STALE_S
-        )
+        self.views = Views(read, price_of, lambda model: limits_of(policy, model), fresh_s=_FRESH_S, stale_s=_STALE_S)
         self._here = here
         self._egress = egress
         self._calls = calls
