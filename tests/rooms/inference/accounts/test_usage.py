@@ -88,27 +88,27 @@ async def test_what_was_estimated_is_marked(rooms: Rooms, chief: Scope) -> None:
 
 
 async def test_a_person_is_taken_out_and_the_sum_stays(rooms: Rooms, chief: Scope, neighbour: Scope) -> None:
-    accounts = rooms.inference.accounts
-    await accounts.set_budget(chief, of="user", subject="usr_a", tokens=1000)
+    accounts, gone = rooms.inference.accounts, new_id("usr")
+    await accounts.set_budget(chief, of="user", subject=gone, tokens=1000)
     await accounts.set_budget(chief, of="user", subject="*", tokens=100_000)
     async with ScriptedModel(Says("In June.")) as server:
         await rooms.inference.add_model(chief, ModelSpec("ours", url=server.url, local=True))
         await asyncio.gather(
-            *(call(rooms, caller(chief, user), {**ASKED, "model": "ours"}) for user in ("usr_a", "usr_b"))
+            *(call(rooms, caller(chief, user), {**ASKED, "model": "ours"}) for user in (gone, "usr_b"))
         )
-    await accounts.erase_person(neighbour, "usr_a")
-    assert set(await used(rooms, chief, "user")) == {"usr_a", "usr_b"}
-    await accounts.erase_person(chief, "usr_a")
+    await accounts.erase_person(neighbour, gone)
+    assert set(await used(rooms, chief, "user")) == {gone, "usr_b"}
+    await accounts.erase_person(chief, gone)
     assert {name: one.calls for name, one in (await used(rooms, chief, "user")).items()} == {"": 1, "usr_b": 1}
     assert [one.subject for one in await accounts.budgets(chief)] == ["*"]
     async with rooms.store.as_owner(reason="look for what names a person") as owner:
         for table in ("pot", "lease", "bucket"):
             await owner.execute(f"alter table inference.{table} no force row level security")
-            rows = await owner.execute(f"select count(*) from inference.{table} where whose = 'usr_a'")
+            rows = await owner.execute(f"select count(*) from inference.{table} where whose = %s", (gone,))
             assert (await rows.fetchone()) == (0,), table
             await owner.execute(f"alter table inference.{table} force row level security")
     with pytest.raises(Forbidden):
-        await accounts.erase_person(caller(chief), "usr_a")
+        await accounts.erase_person(caller(chief), gone)
 
 
 async def test_usage_is_read_by_words_and_times_that_mean_something(rooms: Rooms, chief: Scope) -> None:
