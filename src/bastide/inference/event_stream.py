@@ -9,27 +9,49 @@ from bastide.errors import UpstreamGarbage
 EVENT_BYTES_MAX = 8 * 1024 * 1024
 
 
-async def events(pieces: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
-    """The data of each event, in order. A last event without its blank line counts too.
+class Splitter:
+    """Bytes in, the data of whole events out.
 
     Lines end in LF, CR LF or CR; comments and fields other than `data` are skipped (WHATWG HTML, 9.2.6).
     Raises UpstreamGarbage for an event beyond the limit.
     """
-    waiting = b""
-    data: list[bytes] = []
-    async for piece in pieces:
-        lines, waiting = _lines(waiting + piece)
+
+    __slots__ = ("_data", "_waiting")
+
+    def __init__(self) -> None:
+        self._waiting = b""
+        self._data: list[bytes] = []
+
+    def feed(self, piece: bytes) -> list[bytes]:
+        """The data of each event that is whole now."""
+        lines, self._waiting = _lines(self._waiting + piece)
+        found: list[bytes] = []
         for line in lines:
             if line:
-                _read(line, data)
-            elif data:
-                yield b"\n".join(data)
-                data = []
-        if len(waiting) + sum(map(len, data)) > EVENT_BYTES_MAX:
+                _read(line, self._data)
+            elif self._data:
+                found.append(b"\n".join(self._data))
+                self._data = []
+        if len(self._waiting) + sum(map(len, self._data)) > EVENT_BYTES_MAX:
             raise UpstreamGarbage("One event of the stream is larger than any answer.")
-    _read(waiting.rstrip(b"\r"), data)
-    if data:
-        yield b"\n".join(data)
+        return found
+
+    def end(self) -> list[bytes]:
+        """A last event without its blank line counts too."""
+        _read(self._waiting.rstrip(b"\r"), self._data)
+        found = [b"\n".join(self._data)] if self._data else []
+        self._waiting, self._data = b"", []
+        return found
+
+
+async def events(pieces: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
+    """The data of each event, in order. Raises UpstreamGarbage for an event beyond the limit."""
+    splitter = Splitter()
+    async for piece in pieces:
+        for event in splitter.feed(piece):
+            yield event
+    for event in splitter.end():
+        yield event
 
 
 def _lines(text: bytes) -> tuple[list[bytes], bytes]:

@@ -1,0 +1,89 @@
+"""Pictures, documents and sounds in the forms that the formats share: data URLs, base64, media types."""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from bastide.inference.wires.fields import refused
+from bastide.inference.wires.values import File, Image
+
+IMAGES: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})  # what all servers of pictures read
+_TYPES: Final[Mapping[str, str]] = {
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "png": "image/png",
+    "gif": "image/gif",
+    "webp": "image/webp",
+    "pdf": "application/pdf",
+    "txt": "text/plain",
+}
+
+
+def image(url: str, at: str, detail: str = "") -> Image:
+    """A picture by the address that stands for it, which may hold the picture itself. Raises BadChat."""
+    detail = "" if detail == "auto" else detail
+    if url.startswith("data:"):
+        media_type, data = _opened(url, at)
+        return checked(Image(data, media_type, detail=detail), at)
+    return Image(url=_address(url, at), detail=detail)
+
+
+def checked(picture: Image, at: str) -> Image:
+    """A picture in base64, if it is one of a kind that models read. Raises BadChat."""
+    if picture.media_type not in IMAGES:
+        raise refused(at, f"has the type {picture.media_type[:64]!r}; pictures are JPEG, PNG, GIF or WebP")
+    base64(picture.data, at)
+    return picture
+
+
+def file(data: str, name: str, at: str) -> File:
+    """A document by its data URL (or its bare base64, which is taken for a PDF). Raises BadChat."""
+    media_type, data = _opened(data, at) if data.startswith("data:") else ("application/pdf", data)
+    base64(data, at)
+    return File(data, media_type, name=name)
+
+
+def address(url: str, at: str, name: str = "") -> File:
+    """A document by its address. Raises BadChat."""
+    return File(url=_address(url, at), name=name)
+
+
+def base64(data: str, at: str) -> str:
+    """Base64, if it is that. Raises BadChat."""
+    try:
+        if data and binascii.a2b_base64(data, strict_mode=True):
+            return data
+    except ValueError:
+        pass
+    raise refused(at, "holds no base64 data")
+
+
+def data_url(data: str, media_type: str) -> str:
+    """The address that holds what it stands for."""
+    return f"data:{media_type};base64,{data}"
+
+
+def type_of(url: str) -> str:
+    """The type that an address lets expect, "" where it does not."""
+    return _TYPES.get(urlsplit(url).path.rpartition(".")[2].lower(), "")
+
+
+def _opened(url: str, at: str) -> tuple[str, str]:
+    head, comma, data = url[5:].partition(",")
+    media_type, *marks = head.split(";")
+    if not comma or "base64" not in marks:
+        raise refused(at, "must be a data URL in base64")
+    return media_type.lower(), unquote(data)
+
+
+def _address(url: str, at: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in {"https", "http", "gs"} or not parts.netloc:
+        raise refused(at, "must be an http(s) address or a data URL")
+    return url
