@@ -48,6 +48,7 @@ class Sealed:
     place: int
     seal: str
     maker: str
+    redacted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ class Gathering:
             case Sealed():
                 part, pieces = self._parts[event.choice, event.place]
                 assert isinstance(part, Reasoning), "only reasonings are sealed"
-                self._parts[event.choice, event.place] = (replace(part, seal=event.seal, maker=event.maker), pieces)
+                self._parts[event.choice, event.place] = (_sealed(part, event), pieces)
             case Stopped():
                 self._stops[event.choice] = event
             case Counted():
@@ -186,6 +187,10 @@ def told(replied: Replied) -> list[Event]:
     if replied.usage is not None:
         events.append(replied.usage)
     return [*events, Ended()]
+
+
+def _sealed(part: Reasoning, event: Sealed) -> Reasoning:
+    return replace(part, seal=event.seal, maker=event.maker, redacted=event.redacted)
 
 
 def _empty(part: Told) -> Told:

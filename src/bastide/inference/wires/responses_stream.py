@@ -139,7 +139,7 @@ class Telling:
         else:
             thought = replies.reasoning(item)
             events += [Grew(0, place, thought.text)] if thought.text and key not in self._grown else []
-            events += [Sealed(0, place, thought.seal, thought.maker)] if thought.seal else []
+            events += [Sealed(0, place, thought.seal, thought.maker, thought.redacted)] if thought.seal else []
         return [*events, *self._close(key)]
 
     def _finished(self, said: Mapping[str, Any]) -> list[Event]:
