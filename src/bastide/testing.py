@@ -47,7 +47,17 @@ class Raw:
     pause_s: float = 0.0
 
 
-Answer = str | Says | Fails | Raw
+@dataclass(frozen=True, slots=True)
+class Tells:
+    """An answer as its server would have it: `whole`, or these events where a stream is asked for. `cut_after` so many
+    of them it breaks off."""
+
+    whole: Mapping[str, Any]
+    events: tuple[object, ...] = ()
+    cut_after: int | None = None
+
+
+Answer = str | Says | Fails | Raw | Tells
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +127,7 @@ class ScriptedModel:
             self._open.discard(writer)
             writer.close()
 
-    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:  # noqa: PLR0911 one answer a kind
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         method, path, _ = head[0].split(" ", 2)
         fields = dict(line.split(": ", 1) for line in head[1:] if ": " in line)
@@ -138,12 +148,17 @@ class ScriptedModel:
             error = {"error": {"message": answer.message, "type": "scripted"}}
             return await _send(writer, error, status=answer.status, headers=answer.headers)
         place = path.partition("?")[0].rpartition("/")[2]
+        streams = bool(asked.body.get("stream")) or place.endswith(":streamGenerateContent")
+        if isinstance(answer, Tells):
+            if streams:
+                return await self._stream(writer, map(_Word, answer.events), Says("", cut_after=answer.cut_after))
+            return await _send(writer, answer.whole)
         makes = _MAKES.get(place)
         if makes is not None:
             return await _send(writer, makes(asked.body))
         says = Says(answer) if isinstance(answer, str) else answer
         form = None if path.endswith("/chat/completions") else _FORMS.get(place.rpartition(":")[2])
-        if asked.body.get("stream") or place.endswith(":streamGenerateContent"):
+        if streams:
             events = form.streamed(asked.body, says) if form else _chat_events(asked.body, says)
             return await self._stream(writer, events, says)
         await asyncio.sleep(says.pause_s)

@@ -303,5 +303,5 @@ async def test_here_models_answer_over_the_wire_too(rooms: Rooms, scope: Scope) 
     assert "June" in whole.json["choices"][0]["message"]["content"]
     streamed = await call(rooms, scope, {**asked, "model": "local/extractive", "stream": True})
     assert "June" in streamed.text
-    other = await call(rooms, scope, {"prompt": "x", "model": "local/extractive"}, wire="completions")
+    other = await call(rooms, scope, {"input": "x", "model": "local/extractive"}, wire="embeddings")
     assert other.json["error"]["code"] == "inference.wrong_capability"

@@ -17,6 +17,7 @@ from typing import Final
 
 from bastide import telemetry
 from bastide.errors import (
+    BadChat,
     BastideError,
     Broken,
     BrokenReply,
@@ -222,9 +223,12 @@ class Running:
         self._attempts.append(attempt)
         try:
             attempt.send()
-        except BastideError:
+        except BastideError as fault:
             attempt.give_up("failed")
-            raise
+            if not (self._left and isinstance(fault, BadChat)):
+                raise
+            self._try_next(hedge=hedge)  # the format of this server has no word for it; another's may have
+            return
         if self._group.hedge_s is not None and self._left and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._group.hedge_s, self._hedge)
 

@@ -13,14 +13,16 @@ import numpy as np
 from bastide import telemetry
 from bastide.errors import BadRequest, BastideError, Broken, WrongCapability
 from bastide.inference.gateway.asking import Asking
-from bastide.inference.gateway.refusing import refusal
+from bastide.inference.gateway.refusing import last_event, refusal
 from bastide.inference.gateway.targets import Target
+from bastide.inference.gateway.translating import Translated
 from bastide.inference.gateway.values import EVENTS, JSON, Sink
 from bastide.inference.values import ChatPiece, ChatReply, ChatRequest, Embedded
 from bastide.policy import Label
 from bastide.store import Scope
 
 _INPUTS_MAX: Final = 2048  # as OpenAI has it
+_CHATS: Final = frozenset({"chat", "completions", "messages", "responses"})
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -51,8 +53,8 @@ class Here:
     ) -> None:
         """Answer, or say why not; the sink gets a whole answer either way."""
         try:
-            if asking.wire == "chat":
-                await self._chat(scope, label, asking, target, sink)
+            if asking.wire in _CHATS:
+                await self._chat(scope, label, asking, target, sink, request_id)
             elif asking.wire == "embeddings":
                 await self._embed(scope, label, asking, target, sink)
             else:
@@ -63,22 +65,42 @@ class Here:
             telemetry.log.exception("a model of this process failed")
             _refuse(asking.wire, Broken(), sink, request_id)
 
-    async def _chat(self, scope: Scope, label: Label, asking: Asking, target: Target, sink: Sink) -> None:
-        request = ChatRequest.from_wire({**asking.body, "model": target.model.name})
-        if not asking.stream:
-            reply = await self._models.chat(scope, request, label=label)
-            sink.on_head(200, [JSON, (b"x-bastide-receipt", reply.receipt.encode())])
-            sink.on_piece(_ENCODER.encode(dict(reply.raw)))
-            sink.on_end()
+    async def _chat(self, scope: Scope, label: Label, asking: Asking, target: Target, sink: Sink, id: str) -> None:
+        """A chat, or what is put into one and whose answer is put back."""
+        relay = None if asking.wire == "chat" else Translated(asking, "chat", target.model.name)
+        body = asking.body if relay is None else relay.request(asking, target.model.name)
+        request = ChatRequest.from_wire({**body, "model": target.model.name})
+        if asking.stream:
+            await self._stream(self._models.stream_chat(scope, request, label=label), relay, asking.wire, sink, id)
             return
+        reply = await self._models.chat(scope, request, label=label)
+        said = _ENCODER.encode(dict(reply.raw))
+        if relay is not None:
+            relay.feed(said)
+            said = relay.end()
+        sink.on_head(200, [JSON, (b"x-bastide-receipt", reply.receipt.encode())])
+        sink.on_piece(said)
+        sink.on_end()
+
+    async def _stream(
+        self, chunks: AsyncGenerator[ChatPiece], relay: Translated | None, wire: str, sink: Sink, id: str
+    ) -> None:
         begun = False
-        async with aclosing(self._models.stream_chat(scope, request, label=label)) as pieces:
-            async for piece in pieces:
-                if not begun:
-                    begun = True
-                    sink.on_head(200, [EVENTS, (b"x-bastide-receipt", piece.receipt.encode())])
-                sink.on_piece(b"data: %b\n\n" % _ENCODER.encode(dict(piece.raw)))
-        sink.on_piece(b"data: [DONE]\n\n")
+        try:
+            async with aclosing(chunks) as pieces:
+                async for piece in pieces:
+                    if not begun:
+                        begun = True
+                        sink.on_head(200, [EVENTS, (b"x-bastide-receipt", piece.receipt.encode())])
+                    chunk = b"data: %b\n\n" % _ENCODER.encode(dict(piece.raw))
+                    _give(sink, chunk if relay is None else relay.feed(chunk))
+            _give(sink, b"data: [DONE]\n\n" if relay is None else relay.end())
+            if relay is not None and relay.fault is not None:
+                raise relay.fault
+        except BastideError as fault:
+            if not begun:
+                raise
+            sink.on_piece(last_event(wire, fault, id))
         sink.on_end()
 
     async def _embed(self, scope: Scope, label: Label, asking: Asking, target: Target, sink: Sink) -> None:
@@ -96,6 +118,11 @@ class Here:
         sink.on_head(200, [JSON, (b"x-bastide-receipt", found.receipt.encode())])
         sink.on_piece(_ENCODER.encode({"object": "list", "data": rows, "model": found.model, "usage": usage}))
         sink.on_end()
+
+
+def _give(sink: Sink, said: bytes) -> None:
+    if said:
+        sink.on_piece(said)
 
 
 def _row(index: int, vector: Any, *, packed: bool) -> dict[str, Any]:

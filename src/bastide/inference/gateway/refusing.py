@@ -48,7 +48,14 @@ def last_event(wire: str, fault: BastideError, request_id: str) -> bytes:
     body = _body(wire, fault, request_id)
     if wire == "responses":
         error = body["error"]
-        body = {"type": "error", "code": error["code"], "message": error["message"], "param": None, "error": error}
+        body = {
+            "type": "error",
+            "code": error["code"],
+            "message": error["message"],
+            "param": None,
+            "sequence_number": 0,
+        }
+        body["error"] = error  # it is there that OpenAI's client looks
     name = b"event: error\n" if wire in {"messages", "responses"} else b""
     return b"%bdata: %b\n\n" % (name, _ENCODER.encode(body))
 

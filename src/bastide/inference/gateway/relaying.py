@@ -6,11 +6,13 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from bastide.errors import BastideError, UpstreamGarbage
+from bastide.errors import BastideError
 from bastide.inference.gateway.asking import Asking
+from bastide.inference.gateway.translating import Translated
 from bastide.inference.gateway.values import EVENTS, JSON
 from bastide.inference.gateway.watching import Watched, whole_answer
 from bastide.inference.values import Usage
+from bastide.inference.wires import FORMATS, told
 
 _BYTES_A_TOKEN: Final = 4
 
@@ -44,7 +46,7 @@ class Relay(Protocol):
 def relay_for(asking: Asking, wire: str, model: str) -> Relay:
     """How an answer in `wire` becomes one in the wire of the request."""
     if wire != asking.wire:
-        raise UpstreamGarbage("This wire is not translated yet.")
+        return Translated(asking, wire, model)
     return Passed(asking) if asking.stream else Gathered(asking.wire)
 
 
@@ -132,7 +134,7 @@ class Passed:
         """What is left of it; the whole answer of a server that did not stream becomes its one event."""
         if self._whole is None:
             return self._watched.end()
-        return _as_events(self._asking.wire, self._whole.end())
+        return _as_events(self._asking, self._whole.end())
 
     def usage(self, sent: bytes) -> Usage:
         """As counted, else one token an event."""
@@ -142,13 +144,9 @@ class Passed:
         return counted or Usage(len(sent) // _BYTES_A_TOKEN, self._watched.events, estimated=True)
 
 
-def _as_events(wire: str, body: bytes) -> bytes:
+def _as_events(asking: Asking, body: bytes) -> bytes:
     """A whole answer as the stream that would have told it."""
-    answer = msgspec.json.decode(body)
-    if wire == "chat":
-        for choice in answer["choices"]:
-            choice["delta"] = choice.pop("message", None)
-        answer["object"] = "chat.completion.chunk"
-    elif wire != "completions":
-        raise UpstreamGarbage("The server answers without streaming.")
-    return b"data: %b\n\ndata: [DONE]\n\n" % msgspec.json.encode(answer)
+    form = FORMATS[asking.wire]
+    replied = form.read_reply(msgspec.json.decode(body))
+    writer = form.writer(model=replied.model, id=replied.id, usage=asking.usage_wanted)
+    return b"".join([writer.write(event) for event in told(replied)])

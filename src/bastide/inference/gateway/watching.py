@@ -29,6 +29,8 @@ class _Seen(msgspec.Struct):
     error: Any = None
     message: Any = None
     response: Any = None
+    status: Any = None
+    output: Any = None
 
 
 _DECODE: Final = msgspec.json.Decoder(_Seen).decode
@@ -109,10 +111,12 @@ class Watched:
         if seen.error is not None or seen.type == "error":
             told = told_in(msgspec.json.decode(data))
             raise StreamBroken(f"The model's server broke off: {told}")
-        self.events += 1
         if seen.usage is not None:
             self._used(seen.usage)
-        return self._chunk(seen) if self._wire in {"chat", "completions"} else self._typed(seen)
+        if self._wire in {"chat", "completions"}:
+            self.events += 1
+            return self._chunk(seen)
+        return self._typed(seen)
 
     def _chunk(self, seen: _Seen) -> bool:
         choices = seen.choices
@@ -126,13 +130,16 @@ class Watched:
         return bool(choices) or self._usage_wanted or seen.usage is None
 
     def _typed(self, seen: _Seen) -> bool:
-        """The named events of the messages and responses wires."""
+        """The named events of the messages and responses wires; those that tell a piece of the answer are counted."""
+        if type(seen.type) is not str:
+            raise StreamBroken("A piece of the stream has no `type`.")
+        self.events += seen.type.endswith("delta") and seen.type != "message_delta"
         for inner in (seen.message, seen.response):
             if type(inner) is dict and inner.get("usage") is not None:
                 self._used(inner["usage"])
         if seen.type in {"message_stop", "response.completed", "response.incomplete"}:
             self.ended = True
-        if seen.type == "response.failed":
+        if seen.type in {"response.failed", "response.cancelled"}:
             raise StreamBroken(f"The model's server broke off: {told_in(seen.response)}")
         return True
 
@@ -149,7 +156,7 @@ def whole_answer(wire: str, body: bytes) -> Usage | None:
         seen = _DECODE(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
         raise UpstreamGarbage("The answer is not a JSON object.") from fault
-    if seen.error is not None and wire != "responses":
+    if seen.error is not None or (wire == "responses" and seen.status in ("failed", "cancelled")):
         raise UpstreamFailed(f"The model's server reports: {told_in(msgspec.json.decode(body))}")
     if wire in {"chat", "completions"}:
         choices = seen.choices
@@ -159,6 +166,8 @@ def whole_answer(wire: str, body: bytes) -> Usage | None:
             raise UpstreamGarbage("The answer's first choice has no message.")
     elif wire == "messages" and seen.type != "message":
         raise UpstreamGarbage("The answer is no message.")
+    elif wire == "responses" and type(seen.output) is not list:
+        raise UpstreamGarbage("The answer has no `output`.")
     return usage_of(seen.usage)
 
 

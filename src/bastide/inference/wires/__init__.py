@@ -5,7 +5,16 @@ keeps; what a format cannot say is refused with the name of the field, or left o
 lists it.
 """
 
-from bastide.inference.wires.events import Cut, Event, Gathering, StreamReader, StreamWriter, gathered, told
+from bastide.inference.wires.events import (
+    Cut,
+    Event,
+    Gathering,
+    Grew,
+    StreamReader,
+    StreamWriter,
+    gathered,
+    told,
+)
 from bastide.inference.wires.formats import FORMATS, Format
 from bastide.inference.wires.values import Asked, Counted, Replied
 
@@ -17,6 +26,7 @@ __all__ = [
     "Event",
     "Format",
     "Gathering",
+    "Grew",
     "Replied",
     "StreamReader",
     "StreamWriter",

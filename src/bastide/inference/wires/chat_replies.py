@@ -78,12 +78,13 @@ def _choice(raw: Mapping[str, Any], identity: str, place: int) -> Choice:
 
 def reasonings(message: Mapping[str, Any]) -> list[Reasoning]:
     """What a message tells of its reasoning. Raises UpstreamGarbage."""
-    details = [found for one in list_of(message, "reasoning_details") if (found := _detail(object_of(one)))]
+    details = [found for one in list_of(message, "reasoning_details") if (found := detail(object_of(one)))]
     plain = text_of(message, "reasoning_content") or text_of(message, "reasoning")
     return details or ([Reasoning(plain)] if plain else [])
 
 
-def _detail(raw: Mapping[str, Any]) -> Reasoning | None:
+def detail(raw: Mapping[str, Any]) -> Reasoning | None:
+    """A reasoning with its seal, or a piece of one; None for a kind that is not known."""
     maker = chat_turns.maker_of(text_of(raw, "format"))
     kind, known = text_of(raw, "type"), text_of(raw, "id")
     if kind == "reasoning.encrypted":

@@ -10,9 +10,9 @@ from bastide.errors import StreamBroken
 from bastide.inference.wires import chat_turns
 from bastide.inference.wires.chat_replies import (
     FINISHES,
+    detail,
     logprobs_read,
     logprobs_written,
-    reasonings,
     stop_read,
     usage_read,
     usage_written,
@@ -20,7 +20,8 @@ from bastide.inference.wires.chat_replies import (
 from bastide.inference.wires.events import Began, Closed, Ended, Event, Grew, Opened, Sealed, Stopped, Told
 from bastide.inference.wires.json_text import call_id, object_in, own_id
 from bastide.inference.wires.replies import list_of, number, object_of, table_of, text_of
-from bastide.inference.wires.sse import DONE, plain
+from bastide.inference.wires.sse import DONE
+from bastide.inference.wires.sse import plain as spelled
 from bastide.inference.wires.stream_reading import Reader, Track
 from bastide.inference.wires.values import Call, Counted, Reasoning, Refused, Text
 
@@ -109,8 +110,11 @@ class Telling:
 
     def _delta(self, track: Track, delta: Mapping[str, Any], raw: Mapping[str, Any]) -> list[Event]:
         events: list[Event] = []
-        for thought in reasonings(delta):
-            events += self._thought(track, thought)
+        for entry in map(object_of, list_of(delta, "reasoning_details")):
+            if (thought := detail(entry)) is not None:
+                events += self._thought(track, thought, alone=entry.get("type") == "reasoning.encrypted")
+        if not events and (plain := text_of(delta, "reasoning_content") or text_of(delta, "reasoning")):
+            events += track.grow(Reasoning(), plain)
         logprobs = logprobs_read(raw.get("logprobs")) if raw.get("logprobs") else ()
         text = text_of(delta, "content")
         if text or logprobs:
@@ -121,8 +125,9 @@ class Telling:
             events += self._calls[track.choice].heard(object_of(entry))
         return events
 
-    def _thought(self, track: Track, thought: Reasoning) -> list[Event]:
-        if thought.seal and not thought.text and (thought.redacted or thought.maker != "messages"):
+    def _thought(self, track: Track, thought: Reasoning, *, alone: bool) -> list[Event]:
+        """A piece of a reasoning; its seal ends it. What only its maker can read stands `alone`."""
+        if alone:
             opened, place = track.open(thought)
             return [*opened, *track.shut(place)]
         events = track.grow(Reasoning(id=thought.id), thought.text)
@@ -178,7 +183,7 @@ class Writer:
             case Ended():
                 if self._wanted:
                     used = usage_written(self._usage or Counted())
-                    return plain({**self._head, "choices": [], "usage": used}) + DONE
+                    return spelled({**self._head, "choices": [], "usage": used}) + DONE
                 return DONE
         return b""
 
@@ -191,7 +196,7 @@ class Writer:
 
     def _piece(self, choice: int, delta: dict[str, Any], finish: str | None, logprobs: Any) -> bytes:
         told = {"index": choice, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
-        return plain({**self._head, "choices": [told]})
+        return spelled({**self._head, "choices": [told]})
 
     def _opened(self, event: Opened) -> bytes:
         part, key = event.part, (event.choice, event.place)

@@ -16,6 +16,7 @@ from bastide.inference.wires.sse import DONE, plain
 from bastide.inference.wires.stream_reading import Reader, Track
 from bastide.inference.wires.values import Asked, Choice, Counted, Logprob, Replied, Text, Turn
 
+_FINISHES: Final = {**FINISHES, "calls": "stop"}
 _UNHEARD: Final = ("model", "stream", "stream_options")
 
 
@@ -113,7 +114,7 @@ def write_reply(replied: Replied, *, model: str, id: str) -> dict[str, Any]:
         _row(
             place,
             "".join(part.text for part in choice.parts if isinstance(part, Text)),
-            FINISHES[choice.stop],
+            _FINISHES[choice.stop],
             _written(choice.logprobs, 0)[0],
         )
         for place, choice in enumerate(replied.choices)
@@ -209,7 +210,7 @@ class Writer:
             case Began():
                 self._head = _head(self._model, self._id or event.id, event.created)
             case Stopped():
-                return plain({**self._head, "choices": [_row(event.choice, "", FINISHES[event.stop], None)]})
+                return plain({**self._head, "choices": [_row(event.choice, "", _FINISHES[event.stop], None)]})
             case Counted():
                 self._usage = event
             case Ended():

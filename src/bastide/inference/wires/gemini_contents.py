@@ -166,19 +166,20 @@ def write(turns: tuple[Turn, ...]) -> tuple[list[dict[str, Any]], list[dict[str,
 def _written(parts: tuple[Part, ...], names: dict[str, str]) -> list[dict[str, Any]]:
     """A seal of the server's own stands at the part that came after it; other thoughts stay out."""
     rows: list[dict[str, Any]] = []
-    seal = ""
+    seals: list[str] = []
+    calls = any(isinstance(part, Call) for part in parts)
     for part in parts:
         if isinstance(part, Reasoning):
-            if part.maker == "gemini":
-                seal = part.seal
+            seals += [part.seal] if part.maker == "gemini" and part.seal else []
             continue
         if isinstance(part, Text) and not part.text:
             continue
         row = one(part, names)
-        if seal and isinstance(part, Call | Text):
-            row["thoughtSignature"], seal = seal, ""
+        # A client of chats does not tell before which part a seal stood: the last one is that of the first call.
+        if seals and (isinstance(part, Call) or (isinstance(part, Text) and len(seals) > calls)):
+            row["thoughtSignature"] = seals.pop(0)
         rows.append(row)
-    return [*rows, *([{"text": "", "thoughtSignature": seal}] if seal else [])]
+    return [*rows, *({"text": "", "thoughtSignature": seal} for seal in seals)]
 
 
 def one(part: Part, names: dict[str, str]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bastide.errors import StreamBroken, UpstreamGarbage
-from bastide.inference.wires.events import Began, Closed, Ended, Event, Gathering, Grew, Stopped, gathered
+from bastide.inference.wires.events import Began, Closed, Ended, Event, Gathering, Grew, Sealed, Stopped, gathered
 from bastide.inference.wires.gemini_contents import one as part_of
 from bastide.inference.wires.json_text import arguments, call_id, object_in
 from bastide.inference.wires.replies import list_of, number, object_of, score, table_of, text_of
@@ -80,7 +80,10 @@ class Telling:
         seal = text_of(raw, "thoughtSignature")
         if raw.get("thought"):
             events += track.grow(Reasoning(), text_of(raw, "text"))
-        if seal:
+            if seal:
+                part, place = unmarked("", seal, "gemini"), track.next - 1
+                events += [Sealed(track.choice, place, part.seal, part.maker, part.redacted), *track.shut(place)]
+        elif seal:
             opened, place = track.open(unmarked("", seal, "gemini"))
             events += [*opened, *track.shut(place)]
         if raw.get("functionCall") is not None:
@@ -174,8 +177,10 @@ def _candidate(place: int, choice: Choice) -> dict[str, Any]:
 def _told(part: Text | Reasoning | Call | Refused, seal: str) -> tuple[list[dict[str, Any]], str]:
     """The rows that a part is, and the seal that the next one is to carry."""
     if isinstance(part, Reasoning):
-        thought = [{"text": part.text, "thought": True}] if part.text else []
-        return thought, marked(part, "gemini") or seal
+        if not part.text:
+            return [], marked(part, "gemini") or seal
+        own = {"thoughtSignature": marked(part, "gemini")} if part.seal else {}
+        return [{"text": part.text, "thought": True, **own}], seal
     if isinstance(part, Call) and object_in(part.arguments) is None:
         raise UpstreamGarbage(f"The model calls {part.name[:64]!r} with arguments that are no JSON object.")
     row = part_of(part, {})
@@ -211,7 +216,7 @@ class Writer:
         self._seals: dict[int, str] = {}
         self._stops: list[dict[str, Any]] = []
 
-    def write(self, event: Event) -> bytes:
+    def write(self, event: Event) -> bytes:  # noqa: PLR0911 one event after the other
         """The bytes for an event; none for what is told with another."""
         self._whole.take(event)
         match event:
@@ -225,6 +230,9 @@ class Writer:
                 return self._piece(event.choice, rows, event.logprobs)
             case Closed():
                 part = self._whole.part(event.choice, event.place)
+                if isinstance(part, Reasoning) and part.seal and part.text:
+                    own = {"text": "", "thought": True, "thoughtSignature": marked(part, "gemini")}
+                    return self._piece(event.choice, [own])
                 if isinstance(part, Reasoning) and part.seal:
                     self._seals[event.choice] = marked(part, "gemini")
                 if isinstance(part, Call) and object_in(part.arguments) is not None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bastide.errors import StreamBroken
-from bastide.inference.wires.events import Began, Closed, Ended, Event, Grew, Opened, Sealed, Stopped, Told
+from bastide.inference.wires.events import Began, Closed, Ended, Event, Grew, Opened, Sealed, Stopped, Told, joined
 from bastide.inference.wires.json_text import arguments
 from bastide.inference.wires.messages_replies import block, head, reason_of, reasoning, stop_read, usage_read
 from bastide.inference.wires.messages_replies import usage_written as usage_of
@@ -24,6 +24,7 @@ class Telling:
     def __init__(self) -> None:
         self._places: dict[int, int] = {}
         self._ended = False
+        self._counted: Counted | None = None
 
     def heard(self, said: Mapping[str, Any]) -> list[Event]:
         """One event. Raises StreamBroken or UpstreamGarbage."""
@@ -54,8 +55,12 @@ class Telling:
         return []
 
     def _used(self, raw: Mapping[str, Any]) -> list[Event]:
+        """What was used until now: the input is told at the beginning, the output at the end."""
         found = usage_read(raw.get("usage"))
-        return [] if found is None else [found]
+        if found is None:
+            return []
+        self._counted = found if self._counted is None else joined(self._counted, found)
+        return [self._counted]
 
     def _place(self, said: Mapping[str, Any]) -> int:
         index = number(said, "index")

@@ -1,0 +1,115 @@
+"""An answer in another format than its client's, translated as it comes."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any, Final
+
+import msgspec
+
+from bastide.errors import BastideError, UpstreamGarbage
+from bastide.inference.gateway.asking import Asking
+from bastide.inference.gateway.values import EVENTS, JSON
+from bastide.inference.gateway.watching import whole_answer
+from bastide.inference.values import Usage
+from bastide.inference.wires import FORMATS, Counted, Cut, Event, Grew, StreamReader, told
+
+_BYTES_A_TOKEN: Final = 4
+
+
+class Translated:
+    """Asks in the server's format and answers in the client's: whole, or event by event.
+
+    `model` is what the client is told: the name by which the tenant calls it.
+    """
+
+    __slots__ = (
+        "_asking",
+        "_fault",
+        "_model",
+        "_parts",
+        "_pieces",
+        "_reader",
+        "_seen",
+        "_size",
+        "_wire",
+        "_writer",
+        "begun",
+        "media_type",
+    )
+
+    def __init__(self, asking: Asking, wire: str, model: str) -> None:
+        self._asking, self._wire, self._model = asking, wire, model
+        self._reader: StreamReader | None = FORMATS[wire].reader() if asking.stream else None
+        self._writer = FORMATS[asking.wire].writer(model=model, id=_made(), usage=asking.usage_wanted)
+        self._seen: Counted | None = None
+        self._fault: BastideError | None = None
+        self._pieces: list[bytes] = []
+        self._size = self._parts = 0
+        self.begun = False
+        self.media_type = EVENTS if asking.stream else JSON
+
+    def request(self, asking: Asking, upstream: str) -> dict[str, Any]:
+        """The body in the server's format. Raises BadChat for what it cannot say."""
+        asked = FORMATS[asking.wire].read(asking.body)
+        return FORMATS[self._wire].write(asked, model=upstream, stream=asking.stream)
+
+    @property
+    def fault(self) -> BastideError | None:
+        """What the stream is broken by."""
+        return self._fault
+
+    def begins(self, content_type: str) -> None:
+        """A server that does not stream although it was asked to gives one whole answer."""
+        if not content_type.lower().startswith("text/event-stream"):
+            self._reader = None
+
+    def feed(self, piece: bytes) -> bytes:
+        """The events that these bytes tell, in the client's format."""
+        self._size += len(piece)
+        if self._reader is None:
+            self._pieces.append(piece)
+            return b""
+        return self._written(self._reader.feed(piece))
+
+    def end(self) -> bytes:
+        """What is left of a stream, or all of a whole answer. Raises UpstreamGarbage or UpstreamFailed."""
+        if self._reader is not None:
+            return self._written(self._reader.end())
+        raw = b"".join(self._pieces)
+        whole_answer(self._wire, raw)
+        try:
+            found = msgspec.json.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+            raise UpstreamGarbage("The answer is not a JSON object.") from fault
+        replied = FORMATS[self._wire].read_reply(found)
+        self._seen = replied.usage
+        if self._asking.stream:
+            return self._written(told(replied))
+        body = FORMATS[self._asking.wire].write_reply(replied, model=self._model, id=_made())
+        return msgspec.json.encode(body)
+
+    def usage(self, sent: bytes) -> Usage:
+        """As the server counted, else one token a piece of a stream, or four bytes of a whole answer each."""
+        if self._seen is not None:
+            return Usage(self._seen.input, self._seen.output)
+        got = self._parts if self._reader is not None else self._size // _BYTES_A_TOKEN
+        return Usage(len(sent) // _BYTES_A_TOKEN, got, estimated=True)
+
+    def _written(self, events: list[Event]) -> bytes:
+        out = []
+        for event in events:
+            if isinstance(event, Cut):
+                self._fault = event.fault
+                break
+            if isinstance(event, Counted):
+                self._seen = event
+            elif type(event) is Grew:
+                self._parts += 1
+            out.append(self._writer.write(event))
+        return b"".join(out)
+
+
+def _made() -> str:
+    """An answer's id: the server's own may mean something else in the client's format."""
+    return secrets.token_hex(12)
