@@ -216,9 +216,9 @@ class Running:
         elif (held := held_back(target, self.asking, len(self.data))) is not None:
             self._next_or(held, hedge=hedge)
         else:
-            self._ask(target, decision, wire)
+            self._ask(target, decision, wire, hedge=hedge)
 
-    def _ask(self, target: Target, decision: Decision, wire: str) -> None:
+    def _ask(self, target: Target, decision: Decision, wire: str, *, hedge: bool) -> None:
         attempt = Attempt(self, target, decision, wire)
         self._attempts.append(attempt)
         try:
