@@ -40,7 +40,10 @@ def main() -> int:
     busy = f"load {os.getloadavg()[0]:.1f}"
     print(f"machine: {platform.machine()}, {os.cpu_count()} cores, {busy}, Python {platform.python_version()}")
     print(f"switched on in ours: {_ON}; one worker")
-    with tempfile.TemporaryDirectory(prefix="bastide-gateway-") as place, upstream() as port:
+    with (
+        tempfile.TemporaryDirectory(prefix="bastide-gateway-", ignore_cleanup_errors=True) as place,
+        upstream() as port,
+    ):
         folder = Path(place)
         direct = Standing("direct, no gateway", port, [], {}, "fixed")
         base = at_a_rate(direct, 1000, options.seconds)

@@ -9,6 +9,7 @@ from bastide.inference.accounts import Used
 from bastide.inference.batching import batch_type
 from bastide.inference.gateway import Gateway, Running, Sink, refusal
 from bastide.inference.inference import Inference
+from bastide.inference.media import MediaAnswer, Sent
 from bastide.inference.routing import ModelRoute
 from bastide.inference.tasks import job_types
 from bastide.inference.values import (
@@ -37,6 +38,7 @@ __all__ = [
     "ExtractiveReply",
     "Gateway",
     "Inference",
+    "MediaAnswer",
     "Message",
     "Model",
     "ModelRoute",
@@ -44,6 +46,7 @@ __all__ = [
     "PictureReading",
     "Reranked",
     "Running",
+    "Sent",
     "Sink",
     "Usage",
     "Used",

@@ -22,6 +22,7 @@ from bastide.inference.calls import Call, Calls, Choice, pin_of
 from bastide.inference.extractive_chat import chunk, completion, question_and_passages, reply_text
 from bastide.inference.gateway import Gateway, Here, Route
 from bastide.inference.local import Kind, LocalModels
+from bastide.inference.media import Media
 from bastide.inference.registry import Known, Registry, able
 from bastide.inference.reranking import rerank
 from bastide.inference.routing import Routes
@@ -65,6 +66,7 @@ class Inference:
             policy, egress, self._calls, audit.journal, self._accounts, settings, read=self._read, here=Here(self)
         )
         self.routes = Routes(store, audit, self._local.models, self.gateway.forget)
+        self.media = Media(self._calls, egress, settings, choose=self._choose, place=self._place)
 
     async def start(self) -> None:
         """Open the books and the local models. Raises UnsupportedEmbedder for a model folder that cannot be run."""

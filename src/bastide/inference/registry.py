@@ -16,7 +16,7 @@ from bastide.inference.values import Model, ModelSpec
 from bastide.inference.vision import VISION
 from bastide.store import Db, Scope, Store, queries
 
-CAPABILITIES = ("chat", "embeddings", "rerank", *VISION)
+CAPABILITIES = ("chat", "embeddings", "rerank", *VISION, "transcription", "speech", "images")
 LOCAL_RUNTIME = "local/runtime"
 _Q = queries("bastide.inference")
 _MODELS, _MODEL, _ADD, _REMOVE = _Q["models"], _Q["model"], _Q["add_model"], _Q["remove_model"]

@@ -86,6 +86,27 @@ class MessageQuestion(Spoken):
     stream: bool = False
 
 
+class SpeechQuestion(Spoken):
+    """A text to be spoken."""
+
+    model_config = ConfigDict(
+        extra="allow", json_schema_extra={"examples": [{"model": "auto", "input": "Good morning.", "voice": "one"}]}
+    )
+    model: str | None = Field(None, max_length=200)
+    input: str = Field(min_length=1, max_length=100_000)
+    voice: str | dict[str, Any] | None = None
+
+
+class PictureQuestion(Spoken):
+    """What a picture is to show."""
+
+    model_config = ConfigDict(
+        extra="allow", json_schema_extra={"examples": [{"model": "auto", "prompt": "A fortified town from above"}]}
+    )
+    model: str | None = Field(None, max_length=200)
+    prompt: str = Field(min_length=1, max_length=100_000)
+
+
 class Completion(Said):
     """The conversation's next message, as OpenAI writes it."""
 

@@ -17,6 +17,8 @@ from bastide.inference.adapters.shaping import for_gemini, for_mistral, pinned_u
 _CHAT: Final = {"chat": "/chat/completions", "embeddings": "/embeddings"}
 _TEXTS: Final = {**_CHAT, "completions": "/completions"}
 _ANSWERS: Final = {**_TEXTS, "responses": "/responses"}
+_HEARD: Final = {"transcription": "/audio/transcriptions"}
+_MEDIA: Final = {**_HEARD, "speech": "/audio/speech", "images": "/images/generations"}
 _ANTHROPIC_VERSION: Final = "2023-06-01"
 _ROUTED: Final = re.compile(r"~|.*(:(nitro|floor|online|exacto)|@preset/.*|(^|/)auto)$", re.IGNORECASE)
 
@@ -40,11 +42,11 @@ def _routed(name: str) -> bool:
 
 
 _ALL: Final = (
-    Adapter("openai", "OpenAI-style server", {**_TEXTS, "rerank": "/rerank"}),
-    Adapter("vllm", "vLLM", {**_ANSWERS, "rerank": "/rerank"}),
+    Adapter("openai", "OpenAI-style server", {**_TEXTS, **_MEDIA, "rerank": "/rerank"}),
+    Adapter("vllm", "vLLM", {**_ANSWERS, **_HEARD, "rerank": "/rerank"}),
     Adapter("llamacpp", "llama.cpp's server", {**_TEXTS, "rerank": "/rerank"}),
     Adapter("ollama", "Ollama", _TEXTS),
-    Adapter("ovhcloud", "OVHcloud AI Endpoints", _ANSWERS, virtual=_queried),
+    Adapter("ovhcloud", "OVHcloud AI Endpoints", {**_ANSWERS, **_HEARD}, virtual=_queried),
     Adapter("mistral", "Mistral La Plateforme", _CHAT, shape=for_mistral),
     Adapter("scaleway", "Scaleway Generative APIs", {**_CHAT, "rerank": "/rerank"}),
     Adapter("ionos", "IONOS AI Model Hub", _TEXTS),

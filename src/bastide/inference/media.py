@@ -1,0 +1,155 @@
+"""Sound and pictures over the wires: transcription, speech, pictures. Passed on as they are, decided like any call.
+
+What goes in is not looked into: its label is the caller's, tightened by whatever the caller says of it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bastide.egress import Egress, Flow
+from bastide.errors import BadChat, UpstreamGarbage
+from bastide.inference.calls import Call, Calls, Choice
+from bastide.inference.openai_style import Place, encode
+from bastide.inference.registry import Known
+from bastide.inference.upstream_faults import fault_of
+from bastide.inference.values import Usage
+from bastide.policy import Label
+from bastide.settings import InferenceSettings
+from bastide.store import Scope, new_id
+
+MEDIA: Final = ("transcription", "speech", "images")
+"""What a model of sound or pictures may do."""
+
+_OUTPUT_KEPT_MAX: Final = 64 * 1024 * 1024  # of an answer; the receipt commits to all of it
+_TIMES: Final = 5  # sound takes longer than text
+
+Choose = Callable[[Scope, str | None, str, Label], Awaitable[Choice]]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A file in a request."""
+
+    name: str
+    media_type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MediaAnswer:
+    """An answer whose pieces are still to come; whoever stops reading them ends the call."""
+
+    media_type: str
+    receipt: str
+    pieces: AsyncGenerator[bytes]
+
+
+class Media:
+    """Calls of models of sound and pictures."""
+
+    def __init__(
+        self,
+        calls: Calls,
+        egress: Egress,
+        settings: InferenceSettings,
+        *,
+        choose: Choose,
+        place: Callable[[Known], Place],
+    ) -> None:
+        self._calls = calls
+        self._egress = egress
+        self._settings = settings
+        self._choose = choose
+        self._place = place
+
+    async def call(
+        self,
+        scope: Scope,
+        capability: str,
+        fields: Mapping[str, Any],
+        *,
+        label: Label,
+        model: str | None = None,
+        file: Sent | None = None,
+    ) -> MediaAnswer:
+        """Ask a model that does `capability`; `fields` are those of the wire, but for the model and the file.
+
+        Raises UnknownModel, WrongCapability, NoPermittedModel, BadChat, and what egress and the model's server raise,
+        as long as no piece has come; later a fault ends the pieces.
+        """
+        scope.need("model:use")
+        choice = await self._choose(scope, model, capability, Label.of_scope(scope).join(label))
+        named = {**fields, "model": choice.model.upstream}
+        media_type, body = _as_form(named, file) if file is not None else ("application/json", encode(named))
+        receipt = new_id("rcp")
+        pieces = self._pieces(scope, choice, capability, media_type, body, receipt)
+        try:
+            head = await anext(pieces)
+        except BaseException:
+            await pieces.aclose()
+            raise
+        return MediaAnswer(head.decode("latin-1"), receipt, pieces)
+
+    async def _pieces(
+        self, scope: Scope, choice: Choice, capability: str, media_type: str, body: bytes, receipt: str
+    ) -> AsyncGenerator[bytes]:
+        """The type of the answer, then its body."""
+        place = self._place(choice.known)
+        headers = {**place.headers("*/*"), "content-type": media_type}
+        async with self._calls.made(scope, choice, body, receipt=receipt) as call:
+            permit = self._calls.permit(choice.decision, self._egress)
+            async with (
+                self._egress.open(permit, total_s=self._settings.timeout_s * _TIMES) as client,
+                client.stream("POST", place.address(capability), content=body, headers=headers) as flow,
+            ):
+                call.tls = client.tls
+                if flow.status != 200:
+                    raise fault_of(flow.status, flow.headers, await flow.read(), place.key)
+                yield (flow.headers.get("content-type") or "application/octet-stream").encode("latin-1")
+                async with aclosing(_counted(flow, call, len(body))) as coming:
+                    async for piece in coming:
+                        yield piece
+
+
+async def _counted(flow: Flow, call: Call, sent: int) -> AsyncGenerator[bytes]:
+    kept: list[bytes] = []
+    size = 0
+    try:
+        async for piece in flow:
+            size += len(piece)
+            if size > _OUTPUT_KEPT_MAX:
+                raise UpstreamGarbage("The answer is larger than any sound or picture that was asked for.")
+            kept.append(piece)
+            yield piece
+    finally:
+        call.output = b"".join(kept)
+        call.usage = Usage(sent // 4, size // 4, estimated=True)
+
+
+def _as_form(fields: Mapping[str, Any], file: Sent) -> tuple[str, bytes]:
+    """A form with one file (RFC 7578): its media type and its bytes. Raises BadChat for what a form cannot say."""
+    boundary = secrets.token_hex(16)
+    parts: list[bytes] = []
+    for name, value in fields.items():
+        for one in value if isinstance(value, list) else [value]:
+            said = str(one).lower() if isinstance(one, bool) else str(one)
+            parts.append(_part(boundary, f'name="{_quoted(name)}"', None, said.encode()))
+    named = f'name="file"; filename="{_quoted(file.name)}"'
+    parts.append(_part(boundary, named, file.media_type, file.data))
+    return f"multipart/form-data; boundary={boundary}", b"".join([*parts, f"--{boundary}--\r\n".encode()])
+
+
+def _part(boundary: str, disposition: str, media_type: str | None, data: bytes) -> bytes:
+    kind = f"Content-Type: {media_type}\r\n" if media_type else ""
+    return f"--{boundary}\r\nContent-Disposition: form-data; {disposition}\r\n{kind}\r\n".encode() + data + b"\r\n"
+
+
+def _quoted(name: str) -> str:
+    if any(character in name for character in '\r\n\0"'):
+        raise BadChat("A name in the form holds a quotation mark or the end of a line.")
+    return name
