@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from bastide.inference.values import EXTRACTIVE, Message, Usage
+from bastide.inference.values import EXTRACTIVE, ChatPiece, ChatReply, Message, Usage
 
 NOTHING_FITS = (
     "No generative model is available here, and no sentence of the given text answers this. "
@@ -59,6 +60,12 @@ def chunk(text: str, receipt: str, *, finish: str | None = None) -> dict[str, An
         **_head("chat.completion.chunk", receipt),
         "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
     }
+
+
+def as_stream(reply: ChatReply) -> list[ChatPiece]:
+    """The reply as a stream would tell it: all of it, then its end."""
+    piece = ChatPiece(reply.text, reply.model, reply.receipt, chunk(reply.text, reply.receipt), mode=reply.mode)
+    return [piece, replace(piece, text="", raw=chunk("", reply.receipt, finish="stop"), finish="stop")]
 
 
 def _head(kind: str, receipt: str) -> dict[str, Any]:

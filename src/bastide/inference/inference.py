@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -19,7 +18,7 @@ from bastide.inference.accounts import Accounts, Keeping
 from bastide.inference.adapters import ADAPTERS
 from bastide.inference.adding import Adding
 from bastide.inference.calls import Call, Calls, Choice, pin_of
-from bastide.inference.extractive_chat import chunk, completion, question_and_passages, reply_text
+from bastide.inference.extractive_chat import as_stream, completion, question_and_passages, reply_text
 from bastide.inference.gateway import Gateway, Here, Route
 from bastide.inference.local import Kind, LocalModels
 from bastide.inference.media import Media
@@ -183,7 +182,7 @@ class Inference:
         choice = await self._choose(scope, request.model, "chat", _chat_label(scope, request, label))
         if choice.model.built_in:
             reply = await self._chat_extractively(scope, choice, request, receipt_id)
-            for piece in _extractive_pieces(reply):
+            for piece in as_stream(reply):
                 yield piece
             return
         body = self._place(choice.known).encoded(request.to_wire(choice.model.upstream, stream=True), "chat")
@@ -394,9 +393,3 @@ def _chat_label(scope: Scope, request: ChatRequest, label: Label) -> Label:
 def _guessed(sent: bytes, got: bytes = b"") -> Usage:
     """Tokens where nobody counted them: four bytes each, said to be an estimate."""
     return Usage(-(-len(sent) // 4), -(-len(got) // 4), estimated=True)
-
-
-def _extractive_pieces(reply: ChatReply) -> list[ChatPiece]:
-    piece = ChatPiece(reply.text, reply.model, reply.receipt, chunk(reply.text, reply.receipt), mode=reply.mode)
-    end = chunk("", reply.receipt, finish="stop")
-    return [piece, replace(piece, text="", raw=end, finish="stop")]
