@@ -123,6 +123,7 @@ async def add_model(body: shapes.NewModel, caller: Asking, rooms: Behind) -> Any
         capabilities=tuple(body.capabilities) if body.capabilities is not None else None,
         rank=body.rank,
         requests_per_minute=body.requests_per_minute,
+        pseudonymise=body.pseudonymise,
     )
     return JSONResponse(_shown(await rooms.inference.add_model(caller.scope, spec)), 201)
 

@@ -42,6 +42,9 @@ Rate = Annotated[
     typer.Option("--rpm", metavar="N", min=1, help="Requests a minute under its key.  [default: as its record says]"),
 ]
 Rank = Annotated[int | None, typer.Option("--rank", metavar="N", help="The lowest is chosen first.")]
+Pseudonymise = Annotated[
+    bool, typer.Option("--pseudonymise", help="What identifies a person is sent to it under pseudonyms only.")
+]
 Which = Annotated[str, typer.Argument(metavar="NAME", help="The model's name.")]
 
 _model = typer.Typer(help="The models of the tenant.", no_args_is_help=True)
@@ -76,6 +79,7 @@ async def add(
     capability: Capability = None,
     rpm: Rate = None,
     rank: Rank = None,
+    pseudonymise: Pseudonymise = False,
 ) -> None:
     """Add a model: a runtime of our own, or an endpoint of a provider whose record is known."""
     body = {
@@ -89,6 +93,7 @@ async def add(
         "capabilities": capability or None,
         "rank": rank,
         "requests_per_minute": rpm,
+        "pseudonymise": pseudonymise,
     }
     async with desk.server() as line:
         made = await line.post("/api/v1/models", body)

@@ -59,6 +59,7 @@ class Adding:
             rank=spec.rank if spec.rank is not None else _RANK_LOCAL if spec.local else _RANK_REMOTE,
             has_key=spec.key is not None,
             requests_per_minute=spec.requests_per_minute,
+            pseudonymise=spec.pseudonymise,
             problem=problem,
         )
         details = {"url": url, "record": record, "upstream": upstream, "capabilities": list(model.capabilities)}

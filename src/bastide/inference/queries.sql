@@ -1,22 +1,23 @@
 -- name: models
 -- Best first: the order in which a model is chosen when none is named.
 select name, kind, capabilities, record, url, upstream, local, rank, sealed_key, dimensions,
-    requests_per_minute, added_at
+    requests_per_minute, pseudonymise, added_at
 from inference.model
 order by rank, name
 
 -- name: model
 select name, kind, capabilities, record, url, upstream, local, rank, sealed_key, dimensions,
-    requests_per_minute, added_at
+    requests_per_minute, pseudonymise, added_at
 from inference.model
 where name = %(name)s
 
 -- name: add_model
 insert into inference.model
-    (name, kind, capabilities, record, url, upstream, local, rank, sealed_key, requests_per_minute)
+    (name, kind, capabilities, record, url, upstream, local, rank, sealed_key, requests_per_minute,
+    pseudonymise)
 values
     (%(name)s, %(kind)s, %(capabilities)s, %(record)s, %(url)s, %(upstream)s, %(local)s, %(rank)s, %(sealed_key)s,
-    %(requests_per_minute)s)
+    %(requests_per_minute)s, %(pseudonymise)s)
 
 -- name: remove_model
 delete from inference.model where name = %(name)s

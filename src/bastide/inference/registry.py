@@ -47,6 +47,7 @@ class _Row:
     sealed_key: bytes | None = field(repr=False)
     dimensions: int | None
     requests_per_minute: int | None
+    pseudonymise: bool
     added_at: datetime
 
     def model(self) -> Model:
@@ -62,6 +63,7 @@ class _Row:
             has_key=self.sealed_key is not None,
             dimensions=self.dimensions,
             requests_per_minute=self.requests_per_minute,
+            pseudonymise=self.pseudonymise,
             added_at=self.added_at,
         )
 
@@ -114,6 +116,7 @@ class Registry:
                     local=model.local,
                     rank=model.rank,
                     requests_per_minute=model.requests_per_minute,
+                    pseudonymise=model.pseudonymise,
                     sealed_key=None if key is None else await db.seal(key.encode(), about=_about(model.name)),
                 )
             except AlreadyThere as fault:
@@ -134,7 +137,8 @@ def able(known: Sequence[Known], capability: str) -> list[Known]:
     return [
         one
         for one in known
-        if capability in one.model.capabilities and (one.model.built_in or ADAPTERS[one.model.kind].plainly(capability))
+        if capability in one.model.capabilities
+        and (one.model.built_in or (not one.model.pseudonymise and ADAPTERS[one.model.kind].plainly(capability)))
     ]
 
 

@@ -180,7 +180,8 @@ class ModelSpec:
     """A model to add: an endpoint of a known kind, either our own (`local`) or that of a recorded `provider`.
 
     `upstream` is the server's own name for it; left out, the server is asked. `requests_per_minute` bounds how often
-    it is asked under its key; left out, it is what the record says of the endpoint.
+    it is asked under its key; left out, it is what the record says of the endpoint. With `pseudonymise` it gets what
+    identifies a person under pseudonyms only, and is asked over the wires only.
     """
 
     name: str
@@ -193,6 +194,7 @@ class ModelSpec:
     capabilities: tuple[str, ...] | None = None
     rank: int | None = None
     requests_per_minute: int | None = None
+    pseudonymise: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +215,7 @@ class Model:
     added_at: datetime | None = None
     problem: str = ""  # what is not as it should be, e.g. that the server did not answer when it was added
     requests_per_minute: int | None = None
+    pseudonymise: bool = False  # it gets what identifies a person under pseudonyms only
 
     @property
     def endpoint_id(self) -> str:

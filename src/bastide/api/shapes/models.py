@@ -200,6 +200,9 @@ class NewModel(Asked):
     requests_per_minute: int | None = Field(
         None, ge=1, le=1_000_000, description="How often it is asked under its key; null: as its record says."
     )
+    pseudonymise: bool = Field(
+        False, description="What identifies a person is sent under pseudonyms, and turned back in the answer."
+    )
 
 
 class Model(Said):

@@ -12,8 +12,10 @@ from bastide.errors import BastideError, BrokenReply, StreamBroken
 from bastide.inference.gateway.asking import Asking, encode
 from bastide.inference.gateway.behind import Behind
 from bastide.inference.gateway.pacing import asks_to_wait
+from bastide.inference.gateway.pseudonyms import Hidden
 from bastide.inference.gateway.relaying import Relay, relay_for
 from bastide.inference.gateway.targets import Target
+from bastide.inference.gateway.turning_back import TurnedBack
 from bastide.inference.gateway.values import Headers, Sink
 from bastide.inference.upstream_faults import fault_of
 from bastide.inference.values import Usage
@@ -31,6 +33,7 @@ class Caller(Protocol):
     sink: Sink
     asking: Asking
     data: bytes
+    hidden: Hidden | None
 
     def won(self, attempt: Attempt) -> bool: ...
     def unwon(self, attempt: Attempt) -> None: ...
@@ -46,6 +49,7 @@ class Attempt:
     __slots__ = (
         "_body",
         "_call",
+        "_hidden",
         "_relay",
         "_started",
         "_status",
@@ -64,19 +68,29 @@ class Attempt:
         self.target = target
         self.decision = decision
         self.wire = wire
+        self._hidden = call.hidden if call.hidden is not None and call.hidden.wanted_by(target) else None
         self.over = False
         self.tls: TlsEvidence | None = None
         self.exchange: Exchange | None = None
-        self.entry: Entry = call.gateway.recording.begin(call.scope, decision, target.model.name)
+        self.entry: Entry = call.gateway.recording.begin(
+            call.scope, decision, target.model.name, pseudonymised=self._kinds
+        )
         self._started = time.time()
         self._status = 0
         self._body: list[bytes] = []
+
+    @property
+    def _kinds(self) -> tuple[str, ...]:
+        """The kinds of what is sent under pseudonyms."""
+        return () if self._hidden is None else self._hidden.kinds
 
     def send(self) -> None:
         """Ask."""
         call, target = self._call, self.target
         asking: Asking = call.asking
         self._relay: Relay = relay_for(asking, self.wire, target.model.name)
+        if self._hidden is not None:
+            self._relay = TurnedBack(self._relay, asking, self._hidden)
         adapter = target.adapter
         assert adapter is not None, "asked over a wire"
         body = adapter.prepared(self._relay.request(asking, target.model.upstream), self.wire, call.gateway.pin(target))
@@ -192,5 +206,6 @@ class Attempt:
             tls=self.tls,
             started=self._started,
             outcome=outcome,
+            pseudonymised=self._kinds,
         )
         self._call.gateway.tally(self.decision.endpoint.kind, outcome)

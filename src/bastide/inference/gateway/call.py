@@ -34,6 +34,7 @@ from bastide.inference.gateway.asking import read, tokens_guessed
 from bastide.inference.gateway.attempt import Attempt
 from bastide.inference.gateway.behind import Admission, Behind
 from bastide.inference.gateway.pacing import held_back, worth_telling
+from bastide.inference.gateway.pseudonyms import Hidden, hidden
 from bastide.inference.gateway.refusing import last_event, refusal
 from bastide.inference.gateway.targets import Group, Target, View
 from bastide.inference.gateway.values import CAPABILITIES, Sink
@@ -71,6 +72,7 @@ class Running:
         "asking",
         "data",
         "gateway",
+        "hidden",
         "request_id",
         "scope",
         "sink",
@@ -87,6 +89,7 @@ class Running:
         self.request_id = request_id
         self._label = label
         self.data = data
+        self.hidden: Hidden | None = None
         self._over = False
         self._attempts: list[Attempt] = []
         self._winner: Attempt | None = None
@@ -150,16 +153,18 @@ class Running:
 
     def _choose(self, view: View) -> None:
         asking = self.asking
-        self._label = self.gateway.label_of(self._label, asking.label, self.data)
         capability = CAPABILITIES[self.wire]
         group = self._group = view.group(capability, asking.model)
-        ruled = self.gateway.policy.table(self.scope, group.endpoints, capability=capability).ruled(
-            self._label, time.time()
-        )
-        if not ruled.allowed:
+        self.hidden = hidden(self.gateway.label_of, self._label, asking, self.data, group)
+        self._label = self.gateway.label_of(self._label, asking.label, self.data)
+        table = self.gateway.policy.table(self.scope, group.endpoints, capability=capability)
+        verdicts = table.ruled(self._label, time.time()).verdicts
+        if self.hidden is not None:
+            verdicts = self.hidden.verdicts(group, verdicts, table.ruled(self.hidden.label, time.time()).verdicts)
+        self._left = _best_first(group, verdicts)
+        if not self._left:
             self._task = asyncio.get_running_loop().create_task(self._refused(group, capability))
             return
-        self._left = _best_first(group, ruled.verdicts)
         model = asking.model or self._left[0][0].model.name
         tokens, price = tokens_guessed(self.data, asking.body), _dearest(self._left)
         self._admission = self.gateway.accounts.admit(self.scope, model, tokens=tokens, price=price)
@@ -241,7 +246,8 @@ class Running:
             attempt=attempt,
             original=first.endpoint.id,
         )
-        verdict = table.ruled(self._label, time.time()).verdicts[place]
+        label = self.hidden.label if self.hidden and self.hidden.wanted_by(target) else self._label
+        verdict = table.ruled(label, time.time()).verdicts[place]
         return verdict if verdict.allowed else None
 
     def _hedge(self) -> None:

@@ -23,9 +23,10 @@ class Recording:
         self._said: dict[int, tuple[Decision, Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]] = {}
         self._shown: dict[int, tuple[TlsEvidence, Mapping[str, Any]]] = {}
 
-    def begin(self, scope: Scope, decision: Decision, model: str) -> Entry:
+    def begin(self, scope: Scope, decision: Decision, model: str, *, pseudonymised: tuple[str, ...] = ()) -> Entry:
         """An entry; its id exists at once. Raises JournalUnwritable."""
-        return self._journal.begin(scope, partial(self._facts, decision, model, Usage(estimated=True), None, None))
+        usage = Usage(estimated=True)
+        return self._journal.begin(scope, partial(self._facts, decision, model, usage, None, None, pseudonymised))
 
     def close(
         self,
@@ -37,19 +38,28 @@ class Recording:
         tls: TlsEvidence | None,
         started: float,
         outcome: str,
+        pseudonymised: tuple[str, ...] = (),
     ) -> None:
-        """The attempt is over."""
+        """The attempt is over; `pseudonymised` are the kinds of what was sent under pseudonyms."""
         entry.close(
-            self._facts(decision, model, usage, tls, started),
+            self._facts(decision, model, usage, tls, started, pseudonymised),
             outcome=outcome,
             resource=model,
             subjects=sorted(decision.label.subjects) if decision.label.subjects else (),
         )
 
     def _facts(
-        self, decision: Decision, model: str, usage: Usage, tls: TlsEvidence | None, started: float | None
+        self,
+        decision: Decision,
+        model: str,
+        usage: Usage,
+        tls: TlsEvidence | None,
+        started: float | None,
+        pseudonymised: tuple[str, ...],
     ) -> CallFacts:
         told, label, endpoint = self._wires(decision)
+        if pseudonymised:
+            told = {**told, "pseudonymised": list(pseudonymised)}
         now = time.time()
         return CallFacts(
             act="inference",
