@@ -34,7 +34,7 @@ from bastide.inference.gateway.asking import read, tokens_guessed
 from bastide.inference.gateway.attempt import Attempt
 from bastide.inference.gateway.behind import Admission, Behind
 from bastide.inference.gateway.pacing import held_back, worth_telling
-from bastide.inference.gateway.pseudonyms import Hidden, hidden
+from bastide.inference.gateway.pseudonyms import FOUND, Hidden, hidden
 from bastide.inference.gateway.refusing import last_event, refusal
 from bastide.inference.gateway.targets import Group, Target, View
 from bastide.inference.gateway.values import CAPABILITIES, Sink
@@ -157,6 +157,8 @@ class Running:
         group = self._group = view.group(capability, asking.model)
         self.hidden = hidden(self.gateway.label_of, self._label, asking, self.data, group)
         self._label = self.gateway.label_of(self._label, asking.label, self.data)
+        if self.hidden is not None:  # what was hidden was found, however fast the body was looked at
+            self._label = self._label.join(FOUND)
         table = self.gateway.policy.table(self.scope, group.endpoints, capability=capability)
         verdicts = table.ruled(self._label, time.time()).verdicts
         if self.hidden is not None:

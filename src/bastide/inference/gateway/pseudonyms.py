@@ -26,6 +26,8 @@ _IN_BYTES: Final = re.compile(rb"\[([A-Za-z]{2,24}-[0-9]{1,6})\]")
 _LEFT: Final = frozenset({"model", "data", "file_data", "b64_json"})  # fields whose text is no words of anybody
 _DEPTH_MAX: Final = 64
 _HIDDEN: Final = Label(personal="pseudonymised")
+FOUND: Final = Label(personal="personal")
+"""What the request itself must at least say, once something in it was hidden."""
 
 
 class Pseudonyms:
