@@ -279,3 +279,22 @@ async def test_the_rooms_own_operations_do_not_go_round_it(rooms: Rooms, scope: 
             await rooms.inference.chat(scope, ChatRequest((Message("user", MAIL),), model="ours"), label=Label())
         assert await rooms.inference.generator(scope, Label()) is None
     assert server.chats == []
+
+
+@pytest.mark.parametrize("wire", ["messages", "responses"])
+async def test_what_is_translated_between_formats_is_turned_back_too(rooms: Rooms, scope: Scope, wire: str) -> None:
+    turns = [{"role": "user", "content": TEXT}]
+    body = (
+        {"model": "ours", "max_tokens": 50, "messages": turns}
+        if wire == "messages"
+        else {"model": "ours", "input": turns}
+    )
+    said = "To [EMAIL-1], for [IBAN-1] [EM"
+    async with ScriptedModel(chunked(*(chat(said[at : at + 3]) for at in range(0, len(said), 3)), STOP)) as server:
+        await add(rooms, scope, server, pseudonymise=True)
+        taken = await call(rooms, scope, {**body, "stream": True}, wire=wire)
+    assert MAIL not in json.dumps(server.chats[0].body)
+    kind = "content_block_delta" if wire == "messages" else "response.output_text.delta"
+    deltas = [one["delta"] for one in told(taken.body) if one.get("type") == kind]
+    words = "".join(one["text"] if wire == "messages" else one for one in deltas)
+    assert words == f"To {MAIL}, for {ACCOUNT} [EM"
