@@ -136,6 +136,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/collections": {"name": "ours"},
     "/api/v1/policies": {"version": 0},
     "/api/v1/policies:test": {"text": "{}"},
+    "/api/v1/decisions:replay": {"text": "{}"},
     "/api/v1/models": {"name": "ours", "url": "http://127.0.0.1:9/v1", "local": True, "model": "m"},
     "/api/v1/routes": {"name": "our-route", "members": ["local/extractive"]},
     "/api/v1/intakes": {"collection": "ours"},

@@ -79,6 +79,21 @@ def _tried(rooms: Rooms, scope: Scope, text: str) -> list[Trial]:
         return rooms.policy.test_file(scope, place)
 
 
+@router.post(
+    "/api/v1/decisions:replay", summary="What would have been decided?", responses=answers({200: shapes.Replayed})
+)
+async def replay(body: shapes.PastDraft, caller: Asking, rooms: Behind) -> Any:
+    """What a draft would have decided of the last calls on record, where they could have gone, and at what price.
+
+    Nothing is set. The labels on record hold the bounds of the policy of their day: a looser draft frees none of them.
+    """
+    with tempfile.TemporaryDirectory(prefix="bastide-draft-") as folder:
+        place = Path(folder) / "draft.yaml"
+        await asyncio.to_thread(place.write_text, body.text, "utf-8")
+        found = await rooms.policy.replay_file(caller.scope, place, calls=body.calls)
+    return JSONResponse(found.to_wire())
+
+
 @router.post("/api/v1/decisions:explain", summary="What would be decided?", responses=answers({200: shapes.Explained}))
 async def explain(body: shapes.Explain, caller: Asking, rooms: Behind) -> Any:
     """Where bytes with this label may go, where not and by which rules, and the nearest way to a yes."""

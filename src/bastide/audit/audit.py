@@ -380,4 +380,5 @@ async def _event(db: Db, row: tuple[str, int, str, str, int, bytes | None]) -> E
         resource=opened.text("resource"),
         subjects=tuple(str(one) for one in subjects) if isinstance(subjects, list) else (),
         details=opened.part("details"),
+        receipt=opened.part("receipt"),
     )

@@ -26,6 +26,7 @@ class Event:
     subjects: tuple[str, ...] = ()
     details: Mapping[str, JsonValue] | None = None
     erased: bool = False
+    receipt: Mapping[str, JsonValue] | None = None  # the body of its receipt, if it has one
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ Personal = Annotated[
 Capability = Annotated[str, typer.Option("--capability", help="What it would be used for.")]
 Draft = Annotated[Path, typer.Argument(metavar="FILE", help="A policy as YAML or JSON, with the cases it is tried on.")]
 
+Calls = Annotated[int, typer.Option("--calls", min=1, max=100_000, help="How many of the last calls.")]
+
 _provider = typer.Typer(help="Provider records: what is known of each place, on what evidence.", no_args_is_help=True)
 _policy = typer.Typer(help="The tenant's own rules.", no_args_is_help=True)
 
@@ -33,6 +35,7 @@ def add_to(root: typer.Typer) -> None:
     errand(_provider, "explain", example="bastide provider explain local/onnx --class confidential")(explain)
     errand(_policy, "show", example="bastide policy show --json")(show_policy)
     errand(_policy, "test", example="bastide policy test draft.yaml")(test_policy)
+    errand(_policy, "replay", example="bastide policy replay draft.yaml --calls 500")(replay_policy)
     root.add_typer(_provider, name="provider")
     root.add_typer(_policy, name="policy")
 
@@ -84,6 +87,35 @@ async def test_policy(desk: "Desk", file: Draft) -> int:
         wire = await line.post("/api/v1/policies:test", {"text": draft})
     desk.say(wire, lambda: _trials(wire["trials"]))
     return 0 if all(trial["ok"] for trial in wire["trials"]) else 1
+
+
+async def replay_policy(desk: "Desk", file: Draft, calls: Calls = 1000) -> int:
+    """Say what a draft would have decided of past calls, where they could have gone, and what it would have cost.
+
+    Exit status 1 if it would have refused calls that no other endpoint could have taken.
+    """
+    draft = _read(Path(file))
+    async with desk.server() as line:
+        wire = await line.post("/api/v1/decisions:replay", {"text": draft, "calls": calls})
+    desk.say(wire, lambda: _replayed(wire))
+    return 1 if wire["without_alternative"] else 0
+
+
+def _replayed(wire: dict[str, Any]) -> str:
+    if not wire["calls"]:
+        return "No call of a model is on record yet."
+    lines = [f"{wire['calls']} calls since {wire['since']}: {wire['allowed']} as before, {wire['refused']} refused."]
+    for one in wire["changes"]:
+        instead = one["alternative"] or "nothing that is allowed"
+        said = f"{one['calls']} calls to {one['endpoint']}: {', '.join(one['rules'])}. {one['why']} Instead: {instead}."
+        lines.append(wrap(said, "     ", ""))
+    cost = wire["cost"]
+    lines.append(f"Cost at today's prices: {cost['before']:.4f} before, {cost['after']:.4f} after.")
+    if cost["calls_without_price"]:
+        lines.append(f"{cost['calls_without_price']} calls have no known price and are not in it.")
+    if wire["unreadable"]:
+        lines.append(f"{wire['unreadable']} receipts could not be read.")
+    return "\n".join(lines)
 
 
 def _read(file: Path) -> str:

@@ -13,6 +13,7 @@ from bastide.policy.personal import kinds as personal_kind
 from bastide.policy.personal import kinds_in as personal_kinds_in
 from bastide.policy.policy import Policy
 from bastide.policy.record import Price, Record
+from bastide.policy.replaying import Replay
 from bastide.policy.table import Ruled, Table
 from bastide.policy.values import (
     Decision,
@@ -36,6 +37,7 @@ __all__ = [
     "Policy",
     "Price",
     "Record",
+    "Replay",
     "RuleVerdict",
     "Ruled",
     "Table",

@@ -71,6 +71,13 @@ def _version(value: object) -> int:
     return value
 
 
+def draft_in(path: Path, known: Callable[[str], bool]) -> TenantPolicy:
+    """The policy in a draft, without its cases. Raises BadPolicy."""
+    sheet = read_sheet(path, BadPolicy)
+    sheet.pop("cases", None)
+    return read_policy(sheet, known)
+
+
 def try_file(path: Path, snapshot: Snapshot, now: datetime, *, air_gap: bool = False) -> list[Trial]:
     """What the draft in `path` would decide, for its own `cases` or for five usual labels x every endpoint.
 

@@ -13,11 +13,12 @@ from typing import Any
 from bastide.audit import Audit
 from bastide.errors import DatabaseUnavailable, PolicyChanged, UnknownRecord
 from bastide.policy.decision import Governing, Snapshot, governing
-from bastide.policy.drafts import read_policy, try_file
+from bastide.policy.drafts import draft_in, read_policy, try_file
 from bastide.policy.explaining import endpoints_of, explain
 from bastide.policy.label import Label
 from bastide.policy.local import local_records
 from bastide.policy.record import Price, Record, load_records, overlay
+from bastide.policy.replaying import Replay, Replaying
 from bastide.policy.rules import HOLDS
 from bastide.policy.table import Table
 from bastide.policy.values import Decision, Endpoint, Explanation, TenantPolicy, Trial
@@ -303,6 +304,24 @@ class Policy:
         """
         scope.need("policy:read")
         return try_file(path, self._snapshot, self._clock(), air_gap=self._settings.air_gap)
+
+    async def replay_file(self, scope: Scope, path: Path, *, calls: int = 1000) -> Replay:
+        """What the draft in `path` would have decided of the tenant's last `calls` calls on record; nothing is set.
+
+        Raises BadPolicy.
+        """
+        scope.need("policy:read")
+        law = governing(draft_in(path, self._snapshot.records.__contains__), air_gap=self._settings.air_gap)
+        replaying, cursor = Replaying(self._snapshot, law, self._clock()), None
+        while replaying.found.calls < calls:
+            page = await self._audit.events(scope, cursor=cursor, limit=500)
+            for event in page.items:
+                if event.act == "inference" and event.receipt is not None and replaying.found.calls < calls:
+                    replaying.add([event.receipt], event.time)
+            cursor = page.cursor
+            if cursor is None:
+                break
+        return replaying.found
 
     # -- records ------------------------------------------------------------------------------------
 

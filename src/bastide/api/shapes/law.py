@@ -72,6 +72,25 @@ class Tried(Said):
     trials: list[dict[str, Any]]
 
 
+class PastDraft(Draft):
+    """A policy that is held against the calls on record."""
+
+    calls: int = Field(1000, ge=1, le=100_000, description="How many of the last calls.")
+
+
+class Replayed(Said):
+    """What the draft would have decided of past calls, and what they would have cost."""
+
+    calls: int
+    since: str | None
+    allowed: int
+    refused: int
+    without_alternative: int
+    changes: list[dict[str, Any]]
+    cost: dict[str, Any]
+    unreadable: int
+
+
 class PolicyText(Said):
     """The tenant's own policy; what it says beyond this shape is checked by the law itself."""
 
