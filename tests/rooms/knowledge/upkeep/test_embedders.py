@@ -136,7 +136,7 @@ async def test_two_embedders_read_a_collection_side_by_side(
         ("When does the lease of the workshop end, and who pays the rent until then?", MINILM),
         ("Wie lange dauert die Überfahrt der Fähre nach Skarholm, und wann legt sie ab?", second),
     ):
-        read = await house.knowledge._finder._embedders.read(ours, question, collection="cases", strict=True)
+        read = await house.knowledge.upkeep._embedders.read(ours, question, collection="cases", strict=True)
         assert read.embedded is not None
         assert read.embedded.model == by, question
     assert await vectors(house, neighbour) == [MINILM]
@@ -155,7 +155,7 @@ async def test_an_embedder_that_is_away_is_stood_in_for(house: House, ours: Scop
     beside = house.inference._local._beside
     away = beside.pop(second)
     try:
-        read = await house.knowledge._finder._embedders.read(ours, question, collection="cases", strict=True)
+        read = await house.knowledge.upkeep._embedders.read(ours, question, collection="cases", strict=True)
     finally:
         beside[second] = away
     assert read.embedded is not None
@@ -173,7 +173,7 @@ async def test_until_all_is_read_no_query_asks_the_new_one(house: House, ours: S
             "insert into knowledge.embedder (model, state) values (%(a)s, 'on'), (%(b)s, 'filling')",
         )
         await db.run(fill, a=MINILM, b=second)
-    house.knowledge._finder._embedders.forget()
+    house.knowledge.upkeep._embedders.forget()
     await taken_in(house, ours, "menu.md", MENU, "cases")
     assert await coverage(house, ours) == {("cases", MINILM): ("on", True), ("cases", second): ("filling", False)}
     found = await house.knowledge.search(ours, "When does the lease of the workshop end?", mode="vector")
