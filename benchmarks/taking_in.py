@@ -1,7 +1,7 @@
 """Figures of taking documents in: passages a second, CPU by stage, memory, and what the graph of phrases costs.
 
     python -m benchmarks taking_in [--full]
-    python -m benchmarks.taking_in [--passages 1000] [--alone 100] [--documents 10000] [--corpus FILE]
+    python -m benchmarks.taking_in [--passages 1000] [--alone 100] [--documents 10000 [--words]] [--corpus FILE]
 
 Each passage is a document of its own, in an open house with row security, encryption and the audit log. It is taken in
 one by one (a few, --alone) and together, by words only and with vectors; the limit is the embedder alone on the same
@@ -9,8 +9,8 @@ texts, in the same run and in turns with it. CPU is this process's and PostgreSQ
 on a machine with other work the ratios hold, the passages a second do not.
 
 --documents takes in so many short documents and prints the peak of the memory of this process and of PostgreSQL's
-processes. --full is that with 10,000. --corpus names a corpus.jsonl of {title, text}; without it passages are made of
-sentences of the examples.
+processes; --words leaves the vectors away. --full is that with 10,000. --corpus names a corpus.jsonl of {title, text};
+without it passages are made of sentences of the examples.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ def _batch(rows: Sequence[tuple[int, int, bytes, bytes, bytes]]) -> Batch:
     )
 
 
-async def memory(house: House, meter: Meter, files: Sequence[File]) -> None:
+async def memory(house: House, meter: Meter, files: Sequence[File], *, vectors: bool) -> None:
     """Many documents; the peak of memory is sampled, this process's own is the kernel's."""
     peak, ended = [0.0], threading.Event()
 
@@ -219,13 +219,14 @@ async def memory(house: House, meter: Meter, files: Sequence[File]) -> None:
     whose = scope()
     meter.restart()
     try:
-        taken = await house.knowledge.batches.ingest(whose, given(files), label=LABEL)
+        taken = await house.knowledge.batches.ingest(whose, given(files), label=LABEL, vectors=vectors)
     finally:
         ended.set()
         watcher.join()
     assert sum(one.status == "ready" for one in taken.documents) == len(files), "every file is a document"
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{len(files):,} documents with vectors: {meter.spent().line(len(files))}")
+    word = "with vectors" if vectors else "words only"
+    print(f"{len(files):,} documents {word}: {meter.spent().line(len(files))}")
     print(f"peak memory: this process {own:.0f} MiB, PostgreSQL's processes {peak[0]:.0f} MiB", flush=True)
     await web(house, whose)
 
@@ -242,7 +243,7 @@ async def measure(asked: argparse.Namespace) -> None:
                 await speed(house, meter, files, min(asked.alone, len(files)))
             documents = 10_000 if asked.full and not asked.documents else asked.documents
             if documents:
-                await memory(house, meter, passages(asked.corpus, documents))
+                await memory(house, meter, passages(asked.corpus, documents), vectors=not asked.words)
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
@@ -250,6 +251,7 @@ async def measure(asked: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true")
+    parser.add_argument("--words", action="store_true")
     parser.add_argument("--corpus", type=Path)
     for name, number in (("passages", 1_000), ("alone", 100), ("documents", 0)):
         parser.add_argument(f"--{name}", type=int, default=number)

@@ -12,13 +12,13 @@ import asyncio
 import hashlib
 import json
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from bastide.errors import AlreadyThere, BadName, Contended, Refusal
 from bastide.knowledge import bounds
 from bastide.knowledge.indexing import Known, Vectors
-from bastide.knowledge.intake import Given, Intake, said_of
+from bastide.knowledge.intake import Act, Chain, Given, Intake, said_of
 from bastide.knowledge.labelling import label_of
 from bastide.knowledge.likeness import Sketch, likeness_key, sketch
 from bastide.knowledge.meaning import LATER
@@ -56,6 +56,26 @@ class _File:
     refusal: Refusal | None = None
     alike: Sketch = field(default_factory=lambda: Sketch(0, b""))
     vectors: Vectors = field(default_factory=Vectors)
+
+
+class Ready:
+    """Files of one collection with everything slow behind them: what is left runs in one transaction."""
+
+    def __init__(self, batches: Batches, fresh: dict[int, _File], acts: Mapping[int, Act], chain: Chain) -> None:
+        self._batches = batches
+        self._fresh = fresh
+        self._acts = acts
+        self._chain = chain
+
+    async def write(self, db: Db, places: Collection[int]) -> dict[int, IngestedDocument]:
+        """What became of the files at these places. Raises AlreadyThere or Contended, and then nothing is written."""
+        fresh = {place: file for place, file in self._fresh.items() if place in places}
+        done = await self._batches.write(db, fresh, chain=self._chain) if fresh else {}
+        for place in sorted(set(places) - set(fresh)):
+            done[place] = await self._acts[place](db)
+        if set(places) - set(done):  # what somebody else wrote meanwhile is looked at anew, all of it
+            raise Contended
+        return done
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +150,7 @@ class Batches:
                 try:
                     with timed("knowledge_write"):
                         async with self._store.under(scope) as db:
-                            done = await self._write(db, fresh)
+                            done = await self.write(db, fresh)
                 except (AlreadyThere, Contended):  # somebody else is at the same: each by itself finds out
                     done = {}
             return [
@@ -139,6 +159,17 @@ class Batches:
                 else one
                 for place, one in enumerate(batch)
             ]
+
+    async def ready(self, scope: Scope, files: Sequence[Given], *, vectors: bool, chain: Chain = ()) -> Ready:
+        """Everything that comes before the transaction, for a few files of one collection."""
+        fresh = await self._read(scope, files)
+        await self._embed(scope, list(fresh.values()), vectors=vectors)
+        acts = {
+            place: await self._intake.ready(scope, file, vectors=vectors, chain=chain)
+            for place, file in enumerate(files)
+            if place not in fresh
+        }
+        return Ready(self, fresh, acts, chain)
 
     # -- before the transaction ---------------------------------------------------------------------
 
@@ -194,7 +225,7 @@ class Batches:
 
     # -- the one transaction ------------------------------------------------------------------------
 
-    async def _write(self, db: Db, files: dict[int, _File]) -> dict[int, IngestedDocument]:
+    async def write(self, db: Db, files: dict[int, _File], *, chain: Chain = ()) -> dict[int, IngestedDocument]:
         """What was written, by place. As for a single file, the locks come first and the extent last."""
         keys = [key for one in files.values() for key in await self._intake.lock_keys(db, one.given, one.fingerprint)]
         await db.run(_LOCK, keys=sorted(set(keys)))
@@ -211,14 +242,14 @@ class Batches:
         if rows:
             await db.run(_ADD_COLLECTION, name=collection)
             here = await _add_rows(db, [file for _, file, _ in rows])
-            for known in here:
-                await describe(db, known.number, rows[0][1].given.metadata)
+            for known, (_, file, _) in zip(here, rows, strict=True):
+                await describe(db, known.number, file.given.metadata)
             blobs = await db.put_blobs([file.given.data for _, file, _ in rows])
             entries = [
                 Entry(known, blob, len(file.given.data), prepared, file.vectors, file.alike, new=True)
                 for known, blob, (_, file, prepared) in zip(here, blobs, rows, strict=True)
             ]
-            written = await self._intake.enter(db, entries)
+            written = await self._intake.enter(db, entries, chain=chain)
             done |= {place: one for (place, _, _), one in zip(rows, written, strict=True)}
         return done
 

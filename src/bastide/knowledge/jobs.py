@@ -1,7 +1,7 @@
 """Jobs of the intake: one file as one job, and a folder as the parent of many.
 
     knowledge.ingest    reads, cuts and embeds a file, then writes the document and the end of the step in one
-                        transaction: whatever dies, a file is taken in once
+                        transaction: whatever dies, a file is taken in once. Files of a folder that wait go along
     knowledge.intake    gathers files until it is closed, waits for their jobs, and says what became of each
 
 A file that cannot be read is no failed job: what it gives says `refused`, and why. A job that failed all the same
@@ -21,6 +21,7 @@ from bastide.knowledge.intake import Given, Intake
 from bastide.knowledge.metadata import checked
 from bastide.knowledge.placement import Placement
 from bastide.knowledge.staging import CLOSED, INGEST, INTAKE, Staging
+from bastide.knowledge.together import File, Together
 from bastide.knowledge.values import IngestedDocument
 from bastide.policy import Label
 from bastide.store import Db
@@ -35,20 +36,6 @@ _LABEL = Label.from_wire
 
 
 @dataclass(frozen=True, slots=True)
-class File:
-    """A file to be taken in: staged bytes, or a text. What `label` leaves unsaid is as the job's own label."""
-
-    name: str
-    collection: str = "default"
-    staged: str | None = None
-    text: str | None = None
-    label: dict[str, Any] | None = None
-    subjects: tuple[str, ...] = ()
-    vectors: bool = True
-    metadata: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Folder:
     """Where the files of an intake go."""
 
@@ -58,9 +45,12 @@ class Folder:
 class IntakeJobs:
     """The code of both types."""
 
-    def __init__(self, intake: Intake, staging: Staging, placement: Placement, *, idle_s: float) -> None:
+    def __init__(
+        self, intake: Intake, together: Together, staging: Staging, placement: Placement, *, idle_s: float
+    ) -> None:
         """`idle_s`: an intake that got no file for so long closes by itself."""
         self._intake = intake
+        self._together = together
         self._staging = staging
         self._placement = placement
         self._idle_s = idle_s
@@ -103,6 +93,13 @@ class IntakeJobs:
         said = checked(asked.metadata or {})
         where = bounds.collection(asked.collection)
         given = Given(bounds.name(asked.name), await self._bytes(run), where, run.label, said)
+        out = await self._together.ingest(run, given) or await self._alone(run, given)
+        if isinstance(out, Mapping) and out["status"] == "ready":
+            self._placement.consider_soon(run.scope)
+        return out
+
+    async def _alone(self, run: Run[File], given: Given) -> JsonValue:
+        asked = run.input
         act = await self._intake.ready(run.scope, given, vectors=asked.vectors, chain=run.chain)
 
         async def write(db: Db) -> JsonValue:
@@ -112,12 +109,9 @@ class IntakeJobs:
             return cast(JsonValue, asdict(done))
 
         try:
-            out = cast("dict[str, JsonValue]", await run.write("document", write))
+            return await run.write("document", write)
         except AlreadyThere as fault:  # the same name came in between: another attempt finds it
             raise Contended from fault
-        if out["status"] == "ready":
-            self._placement.consider_soon(run.scope)
-        return out
 
     async def _bytes(self, run: Run[File]) -> bytes:
         asked = run.input

@@ -30,6 +30,7 @@ from bastide.knowledge.retaining import RetainingJobs
 from bastide.knowledge.search import Finder
 from bastide.knowledge.seeking import Seeker
 from bastide.knowledge.staging import Gathering, Staging
+from bastide.knowledge.together import Together
 from bastide.knowledge.told import Answer, AnswerOptions, SearchOptions, Telling
 from bastide.knowledge.upkeep import Upkeep
 from bastide.knowledge.values import (
@@ -77,10 +78,11 @@ class Knowledge:
         self._staging = Staging(store, workflows)
         mending = MendingJobs(store, self._intake)
         self.batches = Batches(store, policy, self._intake, self._placement)
+        together = Together(workflows.companions, self._staging, self.batches)
         self.graph = Graph(store, audit)
         self.upkeep = Upkeep(store, audit, inference, workflows, embedders, self._shelf, self._staging, mending)
         for jobs in (
-            IntakeJobs(self._intake, self._staging, self._placement, idle_s=settings.intake_idle_s),
+            IntakeJobs(self._intake, together, self._staging, self._placement, idle_s=settings.intake_idle_s),
             mending,
             ReembeddingJobs(store, audit, inference, embedders),
             LeavingJobs(store, audit, workflows, self._shelf, self._staging),

@@ -25,6 +25,7 @@ _OPEN, _FIND_INTAKE, _CLOSE, _FORGET_INTAKE = (
     _Q["forget_intake"],
 )
 _ADD, _FIND, _FORGET = _Q["add_staged"], _Q["find_staged"], _Q["forget_staged"]
+_SIZES, _FIND_ALL, _FORGET_ALL = _Q["sizes_of_staged"], _Q["find_all_staged"], _Q["forget_all_staged"]
 _FORGET_ABOUT = _Q["forget_staged_about"]
 _NAMES, _GIVE_UP = _Q["staged_names"], _Q["give_up_staged"]
 _OLD, _OLD_INTAKES, _OLD_ARTIFACTS = _Q["forget_old_staged"], _Q["forget_old_intakes"], _Q["forget_old_artifacts"]
@@ -162,6 +163,22 @@ class Staging:
         if blob is None:
             raise StagedGone
         await db.drop_blob(blob)
+
+    async def take_some(self, scope: Scope, staged: Sequence[str], bytes_max: int) -> dict[str, bytes]:
+        """Of these files as many as are no more than so many bytes together. One that is gone is left out."""
+        async with self._store.under(scope) as db:
+            sizes: dict[str, int] = dict(await db.rows(tuple, _SIZES, ids=list(staged)))
+            wanted: list[str] = []
+            for id in staged:
+                if sizes.get(id, 0) <= bytes_max:
+                    bytes_max -= sizes.get(id, 0)
+                    wanted.append(id)
+            return {id: await db.get_blob(blob) for id, blob in await db.rows(tuple, _FIND_ALL, ids=wanted)}
+
+    @staticmethod
+    async def give_up_some(db: Db, staged: Sequence[str]) -> dict[str, str]:
+        """The places of these files go; the bytes of those that were there, to be dropped once they are documents."""
+        return dict(await db.rows(tuple, _FORGET_ALL, ids=list(staged)))
 
     @staticmethod
     async def forget_about(db: Db, subject: str) -> int:

@@ -23,6 +23,15 @@ values (%(id)s, %(job)s, %(name)s, %(blob)s, %(bytes)s, %(subjects)s)
 -- name: find_staged
 select blob from knowledge.staged where id = %(id)s
 
+-- name: sizes_of_staged
+select id, bytes from knowledge.staged where id = any(%(ids)s)
+
+-- name: find_all_staged
+select id, blob from knowledge.staged where id = any(%(ids)s)
+
+-- name: forget_all_staged
+delete from knowledge.staged where id = any(%(ids)s) returning id, blob
+
 -- name: forget_staged
 delete from knowledge.staged where id = %(id)s returning blob
 

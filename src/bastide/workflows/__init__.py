@@ -5,6 +5,7 @@ from one that died. Its steps are recorded once, its effects wait for the person
 it was given and gave lies sealed under its tenant's key. Nothing here knows what a job does: rooms register types.
 """
 
+from bastide.workflows.companions import Companions, Company
 from bastide.workflows.decisions import OversightRule
 from bastide.workflows.overseers import HASTY_S, Competence, Habit
 from bastide.workflows.registry import Effect, Example, JobType, Limits, Retry
@@ -14,6 +15,8 @@ from bastide.workflows.workflows import Workflows
 
 __all__ = [
     "HASTY_S",
+    "Companions",
+    "Company",
     "Competence",
     "Dispatched",
     "Effect",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from bastide.audit import Audit
@@ -17,7 +18,7 @@ from bastide.workflows.queue import Claim
 from bastide.workflows.values import JsonValue, Problem
 
 _Q = queries("bastide.workflows")
-_END, _WAKE_PARENT = _Q["end_run"], _Q["wake_parent"]
+_END, _WAKE_PARENT, _END_TOGETHER = _Q["end_run"], _Q["wake_parent"], _Q["end_together"]
 _WAKE, _ANNOUNCE, _NOTE, _FINISH = _Q["wake_run"], _Q["announce"], _Q["add_moment"], _Q["finish"]
 
 Happened = Callable[..., Coroutine[Any, Any, None]]
@@ -72,13 +73,21 @@ class Endings:
         )
         if row is None:
             return False
-        kind, parent, user, origin, chain, label, attempt, took = row
-        led = [(link[0], link[1]) for link in chain] + ([(origin, id)] if origin else [])
-        about = About(id, kind, parent, user, led, Label.from_wire(label), attempt, took.total_seconds())
-        if parent is not None:
-            await self.end_of_part(db, parent)
+        about = _about(id, *row)
+        if about.parent is not None:
+            await self.end_of_part(db, about.parent)
         await self._follow(db, about, outcome)
         return True
+
+    async def end_together(self, db: Db, waits_for: str, outputs: Mapping[str, bytes]) -> None:
+        """Parts of one job that wait for exactly this are done, with what each gave."""
+        sealed = [await db.seal(output, about=f"workflows.run|{id}|output") for id, output in outputs.items()]
+        rows = await db.rows(tuple, _END_TOGETHER, ids=list(outputs), outputs=sealed, waits_for=waits_for)
+        each = [_about(*row) for row in rows]
+        for parent in {about.parent for about in each if about.parent is not None}:
+            await self.end_of_part(db, parent)
+        for about in each:
+            await self._follow(db, about, Outcome("done", outputs[about.id]))
 
     async def finish(self, db: Db, claim: Claim, about: About, output: bytes) -> None:
         """The same for a run that is done and is no part of another: all of it goes with the commit, in one message.
@@ -115,6 +124,21 @@ class Endings:
         caught by the feeder's turn.)"""
         if await db.value(_WAKE_PARENT, id=parent) is not None:
             await db.at_commit(_ANNOUNCE, said="ready")
+
+
+def _about(
+    id: str,
+    kind: str,
+    parent: str | None,
+    user: str | None,
+    origin: str | None,
+    chain: Sequence[Sequence[str]],
+    label: Mapping[str, object],
+    attempt: int,
+    took: timedelta,
+) -> About:
+    led = [(link[0], link[1]) for link in chain] + ([(origin, id)] if origin else [])
+    return About(id, kind, parent, user, led, Label.from_wire(label), attempt, took.total_seconds())
 
 
 async def wake(db: Db, run: str, waits_for: str) -> bool:

@@ -92,6 +92,47 @@ where id = %(id)s and status not in ('done', 'failed', 'cancelled')
   and (fence = %(fence)s::uuid and status in ('running', 'stopping') or %(fence)s::uuid is null and status <> 'running')
 returning type, parent, user_id, origin, chain, label, attempt, ended_at - created_at as took
 
+-- name: take_along
+-- Parts of the same job that nobody has begun, as the run's own in everything that says what may be done for them.
+with first as materialized (
+    select * from workflows.run where id = %(run)s and fence = %(fence)s and status = 'running' and parent is not null
+), others as (
+    select r.id from first f join workflows.run r on r.parent = f.parent and r.status = 'queued' and r.attempt = 0
+        and r.type = f.type and r.version = f.version and r.deadline is null and r.budget_tokens is null
+        and r.budget_eur is null and octet_length(r.input) <= %(bytes)s and r.label = f.label
+        and r.permissions = f.permissions and r.chain = f.chain
+        and (r.user_id, r.app_id, r.key_id, r.origin) is not distinct from (f.user_id, f.app_id, f.key_id, f.origin)
+    order by r.id limit %(limit)s for update of r skip locked
+), taken as (
+    update workflows.run r set status = 'waiting', attempt = r.attempt + 1, waits_for = %(waits_for)s,
+        wake_at = now() + make_interval(secs => %(seconds)s), started_at = coalesce(r.started_at, now()),
+        revision = r.revision + 1
+    from others o where r.id = o.id
+    returning r.id, r.attempt, r.input
+), noted as (
+    insert into workflows.moment (run, kind, attempt, facts)
+    select id, 'taken along', attempt, jsonb_build_object('by', %(run)s::text) from taken
+)
+select id, input from taken
+
+-- name: hold_along
+-- Whoever stops a job and its parts comes from the other side: he is not waited for.
+select id from workflows.run where id = any(%(ids)s) and status = 'waiting' and waits_for = %(waits_for)s
+order by id for update skip locked
+
+-- name: leave_behind
+update workflows.run set status = 'queued', waits_for = null, wake_at = null, attempt = attempt - %(fewer)s,
+    revision = revision + 1
+where parent = (select parent from workflows.run where id = %(run)s) and status = 'waiting' and waits_for = %(waits_for)s
+  and (%(ids)s::text[] is null or id = any(%(ids)s::text[]))
+
+-- name: end_together
+update workflows.run r set status = 'done', waits_for = null, wake_at = null, ended_at = now(), output = g.output,
+    problem_code = null, problem = null, progress_done = progress_total, revision = revision + 1
+from unnest(%(ids)s::text[], %(outputs)s::bytea[]) g (id, output)
+where r.id = g.id and r.status = 'waiting' and r.waits_for = %(waits_for)s
+returning r.id, r.type, r.parent, r.user_id, r.origin, r.chain, r.label, r.attempt, r.ended_at - r.created_at as took
+
 -- name: wake_parent
 update workflows.run p set status = 'queued', waits_for = null, wake_at = null, revision = revision + 1
 where id = %(id)s and status = 'waiting' and waits_for = 'children'

@@ -178,6 +178,8 @@ def _waiting(row: Mapping[str, Any]) -> str:
             return f"It waits for its parts: {done} of {total} have ended."
         case "signal":
             return f"It waits for the signal {name}{until}."
+        case "together":
+            return f"It is done together with {name}, which is at work."
         case "approval":
             return f"A person must decide: `bastide approval show {name}`{until}."
         case _:
@@ -190,6 +192,8 @@ def _said(kind: str, facts: Mapping[str, Any]) -> str:  # noqa: PLR0911 one sent
             return f"The attempt failed: {facts.get('code')}" + ("; it is tried again." if facts.get("again") else ".")
         case "taken over":
             return "Its worker was not heard of any more; the run went back to the queue."
+        case "taken along":
+            return f"{facts.get('by')} does it together with its own."
         case "given back":
             return "Its worker stopped and gave it back; that is no failure."
         case "waiting":

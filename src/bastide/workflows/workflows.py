@@ -8,13 +8,7 @@ from contextlib import aclosing
 from typing import Any
 
 from bastide.audit import Audit
-from bastide.errors import (
-    BadJob,
-    JobEnded,
-    JobHasEffects,
-    JobNotFailed,
-    UnknownJob,
-)
+from bastide.errors import BadJob, JobEnded, JobHasEffects, JobNotFailed, UnknownJob
 from bastide.policy import Policy
 from bastide.settings import WorkSettings
 from bastide.store import Db, Page, Scope, Store, is_id, queries
@@ -23,6 +17,7 @@ from bastide.tenancy import Tenancy
 from bastide.workflows import overseeing, queue
 from bastide.workflows.approvals import Approvals
 from bastide.workflows.chains import AT_WORK
+from bastide.workflows.companions import Companions
 from bastide.workflows.dispatching import Dispatching
 from bastide.workflows.effects import Effects
 from bastide.workflows.ending import Endings, note, wake
@@ -75,6 +70,7 @@ class Workflows:
         self.approvals = Approvals(store, audit, tenancy, self._registry, self.cancel)
         self.overseers = Overseers(store, audit, tenancy, self._registry)
         self._endings = Endings(audit, self.triggers.happened)
+        self.companions = Companions(store, self._registry, self._endings)
         effects = Effects(store, audit)
         executing = Executing(store, tenancy, self._registry, self._dispatching, self._endings, effects)
         self._worker = Worker(store, self._registry, executing, settings)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
 
 import pytest
 
-from bastide.errors import Forbidden
+from bastide.errors import Forbidden, NoPermittedModel
+from bastide.inference import Inference
 from bastide.knowledge import Document, Knowledge
 from bastide.knowledge.batches import Batches
 from bastide.knowledge.embedders import Embedders
@@ -176,6 +178,40 @@ async def test_what_a_document_says_of_itself_tightens_its_own_label_only(rooms:
     assert labels[NOTES[0][0]] == labels[NOTES[1][0]] == "internal"
     single = await rooms.knowledge.ingest(ours, "again.html", marked + b" ", label={"class": "internal"})
     assert labels["plan.html"] == (await rooms.knowledge.document(ours, single.documents[0].id or "")).label.cls
+
+
+class _Guarded(Inference):
+    """The embedder, kept from what is confidential: what a policy does whose only permitted embedder is elsewhere."""
+
+    def __init__(self, behind: Inference) -> None:
+        self._behind = behind
+
+    def __getattribute__(self, name: str) -> Any:
+        own = name in {"_behind", "embed"}
+        return object.__getattribute__(self, name) if own else getattr(self._behind, name)
+
+    async def embed(self, scope: Scope, texts: Sequence[str], **said: Any) -> Any:
+        if said["label"].cls == "confidential":
+            raise NoPermittedModel("No embedder here may read what is confidential.")
+        return await self._behind.embed(scope, texts, **said)
+
+
+async def test_what_may_not_be_embedded_stays_without_vectors_and_the_rest_has_them(rooms: Rooms, ours: Scope) -> None:
+    inference = _Guarded(rooms.inference)
+    embedders = Embedders(rooms.store, inference)
+    intake = Intake(rooms.store, rooms.audit, inference, embedders, rooms.workflows, KnowledgeSettings())
+    batches = Batches(rooms.store, rooms.policy, intake, Placement(rooms.store, 10**9))
+    marked = b"<html><body><header>CONFIDENTIAL</header><p>The plan of the vault.</p></body></html>"
+    taken = await batches.ingest(
+        ours, _given([NOTES[0], ("plan.html", marked), NOTES[1]]), label={"class": "internal", "personal": "none"}
+    )
+    assert [one.status for one in taken.documents] == ["ready"] * 3
+    problems = {one.name: one.problems for one in taken.documents}
+    assert problems[NOTES[0][0]] == problems[NOTES[1][0]] == ()
+    assert [f"({NoPermittedModel.code})" in problem for problem in problems["plan.html"]] == [True]
+    assert {row[0] for row in (await _told(rooms, ours))["vectors"]} == {NOTES[0][0], NOTES[1][0]}
+    found = await rooms.knowledge.search(ours, "plan of the vault", mode="text")
+    assert found.passages[0].name == "plan.html"
 
 
 async def test_a_neighbour_has_nothing_of_it_and_the_same_content_is_his_own(
