@@ -20,6 +20,7 @@ from bastide.settings import KnowledgeSettings
 from bastide.store import Query, Scope
 
 from .conftest import LEASE, MENU, Rooms
+from .reading.made import Line, paragraph, pdf
 
 File = tuple[str, bytes]
 
@@ -30,6 +31,8 @@ NOTES = [
     )
     for n in range(9)
 ]
+
+MARKED = pdf([[Line("CONFIDENTIAL", 72, 815, 9), *paragraph("The plan of the vault is kept in the east wing.")]])
 
 # Everything that hangs on a document, told without the numbers that are new each time.
 _TOLD = {
@@ -170,14 +173,12 @@ async def test_without_a_permitted_embedder_documents_are_found_by_their_words(r
 
 
 async def test_what_a_document_says_of_itself_tightens_its_own_label_only(rooms: Rooms, ours: Scope) -> None:
-    marked = b"<html><body><header>CONFIDENTIAL</header><p>The plan of the vault.</p></body></html>"
-    files = [NOTES[0], ("plan.html", marked), NOTES[1]]
+    files = [NOTES[0], ("plan.pdf", MARKED), NOTES[1]]
     taken = await rooms.knowledge.batches.ingest(ours, _given(files), label={"class": "internal", "personal": "none"})
     labels = {one.name: one.label.cls for one in await _documents(rooms.knowledge, ours)}
     assert [one.status for one in taken.documents] == ["ready"] * 3
     assert labels[NOTES[0][0]] == labels[NOTES[1][0]] == "internal"
-    single = await rooms.knowledge.ingest(ours, "again.html", marked + b" ", label={"class": "internal"})
-    assert labels["plan.html"] == (await rooms.knowledge.document(ours, single.documents[0].id or "")).label.cls
+    assert labels["plan.pdf"] == "confidential"
 
 
 class _Guarded(Inference):
@@ -201,17 +202,16 @@ async def test_what_may_not_be_embedded_stays_without_vectors_and_the_rest_has_t
     embedders = Embedders(rooms.store, inference)
     intake = Intake(rooms.store, rooms.audit, inference, embedders, rooms.workflows, KnowledgeSettings())
     batches = Batches(rooms.store, rooms.policy, intake, Placement(rooms.store, 10**9))
-    marked = b"<html><body><header>CONFIDENTIAL</header><p>The plan of the vault.</p></body></html>"
     taken = await batches.ingest(
-        ours, _given([NOTES[0], ("plan.html", marked), NOTES[1]]), label={"class": "internal", "personal": "none"}
+        ours, _given([NOTES[0], ("plan.pdf", MARKED), NOTES[1]]), label={"class": "internal", "personal": "none"}
     )
     assert [one.status for one in taken.documents] == ["ready"] * 3
     problems = {one.name: one.problems for one in taken.documents}
     assert problems[NOTES[0][0]] == problems[NOTES[1][0]] == ()
-    assert [f"({NoPermittedModel.code})" in problem for problem in problems["plan.html"]] == [True]
+    assert [f"({NoPermittedModel.code})" in problem for problem in problems["plan.pdf"]] == [True]
     assert {row[0] for row in (await _told(rooms, ours))["vectors"]} == {NOTES[0][0], NOTES[1][0]}
     found = await rooms.knowledge.search(ours, "plan of the vault", mode="text")
-    assert found.passages[0].name == "plan.html"
+    assert found.passages[0].name == "plan.pdf"
 
 
 async def test_a_neighbour_has_nothing_of_it_and_the_same_content_is_his_own(
