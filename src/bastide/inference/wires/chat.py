@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from bastide.inference.wires import chat_turns
-from bastide.inference.wires.fields import Fields, refused
+from bastide.inference.wires.fields import Fields, cannot, refused
 from bastide.inference.wires.values import Asked, Form, Thinking, Tool, ToolChoice
 
 EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -133,7 +133,8 @@ def schema_form(fields: Fields) -> Form:
 
 
 def write(asked: Asked, *, model: str, stream: bool) -> dict[str, Any]:
-    """The body for a server of chats."""
+    """The body for a server of chats. Raises BadChat for what it cannot be told."""
+    unbegun(asked, "chat")
     body: dict[str, Any] = {"model": model, "messages": chat_turns.write(asked.turns)}
     if asked.tools:
         body["tools"] = [{"type": "function", "function": described(tool)} for tool in asked.tools]
@@ -164,6 +165,12 @@ def write(asked: Asked, *, model: str, stream: bool) -> dict[str, Any]:
         "stream_options": {"include_usage": True} if stream else None,
     }
     return body | {name: value for name, value in optional.items() if value is not None}
+
+
+def unbegun(asked: Asked, wire: str) -> None:
+    """Raises BadChat for an answer that the client has begun: here it would be followed by another, not continued."""
+    if asked.turns[-1].role == "assistant":
+        raise cannot("messages", f"{wire}: an answer whose beginning is given")
 
 
 def described(tool: Tool) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from bastide.inference.wires import responses_items
-from bastide.inference.wires.chat import EFFORTS, allowed, effort_of, function, schema_form, schema_of
+from bastide.inference.wires.chat import EFFORTS, allowed, effort_of, function, schema_form, schema_of, unbegun
 from bastide.inference.wires.chat import described as function_of
 from bastide.inference.wires.fields import Fields, cannot, refused
 from bastide.inference.wires.values import Asked, Form, Thinking, Tool, ToolChoice
@@ -102,6 +102,7 @@ def _form(text: Fields) -> Form | None:
 
 def write(asked: Asked, *, model: str, stream: bool) -> dict[str, Any]:
     """The body for a server of responses, which is told to keep nothing. Raises BadChat for what it cannot be told."""
+    unbegun(asked, "responses")
     _sayable(asked)
     instructions, items = responses_items.write(asked.turns)
     body: dict[str, Any] = {"model": model, "input": items, "store": False}

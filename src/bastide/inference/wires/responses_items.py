@@ -125,11 +125,11 @@ def write(turns: tuple[Turn, ...]) -> tuple[str, list[dict[str, Any]]]:
 def _item(part: Part) -> dict[str, Any] | None:
     match part:
         case Text():
-            content = [{"type": "output_text", "text": part.text, "annotations": []}]
-            return {"type": "message", "role": "assistant", "content": content}
+            return {"type": "message", "role": "assistant", "content": part.text}
         case Refused():
             content = [{"type": "refusal", "refusal": part.text}]
-            return {"type": "message", "role": "assistant", "content": content}
+            known = {"id": "msg_refused", "status": "completed"}  # a message in parts must have both
+            return {"type": "message", "role": "assistant", "content": content, **known}
         case Call():
             return {"type": "function_call", "call_id": part.id, "name": part.name, "arguments": part.arguments}
         case Result():
