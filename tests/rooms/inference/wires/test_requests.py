@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from openai.types.responses.response_create_params import ResponseCreateParamsNo
 from pydantic import TypeAdapter
 
 from bastide.errors import BadChat
-from bastide.inference.wires import FORMATS
+from bastide.inference.wires import FORMATS, chat, gemini, messages, responses
 
 from . import shapes
 
@@ -282,6 +283,12 @@ SILENT: list[tuple[str, dict[str, Any], str]] = [
 @pytest.mark.parametrize(("ours", "more", "theirs"), SILENT)
 def test_what_changes_no_answer_is_left_out(ours: str, more: dict[str, Any], theirs: str) -> None:
     assert put(theirs, ours, {**SMALL[ours], **more}) == put(theirs, ours, SMALL[ours])
+
+
+def test_all_that_is_left_out_is_on_its_page() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "reference" / "wires.md").read_text(encoding="utf-8")
+    names = {name for module in (chat, responses, messages, gemini) for name in module._UNHEARD} - {"model", "stream"}
+    assert not [name for name in names if f"`{name}`" not in page]
 
 
 def said(*content: Any, role: str = "user") -> dict[str, Any]:
