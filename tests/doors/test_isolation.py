@@ -67,6 +67,10 @@ async def things(web: httpx2.AsyncClient, doors: httpx2.AsyncClient, them: Compa
     model = await made(
         "/api/v1/models", {"name": MARK, "url": url, "local": True, "model": "m", "capabilities": ["chat"]}
     )
+    budget = await made(
+        "/api/v1/budgets", {"scope": "app", "subject": MARK, "tokens": 10**9, "contact": f"{MARK}@example.org"}
+    )
+    rate = await made("/api/v1/rates", {"scope": "app", "subject": MARK, "requests": 10**6})
     route = await made("/api/v1/routes", {"name": f"{MARK}-route", "members": [MARK]})
     answer = await made("/api/v1/answer", {"question": f"Where is the {MARK} kept?", "model": "local/extractive"})
     assert MARK in answer["answer"]
@@ -85,6 +89,8 @@ async def things(web: httpx2.AsyncClient, doors: httpx2.AsyncClient, them: Compa
         "keys": key["id"],
         "models": model["name"],
         "routes": route["name"],
+        "budgets": budget["id"],
+        "rates": rate["id"],
         "receipts": answer["receipt"],
         "tenants": them.id,
         "jobs": job["id"],
@@ -138,6 +144,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/policies:test": {"text": "{}"},
     "/api/v1/decisions:replay": {"text": "{}"},
     "/api/v1/models": {"name": "ours", "url": "http://127.0.0.1:9/v1", "local": True, "model": "m"},
+    "/api/v1/budgets": {"scope": "app", "subject": "ours", "tokens": 1000},
+    "/api/v1/rates": {"scope": "app", "subject": "ours", "requests": 1000},
+    "/api/v1/departments": {"kind": "app", "subject": "ours", "name": "ours"},
     "/api/v1/routes": {"name": "our-route", "members": ["local/extractive"]},
     "/api/v1/intakes": {"collection": "ours"},
     "/api/v1/jobs": {"type": "summarise", "input": {"text": "Ours."}, "key": "ours", "delay_s": 86400},

@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from bastide import __version__
 from bastide.api import (
+    accounts,
     documents,
     evidence,
     graph,
@@ -67,6 +68,7 @@ OPERATIONS = (
     *work.TABLE,
     *oversight.TABLE,
     *timely.TABLE,
+    *accounts.TABLE,
 )
 """What a message of the WebSocket may name, and what is a tool of MCP."""
 
@@ -105,6 +107,7 @@ def create(rooms: Rooms, *, notices: Notices = list) -> Gate:
         evidence,
         law,
         identity,
+        accounts,
     ):
         app.include_router(part.router)
     app.router.routes.append(Route(PATH, Tools(rooms, OPERATIONS), methods=["POST"], include_in_schema=False))

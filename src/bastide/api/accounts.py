@@ -1,0 +1,132 @@
+"""Accounts: budgets, rates and departments are set; usage is read, as JSON or as a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from bastide.api.describing import TEXT
+from bastide.api.doorkeeper import Asking, Behind
+from bastide.api.operations import Ask, Nothing, Operation, routes
+from bastide.api.paging import whole
+from bastide.api.reading import Route
+from bastide.api.shapes import accounts as shapes
+from bastide.api.shapes.ground import Listed, Removed
+
+Wire = dict[str, Any]
+
+_COLUMNS = ("name", "calls", "estimated", "unpriced", "tokens_in", "tokens_out", "eur", "unconverted")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so is worked out by spreadsheets
+
+
+async def list_budgets(ask: Ask[Nothing]) -> Wire:
+    """With what was spent of each in its period, and when it renews."""
+    return whole("budgets", [one.to_wire() for one in await ask.rooms.inference.accounts.budgets(ask.caller.scope)])
+
+
+async def set_budget(ask: Ask[shapes.NewBudget]) -> Wire:
+    """It takes the place of that of the same scope, subject and period, and counts what is used from then on."""
+    given = ask.given.model_dump()
+    return (await ask.rooms.inference.accounts.set_budget(ask.caller.scope, of=given.pop("scope"), **given)).to_wire()
+
+
+async def remove_budget(ask: Ask[Nothing]) -> Wire:
+    """It bounds nothing any more; what was spent of it is forgotten, usage stays."""
+    await ask.rooms.inference.accounts.remove_budget(ask.caller.scope, ask.id)
+    return {"id": ask.id, "removed": True}
+
+
+async def list_rates(ask: Ask[Nothing]) -> Wire:
+    """Requests and tokens of a minute."""
+    return whole("rates", [one.to_wire() for one in await ask.rooms.inference.accounts.rates(ask.caller.scope)])
+
+
+async def set_rate(ask: Ask[shapes.NewRate]) -> Wire:
+    """It takes the place of that of the same scope and subject."""
+    given = ask.given.model_dump()
+    return (await ask.rooms.inference.accounts.set_rate(ask.caller.scope, of=given.pop("scope"), **given)).to_wire()
+
+
+async def remove_rate(ask: Ask[Nothing]) -> Wire:
+    """It bounds nothing any more."""
+    await ask.rooms.inference.accounts.remove_rate(ask.caller.scope, ask.id)
+    return {"id": ask.id, "removed": True}
+
+
+async def list_departments(ask: Ask[Nothing]) -> Wire:
+    """Apps and users that are of one."""
+    found = await ask.rooms.inference.accounts.departments(ask.caller.scope)
+    return whole("departments", [one.to_wire() for one in found])
+
+
+async def set_department(ask: Ask[shapes.Department]) -> Wire:
+    """An app's word goes before that of its user."""
+    return (await ask.rooms.inference.accounts.set_department(ask.caller.scope, **ask.given.model_dump())).to_wire()
+
+
+async def usage(ask: Ask[shapes.WhichUsage]) -> Wire:
+    """Calls, tokens and euros: the tenant's for whoever has budget:manage, else one's own."""
+    found = await ask.rooms.inference.accounts.usage(ask.caller.scope, **ask.given.model_dump())
+    return whole("usage", [one.to_wire() for one in found])
+
+
+_BUDGETS, _RATES = "/api/v1/budgets", "/api/v1/rates"
+_manages = partial(Operation, needs="budget:manage")
+
+TABLE = (
+    _manages("budgets.list", "GET", _BUDGETS, "List the budgets", list_budgets, answer=Listed),
+    _manages("budgets.set", "POST", _BUDGETS, "Set a budget", set_budget, shapes.NewBudget, shapes.Budget, 201),
+    _manages(
+        "budgets.remove",
+        "DELETE",
+        f"{_BUDGETS}/{{id}}",
+        "Remove a budget",
+        remove_budget,
+        answer=Removed,
+        of="budget",
+    ),
+    _manages("rates.list", "GET", _RATES, "List the rates", list_rates, answer=Listed),
+    _manages("rates.set", "POST", _RATES, "Set a rate", set_rate, shapes.NewRate, shapes.Rate, 201),
+    _manages("rates.remove", "DELETE", f"{_RATES}/{{id}}", "Remove a rate", remove_rate, answer=Removed, of="rate"),
+    _manages("departments.list", "GET", "/api/v1/departments", "List who is of which", list_departments, answer=Listed),
+    _manages(
+        "departments.set",
+        "PUT",
+        "/api/v1/departments",
+        "Say of which department an app or user is",
+        set_department,
+        shapes.Department,
+        shapes.Department,
+    ),
+    Operation(
+        "usage.get",
+        "GET",
+        "/api/v1/usage",
+        "What was used",
+        usage,
+        shapes.WhichUsage,
+        shapes.Usage,
+        needs="model:use",
+    ),
+)
+
+router = APIRouter(route_class=Route, tags=["accounts"])
+router.include_router(routes(TABLE, tag="accounts"))
+
+
+@router.get("/api/v1/usage.csv", summary="What was used, as a table", response_class=Response, responses=TEXT)
+async def usage_table(given: Annotated[shapes.WhichUsage, Query()], caller: Asking, rooms: Behind) -> Response:
+    """The same as CSV with a head; a name that a spreadsheet would work out has a quote before it."""
+    found = await rooms.inference.accounts.usage(caller.scope, **given.model_dump())
+    text = io.StringIO()
+    rows = csv.DictWriter(text, _COLUMNS)
+    rows.writeheader()
+    for one in found:
+        wire = one.to_wire()
+        rows.writerow({**wire, "name": f"'{one.name}" if one.name.startswith(_FORMULA) else one.name})
+    return Response(text.getvalue(), media_type="text/csv; charset=utf-8")

@@ -1,0 +1,38 @@
+"""Budgets, rates and usage at the doors: set, met by a call, read by who may."""
+
+from __future__ import annotations
+
+import httpx2
+
+from bastide.app import House
+from tests.doors.conftest import Company, bearer, company
+
+
+async def test_a_budget_is_set_met_and_shown(web: httpx2.AsyncClient, house: House, platform_key: str) -> None:
+    us: Company = await company(house, platform_key, "accounts")
+    chief, member = bearer(us.keys["administrator"]), bearer(us.keys["member"])
+    budget = {"scope": "tenant", "tokens": 0, "contact": "=Ms Peer"}
+    assert (await web.post("/api/v1/budgets", json=budget, headers=member)).status_code == 403
+    made = await web.post("/api/v1/budgets", json=budget, headers=chief)
+    assert made.status_code == 201, made.text
+    asked = {"model": "local/extractive", "messages": [{"role": "user", "content": "When does it end?"}]}
+    spent = await web.post("/v1/chat/completions", json=asked, headers=member)
+    assert spent.status_code == 402, spent.text
+    assert spent.json()["error"]["contact"] == "=Ms Peer"
+    assert (await web.delete(f"/api/v1/budgets/{made.json()['id']}", headers=chief)).status_code == 200
+    assert (await web.get("/api/v1/budgets", headers=chief)).json()["budgets"] == []
+    rate = await web.post("/api/v1/rates", json={"scope": "key", "subject": "*", "requests": 1}, headers=chief)
+    assert rate.status_code == 201, rate.text
+    assert (await web.post("/v1/chat/completions", json=asked, headers=member)).status_code == 200
+    limited = await web.post("/v1/chat/completions", json=asked, headers=member)
+    assert (limited.status_code, int(limited.headers["retry-after"]) >= 1) == (429, True)
+    assert (await web.delete(f"/api/v1/rates/{rate.json()['id']}", headers=chief)).status_code == 200
+    used = (await web.get("/api/v1/usage", params={"by": "model"}, headers=chief)).json()["usage"]
+    assert [(one["name"], one["calls"]) for one in used] == [("local/extractive", 1)]
+    sheet = await web.get("/api/v1/usage.csv", params={"by": "model"}, headers=chief)
+    assert sheet.headers["content-type"].startswith("text/csv")
+    assert sheet.text.splitlines()[1].startswith("local/extractive,1,")
+    assert (await web.get("/api/v1/usage", params={"by": "shoe"}, headers=chief)).status_code == 422
+    put = {"kind": "app", "subject": "app_x", "name": "Legal"}
+    assert (await web.put("/api/v1/departments", json=put, headers=chief)).status_code == 200
+    assert (await web.get("/api/v1/departments", headers=chief)).json()["departments"] == [put]
