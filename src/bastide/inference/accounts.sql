@@ -116,3 +116,19 @@ delete from inference.budget where scope = 'user' and subject = %(member)s
 
 -- name: forget_rates
 delete from inference.rate where scope = 'user' and subject = %(member)s
+
+-- name: keeps
+select model, ttl_s, forced, likeness, emptied, made_by, made_at from inference.kept_answers order by model
+
+-- name: set_keeps
+insert into inference.kept_answers (model, ttl_s, forced, likeness, made_by)
+values (%(model)s, %(ttl_s)s, %(forced)s, %(likeness)s, %(made_by)s)
+on conflict (tenant_id, model) do update
+set ttl_s = excluded.ttl_s, forced = excluded.forced, likeness = excluded.likeness, emptied = kept_answers.emptied + 1,
+    made_by = excluded.made_by, made_at = now()
+
+-- name: empty_keeps
+update inference.kept_answers set emptied = emptied + 1
+
+-- name: remove_keeps
+delete from inference.kept_answers where model = %(model)s

@@ -1,0 +1,147 @@
+"""Kept answers: a question that was asked before, by the same tenant under the same law and label, is answered again.
+
+Off unless a tenant switches it on for a model or a route. An answer is found under a keyed hash of the tenant, the law,
+the label, the model and the whole request; whoever made it must still be allowed to have received this question, and
+that is decided anew. Answers lie in the memory of this process only, for at most a day.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from bastide import telemetry
+from bastide.inference.accounts import Keeps
+from bastide.inference.gateway.asking import Asking
+from bastide.inference.gateway.recording import Recording
+from bastide.inference.gateway.values import Headers, Sink
+from bastide.policy import Decision
+from bastide.store import Scope
+
+_BYTES_MAX: Final = 64 * 1024 * 1024  # of all answers of a process
+_ANSWER_BYTES_MAX: Final = 1024 * 1024
+_SORTED: Final = msgspec.json.Encoder(order="sorted")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer as its client got it, and what it rests on."""
+
+    tenant: str
+    endpoint: str
+    record: str
+    model: str
+    media_type: tuple[bytes, bytes]
+    body: bytes
+    receipt: str
+    until: float  # of the monotonic clock
+    place: dict[str, Any]  # as the receipts of those who get it again name it
+
+
+class Copying:
+    """A sink that keeps what goes through it, until it is more than is kept."""
+
+    def __init__(self, sink: Sink, key: bytes, keeps: Keeps) -> None:
+        self.key = key
+        self.keeps = keeps
+        self.media_type: tuple[bytes, bytes] | None = None
+        self.pieces: list[bytes] | None = []
+        self._sink = sink
+        self._size = 0
+
+    def on_head(self, status: int, headers: Headers) -> None:
+        """As it is."""
+        self.media_type = headers[0] if status == 200 else None
+        self._sink.on_head(status, headers)
+
+    def on_piece(self, piece: bytes) -> None:
+        """As it is."""
+        self._size += len(piece)
+        if self._size > _ANSWER_BYTES_MAX:
+            self.pieces = None
+        elif self.pieces is not None:
+            self.pieces.append(piece)
+        self._sink.on_piece(piece)
+
+    def on_end(self) -> None:
+        """As it is."""
+        self._sink.on_end()
+
+
+class Cache:
+    """The answers that this process keeps, of all tenants; what was not asked for longest goes first."""
+
+    def __init__(self, recording: Recording, *, bytes_max: int = _BYTES_MAX) -> None:
+        self._recording = recording
+        self._bytes_max = bytes_max
+        self._secret = os.urandom(32)
+        self._answers: OrderedDict[bytes, Answer] = OrderedDict()
+        self._emptied: dict[str, int] = {}
+        self._size = 0
+
+    def key(self, keeps: Keeps, scope: Scope, asking: Asking, model: str, decision: Decision) -> bytes | None:
+        """Under what the answer to this request is kept; None where it is left to chance."""
+        body = asking.body
+        if not (keeps.forced or asking.wire == "embeddings" or body.get("temperature") == 0 or "seed" in body):
+            return None
+        if self._emptied.get(scope.tenant, keeps.emptied) != keeps.emptied:
+            self.forget(scope.tenant)
+        self._emptied[scope.tenant] = keeps.emptied
+        said = [scope.tenant, keeps.emptied, decision.policy_hash, decision.label.to_wire(), asking.wire, model, body]
+        return hashlib.blake2b(_SORTED.encode(said), key=self._secret, digest_size=32).digest()
+
+    def find(self, key: bytes, decision: Decision) -> Answer | None:
+        """The answer, if it is there and came from the place that this decision allows, as its record is now."""
+        known = self._answers.get(key)
+        if known is None:
+            return None
+        if known.until <= time.monotonic():
+            self._drop(key)
+            return None
+        place = decision.endpoint
+        return known if (known.endpoint, known.record) == (place.id, decision.record_hash) else None
+
+    def keep(self, copy: Copying, scope: Scope, decision: Decision, model: str, receipt: str) -> None:
+        """An answer is whole."""
+        if copy.pieces is None or copy.media_type is None:
+            return
+        place = decision.endpoint
+        named = {"id": place.id, "record": decision.record_hash, "record_id": place.record_id, "cached": receipt}
+        self._drop(copy.key)
+        body, until = b"".join(copy.pieces), time.monotonic() + copy.keeps.ttl_s
+        self._answers[copy.key] = Answer(
+            scope.tenant, place.id, decision.record_hash, model, copy.media_type, body, receipt, until, named
+        )
+        self._size += len(body)
+        while self._size > self._bytes_max:
+            self._drop(next(iter(self._answers)))
+
+    def give(self, key: bytes, answer: Answer, decision: Decision, scope: Scope, data: bytes, sink: Sink) -> None:
+        """The answer again, with a receipt of its own that names that of the first."""
+        self._answers.move_to_end(key)
+        entry = self._recording.begin(scope, decision, answer.model)
+        started = time.time()
+        entry.input(data)
+        entry.output(answer.body)
+        receipt = (b"x-bastide-receipt", entry.id.encode())
+        sink.on_head(200, [answer.media_type, receipt, (b"x-bastide-cached", answer.receipt.encode())])
+        sink.on_piece(answer.body)
+        sink.on_end()
+        self._recording.close_cached(entry, decision, model=answer.model, place=answer.place, started=started)
+        telemetry.count("answers_given_again", place=decision.endpoint.kind)
+
+    def forget(self, tenant: str) -> None:
+        """Drop everything of a tenant."""
+        for key in [key for key, one in self._answers.items() if one.tenant == tenant]:
+            self._drop(key)
+
+    def _drop(self, key: bytes) -> None:
+        gone = self._answers.pop(key, None)
+        if gone is not None:
+            self._size -= len(gone.body)
