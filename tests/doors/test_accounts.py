@@ -33,6 +33,12 @@ async def test_a_budget_is_set_met_and_shown(web: httpx2.AsyncClient, house: Hou
     assert sheet.headers["content-type"].startswith("text/csv")
     assert sheet.text.splitlines()[1].startswith("local/extractive,1,")
     assert (await web.get("/api/v1/usage", params={"by": "shoe"}, headers=chief)).status_code == 422
+    kept = await web.post("/api/v1/kept-answers", json={"model": "*", "ttl_s": 60}, headers=chief)
+    assert kept.status_code == 201, kept.text
+    assert [one["model"] for one in (await web.get("/api/v1/kept-answers", headers=chief)).json()["kept-answers"]] == [
+        "*"
+    ]
+    assert (await web.delete("/api/v1/kept-answers/*", headers=chief)).status_code == 200
     put = {"kind": "app", "subject": "app_x", "name": "Legal"}
     assert (await web.put("/api/v1/departments", json=put, headers=chief)).status_code == 200
     assert (await web.get("/api/v1/departments", headers=chief)).json()["departments"] == [put]

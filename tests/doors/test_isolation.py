@@ -70,6 +70,7 @@ async def things(web: httpx2.AsyncClient, doors: httpx2.AsyncClient, them: Compa
     budget = await made(
         "/api/v1/budgets", {"scope": "app", "subject": MARK, "tokens": 10**9, "contact": f"{MARK}@example.org"}
     )
+    await made("/api/v1/kept-answers", {"model": MARK})
     rate = await made("/api/v1/rates", {"scope": "app", "subject": MARK, "requests": 10**6})
     route = await made("/api/v1/routes", {"name": f"{MARK}-route", "members": [MARK]})
     answer = await made("/api/v1/answer", {"question": f"Where is the {MARK} kept?", "model": "local/extractive"})
@@ -90,6 +91,7 @@ async def things(web: httpx2.AsyncClient, doors: httpx2.AsyncClient, them: Compa
         "models": model["name"],
         "routes": route["name"],
         "budgets": budget["id"],
+        "kept-answers": MARK,
         "rates": rate["id"],
         "receipts": answer["receipt"],
         "tenants": them.id,
@@ -144,6 +146,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/policies:test": {"text": "{}"},
     "/api/v1/decisions:replay": {"text": "{}"},
     "/api/v1/models": {"name": "ours", "url": "http://127.0.0.1:9/v1", "local": True, "model": "m"},
+    "/api/v1/embedders:off": {"model": "ours"},
+    "/api/v1/kept-answers": {"model": "ours"},
     "/api/v1/budgets": {"scope": "app", "subject": "ours", "tokens": 1000},
     "/api/v1/rates": {"scope": "app", "subject": "ours", "requests": 1000},
     "/api/v1/departments": {"kind": "app", "subject": "ours", "name": "ours"},

@@ -69,13 +69,34 @@ async def set_department(ask: Ask[shapes.Department]) -> Wire:
     return (await ask.rooms.inference.accounts.set_department(ask.caller.scope, **ask.given.model_dump())).to_wire()
 
 
+async def list_kept(ask: Ask[Nothing]) -> Wire:
+    """Answers themselves are not shown; they lie in the memory of each process."""
+    found = await ask.rooms.inference.accounts.kept_answers(ask.caller.scope)
+    return whole("kept-answers", [one.to_wire() for one in found])
+
+
+async def keep_answers(ask: Ask[shapes.NewKeeping]) -> Wire:
+    """The same request of the same tenant, label and law gets the same answer; what was kept so far is dropped."""
+    given = ask.given
+    await ask.rooms.inference.accounts.keep_answers(
+        ask.caller.scope, given.model, ttl_s=given.ttl_s, forced=given.forced
+    )
+    return given.model_dump()
+
+
+async def drop_answers(ask: Ask[Nothing]) -> Wire:
+    """Every answer that is kept of it is dropped."""
+    await ask.rooms.inference.accounts.drop_answers(ask.caller.scope, ask.id)
+    return {"id": ask.id, "removed": True}
+
+
 async def usage(ask: Ask[shapes.WhichUsage]) -> Wire:
     """Calls, tokens and euros: the tenant's for whoever has budget:manage, else one's own."""
     found = await ask.rooms.inference.accounts.usage(ask.caller.scope, **ask.given.model_dump())
     return whole("usage", [one.to_wire() for one in found])
 
 
-_BUDGETS, _RATES = "/api/v1/budgets", "/api/v1/rates"
+_BUDGETS, _RATES, _KEPT = "/api/v1/budgets", "/api/v1/rates", "/api/v1/kept-answers"
 _manages = partial(Operation, needs="budget:manage")
 
 TABLE = (
@@ -102,6 +123,17 @@ TABLE = (
         set_department,
         shapes.Department,
         shapes.Department,
+    ),
+    _manages("answers.list", "GET", _KEPT, "List whose answers are kept", list_kept, answer=Listed),
+    _manages("answers.keep", "POST", _KEPT, "Keep answers", keep_answers, shapes.NewKeeping, shapes.Keeping, 201),
+    _manages(
+        "answers.drop",
+        "DELETE",
+        f"{_KEPT}/{{name:path}}",
+        "Keep answers no more",
+        drop_answers,
+        answer=Removed,
+        of="model",
     ),
     Operation(
         "usage.get",

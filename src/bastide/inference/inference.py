@@ -58,12 +58,12 @@ class Inference:
         self._registry = Registry(store, audit)
         rates_eur = {} if settings.eur_per_usd is None else {"USD": settings.eur_per_usd}
         self._accounts = Accounts(store, settings.home, rates_eur=rates_eur)
-        self.accounts = Keeping(store, audit, self._accounts)
         self._calls = Calls(store, audit, policy, self._accounts)
         self._adding = Adding(self._registry, self._calls, policy, egress, settings)
         self.gateway = Gateway(
             policy, egress, self._calls, audit.journal, self._accounts, settings, read=self._read, here=Here(self)
         )
+        self.accounts = Keeping(store, audit, self._accounts, forget=self.gateway.cache.forget)
         self.routes = Routes(store, audit, self._local.models, self.gateway.forget)
         self.media = Media(self._calls, egress, settings, choose=self._choose, place=self._place)
 

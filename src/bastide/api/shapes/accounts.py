@@ -73,6 +73,23 @@ class Department(Asked):
     name: str = Field("", max_length=200, description="Empty: of none.")
 
 
+class NewKeeping(Asked):
+    """Answers of a model or a route are kept and given again."""
+
+    model_config = example(model="assistant", ttl_s=3600)
+    model: str = Field(max_length=200, description="A model or a route; `*` all.")
+    ttl_s: int = Field(3600, ge=1, le=86_400)
+    forced: bool = Field(False, description="Also where a request leaves its answer to chance.")
+
+
+class Keeping(Said):
+    """For which model answers are kept."""
+
+    model: str
+    ttl_s: int
+    forced: bool
+
+
 class WhichUsage(Asked):
     """Of which time, by what."""
 

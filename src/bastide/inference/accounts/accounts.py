@@ -133,7 +133,7 @@ class Accounts:
 
     async def _fetch(self, scope: Scope) -> Book:
         asked_at, changes = time.monotonic(), self._changes
-        budgets, rates, departments = await self._leasing.read(scope)
+        budgets, rates, departments, keeps = await self._leasing.read(scope)
         if changes != self._changes:
             asked_at -= _FRESH_S
         book = self._keeper.books.get(scope.tenant)
@@ -141,7 +141,7 @@ class Accounts:
             left = self._left.pop(scope.tenant, [])
             book = self._keeper.books[scope.tenant] = Book(scope, Ledger(self._currencies, left))
         book.scope = scope
-        book.learn(budgets, rates, departments, asked_at)
+        book.learn(budgets, rates, departments, keeps, asked_at)
         telemetry.gauge("budgets_near_limit", self.near())
         return book
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from bastide.inference.accounts.pots import Gate, Pot, Reserved
 from bastide.inference.accounts.settling import Ledger
+from bastide.inference.accounts.values import Keeps
 from bastide.inference.values import Usage
 from bastide.policy import Price
 
@@ -25,6 +26,7 @@ class Purse:
     hard: tuple[Pot, ...]
     soft: tuple[Pot, ...]
     gates: tuple[Gate, ...]
+    keeps: Keeps | None  # whether answers of the model are kept
     until: float  # seconds since 1970: when the first period of a pot ends
 
     @property
@@ -49,6 +51,11 @@ class Admission:
         self._taken = taken
         self._over = False
         ledger.running += 1
+
+    @property
+    def keeps(self) -> Keeps | None:
+        """Whether and how long the answer is kept."""
+        return self._purse.keeps
 
     def settle(self, usage: Usage, *, cost_eur: float | None, outcome: str, endpoint: str) -> None:
         """What the call used and cost, once; a second time is nothing. Without a known price it is None."""

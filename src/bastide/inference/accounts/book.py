@@ -12,7 +12,7 @@ from typing import Final
 from bastide.inference.accounts.admission import Purse
 from bastide.inference.accounts.pots import Gate, Pot
 from bastide.inference.accounts.settling import Ledger
-from bastide.inference.accounts.values import EACH, WARN_AT, Budget, Department, Rate, period_at
+from bastide.inference.accounts.values import EACH, WARN_AT, Budget, Department, Keeps, Rate, period_at
 from bastide.store import Scope
 
 _PURSES_MAX: Final = 8192
@@ -32,6 +32,7 @@ class Book:
     pots: dict[tuple[str, str, float], Pot] = field(default_factory=dict)
     gates: dict[tuple[str, str], Gate] = field(default_factory=dict)
     _budgets: Sequence[Budget] = ()
+    _keeps: dict[str, Keeps] = field(default_factory=dict)
     _rates: Sequence[Rate] = ()
     _departments: dict[tuple[str, str], str] = field(default_factory=dict)
     _purses: dict[tuple[str | None, str | None, str | None, str], Purse] = field(default_factory=dict)
@@ -42,7 +43,12 @@ class Book:
         return not (self.pots or self.gates or self.ledger.running or self.ledger.waiting)
 
     def learn(
-        self, budgets: Sequence[Budget], rates: Sequence[Rate], departments: Iterable[Department], read_at: float
+        self,
+        budgets: Sequence[Budget],
+        rates: Sequence[Rate],
+        departments: Iterable[Department],
+        keeps: Iterable[Keeps],
+        read_at: float,
     ) -> None:
         """What the database says now. What is held of a budget that is gone or was changed is held no more."""
         said = {one.id: one for one in budgets}
@@ -62,6 +68,7 @@ class Book:
             if rate is None or (rate.requests, rate.tokens) != (gate.rate.requests, gate.rate.tokens):
                 del self.gates[key]
         self._budgets, self._rates = budgets, rates
+        self._keeps = {one.model: one for one in keeps}
         self._departments = {(one.kind, one.subject): one.name for one in departments}
         self._purses.clear()
         self.near = sum(one.share >= WARN_AT for one in budgets)
@@ -98,6 +105,7 @@ class Book:
             hard=tuple(pot for pot in pots if pot.budget.hard),
             soft=tuple(pot for pot in pots if not pot.budget.hard),
             gates=gates,
+            keeps=self._keeps.get(model) or self._keeps.get(EACH),
             until=min((pot.until for pot in pots), default=float("inf")),
         )
 

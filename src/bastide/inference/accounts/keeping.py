@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from bastide.audit import Audit, JsonValue
 from bastide.errors import BadBudget, UnknownBudget
 from bastide.inference.accounts.accounts import Accounts
-from bastide.inference.accounts.values import EACH, GROUPS, PERIODS, SCOPES, Budget, Department, Rate, Used
+from bastide.inference.accounts.values import EACH, GROUPS, PERIODS, SCOPES, Budget, Department, Keeps, Rate, Used
 from bastide.store import Scope, Store, new_id, queries
 
 MANAGE: Final = "budget:manage"
@@ -19,6 +19,8 @@ _BUDGETS, _RATES, _DEPARTMENTS = _Q["budgets"], _Q["rates"], _Q["departments"]
 _SET_BUDGET, _REMOVE_BUDGET = _Q["set_budget"], _Q["remove_budget"]
 _SET_RATE, _REMOVE_RATE = _Q["set_rate"], _Q["remove_rate"]
 _SET_DEPARTMENT, _CLEAR_DEPARTMENT = _Q["set_department"], _Q["clear_department"]
+_KEEPS, _SET_KEEPS = _Q["keeps"], _Q["set_keeps"]
+_EMPTY_KEEPS, _REMOVE_KEEPS = _Q["empty_keeps"], _Q["remove_keeps"]
 _USAGE, _NAMELESS = _Q["usage"], _Q["nameless_usage"]
 _FORGETS: Final = (
     _Q["forget_usage"],
@@ -35,7 +37,11 @@ _EUR_MAX: Final = 1e12
 class Keeping:
     """What a person asks of the accounts."""
 
-    def __init__(self, store: Store, audit: Audit, accounts: Accounts) -> None:
+    def __init__(
+        self, store: Store, audit: Audit, accounts: Accounts, *, forget: Callable[[str], None] = lambda tenant: None
+    ) -> None:
+        """`forget` throws away the answers of a tenant that this process keeps."""
+        self._forget = forget
         self._store = store
         self._audit = audit
         self._accounts = accounts
@@ -164,6 +170,40 @@ class Keeping:
         self._accounts.forget(scope.tenant)
         return Department(kind, subject, name)
 
+    # -- kept answers -------------------------------------------------------------------------------
+
+    async def kept_answers(self, scope: Scope) -> list[Keeps]:
+        """For which models answers are kept."""
+        scope.need(MANAGE)
+        async with self._store.under(scope) as db:
+            return await db.rows(Keeps, _KEEPS)
+
+    async def keep_answers(self, scope: Scope, model: str, *, ttl_s: int = 3600, forced: bool = False) -> None:
+        """Have answers of a model or route, or of all (`*`), kept and given again; those kept so far are dropped."""
+        scope.need(MANAGE)
+        if not _WORD.fullmatch(model):
+            raise BadBudget("Say of which model or route, or `*`.", field="model")
+        if not 1 <= ttl_s <= 86_400:
+            raise BadBudget("Answers are kept from 1 to 86,400 seconds.", field="ttl_s")
+        values: dict[str, JsonValue] = {"model": model, "ttl_s": ttl_s, "forced": forced}
+        async with self._store.under(scope) as db:
+            await db.run(_SET_KEEPS, **values, made_by=scope.user or scope.key)
+            await self._audit.record(db, "answers.keep", resource=model, details=values)
+        self._dropped(scope.tenant)
+
+    async def drop_answers(self, scope: Scope, model: str) -> None:
+        """Answers of this model are kept no more. Raises UnknownBudget."""
+        scope.need(MANAGE)
+        async with self._store.under(scope) as db:
+            if not await db.run(_REMOVE_KEEPS, model=_plain(model)):
+                raise UnknownBudget("No answers of this model are kept.", next_step="List for which they are.")
+            await self._audit.record(db, "answers.drop", resource=model)
+        self._dropped(scope.tenant)
+
+    def _dropped(self, tenant: str) -> None:
+        self._forget(tenant)
+        self._accounts.forget(tenant)
+
     # -- usage --------------------------------------------------------------------------------------
 
     async def usage(
@@ -199,7 +239,8 @@ class Keeping:
             return await db.rows(Used, _USAGE, by=by, since=since, until=until, app=app, member=member)
 
     async def erase_person(self, scope: Scope, user: str) -> None:
-        """What names this user goes: usage stays counted without him, budgets and rates of his own are removed.
+        """What names this user goes: usage stays counted without him, budgets and rates of his own are removed, and all
+        answers that are kept are thrown away: here at once, in other processes within seconds.
 
         Disable his keys first: a call that he makes afterwards is counted under his name again.
         """
@@ -210,8 +251,9 @@ class Keeping:
             for query in _FORGETS:
                 await db.run(query, member=_plain(user))
             await db.run(_CLEAR_DEPARTMENT, kind="user", subject=_plain(user))
+            await db.run(_EMPTY_KEEPS)
             await self._audit.record(db, "usage.erase", subjects=(user,))
-        self._accounts.forget(scope.tenant)
+        self._dropped(scope.tenant)
 
 
 def _subject(of: str, subject: str) -> str:

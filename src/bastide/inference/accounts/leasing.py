@@ -9,11 +9,11 @@ from typing import Final
 
 from bastide.inference.accounts.pots import LEASE_S, Gate, Pot, Slice
 from bastide.inference.accounts.settling import Settlement
-from bastide.inference.accounts.values import Budget, Department, Rate
+from bastide.inference.accounts.values import Budget, Department, Keeps, Rate
 from bastide.store import Json, Scope, Store, queries
 
 _Q: Final = queries("bastide.inference")
-_BUDGETS, _RATES, _DEPARTMENTS = _Q["budgets"], _Q["rates"], _Q["departments"]
+_BUDGETS, _RATES, _DEPARTMENTS, _KEEPS = _Q["budgets"], _Q["rates"], _Q["departments"], _Q["keeps"]
 _LEND, _KEEP, _LEAVE = _Q["lend"], _Q["keep_lease"], _Q["leave_leases"]
 _DRAW, _GIVE_BACK = _Q["draw"], _Q["give_back"]
 _SETTLE, _FORGET = _Q["settle"], _Q["forget_settled"]
@@ -35,13 +35,14 @@ class Leasing:
         self._store = store
         self._holder = holder
 
-    async def read(self, scope: Scope) -> tuple[list[Budget], list[Rate], list[Department]]:
-        """The tenant's budgets, rates and departments. Raises DatabaseUnavailable, as all of these do."""
+    async def read(self, scope: Scope) -> tuple[list[Budget], list[Rate], list[Department], list[Keeps]]:
+        """The tenant's budgets, rates, departments and kept answers. Raises DatabaseUnavailable, as all of these do."""
         async with self._store.under(scope) as db:
             return (
                 await db.rows(Budget, _BUDGETS),
                 await db.rows(Rate, _RATES),
                 await db.rows(Department, _DEPARTMENTS),
+                await db.rows(Keeps, _KEEPS),
             )
 
     async def lend(self, scope: Scope, pots: Sequence[Pot], gates: Sequence[Gate], *, eur: float, tokens: int) -> None:

@@ -80,6 +80,25 @@ class Department:
 
 
 @dataclass(frozen=True, slots=True)
+class Keeps:
+    """Answers of a model or a route, or of all (`*`), are kept for `ttl_s` seconds and given again.
+
+    `forced` ones also where a request leaves its answer to chance. `emptied` counts how often all were thrown away.
+    """
+
+    model: str
+    ttl_s: int
+    forced: bool
+    emptied: int
+    made_by: str | None
+    made_at: datetime
+
+    def to_wire(self) -> dict[str, object]:
+        """As the wire shows it."""
+        return {**asdict(self), "made_at": self.made_at.isoformat()}
+
+
+@dataclass(frozen=True, slots=True)
 class Used:
     """What was used under one name: calls, tokens, money.
 

@@ -7,7 +7,9 @@ from typing import Protocol
 
 from bastide.egress import Line, Patience
 from bastide.errors import PinMismatch
+from bastide.inference.accounts import Keeps
 from bastide.inference.gateway.asking import Asking
+from bastide.inference.gateway.caching import Cache
 from bastide.inference.gateway.recording import Recording
 from bastide.inference.gateway.targets import Group, Target, View, Views
 from bastide.inference.gateway.values import Sink
@@ -18,6 +20,10 @@ from bastide.store import Scope
 
 class Admission(Protocol):
     """What a budget lent to one call."""
+
+    @property
+    def keeps(self) -> Keeps | None:
+        """Whether and how long its answer is kept."""
 
     def settle(self, usage: Usage, *, cost_eur: float | None, outcome: str, endpoint: str) -> None:
         """What it used, once."""
@@ -51,6 +57,7 @@ class Behind(Protocol):
     accounts: Accounts
     policy: Policy
     recording: Recording
+    cache: Cache
     views: Views
 
     def law_at_hand(self, scope: Scope) -> bool: ...

@@ -11,6 +11,7 @@ import hashlib
 import os
 import time
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from bastide import telemetry
 from bastide.inference.accounts import Keeps
 from bastide.inference.gateway.asking import Asking
 from bastide.inference.gateway.recording import Recording
+from bastide.inference.gateway.targets import Target
 from bastide.inference.gateway.values import Headers, Sink
 from bastide.policy import Decision
 from bastide.store import Scope
@@ -96,7 +98,18 @@ class Cache:
         said = [scope.tenant, keeps.emptied, decision.policy_hash, decision.label.to_wire(), asking.wire, model, body]
         return hashlib.blake2b(_SORTED.encode(said), key=self._secret, digest_size=32).digest()
 
-    def find(self, key: bytes, decision: Decision) -> Answer | None:
+    def hit(
+        self, key: bytes, left: Sequence[tuple[Target, Decision]], again: Callable[[Target], Decision | None]
+    ) -> tuple[Answer, Decision] | None:
+        """The answer, if one of the targets gave it; decided anew, as what it is."""
+        for target, decision in left:
+            known = self._find(key, decision)
+            decided = None if known is None else again(target)
+            if known is not None and decided is not None:
+                return known, decided
+        return None
+
+    def _find(self, key: bytes, decision: Decision) -> Answer | None:
         """The answer, if it is there and came from the place that this decision allows, as its record is now."""
         known = self._answers.get(key)
         if known is None:

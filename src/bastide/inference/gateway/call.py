@@ -33,10 +33,11 @@ from bastide.errors import (
 from bastide.inference.gateway.asking import read, tokens_guessed
 from bastide.inference.gateway.attempt import Attempt
 from bastide.inference.gateway.behind import Admission, Behind
+from bastide.inference.gateway.caching import Copying
 from bastide.inference.gateway.pacing import held_back, worth_telling
 from bastide.inference.gateway.pseudonyms import FOUND, Hidden, hidden
 from bastide.inference.gateway.refusing import last_event, refusal
-from bastide.inference.gateway.targets import Group, Target, View
+from bastide.inference.gateway.targets import Group, Target, View, dearest
 from bastide.inference.gateway.values import CAPABILITIES, Sink
 from bastide.inference.values import Usage
 from bastide.policy import Decision, Label, Price, personal_kinds_in
@@ -58,6 +59,7 @@ class Running:
     __slots__ = (
         "_admission",
         "_attempts",
+        "_copy",
         "_cost",
         "_fault",
         "_first",
@@ -98,6 +100,7 @@ class Running:
         self._admission: Admission | None = None
         self._usage = Usage()
         self._cost: float | None = 0.0
+        self._copy: Copying | None = None
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -168,12 +171,12 @@ class Running:
             self._task = asyncio.get_running_loop().create_task(self._refused(group, capability))
             return
         model = asking.model or self._left[0][0].model.name
-        tokens, price = tokens_guessed(self.data, asking.body), _dearest(self._left)
+        tokens, price = tokens_guessed(self.data, asking.body), dearest(self._left)
         self._admission = self.gateway.accounts.admit(self.scope, model, tokens=tokens, price=price)
         if self._admission is None:
             self._task = asyncio.get_running_loop().create_task(self._admitted(model, tokens, price))
         else:
-            self._try_next()
+            self._go(model)
 
     async def _admitted(self, model: str, tokens: int, price: Price) -> None:
         """A slice of a budget is leased first."""
@@ -183,12 +186,27 @@ class Running:
             if self._over:
                 self._release("aborted")
             else:
-                self._try_next()
+                self._go(model)
         except BastideError as fault:
             self._refuse(fault)
         except Exception:
             telemetry.log.exception("a call failed before it began")
             self._refuse(Broken())
+
+    def _go(self, model: str) -> None:
+        """A kept answer, or that of the best target."""
+        admission, cache = self._admission, self.gateway.cache
+        keeps = None if admission is None else admission.keeps
+        key = None if keeps is None else cache.key(keeps, self.scope, self.asking, model, self._left[0][1])
+        if admission is not None and keeps is not None and key is not None:
+            found = cache.hit(key, self._left, lambda target: self._decided_again(target, target, "cache"))
+            if found is not None:
+                self._over = True
+                cache.give(key, *found, self.scope, self.data, self.sink)
+                admission.settle(Usage(), cost_eur=0.0, outcome="cached", endpoint=found[0].endpoint)
+                return
+            self.sink = self._copy = Copying(self.sink, key, keeps)
+        self._try_next()
 
     async def _refused(self, group: Group, capability: str) -> None:
         try:
@@ -315,6 +333,8 @@ class Running:
     def ended(self) -> None:
         """The answer is whole and was passed on."""
         self._over = True
+        if self._copy is not None and (won := self._winner) is not None:
+            self.gateway.cache.keep(self._copy, self.scope, won.decision, won.target.model.name, won.entry.id)
         self.sink.on_end()
         self._release("done")
 
@@ -366,13 +386,6 @@ class Running:
 
 def _sum(one: float | None, other: float | None) -> float | None:
     return None if one is None or other is None else one + other
-
-
-def _dearest(targets: Sequence[tuple[Target, Decision]]) -> Price:
-    """The price that a call may come to, whichever of these answers."""
-    if len(targets) == 1:
-        return targets[0][0].price
-    return max((target.price for target, _ in targets), key=lambda price: price.blended)
 
 
 def _best_first(group: Group, verdicts: Sequence[Decision]) -> list[tuple[Target, Decision]]:

@@ -13,6 +13,7 @@ from bastide.errors import BastideError, PinMismatch
 from bastide.inference.calls import Calls, pin_of
 from bastide.inference.gateway.asking import Asking
 from bastide.inference.gateway.behind import Accounts
+from bastide.inference.gateway.caching import Cache
 from bastide.inference.gateway.call import Running
 from bastide.inference.gateway.pacing import limits_of
 from bastide.inference.gateway.recording import Recording
@@ -52,6 +53,7 @@ class Gateway:
         self.policy = policy
         self.accounts = accounts
         self.recording = Recording(journal)
+        self.cache = Cache(self.recording)
         price_of = accounts.priced(policy.price)
         self.views = Views(read, price_of, lambda model: limits_of(policy, model), fresh_s=_FRESH_S, stale_s=_STALE_S)
         self._here = here

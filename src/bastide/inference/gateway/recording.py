@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from bastide.audit import CallFacts, Entry, Journal
 from bastide.egress import TlsEvidence
 from bastide.inference.calls import assurance
@@ -47,6 +49,14 @@ class Recording:
             resource=model,
             subjects=sorted(decision.label.subjects) if decision.label.subjects else (),
         )
+
+    def close_cached(
+        self, entry: Entry, decision: Decision, *, model: str, place: Mapping[str, Any], started: float
+    ) -> None:
+        """An answer was given again: `place` names the endpoint and the receipt of the first."""
+        facts = msgspec.structs.replace(self._facts(decision, model, Usage(), None, started), endpoint=place)
+        subjects = sorted(decision.label.subjects) if decision.label.subjects else ()
+        entry.close(facts, outcome="cached", resource=model, subjects=subjects)
 
     def _facts(
         self,

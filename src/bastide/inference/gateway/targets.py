@@ -160,6 +160,13 @@ class View:
                 self._targets[name] = old
 
 
+def dearest(targets: Sequence[tuple[Target, Decision]]) -> Price:
+    """The price that a call may come to, whichever of these answers."""
+    if len(targets) == 1:
+        return targets[0][0].price
+    return max((target.price for target, _ in targets), key=lambda price: price.blended)
+
+
 def _ordered(targets: Sequence[Target], order: str) -> list[Target]:
     """By price: our own first, then the cheapest; prices in another currency than the first one that is known cannot
     be compared with it and come after it, as listed, before those that are not known at all."""

@@ -1,11 +1,10 @@
--- For which models a tenant has answers kept, how long, and how alike a question may be. Answers themselves are no rows.
+-- For which models a tenant has answers kept, and how long. Answers themselves are no rows.
 
 create table inference.kept_answers (
     tenant_id uuid not null default store.tenant(),
     model text collate "C" not null,                -- a model's or a route's name; `*` all
     ttl_s integer not null check (ttl_s between 1 and 86400),
     forced boolean not null,                        -- also where a call leaves its answer to chance
-    likeness double precision check (likeness > 0 and likeness <= 1),  -- null: only the very same request
     emptied bigint not null default 0,              -- what was kept under an earlier number is never given again
     made_by text,
     made_at timestamptz not null default now(),
