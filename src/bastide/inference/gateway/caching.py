@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -23,7 +23,7 @@ from bastide.inference.gateway.asking import Asking
 from bastide.inference.gateway.recording import Recording
 from bastide.inference.gateway.targets import Target
 from bastide.inference.gateway.values import Headers, Sink
-from bastide.policy import Decision
+from bastide.policy import Decision, Label
 from bastide.store import Scope
 
 _BYTES_MAX: Final = 64 * 1024 * 1024  # of all answers of a process
@@ -44,6 +44,15 @@ class Answer:
     receipt: str
     until: float  # of the monotonic clock
     place: dict[str, Any]  # as the receipts of those who get it again name it
+
+
+class Request(Protocol):
+    """Who asks what."""
+
+    @property
+    def scope(self) -> Scope: ...
+    @property
+    def asking(self) -> Asking: ...
 
 
 class Copying:
@@ -87,16 +96,19 @@ class Cache:
         self._emptied: dict[str, int] = {}
         self._size = 0
 
-    def key(self, keeps: Keeps, scope: Scope, asking: Asking, model: str, decision: Decision) -> bytes | None:
+    def key(self, keeps: Keeps, call: Request, model: str, label: Label, decision: Decision) -> bytes | None:
         """Under what the answer to this request is kept; None where it is left to chance."""
+        scope, asking = call.scope, call.asking
         body = asking.body
         if not (keeps.forced or asking.wire == "embeddings" or body.get("temperature") == 0 or "seed" in body):
             return None
         if self._emptied.get(scope.tenant, keeps.emptied) != keeps.emptied:
             self.forget(scope.tenant)
         self._emptied[scope.tenant] = keeps.emptied
-        said = [scope.tenant, keeps.emptied, decision.policy_hash, decision.label.to_wire(), asking.wire, model, body]
-        return hashlib.blake2b(_SORTED.encode(said), key=self._secret, digest_size=32).digest()
+        said = [scope.tenant, keeps.emptied, decision.policy_hash, label.to_wire(), decision.label.to_wire()]
+        return hashlib.blake2b(
+            _SORTED.encode([*said, asking.wire, model, body]), key=self._secret, digest_size=32
+        ).digest()
 
     def hit(
         self, key: bytes, left: Sequence[tuple[Target, Decision]], again: Callable[[Target], Decision | None]

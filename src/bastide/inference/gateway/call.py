@@ -197,7 +197,7 @@ class Running:
         """A kept answer, or that of the best target."""
         admission, cache = self._admission, self.gateway.cache
         keeps = None if admission is None else admission.keeps
-        key = None if keeps is None else cache.key(keeps, self.scope, self.asking, model, self._left[0][1])
+        key = None if keeps is None else cache.key(keeps, self, model, self._label, self._left[0][1])
         if admission is not None and keeps is not None and key is not None:
             found = cache.hit(key, self._left, lambda target: self._decided_again(target, target, "cache"))
             if found is not None:

@@ -54,7 +54,7 @@ class Recording:
         self, entry: Entry, decision: Decision, *, model: str, place: Mapping[str, Any], started: float
     ) -> None:
         """An answer was given again: `place` names the endpoint and the receipt of the first."""
-        facts = msgspec.structs.replace(self._facts(decision, model, Usage(), None, started), endpoint=place)
+        facts = msgspec.structs.replace(self._facts(decision, model, Usage(), None, started, ()), endpoint=place)
         subjects = sorted(decision.label.subjects) if decision.label.subjects else ()
         entry.close(facts, outcome="cached", resource=model, subjects=subjects)
 
