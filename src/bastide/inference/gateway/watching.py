@@ -39,13 +39,27 @@ _DECODE: Final = msgspec.json.Decoder(_Seen).decode
 class Watched:
     """An event stream of one wire. `ended` once it has said that it is whole; `events` counts what was said."""
 
-    __slots__ = ("_held", "_separator", "_usage_wanted", "_wire", "done", "ended", "events", "fault", "usage")
+    __slots__ = (
+        "_finished",
+        "_held",
+        "_others",
+        "_separator",
+        "_usage_wanted",
+        "_wire",
+        "done",
+        "ended",
+        "events",
+        "fault",
+        "usage",
+    )
 
     def __init__(self, wire: str, *, usage_wanted: bool) -> None:
         self._wire = wire
         self._usage_wanted = usage_wanted
         self._held = b""
         self._separator = b"\n\n"
+        self._finished: set[int] = set()
+        self._others = 0  # the highest number of an answer beside the first
         self.usage: Usage | None = None
         self.events = 0
         self.fault: StreamBroken | None = None  # what came after the events that may still go on
@@ -125,8 +139,13 @@ class Watched:
         for choice in choices:
             if type(choice) is not dict:
                 raise StreamBroken("A choice in a piece of the stream is not an object.")
+            index = choice.get("index")
             if choice.get("finish_reason") is not None:
-                self.ended = True
+                self._finished.add(index if type(index) is int else 0)
+                self.ended = len(self._finished) > self._others
+            elif type(index) is int and index > self._others:  # of several answers each must say its end
+                self._others = index
+                self.ended = False
         return bool(choices) or self._usage_wanted or seen.usage is None
 
     def _typed(self, seen: _Seen) -> bool:

@@ -57,11 +57,7 @@ def read(raw: Mapping[str, Any]) -> Replied:
 def _choice(raw: Mapping[str, Any], identity: str, place: int) -> Choice:
     message = object_of(raw.get("message"))
     parts: list[Text | Reasoning | Call | Refused] = [*reasonings(message)]
-    content = message.get("content")
-    if isinstance(content, list):  # some servers answer in parts
-        parts += [Text(text_of(object_of(one), "text")) for one in content if object_of(one).get("type") == "text"]
-    elif text := text_of(message, "content"):
-        parts.append(Text(text))
+    parts += contents(message)
     if refusal := text_of(message, "refusal"):
         parts.append(Refused(refusal))
     for entry in map(object_of, list_of(message, "tool_calls")):
@@ -81,6 +77,21 @@ def reasonings(message: Mapping[str, Any]) -> list[Reasoning]:
     details = [found for one in list_of(message, "reasoning_details") if (found := detail(object_of(one)))]
     plain = text_of(message, "reasoning_content") or text_of(message, "reasoning")
     return details or ([Reasoning(plain)] if plain else [])
+
+
+def contents(message: Mapping[str, Any]) -> list[Text | Reasoning]:
+    """What a message says; Mistral's thinking models say it in parts. Raises UpstreamGarbage."""
+    if not isinstance(message.get("content"), list):
+        text = text_of(message, "content")
+        return [Text(text)] if text else []
+    found: list[Text | Reasoning] = []
+    for one in map(object_of, list_of(message, "content")):
+        if one.get("type") == "thinking":
+            thought = "".join(text_of(object_of(piece), "text") for piece in list_of(one, "thinking"))
+            found += [Reasoning(thought)] if thought else []
+        elif text := text_of(one, "text"):
+            found.append(Text(text))
+    return found
 
 
 def detail(raw: Mapping[str, Any]) -> Reasoning | None:

@@ -10,6 +10,7 @@ from bastide.errors import StreamBroken
 from bastide.inference.wires import chat_turns
 from bastide.inference.wires.chat_replies import (
     FINISHES,
+    contents,
     detail,
     logprobs_read,
     logprobs_written,
@@ -116,9 +117,10 @@ class Telling:
         if not events and (plain := text_of(delta, "reasoning_content") or text_of(delta, "reasoning")):
             events += track.grow(Reasoning(), plain)
         logprobs = logprobs_read(raw.get("logprobs")) if raw.get("logprobs") else ()
-        text = text_of(delta, "content")
-        if text or logprobs:
-            events += track.grow(Text(""), text, logprobs)
+        said = contents(delta) or ([Text("")] if logprobs else [])
+        for part in said:
+            scored = isinstance(part, Text)
+            events += track.grow(Text("") if scored else Reasoning(), part.text, logprobs if scored else ())
         if refusal := text_of(delta, "refusal"):
             events += track.grow(Refused(""), refusal)
         for entry in list_of(delta, "tool_calls"):

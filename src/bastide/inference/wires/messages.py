@@ -11,7 +11,9 @@ from bastide.inference.wires.values import Asked, Form, Thinking, Tool, ToolChoi
 MAX_TOKENS: Final = 8192  # a request must say how much at most; this where the client does not
 _BUDGET_MIN: Final = 1024
 _EFFORTS: Final = ("low", "medium", "high", "xhigh", "max")
-_UNHEARD: Final = ("model", "stream", "service_tier", "speed", "cache_control", "diagnostics", "inference_geo")
+_UNHEARD: Final = (
+    "model", "stream", "service_tier", "speed", "cache_control", "diagnostics", "inference_geo", "context_management",
+)  # fmt: skip
 
 
 def read(body: dict[str, Any]) -> Asked:
@@ -82,7 +84,7 @@ def _thinking(fields: Fields, effort: str) -> Thinking | None:
     given = fields.inner("thinking")
     if given is None:
         return Thinking(effort) if effort else None
-    kind = given.one_of("type", "enabled", "disabled", "adaptive")
+    kind = given.one_of("type", "enabled", "disabled", "adaptive", "between_tools")
     if kind == "disabled":
         return Thinking("none")
     display = given.one_of("display", "summarized", "omitted")

@@ -14,7 +14,7 @@ _SEALS: Final = "reasoning.encrypted_content"
 _LOGPROBS: Final = "message.output_text.logprobs"
 _UNHEARD: Final = (
     "model", "stream", "stream_options", "store", "service_tier", "prompt_cache_key", "prompt_cache_retention",
-    "prompt_cache_options", "safety_identifier", "max_tool_calls",
+    "prompt_cache_options", "safety_identifier", "max_tool_calls", "context_management",
 )  # fmt: skip
 
 

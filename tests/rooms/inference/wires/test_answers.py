@@ -14,6 +14,7 @@ from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
 from bastide.errors import BastideError
+from bastide.inference.gateway.watching import Watched
 from bastide.inference.wires import FORMATS, Cut, gathered, told
 from bastide.inference.wires.values import Call, Reasoning, Text
 
@@ -278,3 +279,41 @@ def test_a_call_with_broken_arguments_is_not_told_as_an_object() -> None:
         FORMATS["messages"].write_reply(found, model="m", id="x")
     short = FORMATS["chat"].read_reply({"choices": [{"message": message, "finish_reason": "length"}]})
     assert FORMATS["messages"].write_reply(short, model="m", id="x")["content"] == []
+
+
+def test_of_several_answers_that_are_passed_on_each_must_say_its_end() -> None:
+    def chunk(index: int, finish: str | None) -> bytes:
+        return spelled(({"choices": [{"index": index, "delta": {"content": "x"}, "finish_reason": finish}]},))
+
+    first, second = chunk(0, None) + chunk(0, "stop"), chunk(1, None) + chunk(1, "stop")
+    for data, whole in ((first, True), (first + second, True), (first + chunk(1, None), False)):
+        watched = Watched("chat", usage_wanted=True)
+        assert watched.feed(data) == data
+        watched.end()
+        assert (watched.fault is None) == whole
+    assert isinstance(heard("chat", first + chunk(1, None))[-1], Cut)
+
+
+@pytest.mark.parametrize("wire", ["messages", "responses"])
+def test_a_stream_that_is_passed_on_is_watched_to_its_last_event(wire: str) -> None:
+    """Cut anywhere before its last event it is broken; whole, what it used is known, and nothing is changed."""
+    data = spelled(shapes.EVENTS[wire])
+    events = data.count(b"\n\n")
+    for keep in range(events + 1):
+        part = b"".join(one + b"\n\n" for one in data.split(b"\n\n")[:keep])
+        watched = Watched(wire, usage_wanted=True)
+        assert watched.feed(part) + watched.end() == part
+        assert (watched.fault is None) == (keep == events)
+    assert watched.usage is not None
+    assert (watched.usage.input, watched.usage.output) == (120, 45)
+    told = sum(str(one["type"]).endswith("delta") for one in shapes.EVENTS[wire]) - (wire == "messages")
+    assert watched.events == told
+
+
+def test_a_thought_in_parts_of_the_content_is_read_as_one() -> None:
+    content = [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}, {"type": "text", "text": "Yes."}]
+    whole = FORMATS["chat"].read_reply({"choices": [{"message": {"content": content}, "finish_reason": "stop"}]})
+    assert whole.choices[0].parts == (Reasoning("Hm."), Text("Yes."))
+    chunks = ({"choices": [{"index": 0, "delta": {"content": [one]}}]} for one in content)
+    end = {"choices": [{"index": 0, "delta": {"content": "!"}, "finish_reason": "stop"}]}
+    assert gathered(heard("chat", spelled((*chunks, end)))).choices[0].parts == (Reasoning("Hm."), Text("Yes.!"))
