@@ -92,6 +92,7 @@ async def test_responses_with_tools(
         items: Any = [{"role": "user", "content": "The weather?"}]
         whole = await openai_client.responses.create(model=name, input=items, tools=tools)
         assert whole.output_text == shapes.SENTENCE
+        assert [tool.name for tool in whole.tools if tool.type == "function"] == ["weather"]
         assert [item.type for item in whole.output] == ["reasoning", "message", "function_call", "function_call"]
         items += [item.model_dump(exclude_none=True) for item in whole.output]
         items += [{"type": "function_call_output", "call_id": f"call_{n}", "output": "fine"} for n in (1, 2)]
@@ -101,6 +102,7 @@ async def test_responses_with_tools(
         assert kinds[0] == "response.created"
         assert kinds[-1] == "response.completed"
         assert final.output_text == shapes.SENTENCE
+        assert len(final.tools) == 1
         assert final.output[2].arguments == shapes.WEATHER  # type: ignore[union-attr]
         assert (final.usage.input_tokens, final.usage.output_tokens) == (120, 45)  # type: ignore[union-attr]
         assert "fine" in str(sent(server))

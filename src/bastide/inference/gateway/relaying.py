@@ -148,5 +148,5 @@ def _as_events(asking: Asking, body: bytes) -> bytes:
     """A whole answer as the stream that would have told it."""
     form = FORMATS[asking.wire]
     replied = form.read_reply(msgspec.json.decode(body))
-    writer = form.writer(model=replied.model, id=replied.id, usage=asking.usage_wanted)
+    writer = form.writer(model=replied.model, id=replied.id, usage=asking.usage_wanted, echo={})
     return b"".join([writer.write(event) for event in told(replied)])

@@ -25,6 +25,7 @@ class Translated:
 
     __slots__ = (
         "_asking",
+        "_echo",
         "_fault",
         "_model",
         "_parts",
@@ -41,7 +42,9 @@ class Translated:
     def __init__(self, asking: Asking, wire: str, model: str) -> None:
         self._asking, self._wire, self._model = asking, wire, model
         self._reader: StreamReader | None = FORMATS[wire].reader() if asking.stream else None
-        self._writer = FORMATS[asking.wire].writer(model=model, id=_made(), usage=asking.usage_wanted)
+        form = FORMATS[asking.wire]
+        self._echo = {name: asking.body[name] for name in form.echoed if asking.body.get(name) is not None}
+        self._writer = form.writer(model=model, id=_made(), usage=asking.usage_wanted, echo=self._echo)
         self._seen: Counted | None = None
         self._fault: BastideError | None = None
         self._pieces: list[bytes] = []
@@ -87,7 +90,7 @@ class Translated:
         if self._asking.stream:
             return self._written(told(replied))
         body = FORMATS[self._asking.wire].write_reply(replied, model=self._model, id=_made())
-        return msgspec.json.encode(body)
+        return msgspec.json.encode({**body, **self._echo})
 
     def usage(self, sent: bytes) -> Usage:
         """As the server counted, else one token a piece of a stream, or four bytes of a whole answer each."""

@@ -33,13 +33,16 @@ class _WriteReply(Protocol):
 
 
 class _Writer(Protocol):
-    def __call__(self, *, model: str, id: str, usage: bool) -> StreamWriter: ...
+    def __call__(self, *, model: str, id: str, usage: bool, echo: Mapping[str, Any]) -> StreamWriter: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
     """One format. What a client asks wrongly, or what a server's format has no word for, raises BadChat with the
-    field; what a server answers wrongly raises UpstreamGarbage, and in a stream is a Cut."""
+    field; what a server answers wrongly raises UpstreamGarbage, and in a stream is a Cut.
+
+    `echoed` are the fields of a request that stand in its answer, too; a writer is given them as `echo`.
+    """
 
     name: str
     read: Callable[[dict[str, Any]], Asked]
@@ -48,26 +51,33 @@ class Format:
     write_reply: _WriteReply
     reader: Callable[[], StreamReader]
     writer: _Writer
+    echoed: tuple[str, ...] = ()
 
 
-def _messages_writer(*, model: str, id: str, usage: bool) -> StreamWriter:
+def _chat(*, model: str, id: str, usage: bool, echo: Mapping[str, Any]) -> StreamWriter:
+    return chat_stream.Writer(model=model, id=id, usage=usage)
+
+
+def _completions(*, model: str, id: str, usage: bool, echo: Mapping[str, Any]) -> StreamWriter:
+    return completions.Writer(model=model, id=id, usage=usage)
+
+
+def _messages(*, model: str, id: str, usage: bool, echo: Mapping[str, Any]) -> StreamWriter:
     return messages_stream.Writer(model=model, id=id)
 
 
-def _responses_writer(*, model: str, id: str, usage: bool) -> StreamWriter:
-    return responses_stream.Writer(model=model, id=id)
+def _responses(*, model: str, id: str, usage: bool, echo: Mapping[str, Any]) -> StreamWriter:
+    return responses_stream.Writer(model=model, id=id, echo=echo)
 
 
-def _gemini_writer(*, model: str, id: str, usage: bool) -> StreamWriter:
+def _gemini(*, model: str, id: str, usage: bool, echo: Mapping[str, Any]) -> StreamWriter:
     return gemini_replies.Writer(model=model, id=id)
 
 
 FORMATS: Final[Mapping[str, Format]] = {
     one.name: one
     for one in (
-        Format(
-            "chat", chat.read, chat.write, chat_replies.read, chat_replies.write, chat_stream.reader, chat_stream.Writer
-        ),
+        Format("chat", chat.read, chat.write, chat_replies.read, chat_replies.write, chat_stream.reader, _chat),
         Format(
             "completions",
             completions.read,
@@ -75,7 +85,7 @@ FORMATS: Final[Mapping[str, Format]] = {
             completions.read_reply,
             completions.write_reply,
             completions.reader,
-            completions.Writer,
+            _completions,
         ),
         Format(
             "messages",
@@ -84,7 +94,7 @@ FORMATS: Final[Mapping[str, Format]] = {
             messages_replies.read,
             messages_replies.write,
             messages_stream.reader,
-            _messages_writer,
+            _messages,
         ),
         Format(
             "responses",
@@ -93,7 +103,8 @@ FORMATS: Final[Mapping[str, Format]] = {
             responses_replies.read,
             responses_replies.write,
             responses_stream.reader,
-            _responses_writer,
+            _responses,
+            responses.ECHOED,
         ),
         Format(
             "gemini",
@@ -102,7 +113,7 @@ FORMATS: Final[Mapping[str, Format]] = {
             gemini_replies.read,
             gemini_replies.write,
             gemini_replies.reader,
-            _gemini_writer,
+            _gemini,
         ),
     )
 }

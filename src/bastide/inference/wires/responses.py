@@ -12,6 +12,11 @@ from bastide.inference.wires.values import Asked, Form, Thinking, Tool, ToolChoi
 
 _SEALS: Final = "reasoning.encrypted_content"
 _LOGPROBS: Final = "message.output_text.logprobs"
+ECHOED: Final = (
+    "instructions", "max_output_tokens", "metadata", "parallel_tool_calls", "reasoning", "temperature", "text",
+    "tool_choice", "tools", "top_logprobs", "top_p", "user",
+)  # fmt: skip
+"""What a response says of its request."""
 _UNHEARD: Final = (
     "model", "stream", "stream_options", "store", "service_tier", "prompt_cache_key", "prompt_cache_retention",
     "prompt_cache_options", "safety_identifier", "max_tool_calls", "context_management",

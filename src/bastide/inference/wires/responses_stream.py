@@ -178,8 +178,8 @@ def reader() -> Reader:
 class Writer:
     """Writes a stream of responses: each part is an item of the output, whole before the next one begins."""
 
-    def __init__(self, *, model: str, id: str) -> None:
-        self._model, self._id = model, id
+    def __init__(self, *, model: str, id: str, echo: Mapping[str, Any]) -> None:
+        self._model, self._id, self._echo = model, id, echo
         self._turn, self._whole = InTurn(), Gathering()
         self._items: list[dict[str, Any]] = []
         self._number = 0
@@ -212,7 +212,8 @@ class Writer:
             case Closed():
                 return self._closed(self._whole.part(event.choice, event.place))
             case Began():
-                self._body = replies.head(self._model, own_id("resp_", self._id or event.id), event.created)
+                identity = own_id("resp_", self._id or event.id)
+                self._body = {**replies.head(self._model, identity, event.created), **self._echo}
                 return self._say("created", response=self._body) + self._say("in_progress", response=self._body)
             case Stopped():
                 self._stop = event.stop

@@ -85,7 +85,7 @@ def test_an_answer_is_told_on_in_the_shapes_that_clients_know(theirs: str, ours:
     body = form.write_reply(FORMATS[theirs].read_reply(shapes.WHOLE[theirs]), model="ours", id="abc")
     made = whole_type.model_validate(json.loads(json.dumps(body)))
     assert made.model == "ours"
-    writer = form.writer(model="ours", id="abc", usage=True)
+    writer = form.writer(model="ours", id="abc", usage=True, echo={})
     data = b"".join(writer.write(event) for event in heard(theirs, spelled(shapes.EVENTS[theirs])))
     events = events_of(data)
     for event in events:
@@ -110,7 +110,7 @@ def strip(parts: tuple[Any, ...], wire: str) -> list[Any]:
 
 
 def test_the_events_of_messages_come_in_their_order_and_a_block_is_whole_before_the_next() -> None:
-    writer = FORMATS["messages"].writer(model="ours", id="abc", usage=True)
+    writer = FORMATS["messages"].writer(model="ours", id="abc", usage=True, echo={})
     data = b"".join(writer.write(event) for event in heard("chat", spelled(shapes.EVENTS["chat"])))
     assert [(event["type"], event.get("index")) for event in events_of(data)] == [
         ("message_start", None),
@@ -129,7 +129,7 @@ def test_the_events_of_messages_come_in_their_order_and_a_block_is_whole_before_
 
 
 def test_the_events_of_responses_come_in_their_order_with_their_numbers() -> None:
-    writer = FORMATS["responses"].writer(model="ours", id="abc", usage=True)
+    writer = FORMATS["responses"].writer(model="ours", id="abc", usage=True, echo={})
     found = events_of(b"".join(writer.write(event) for event in heard("chat", spelled(shapes.EVENTS["chat"]))))
     expected = [event["type"] for event in shapes.EVENTS["responses"]]
     expected[-4:-3] = []  # the second call comes in one piece
@@ -152,7 +152,7 @@ def test_calls_that_come_mixed_are_told_one_after_the_other() -> None:
         piece(0, function={"arguments": ":1}"}),
         {"id": "x", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
     )
-    writer = FORMATS["messages"].writer(model="m", id="x", usage=True)
+    writer = FORMATS["messages"].writer(model="m", id="x", usage=True, echo={})
     data = b"".join(writer.write(event) for event in heard("chat", spelled(events)))
     assert gathered(heard("messages", data)).choices[0].parts == (Call("a", "f", '{"x":1}'), Call("b", "g", "{}"))
     assert events_of(data)[-2]["delta"]["stop_reason"] == "tool_use"
@@ -227,7 +227,7 @@ def test_why_an_answer_stopped_is_told_on(wire: str, raw: dict[str, Any], reason
     assert message["stop_reason"] == reason
     assert message["stop_sequence"] == ("#" if reason == "stop_sequence" else None)
     assert FORMATS["responses"].write_reply(found, model="m", id="x")["status"] == status
-    writer = FORMATS["messages"].writer(model="m", id="x", usage=True)
+    writer = FORMATS["messages"].writer(model="m", id="x", usage=True, echo={})
     assert events_of(b"".join(map(writer.write, told(found))))[-2]["delta"]["stop_reason"] == reason
 
 

@@ -53,7 +53,7 @@ def test_a_request_passes_all_formats_in_any_order(asked: Asked, order: list[str
 
 def streamed(wire: str, replied: Replied, cuts: list[int] | None = None) -> list[Event]:
     """The events that are read from what is written of an answer, in pieces."""
-    writer, reader = FORMATS[wire].writer(model="m", id="", usage=True), FORMATS[wire].reader()
+    writer, reader = FORMATS[wire].writer(model="m", id="", usage=True, echo={}), FORMATS[wire].reader()
     data = b"".join(writer.write(event) for event in told(replied))
     places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts or [])})
     events = [event for a, b in pairwise(places) for event in reader.feed(data[a:b])]
@@ -108,7 +108,7 @@ def test_what_is_told_of_tokens_comes_back(wire: str, replied: Replied) -> None:
 @given(replied=making.replies(), keep=st.floats(0, 0.999))
 @quick
 def test_a_stream_that_breaks_off_is_never_whole(wire: str, replied: Replied, keep: float) -> None:
-    writer, reader = FORMATS[wire].writer(model="m", id="", usage=True), FORMATS[wire].reader()
+    writer, reader = FORMATS[wire].writer(model="m", id="", usage=True, echo={}), FORMATS[wire].reader()
     pieces = [piece for event in told(replied) if (piece := writer.write(event))]
     events = b"".join(pieces).split(b"\n\n")[:-1]
     telling = [one for one in events if b"[DONE]" not in one and b'"choices":[]' not in one]
