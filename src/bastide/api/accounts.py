@@ -79,7 +79,7 @@ async def keep_answers(ask: Ask[shapes.NewKeeping]) -> Wire:
     """The same request of the same tenant, label and law gets the same answer; what was kept so far is dropped."""
     given = ask.given
     await ask.rooms.inference.accounts.keep_answers(
-        ask.caller.scope, given.model, ttl_s=given.ttl_s, forced=given.forced
+        ask.caller.scope, given.model, ttl_s=given.ttl_s, forced=given.forced, likeness=given.likeness
     )
     return given.model_dump()
 

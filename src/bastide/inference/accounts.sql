@@ -118,13 +118,13 @@ delete from inference.budget where scope = 'user' and subject = %(member)s
 delete from inference.rate where scope = 'user' and subject = %(member)s
 
 -- name: keeps
-select model, ttl_s, forced, emptied, made_by, made_at from inference.kept_answers order by model
+select model, ttl_s, forced, likeness, emptied, made_by, made_at from inference.kept_answers order by model
 
 -- name: set_keeps
-insert into inference.kept_answers (model, ttl_s, forced, made_by)
-values (%(model)s, %(ttl_s)s, %(forced)s, %(made_by)s)
+insert into inference.kept_answers (model, ttl_s, forced, likeness, made_by)
+values (%(model)s, %(ttl_s)s, %(forced)s, %(likeness)s, %(made_by)s)
 on conflict (tenant_id, model) do update
-set ttl_s = excluded.ttl_s, forced = excluded.forced, emptied = kept_answers.emptied + 1,
+set ttl_s = excluded.ttl_s, forced = excluded.forced, likeness = excluded.likeness, emptied = kept_answers.emptied + 1,
     made_by = excluded.made_by, made_at = now()
 
 -- name: empty_keeps

@@ -151,3 +151,31 @@ async def test_who_may_have_answers_kept(rooms: Rooms, chief: Scope, nobody: Sco
         await accounts.keep_answers(chief, "ours", ttl_s=0)
     await accounts.keep_answers(chief, "ours")
     assert [one.model for one in await accounts.kept_answers(chief)] == ["ours"]
+
+
+async def test_a_question_much_like_an_earlier_one_gets_its_answer_where_all_else_is_the_same(
+    rooms: Rooms, chief: Scope, neighbour: Scope
+) -> None:
+    def saying(content: str, system: str = "Be brief.") -> dict[str, Any]:
+        return {"messages": [{"role": "system", "content": system}, {"role": "user", "content": content}]}
+
+    question = saying("When does the lease of the house in Lyon end?")
+    alike = saying("When does the lease of the house in Lyon end exactly?")
+    async with ScriptedModel(Says("In June.")) as server:
+        for scope in (chief, neighbour):
+            await prepare(rooms, scope, server, likeness=0.8)
+            spec = ModelSpec("near", url=server.url, local=True, capabilities=("embeddings",), upstream="scripted")
+            await rooms.inference.add_model(scope, spec)
+        first = await ask(rooms, chief, **question)
+        again = await ask(rooms, chief, **alike)
+        assert len(server.chats) == 1
+        assert again.headers["x-bastide-cached"] == first.headers["x-bastide-receipt"]
+        await ask(rooms, chief, **saying("Who mows the lawn on Sundays?"))
+        await ask(rooms, chief, **{**alike, **saying(alike["messages"][1]["content"], "Be long.")})
+        await ask(rooms, chief, Label(cls="confidential"), **alike)
+        await ask(rooms, neighbour, **alike)
+        assert len(server.chats) == 5, "each of these is a question of its own"
+        await rooms.inference.accounts.keep_answers(chief, "ours")
+        await ask(rooms, chief, **question)
+        await ask(rooms, chief, **alike)
+        assert len(server.chats) == 7, "only the very same, where nothing else was asked for"

@@ -80,6 +80,9 @@ class NewKeeping(Asked):
     model: str = Field(max_length=200, description="A model or a route; `*` all.")
     ttl_s: int = Field(3600, ge=1, le=86_400)
     forced: bool = Field(False, description="Also where a request leaves its answer to chance.")
+    likeness: float | None = Field(
+        None, ge=0.5, le=1, description="Give the answer to an earlier question that is so alike; null: the very same."
+    )
 
 
 class Keeping(Said):

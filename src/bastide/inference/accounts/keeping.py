@@ -178,14 +178,18 @@ class Keeping:
         async with self._store.under(scope) as db:
             return await db.rows(Keeps, _KEEPS)
 
-    async def keep_answers(self, scope: Scope, model: str, *, ttl_s: int = 3600, forced: bool = False) -> None:
+    async def keep_answers(
+        self, scope: Scope, model: str, *, ttl_s: int = 3600, forced: bool = False, likeness: float | None = None
+    ) -> None:
         """Have answers of a model or route, or of all (`*`), kept and given again; those kept so far are dropped."""
         scope.need(MANAGE)
         if not _WORD.fullmatch(model):
             raise BadBudget("Say of which model or route, or `*`.", field="model")
         if not 1 <= ttl_s <= 86_400:
             raise BadBudget("Answers are kept from 1 to 86,400 seconds.", field="ttl_s")
-        values: dict[str, JsonValue] = {"model": model, "ttl_s": ttl_s, "forced": forced}
+        if likeness is not None and not 0.5 <= likeness <= 1:
+            raise BadBudget("How alike questions must be is from 0.5 to 1.", field="likeness")
+        values: dict[str, JsonValue] = {"model": model, "ttl_s": ttl_s, "forced": forced, "likeness": likeness}
         async with self._store.under(scope) as db:
             await db.run(_SET_KEEPS, **values, made_by=scope.user or scope.key)
             await self._audit.record(db, "answers.keep", resource=model, details=values)

@@ -83,12 +83,15 @@ class Department:
 class Keeps:
     """Answers of a model or a route, or of all (`*`), are kept for `ttl_s` seconds and given again.
 
-    `forced` ones also where a request leaves its answer to chance. `emptied` counts how often all were thrown away.
+    `forced` ones also where a request leaves its answer to chance. Where there is a `likeness`, the answer to an
+    earlier question that is so alike is given, too, if all else of the request is the same. `emptied` counts how often
+    all were thrown away.
     """
 
     model: str
     ttl_s: int
     forced: bool
+    likeness: float | None
     emptied: int
     made_by: str | None
     made_at: datetime

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Coroutine
+from typing import Any, Final
 
 from bastide import telemetry
 from bastide.errors import (
@@ -33,11 +33,11 @@ from bastide.errors import (
 from bastide.inference.gateway.asking import read, tokens_guessed
 from bastide.inference.gateway.attempt import Attempt
 from bastide.inference.gateway.behind import Admission, Behind
-from bastide.inference.gateway.caching import Copying
+from bastide.inference.gateway.caching import Answer, Copying
 from bastide.inference.gateway.pacing import held_back, worth_telling
 from bastide.inference.gateway.pseudonyms import FOUND, Hidden, hidden
 from bastide.inference.gateway.refusing import last_event, refusal
-from bastide.inference.gateway.targets import Group, Target, View, dearest
+from bastide.inference.gateway.targets import Group, Target, View, best_first, dearest
 from bastide.inference.gateway.values import CAPABILITIES, Sink
 from bastide.inference.values import Usage
 from bastide.policy import Decision, Label, Price, personal_kinds_in
@@ -134,25 +134,29 @@ class Running:
             self.asking = read(self.wire, self.data)
             view = self.gateway.views.at_hand(self.scope)
             if view is None or not self.gateway.law_at_hand(self.scope):
-                self._later()
+                self._behind(self._fetched())
             else:
                 self._choose(view)
         except BastideError as fault:
             self._refuse(fault)
 
-    def _later(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._fetched())
+    def _behind(self, work: Coroutine[Any, Any, None]) -> None:
+        """Go on in a task, because something is not at hand."""
+        self._task = asyncio.get_running_loop().create_task(self._guarded(work))
 
-    async def _fetched(self) -> None:
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
         try:
-            view = await self.gateway.fetch(self.scope)
-            if not self._over:
-                self._choose(view)
+            await work
         except BastideError as fault:
             self._refuse(fault)
         except Exception:
             telemetry.log.exception("a call failed before it began")
             self._refuse(Broken())
+
+    async def _fetched(self) -> None:
+        view = await self.gateway.fetch(self.scope)
+        if not self._over:
+            self._choose(view)
 
     def _choose(self, view: View) -> None:
         asking = self.asking
@@ -166,7 +170,7 @@ class Running:
         verdicts = table.ruled(self._label, time.time()).verdicts
         if self.hidden is not None:
             verdicts = self.hidden.verdicts(group, verdicts, table.ruled(self.hidden.label, time.time()).verdicts)
-        self._left = _best_first(group, verdicts)
+        self._left = best_first(group, verdicts)
         if not self._left:
             self._task = asyncio.get_running_loop().create_task(self._refused(group, capability))
             return
@@ -174,39 +178,50 @@ class Running:
         tokens, price = tokens_guessed(self.data, asking.body), dearest(self._left)
         self._admission = self.gateway.accounts.admit(self.scope, model, tokens=tokens, price=price)
         if self._admission is None:
-            self._task = asyncio.get_running_loop().create_task(self._admitted(model, tokens, price))
+            self._behind(self._admitted(model, tokens, price))
         else:
             self._go(model)
 
     async def _admitted(self, model: str, tokens: int, price: Price) -> None:
         """A slice of a budget is leased first."""
-        try:
-            admission = await self.gateway.accounts.admitted(self.scope, model, tokens=tokens, price=price)
-            self._admission = admission
-            if self._over:
-                self._release("aborted")
-            else:
-                self._go(model)
-        except BastideError as fault:
-            self._refuse(fault)
-        except Exception:
-            telemetry.log.exception("a call failed before it began")
-            self._refuse(Broken())
+        self._admission = await self.gateway.accounts.admitted(self.scope, model, tokens=tokens, price=price)
+        if self._over:
+            self._release("aborted")
+        else:
+            self._go(model)
 
     def _go(self, model: str) -> None:
         """A kept answer, or that of the best target."""
-        admission, cache = self._admission, self.gateway.cache
-        keeps = None if admission is None else admission.keeps
-        key = None if keeps is None else cache.key(keeps, self, model, self._label, self._left[0][1])
-        if admission is not None and keeps is not None and key is not None:
-            found = cache.hit(key, self._left, lambda target: self._decided_again(target, target, "cache"))
-            if found is not None:
-                self._over = True
-                cache.give(key, *found, self.scope, self.data, self.sink)
-                admission.settle(Usage(), cost_eur=0.0, outcome="cached", endpoint=found[0].endpoint)
-                return
-            self.sink = self._copy = Copying(self.sink, key, keeps)
-        self._try_next()
+        cache, keeps = self.gateway.cache, self._admission.keeps if self._admission else None
+        keys = None if keeps is None else cache.keys(keeps, self, model, self._label, self._left[0][1])
+        if keeps is None or keys is None:
+            self._try_next()
+        elif not self._given(cache.hit(keys.same, self._left, self._decided_for_keeping)):
+            self.sink = self._copy = Copying(self.sink, keys, keeps)
+            if keys.question:
+                self._behind(self._alike(self._copy))
+            else:
+                self._try_next()
+
+    async def _alike(self, copy: Copying) -> None:
+        """The answer to a question that is much like this one, or that of the best target."""
+        nearest = await self.gateway.cache.nearest(copy, self.scope, self._label)
+        if self._over:
+            return
+        if not self._given(self.gateway.cache.hit(nearest, self._left, self._decided_for_keeping)):
+            self._try_next()
+
+    def _given(self, found: tuple[Answer, Decision] | None) -> bool:
+        if found is None:
+            return False
+        self._over = True
+        self.gateway.cache.give(*found, self.scope, self.data, self.sink)
+        if self._admission is not None:
+            self._admission.settle(Usage(), cost_eur=0.0, outcome="cached", endpoint=found[0].endpoint)
+        return True
+
+    def _decided_for_keeping(self, target: Target) -> Decision | None:
+        return self._decided_again(target, target, "cache")
 
     async def _refused(self, group: Group, capability: str) -> None:
         try:
@@ -353,7 +368,8 @@ class Running:
         self._usage = Usage(
             before.input + usage.input, before.output + usage.output, before.estimated or usage.estimated
         )
-        self._cost = _sum(self._cost, target.cost(usage))
+        cost = target.cost(usage)
+        self._cost = None if self._cost is None or cost is None else self._cost + cost
 
     def _refuse(self, fault: BastideError) -> None:
         if self._over:
@@ -382,19 +398,3 @@ class Running:
             self._admission.settle(self._usage, cost_eur=self._cost, outcome=outcome, endpoint=place)
         self._attempts.clear()
         self._winner = None
-
-
-def _sum(one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else one + other
-
-
-def _best_first(group: Group, verdicts: Sequence[Decision]) -> list[tuple[Target, Decision]]:
-    """The allowed targets with their verdicts; those that failed lately come last."""
-    able = [pair for pair in zip(group.targets, verdicts, strict=True) if pair[1].allowed]
-    if len(able) > 1:
-        now = time.time()
-        if group.by_latency:
-            able.sort(key=lambda pair: (pair[0].cool_until > now, pair[0].latency_s))
-        else:
-            able.sort(key=lambda pair: pair[0].cool_until > now)
-    return able

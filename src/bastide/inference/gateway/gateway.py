@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Protocol
 
 from bastide import telemetry
 from bastide.audit import Journal
@@ -20,6 +19,7 @@ from bastide.inference.gateway.recording import Recording
 from bastide.inference.gateway.targets import Group, Read, Target, View, Views
 from bastide.inference.gateway.values import Sink
 from bastide.inference.registry import Known
+from bastide.inference.values import Embedded
 from bastide.policy import Decision, Label, Policy, personal_kind
 from bastide.settings import InferenceSettings
 from bastide.store import Scope
@@ -30,8 +30,14 @@ _STREAM_TIMES: Final = 10  # a stream may take this many times as long as a whol
 _TALLY_S: Final = 1.0
 _LABELS_MAX: Final = 4096
 
-Here = Callable[[Scope, Label, Asking, Target, Sink, str], Awaitable[None]]
-"""How a model of this process answers a call."""
+
+class Here(Protocol):
+    """How models of this process answer."""
+
+    async def __call__(
+        self, scope: Scope, label: Label, asking: Asking, target: Target, sink: Sink, request_id: str
+    ) -> None: ...
+    async def embed(self, scope: Scope, texts: list[str], *, label: Label) -> Embedded: ...
 
 
 class Gateway:
@@ -53,7 +59,7 @@ class Gateway:
         self.policy = policy
         self.accounts = accounts
         self.recording = Recording(journal)
-        self.cache = Cache(self.recording)
+        self.cache = Cache(self.recording, here.embed)
         price_of = accounts.priced(policy.price)
         self.views = Views(read, price_of, lambda model: limits_of(policy, model), fresh_s=_FRESH_S, stale_s=_STALE_S)
         self._here = here

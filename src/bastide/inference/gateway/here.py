@@ -48,6 +48,10 @@ class Here:
     def __init__(self, models: Models) -> None:
         self._models = models
 
+    async def embed(self, scope: Scope, texts: list[str], *, label: Label) -> Embedded:
+        """Vectors by this machine's embedder."""
+        return await self._models.embed(scope, texts, label=label)
+
     async def __call__(
         self, scope: Scope, label: Label, asking: Asking, target: Target, sink: Sink, request_id: str
     ) -> None:

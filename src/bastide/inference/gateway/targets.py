@@ -167,6 +167,18 @@ def dearest(targets: Sequence[tuple[Target, Decision]]) -> Price:
     return max((target.price for target, _ in targets), key=lambda price: price.blended)
 
 
+def best_first(group: Group, verdicts: Sequence[Decision]) -> list[tuple[Target, Decision]]:
+    """The allowed targets with their verdicts; those that failed lately come last."""
+    able = [pair for pair in zip(group.targets, verdicts, strict=True) if pair[1].allowed]
+    if len(able) > 1:
+        now = time.time()
+        if group.by_latency:
+            able.sort(key=lambda pair: (pair[0].cool_until > now, pair[0].latency_s))
+        else:
+            able.sort(key=lambda pair: pair[0].cool_until > now)
+    return able
+
+
 def _ordered(targets: Sequence[Target], order: str) -> list[Target]:
     """By price: our own first, then the cheapest; prices in another currency than the first one that is known cannot
     be compared with it and come after it, as listed, before those that are not known at all."""
