@@ -13,14 +13,13 @@ from typing import Final
 
 from bastide.policy.personal.forms import LETTERED, find_emails, find_forms
 from bastide.policy.personal.found import ORGANISATIONS, Found, without_overlaps
-from bastide.policy.personal.numbers import BEFORE, NUMBERS, find_numbers
+from bastide.policy.personal.numbers import AFTER, BEFORE, NUMBERS, Said, find_numbers
 from bastide.policy.personal.prefilter import readable, suspicious
 
 IDENTITIES: Final = frozenset({one.kind for one in NUMBERS} - {"card"} - ORGANISATIONS) | LETTERED
 """The kinds that are numbers of a person's identity, health insurance or taxes."""
 _CLOSE: Final = re.compile(r"\d(?:[^\d\n]{0,3}\d){5,}")
-_AFTER: Final = 24
-_CLOSELY_MAX: Final = 128 * 1024  # signs that `kinds` reads closely; it takes a table of more numbers for personal
+_CLOSELY_MAX: Final = 64 * 1024  # signs that `kinds` reads closely; it takes a table of more numbers for personal
 _AT_MAX: Final = 10_000  # likewise
 _UNSEEN: Final = re.compile("[\u00ad\u200b-\u200f\u2060-\u2064\ufeff]")
 _PLAIN: Final = {
@@ -33,7 +32,10 @@ _PLAIN: Final = {
 def find(text: str) -> tuple[Found, ...]:
     """What identifies a person in a text, in order of place, without overlaps."""
     plain, places = _plain(text)
-    found = without_overlaps([*find_emails(plain), *(one for span in _spans(plain) for one in _closely(plain, *span))])
+    said = Said(plain)
+    found = without_overlaps(
+        [*find_emails(plain), *(one for span in _spans(plain) for one in _closely(plain, said, *span))]
+    )
     if places is None:
         return tuple(found)
     return tuple(Found(one.kind, places[one.start], places[one.end - 1] + 1, one.normal, one.sure) for one in found)
@@ -46,10 +48,10 @@ def kinds(data: bytes) -> str:
     plain, _ = _plain(readable(data))
     if next(find_emails(plain), None) is not None or plain.count("@") > _AT_MAX:
         return "personal"
-    closely = 0
+    closely, said = 0, Said(plain)
     for start, end in _spans(plain):
         closely += end - start
-        if closely > _CLOSELY_MAX or any(one.personal for one in without_overlaps(_closely(plain, start, end))):
+        if closely > _CLOSELY_MAX or any(one.personal for one in without_overlaps(_closely(plain, said, start, end))):
             return "personal"
     return "none"
 
@@ -59,16 +61,16 @@ def kinds_in(data: bytes) -> tuple[str, ...]:
     return tuple(sorted({one.kind for one in find(readable(data)) if one.personal})) if suspicious(data) else ()
 
 
-def _closely(text: str, start: int, end: int) -> Iterator[Found]:
-    yield from find_numbers(text, start, end)
-    yield from find_forms(text, start, end)
+def _closely(text: str, said: Said, start: int, end: int) -> Iterator[Found]:
+    yield from find_numbers(text, said, start, end)
+    yield from find_forms(text, said, start, end)
 
 
 def _spans(text: str) -> Iterator[tuple[int, int]]:
     """Where to read closely: six digits in close order, with room around them for words and letters."""
     begin = end = -1
     for match in _CLOSE.finditer(text):
-        start, stop = max(0, match.start() - BEFORE), min(len(text), match.end() + _AFTER)
+        start, stop = max(0, match.start() - BEFORE), min(len(text), match.end() + AFTER)
         if end >= 0 and start > end:
             yield begin, end
             begin = -1

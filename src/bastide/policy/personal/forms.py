@@ -8,7 +8,7 @@ from typing import Final
 
 from bastide.policy.personal import checksums
 from bastide.policy.personal.found import Found
-from bastide.policy.personal.numbers import BEFORE, words
+from bastide.policy.personal.numbers import AFTER, BEFORE, Said, words
 
 _LOCAL: Final = re.compile(r"(?<![\w.+%'-])[\w+%-][\w.+%'-]{0,63}\Z")
 _DOMAIN: Final = re.compile(
@@ -40,7 +40,7 @@ _LETTERED: Final[tuple[tuple[str, re.Pattern[str], Callable[[str], bool], re.Pat
         None,
         "checksum",
     ),
-    ("pps", re.compile(r"(?<![\w-])\d{7}[A-W][A-IW]?(?!\w)", re.I), checksums.pps, None, "checksum"),
+    ("pps", re.compile(r"(?<![\w-])\d{7}[A-W][A-IW]?(?![\w-])", re.I), checksums.pps, None, "checksum"),
     ("hetu", re.compile(r"(?<!\w)\d{6}[-+A-FU-Y]\d{3}[0-9A-FHJ-NPR-Y](?!\w)", re.I), checksums.hetu, None, "checksum"),
     (
         "kvnr",
@@ -75,21 +75,23 @@ _OF_ITSELF: Final = re.compile(
     r"0[1-9](?:([ .-])\d\d)(?:\1\d\d){3}"  # France: pairs
     r"|\(0\d{1,4}\)[ -]?\d[\d -]{4,11}"  # the area in brackets
     r"|0[1-9]\d{1,3}/ ?\d[\d -]{3,9}"  # the area before a stroke
-    r"|0[1-9]\d{1,4}[ -]\d{2,4}[ -]?\d{2,5}(?:[ -]?\d{1,4})?"  # the area, then the rest
-    r"|01[567]\d ?\d{7,8}|07\d{9}|0[67]\d{8}"  # mobiles of Germany, the United Kingdom, France, the Netherlands
+    r"|0[1-9]\d{1,3}[ -]\d{2,4}[ -]?\d{2,5}(?:[ -]?\d{1,4})?"  # the area, then the rest
+    r"|01[567]\d ?\d{7,8}|07\d{9}|0[67][ -]?\d{8}"  # mobiles of Germany, the United Kingdom, France, the Netherlands
 )
 _WITHOUT_ZERO: Final = re.compile(r"(?<![\w+.,])(?<!\w[/-])[1-9](?:[ ./()-]{0,2}\d){7,10}(?!\w)(?![.,/-]\w)")
 _CALLED: Final = words(
-    r"tel|tel[eé]fonos?|t[eé]l[eé]phone|telefoon|telefon\w*|phone|mobile?|mobiel|handy|m[oó]vil|cell(?:ulare)?|"
+    r"tel|tel[eé]fonos?|t[eé]l[eé]phone|telefoon\w*|telefon\w*|phone|mobile?|mobiel|handy|m[oó]vil|cell(?:ulare)?|"
     r"kom(?:[oó]rk[aiąe])?|portable|gsm|fax|whatsapp|ruf(?:nummer)?|call(?: me)?|"
     r"appelez|llame|bel|dzwoni[ćc]"
 )
 _NO_PHONE: Final = words(
-    r"invoices?|orders?|ref(?:erence)?|article|item|serial|version|isbn|ean|rechnung\w*|bestell\w*|artikel\w*|facture|"
+    r"invoices?|orders?|ref(?:erence)?|article|item|serial|version|seri(?:en)?\w*|isbn|ean|rechnung\w*|bestell\w*|artikel\w*|facture|"
     r"commande|r[eé]f[eé]rence|pedido|factura|fattura|ordine|bestelling|factuur|faktur\w*|zam[oó]wieni\w*|"
     r"tracking|ticket|case|dossier|contract|vertrag\w*|n[°º]"
 )
-_DATE: Final = re.compile(r"\(?\d{1,2}([./-]) ?\d{1,2}\1 ?(?:\d{4}|\d{2})(?!\d)|\d{4}([./-])\d{1,2}\2\d{1,2}(?!\d)")
+_DATE: Final = re.compile(
+    r"\(?\d{1,2}([./-]) ?\d{1,2}\1 ?(?:\d{4}|\d{2})(?![\d./-])|\d{4}([./-])\d{1,2}\2\d{1,2}(?!\d)"
+)
 _IP: Final = re.compile(r"(?<![\w.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?!\.?\w)")
 
 
@@ -105,15 +107,14 @@ def find_emails(text: str) -> Iterator[Found]:
         at = text.find("@", at + 1)
 
 
-def find_forms(text: str, start: int, end: int) -> Iterator[Found]:
+def find_forms(text: str, said: Said, start: int, end: int) -> Iterator[Found]:
     """Everything else of this file that stands in text[start:end]."""
     yield from _ibans(text, start, end)
-    for kind, pattern, rule, said_by, sure in _LETTERED:
+    for kind, pattern, rule, named_by, sure in _LETTERED:
         for match in pattern.finditer(text, start, end):
             number = match[0].upper() if kind == "hetu" else checksums.compact(match[0])
-            if rule(number) and (
-                said_by is None or said_by.search(text, max(0, match.start() - BEFORE), match.start())
-            ):
+            near = f"{text[max(0, match.start() - BEFORE) : match.start()]}\n{text[match.end() : match.end() + AFTER]}"
+            if rule(number) and (named_by is None or named_by.search(near) or said(named_by)):
                 yield Found(kind, match.start(), match.end(), number, sure)
     yield from _phones(text, start, end)
     for match in _IP.finditer(text, start, end):
@@ -143,7 +144,7 @@ def _phones(text: str, start: int, end: int) -> Iterator[Found]:
             continue
         sure = "form" if said[0] == "+" or re.search(r"[ ./()-]", said) else ""
         before = text[max(0, match.start() - BEFORE) : match.start()]
-        if _CALLED.search(before[-32:]):
+        if _CALLED.search(f"{before[-32:]}\n{text[match.end() : match.end() + AFTER]}"):
             sure = "context"
         elif not sure or _NO_PHONE.search(before[-24:]):
             sure = "weak"
@@ -154,10 +155,11 @@ def _phones(text: str, start: int, end: int) -> Iterator[Found]:
             if _DATE.match(match[0]) or not 7 <= len(digits) <= 12:
                 continue
             before = text[max(0, match.start() - BEFORE) : match.start()]
-            if _CALLED.search(before[-32:]):
+            if _CALLED.search(f"{before[-32:]}\n{text[match.end() : match.end() + AFTER]}"):
                 sure = "context"
             elif pattern is _WITHOUT_ZERO:
                 continue
             else:
-                sure = "form" if _OF_ITSELF.fullmatch(match[0]) and not _NO_PHONE.search(before[-24:]) else "weak"
+                told = len(digits) >= 9 and _OF_ITSELF.fullmatch(match[0]) and not _NO_PHONE.search(before[-24:])
+                sure = "form" if told else "weak"
             yield Found("phone", match.start(), match.end(), digits, sure)

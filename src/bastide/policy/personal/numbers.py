@@ -14,11 +14,29 @@ from typing import Final
 from bastide.policy.personal import checksums
 from bastide.policy.personal.found import Found
 
-BEFORE: Final = 48  # how far before a number the word may stand that says what it is
+BEFORE: Final = 64  # how far before a number the word may stand that says what it is
+AFTER: Final = 32  # and how far after it
+_BLANKS_MAX: Final = 3  # what is parted more often is no number of these, but a row of them
+_HEAD: Final = 16_384
 _RUN: Final = re.compile(r"(?<![\w+])(?<!\w[.,/_+-])\d(?:[ .+/-]?\d){7,31}(?!\w)(?![.,/_+-]\w)")
 _GROUP: Final = re.compile(r"(\d+)([ .+/-]?)")
 _DIGITS_MAX: Final = 19
 _GROUPS_MAX: Final = 6  # nobody parts a number more often; only phones are told in pairs
+
+
+class Said:
+    """What a text says near its beginning of all the numbers in it, as the head of a table does."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._known: dict[re.Pattern[str], bool] = {}
+
+    def __call__(self, words: re.Pattern[str]) -> bool:
+        """Whether one of these words is there."""
+        known = self._known.get(words)
+        if known is None:
+            known = self._known[words] = words.search(self._text, 0, _HEAD) is not None
+        return known
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +50,13 @@ class Number:
     words: re.Pattern[str]
     sure: str = "checksum"
 
-    def told(self, digits: str, layout: str, before: str) -> str:
-        """How sure it is that this is one; "" if it is none. `before` is empty where no word says what it is."""
+    def told(self, digits: str, layout: str, near: str, said: Said) -> str:
+        """How sure it is that this is one; "" if it is none. `near` is what stands around it, empty without a word."""
         if layout in self.alone:
             return self.sure if self.rule(digits) else ""
-        return "context" if before and self.rule(digits) and self.words.search(before) else ""
+        if layout.count(" ") > _BLANKS_MAX or not self.rule(digits):
+            return ""
+        return "context" if (near and self.words.search(near)) or said(self.words) else ""
 
 
 def words(said: str) -> re.Pattern[str]:
@@ -113,12 +133,12 @@ _BY_LENGTH: Final = {
 _ANY_WORD: Final = re.compile(r"[^\W\d_]{2}")
 
 
-def find_numbers(text: str, start: int, end: int) -> Iterator[Found]:
+def find_numbers(text: str, said: Said, start: int, end: int) -> Iterator[Found]:
     """The numbers that stand in text[start:end]."""
     for run in _RUN.finditer(text, start, end):
-        before = text[max(0, run.start() - BEFORE) : run.start()]
-        if _ANY_WORD.search(before) is None:
-            before = ""
+        near = f"{text[max(0, run.start() - BEFORE) : run.start()]}\n{text[run.end() : run.end() + AFTER]}"
+        if _ANY_WORD.search(near) is None:
+            near = ""
         groups = [(one.start(1), one.end(1), one[2]) for one in _GROUP.finditer(text, run.start(), run.end())]
         for first in range(len(groups)):
             if first and groups[first - 1][2] != " ":
@@ -131,6 +151,6 @@ def find_numbers(text: str, start: int, end: int) -> Iterator[Found]:
                     break
                 if joint in {"", " "}:
                     for number in _BY_LENGTH.get(len(digits), ()):
-                        if sure := number.told(digits, layout, before):
+                        if sure := number.told(digits, layout, near, said):
                             yield Found(number.kind, groups[first][0], stop, digits, sure)
                 layout += joint

@@ -122,6 +122,13 @@ def test_a_table_of_more_numbers_than_are_read_closely_counts_as_personal() -> N
     assert kinds(b'{"input": "%b"}' % (b"1234567, " * 20_000)) == "personal"
 
 
+def test_the_word_that_tells_a_number_may_follow_it_or_stand_at_the_head_of_a_table() -> None:
+    assert [one.kind for one in find("Noteer 111222333 (BSN) in het dossier.")] == ["bsn"]
+    rows = "".join(f"Jan de Vries;Utrecht;Kerkstraat {number}\n" for number in range(10))
+    assert [one.kind for one in find(f"naam;plaats;BSN\n{rows}Anna Nowak;Hamburg;111222333\n")] == ["bsn"]
+    assert find(f"naam;plaats;nummer\n{rows}Anna Nowak;Hamburg;111222333\n") == ()
+
+
 # -- laws -----------------------------------------------------------------------------------------------
 
 BITS = st.sampled_from(
