@@ -135,8 +135,7 @@ async def test_a_marking_on_the_page_holds_before_anybody_is_asked(
     double(tmp_path, reading(("SECRET", 95), *[(text, 95) for text in _SURE]))
     async with ScriptedModel(f"SECRET\n{_TRUE}") as model:
         page = await _read(rooms, ours, model)
-    if isinstance(page, PageRead):
-        wire = (await rooms.audit.receipt(ours, page.receipts[0])).to_wire()
-        assert wire["label"]["class"] == "secret"  # type: ignore[index,call-overload]
-    else:
-        assert "secret" in page
+    assert isinstance(page, PageRead)
+    assert (page.tier, page.engine) == ("vision", "eyes")
+    wire = (await rooms.audit.receipt(ours, page.receipts[0])).to_wire()
+    assert wire["label"]["class"] == "secret"  # type: ignore[index,call-overload]
