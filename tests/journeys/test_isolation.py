@@ -14,10 +14,11 @@ import pytest
 from bastide.app import House
 from bastide.errors import Forbidden
 from bastide.inference import ModelSpec
-from bastide.knowledge import GraphType, WatchedFile
+from bastide.knowledge import GraphType, NewProjection, WatchedFile
 from bastide.store import Query, Scope, to_uuid
 from bastide.workflows import Competence, Job, Lane, OversightRule
 from tests.conftest import scope_of
+from tests.rooms.knowledge.projections.doubles import OfS3, Place
 from tests.rooms.knowledge.reading.made import paragraph, pdf
 
 FAR = datetime(2099, 1, 1, tzinfo=UTC)
@@ -64,6 +65,7 @@ async def lived(house: House) -> Scope:
     await house.policy.enable(ours, "scaleway/generative-apis/fr-par")
     await _a_day_of_the_graph(house, ours)
     await _a_day_of_upkeep(house, ours)
+    await _a_day_of_copies(house, ours)
     await _a_day_of_work(house, ours)
     return ours
 
@@ -99,6 +101,14 @@ async def _a_day_of_upkeep(house: House, ours: Scope) -> None:
     used = await house.workflows.dispatch(ours, Job("knowledge.use_embedder", {"model": "local/minilm"}))
     assert (await house.workflows.result(ours, used.id)).status == "done"
     await upkeep.note_watched(ours, "0" * 64, WatchedFile("lease.md", lease.id, 99, 1_700_000_000_000_000_000))
+
+
+async def _a_day_of_copies(house: House, ours: Scope) -> None:
+    """Copies in a bucket, which then answers no more: what changes from here on waits."""
+    async with Place(bucket := OfS3()) as place:
+        new = NewProjection("copy", "s3", place.url, key=bucket.key, options=bucket.options)
+        _, job = await house.projections.add(ours, new)
+        assert (await house.workflows.result(ours, job.id)).status == "done"
 
 
 async def _a_day_of_work(house: House, ours: Scope) -> None:

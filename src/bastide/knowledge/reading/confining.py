@@ -1,9 +1,14 @@
 """Confining: native code that reads foreign files works in a process of its own, with limits on time and memory."""
 
+import contextlib
+import io
 import subprocess
 import sys
+import threading
+from collections.abc import Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import IO
 
 from bastide.errors import BombFile, ReaderUnavailable
 
@@ -17,23 +22,64 @@ LIBRARY = str(Path(_SPEC.origin).parents[1]) if _SPEC is not None and _SPEC.orig
 _PATIENCE = 10
 """Seconds of waiting per second of computing that the process may use: the machine may be busy."""
 _OUT_OF_TIME = frozenset({-24, -9, 128 + 24, 128 + 9})
+_LINE_MAX = 256 * 1024 * 1024
+"""Bytes of one line: what says more without an end is no program of ours any more."""
 
 
-def confined(program: Path, task: list[str], data: bytes, seconds: float) -> subprocess.CompletedProcess[bytes]:
-    """What a program answers to a task on `data`, without our environment, our modules or our patience for ever.
+@contextlib.contextmanager
+def confined(program: Path, task: list[str], data: bytes, seconds: float) -> Generator[io.BufferedReader]:
+    """What a program answers to a task on `data`, as it says it: nothing of that is kept here.
 
-    `seconds` = of computing, at most; the process sets that limit for itself. Raises BombFile where it is reached,
-    ReaderUnavailable where the process cannot be started.
+    It works without our environment, our modules or our patience for ever. `seconds` = of computing, at most; the
+    process sets that limit for itself. Raises BombFile where it is reached, ReaderUnavailable where the process cannot
+    be started. A program that crashes has said what it said; one that is left early is ended.
     """
     command = [sys.executable, "-I", "-S", str(program), *task]
     try:
-        done = subprocess.run(  # our own program; the file is on its standard input
-            command, input=data, capture_output=True, env={}, timeout=seconds * _PATIENCE, check=False
+        process = subprocess.Popen(  # our own program; the file is on its standard input
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={}
         )
-    except subprocess.TimeoutExpired as error:
-        raise BombFile("Reading the file took too long, so it was given up.") from error
     except OSError as error:
         raise ReaderUnavailable from error
-    if done.returncode in _OUT_OF_TIME:
+    assert process.stdin is not None, "it was asked for"
+    assert isinstance(process.stdout, io.BufferedReader), "bytes were asked for"
+    late = threading.Event()
+    watch = threading.Timer(seconds * _PATIENCE, _end, (process, late))
+    feed = threading.Thread(target=_feed, args=(process.stdin, data))
+    watch.daemon = feed.daemon = True
+    watch.start()
+    feed.start()
+    whole = False
+    try:
+        yield process.stdout
+        whole = not process.stdout.read(1)
+        if whole:
+            process.wait()
+    finally:
+        watch.cancel()
+        process.kill()  # it has ended, unless somebody did not want to hear the rest
+        process.stdout.close()
+        process.wait()
+        feed.join()
+    if late.is_set():
+        raise BombFile("Reading the file took too long, so it was given up.")
+    if whole and process.returncode in _OUT_OF_TIME:
         raise BombFile(f"Reading the file would take more than {seconds:g} seconds of computing.")
-    return done
+
+
+def lines(said: io.BufferedReader) -> Iterator[bytes]:
+    """What is said, line by line; one that is cut off is none."""
+    while (line := said.readline(_LINE_MAX)).endswith(b"\n"):
+        yield line
+
+
+def _feed(pipe: IO[bytes], data: bytes) -> None:
+    with contextlib.suppress(OSError):  # it has ended, or does not want it all
+        pipe.write(data)
+    with contextlib.suppress(OSError):
+        pipe.close()
+
+
+def _end(process: "subprocess.Popen[bytes]", late: threading.Event) -> None:
+    late.set()
+    process.kill()

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from lxml import etree
 
-from bastide.errors import BombFile, EncryptedFile, UnreadableFile
+from bastide.errors import BombFile, EncryptedFile, FileTooLarge, Refusal, UnreadableFile
 from bastide.knowledge.reading.values import Limits
 
 BROKEN_ZIP = (
@@ -89,7 +89,7 @@ class Container:
         try:
             return etree.fromstring(data, _parser())
         except etree.XMLSyntaxError as error:
-            raise _malformed(name) from error
+            raise _malformed(name, error) from error
 
     def stream(self, name: str, *tags: str) -> Iterator[etree._Element]:
         """The elements `tags` of an XML part, one by one, each forgotten when the next is asked for."""
@@ -104,7 +104,7 @@ class Container:
                 while element.getprevious() is not None and element.getparent() is not None:
                     del element.getparent()[0]
         except etree.XMLSyntaxError as error:
-            raise _malformed(name) from error
+            raise _malformed(name, error) from error
 
     def relations(self, name: str) -> list[Relation]:
         """Where the part `name` leads to; "" = the document itself."""
@@ -139,14 +139,30 @@ def parse_xml(data: bytes, what: str) -> etree._Element:
     """The root of an XML file that stands by itself; one that declares entities is refused."""
     if _DECLARES_ENTITY.search(data) is not None:
         raise UnreadableFile(f"The {what} declares entities of its own, which are not resolved here.")
+    damaged = f"The {what} is not well-formed XML."
     try:
         return etree.fromstring(data, _parser())
-    except (etree.XMLSyntaxError, ValueError) as error:
-        raise UnreadableFile(f"The {what} is not well-formed XML.") from error
+    except etree.XMLSyntaxError as error:
+        raise _unparsed(f"the {what}", error, damaged) from error
+    except ValueError as error:
+        raise UnreadableFile(damaged) from error
 
 
 _DECLARES_ENTITY = re.compile(rb"<!ENTITY|<\0!\0E\0N\0T\0I|\0<\0!\0E\0N\0T\0I")
 
 
-def _malformed(name: str) -> UnreadableFile:
-    return UnreadableFile(f"The document is damaged: its part {name} is not well-formed XML.")
+def _malformed(name: str, error: etree.XMLSyntaxError) -> Refusal:
+    return _unparsed(f"the part {name}", error, f"The document is damaged: its part {name} is not well-formed XML.")
+
+
+_TOO_MUCH = int(etree.ErrorTypes.ERR_RESOURCE_LIMIT)
+"""What the XML parser calls elements nested deeper than 256, or ten million letters without a tag."""
+
+
+def _unparsed(what: str, error: etree.XMLSyntaxError, damaged: str) -> Refusal:
+    """Why an XML file or part could not be taken apart: it asks for too much, or it breaks the rules."""
+    if error.code != _TOO_MUCH:
+        return UnreadableFile(damaged)
+    if "depth" in (error.msg or ""):
+        return FileTooLarge(f"The elements of {what} are nested too deeply; the limit is 256.")
+    return FileTooLarge(f"{what[0].upper()}{what[1:]} holds more text in one piece than an XML file may have here.")

@@ -18,6 +18,7 @@ _DIRTY = re.compile(
     "\U000e0000-\U000e007f\ufb00-\ufb06]"
 )
 _BINARY_SHARE = 0.02
+_LETTERED = 0.95
 
 
 def decode(data: bytes, problems: list[str], declared: str = "") -> str:
@@ -62,14 +63,43 @@ def _decode(data: bytes, problems: list[str], declared: str) -> str:
 
 
 def _wide(data: bytes) -> str:
-    """UTF-16 without a mark shows as a zero in every other byte."""
-    head = data[:4096]
-    if len(head) < 8 or head.count(0) < len(head) // 3:
+    """UTF-16 without a mark. In an alphabet every other byte is the same low one (zero for Latin, 4 for Cyrillic, 6 for
+    Arabic); in Chinese, Japanese and Korean the first bytes of the letters differ less than the second ones.
+    """
+    head = data[: min(len(data), 4096) // 2 * 2]
+    if len(head) < 8:
         return ""
-    odd, even = head[1::2].count(0), head[0::2].count(0)
-    if odd > 0.7 * len(head[1::2]) and even < 0.1 * len(head):
-        return "utf-16-le"
-    return "utf-16-be" if even > 0.7 * len(head[0::2]) and odd < 0.1 * len(head) else ""
+    halves = {"utf-16-le": (head[1::2], head[0::2]), "utf-16-be": (head[0::2], head[1::2])}
+    for order, (first, second) in halves.items():
+        if _low(first) > max(0.7, _low(second)) and _lettered(head, order):
+            return order
+    latin = sum(0x20 <= byte < 0x7F for byte in head)
+    if latin > 0.7 * len(head) or _low(head) < 0.02 or _is_utf8(head):
+        return ""
+    for order, (first, second) in halves.items():
+        if len(set(first)) < 0.75 * len(set(second)) and _lettered(head, order):
+            return order
+    return ""
+
+
+def _low(part: bytes) -> float:
+    """The share of bytes that stand for no letter of their own."""
+    return sum(byte < 0x20 for byte in part) / len(part)
+
+
+def _lettered(head: bytes, encoding: str) -> bool:
+    """Whether in an encoding nearly all of it is letters, figures and what stands between them."""
+    text = head.decode(encoding, "replace")
+    known = sum(letter in "\t\n\r" or unicodedata.category(letter)[0] in "LMNPZS" for letter in text)
+    return known - text.count("\ufffd") >= _LETTERED * len(text)
+
+
+def _is_utf8(head: bytes) -> bool:
+    try:
+        head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.end >= len(head)  # cut off within a letter
+    return True
 
 
 def hold(text: str, limits: Limits) -> str:

@@ -3,16 +3,19 @@
 import json
 import struct
 import zlib
+from itertools import islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bastide.errors import BadOption, EncryptedFile, FileTooLarge, UnknownPage, UnreadableFile
-from bastide.knowledge.reading.confining import LIBRARY, PICTURE, confined
+from bastide.knowledge.reading.confining import LIBRARY, PICTURE, confined, lines
 from bastide.knowledge.reading.values import Limits
 
 DPI_MIN, DPI_MAX = 24, 600
 _SECONDS_MAX = 30
+_BYTES_MAX = 400_000_000
 
 
 def draw_page(data: bytes, page: int, dpi: int, limits: Limits) -> bytes:
@@ -32,19 +35,22 @@ def dots(data: bytes, page: int, dpi: int, limits: Limits, *, gray: bool = False
     """The dots of a page, `(height, width, 3)` in red, green, blue, or `(height, width)` in shades of gray."""
     seconds = min(_SECONDS_MAX, limits.seconds_max)
     task = [str(page), str(dpi), str(seconds), str(limits.memory_max), LIBRARY, str(int(gray))]
-    done = confined(PICTURE, task, data, seconds)
-    head, _, body = done.stdout.partition(b"\n")
-    try:
-        told = json.loads(head)
-    except ValueError as error:
-        raise UnreadableFile("The page makes its reader fail: it is damaged, or made to do harm.") from error
+    told: dict[str, Any] = {}
+    body = np.zeros(0, np.uint8)
+    read = 0
+    with confined(PICTURE, task, data, seconds) as said:
+        for line in islice(lines(said), 1):
+            told = json.loads(line)
+        size = told.get("height", 0) * told.get("width", 0) * told.get("depth", 0)
+        if 0 < size <= _BYTES_MAX:
+            body = np.zeros(size, np.uint8)
+            read = said.readinto(memoryview(body))
     if "error" in told:
         raise _refusal(told)
-    high, wide, depth = told["height"], told["width"], told["depth"]
-    if len(body) != high * wide * depth:
+    if not read or read != len(body):
         raise UnreadableFile("The page makes its reader fail: it is damaged, or made to do harm.")
-    found = np.frombuffer(body, dtype=np.uint8)
-    return found.reshape(high, wide) if depth == 1 else found.reshape(high, wide, depth)[:, :, :3]
+    high, wide, depth = told["height"], told["width"], told["depth"]
+    return body.reshape(high, wide) if depth == 1 else body.reshape(high, wide, depth)[:, :, :3]
 
 
 def _refusal(told: dict[str, object]) -> Exception:

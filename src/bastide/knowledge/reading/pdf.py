@@ -12,7 +12,7 @@ import numpy as np
 from bastide.errors import BombFile, EncryptedFile, FileTooLarge, ReaderFailed, Refusal, UnreadableFile
 from bastide.knowledge.reading import ocr
 from bastide.knowledge.reading.blocks import Draft
-from bastide.knowledge.reading.confining import LIBRARY, PAGES, confined
+from bastide.knowledge.reading.confining import LIBRARY, PAGES, confined, lines
 from bastide.knowledge.reading.drawn import dots
 from bastide.knowledge.reading.headings import Outline
 from bastide.knowledge.reading.layout import lay_out
@@ -47,7 +47,7 @@ def read_pdf(data: bytes, limits: Limits) -> Draft:
         raise UnreadableFile("The PDF ends before its end mark: it was cut off.")
     about, sheets, broken = pages_of(data, limits)
     if not sheets:
-        raise ReaderFailed(_HARMFUL)
+        raise ReaderFailed(f"None of the {about['pages']} pages of the PDF can be read. It is damaged or made to do harm.")
     draft = Draft([], title=about["title"], pages=about["pages"])
     if broken:
         draft.problems.append(f"pages that could not be read: {ranges(broken)}")
@@ -143,14 +143,11 @@ def _unreadable(sheet: Sheet) -> str | None:
 def _ask(data: bytes, limits: Limits, first: int) -> Iterator[dict[str, Any]]:
     """What `pdf_pages` says, run without our environment, our modules or our patience for ever."""
     figures = (limits.pages_max, limits.text_max, limits.seconds_max, limits.memory_max)
-    done = confined(PAGES, [*map(str, figures), LIBRARY, str(first)], data, limits.seconds_max)
-    for line in done.stdout.splitlines():
-        try:
+    with confined(PAGES, [*map(str, figures), LIBRARY, str(first)], data, limits.seconds_max) as said:
+        for line in lines(said):
             told = json.loads(line)
-        except ValueError:  # cut off in the middle of a page
-            return
-        if isinstance(told, dict):
-            yield told
+            if isinstance(told, dict):
+                yield told
 
 
 def pages_of(data: bytes, limits: Limits, ask: Ask = _ask) -> tuple[dict[str, Any], list[Sheet], list[int]]:
@@ -164,10 +161,11 @@ def pages_of(data: bytes, limits: Limits, ask: Ask = _ask) -> tuple[dict[str, An
     first = 1
     for crash in range(_CRASHES_MAX + 1):
         ended = False
+        refused: Exception | None = None
         for said in ask(data, limits, first):
-            if "error" in said:
-                raise _refusal(said)
-            if "pages" in said:
+            if "error" in said:  # its last word
+                refused = _refusal(said)
+            elif "pages" in said:
                 about = said
             elif "broken" in said:
                 broken.append(said["page"])
@@ -175,6 +173,8 @@ def pages_of(data: bytes, limits: Limits, ask: Ask = _ask) -> tuple[dict[str, An
                 ended = True
             else:
                 sheets.append(_sheet(said))
+        if refused is not None:
+            raise refused
         if ended:
             return about, sheets, broken
         reached = max([sheet.page for sheet in sheets] + broken, default=0)

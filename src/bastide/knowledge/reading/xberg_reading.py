@@ -53,11 +53,12 @@ class XbergExtractor:
         """What the file says; see `Extractor`."""
         kind = media.media_type("", data)
         figures = (limits.seconds_max, limits.memory_max * _MEMORY_TIMES)
-        done = confined(XBERG, [kind, *map(str, figures), self._folder], data, limits.seconds_max)
+        with confined(XBERG, [kind, *map(str, figures), self._folder], data, limits.seconds_max) as said:
+            answer = said.read()
         try:
-            told = json.loads(done.stdout)
+            told = json.loads(answer)
         except ValueError as error:
-            raise ReaderFailed(_HARMFUL, exit_status=done.returncode) from error
+            raise ReaderFailed(_HARMFUL) from error
         if "error" in told:
             raise _refusal(told["error"])
         pages = len(told["sizes"])

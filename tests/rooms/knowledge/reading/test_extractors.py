@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from bastide import errors
 from bastide.errors import ReaderFailed
 from bastide.knowledge.reading import Limits, cut, media, read
 from bastide.knowledge.reading.blocks import Block, Draft
-from bastide.knowledge.reading.confining import confined
+from bastide.knowledge.reading.confining import confined, lines
 from bastide.knowledge.reading.documents import READERS, extractors_for
 from bastide.knowledge.reading.extractors import Extractor, OwnReader, extract
 from bastide.knowledge.reading.pdf import pages_of
@@ -126,22 +127,40 @@ def _program(folder: Path, code: str) -> Path:
     return path
 
 
+def _said(program: Path) -> bytes:
+    with confined(program, [], b"", 0.1 if "sleep" in program.read_text() else 5) as said:
+        return said.read()
+
+
 def test_a_program_that_hangs_is_stopped(tmp_path: Path) -> None:
     with pytest.raises(errors.BombFile, match="too long"):
-        confined(_program(tmp_path, "import time\ntime.sleep(60)"), [], b"", 0.1)
+        _said(_program(tmp_path, "import time\ntime.sleep(60)"))
 
 
 def test_a_program_that_crashes_ends_alone_and_what_it_said_is_kept(tmp_path: Path) -> None:
     code = "import os, sys\nsys.stdout.write('so far')\nsys.stdout.flush()\nos.abort()"
-    done = confined(_program(tmp_path, code), [], b"", 5)
-    assert (done.stdout, done.returncode) == (b"so far", -6)
+    assert _said(_program(tmp_path, code)) == b"so far"
 
 
 def test_a_program_knows_nothing_of_us(tmp_path: Path) -> None:
     code = "import os, sys\nprint(len(os.environ), [name for name in sys.modules if 'bastide' in name])"
-    said = confined(_program(tmp_path, code), [], b"", 5).stdout.decode()
+    said = _said(_program(tmp_path, code)).decode()
     assert said.strip() in {"0 []", "1 []"}, "LC_CTYPE may be set by the interpreter itself"
     assert sys.flags.isolated == 0
+
+
+def test_a_program_that_nobody_hears_out_is_ended_and_leaves_no_thread(tmp_path: Path) -> None:
+    endless = _program(tmp_path, "while True:\n    print('and so on')")
+    before = threading.active_count()
+    with pytest.raises(LookupError), confined(endless, [], bytes(9_000_000), 60) as said:
+        assert said.readline() == b"and so on\n"
+        raise LookupError
+    assert threading.active_count() == before
+
+
+def test_what_is_cut_off_is_no_line(tmp_path: Path) -> None:
+    with confined(_program(tmp_path, "print('one')\nprint('tw', end='')"), [], b"", 5) as said:
+        assert list(lines(said)) == [b"one\n"]
 
 
 def test_a_page_that_ends_the_process_is_left_out_and_the_rest_goes_on() -> None:
