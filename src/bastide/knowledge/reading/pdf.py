@@ -47,7 +47,9 @@ def read_pdf(data: bytes, limits: Limits) -> Draft:
         raise UnreadableFile("The PDF ends before its end mark: it was cut off.")
     about, sheets, broken = pages_of(data, limits)
     if not sheets:
-        raise ReaderFailed(f"None of the {about['pages']} pages of the PDF can be read. It is damaged or made to do harm.")
+        raise ReaderFailed(
+            f"None of the {about['pages']} pages of the PDF can be read. It is damaged or made to do harm."
+        )
     draft = Draft([], title=about["title"], pages=about["pages"])
     if broken:
         draft.problems.append(f"pages that could not be read: {ranges(broken)}")
@@ -143,11 +145,20 @@ def _unreadable(sheet: Sheet) -> str | None:
 def _ask(data: bytes, limits: Limits, first: int) -> Iterator[dict[str, Any]]:
     """What `pdf_pages` says, run without our environment, our modules or our patience for ever."""
     figures = (limits.pages_max, limits.text_max, limits.seconds_max, limits.memory_max)
+    places = _Places().__getitem__
     with confined(PAGES, [*map(str, figures), LIBRARY, str(first)], data, limits.seconds_max) as said:
         for line in lines(said):
-            told = json.loads(line)
+            told = json.loads(line, parse_float=places)
             if isinstance(told, dict):
                 yield told
+
+
+class _Places(dict[str, float]):
+    """Numbers by how they are written: there are some thousands of places on a page, and words by the million."""
+
+    def __missing__(self, written: str) -> float:
+        self[written] = value = float(written)
+        return value
 
 
 def pages_of(data: bytes, limits: Limits, ask: Ask = _ask) -> tuple[dict[str, Any], list[Sheet], list[int]]:
