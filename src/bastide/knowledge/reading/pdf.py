@@ -28,7 +28,8 @@ _LEGIBLE = 0.5
 """Points a letter takes along its line, below which nobody reads it; a font's own size may say anything."""
 _MEANINGLESS = re.compile("[\ufffd\ue000-\uf8ff]")
 _ENGINE = f"pdfium {version('pypdfium2')}"
-_HARMFUL = "The PDF makes its reader fail: it is damaged, or made to do harm."
+_HARMS = "it is damaged, or made to do harm"
+_HARMFUL = f"The PDF makes its reader fail: {_HARMS}."
 _CRASHES_MAX = 3
 """Pages that may end the process of one file; it is begun anew behind each."""
 
