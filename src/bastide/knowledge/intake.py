@@ -100,10 +100,19 @@ class Intake:
                     raise
         raise AssertionError("unreachable")
 
-    async def ready(self, scope: Scope, given: Given, *, vectors: bool, chain: Chain = ()) -> Act:
+    async def ready(
+        self,
+        scope: Scope,
+        given: Given,
+        *,
+        vectors: bool,
+        chain: Chain = (),
+        heard: Callable[[int, int], None] | None = None,
+    ) -> Act:
         """Everything that comes before the transaction; what it gives is that transaction's work.
 
-        `chain` is what led to this: the triggers that follow a document are told.
+        `chain` is what led to this: the triggers that follow a document are told. `heard` is told in another thread how
+        many pages were read, and of how many.
         """
         digest = await asyncio.to_thread(lambda: hashlib.sha256(given.data).digest())
         async with self._store.under(scope) as db:
@@ -116,7 +125,7 @@ class Intake:
         if older is not None:  # what holds for a document holds for its new version, the embedder's decision included
             given = replace(given, label=Label.from_wire(older.label).join(given.label))
         try:
-            prepared = await self.seeing.read(scope, given.name, given.data, given.label)
+            prepared = await self.seeing.read(scope, given.name, given.data, given.label, heard)
         except Refusal as no:
             return partial(self.refused, given, fingerprint, no)
         marked = class_of(prepared.reading.marks)

@@ -10,7 +10,9 @@ A file that cannot be read is no failed job: what it gives says `refused`, and w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, cast
@@ -32,6 +34,7 @@ LISTED_MAX = 10_000
 """So many files are named where an intake sums up, those that were refused before all others."""
 
 _AT_ONCE = 4  # files of one tenant at a time: reading is CPU, and a document's embeddings fill the embedder
+_TOLD_S = 1.0
 _LABEL = Label.from_wire
 
 
@@ -100,7 +103,8 @@ class IntakeJobs:
 
     async def _alone(self, run: Run[File], given: Given) -> JsonValue:
         asked = run.input
-        act = await self._intake.ready(run.scope, given, vectors=asked.vectors, chain=run.chain)
+        async with _pages_told(run) as heard:
+            act = await self._intake.ready(run.scope, given, vectors=asked.vectors, chain=run.chain, heard=heard)
 
         async def write(db: Db) -> JsonValue:
             done = await act(db)
@@ -157,6 +161,27 @@ class IntakeJobs:
                 "files": len(documents),
             },
         )
+
+
+@asynccontextmanager
+async def _pages_told(run: Run[File]) -> AsyncGenerator[Callable[[int, int], None]]:
+    """What the reader says of its pages is told of the job, once a second."""
+    read = [(0, 0)]
+
+    async def tell() -> None:
+        told = read[0]
+        while True:
+            await asyncio.sleep(_TOLD_S)
+            if read[0] != told:
+                told = read[0]
+                await run.progress(*told, "pages read")
+
+    telling = asyncio.create_task(tell())
+    try:
+        yield lambda done, total: read.__setitem__(0, (done, total))
+    finally:
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)  # a run that was taken over finds out when it writes
 
 
 def _label_of(asked: File, label: Label) -> Label:

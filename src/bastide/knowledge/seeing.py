@@ -8,6 +8,7 @@ Pages that were recognised are not recognised again. Each picture is decided and
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 from bastide.errors import BastideError, NoPermittedModel, Refusal, UnknownModel
@@ -40,17 +41,22 @@ class Seeing:
         self._pictures_max = settings.vision_pictures_max
         self._timeout_s = settings.vision_timeout_s
 
-    async def read(self, scope: Scope, name: str, data: bytes, label: Label) -> Prepared:
-        """The file, read and cut, with what models read of it. Raises the refusals of `reading`."""
+    async def read(
+        self, scope: Scope, name: str, data: bytes, label: Label, heard: Callable[[int, int], None] | None = None
+    ) -> Prepared:
+        """The file, read and cut, with what models read of it. Raises the refusals of `reading`.
+
+        `heard` is told in another thread how many pages were read, and of how many.
+        """
         if not self._pictures_max:
-            return await self._once(name, data, None)
+            return await self._once(name, data, None, heard)
         upper = Upper(asks_max=self._pictures_max)
         left_s = self._timeout_s
         for turn in range(1, _ROUNDS):
             refused: Refusal | None = None
             marks: tuple[str, ...] = ()
             try:
-                prepared = await self._once(name, data, upper)
+                prepared = await self._once(name, data, upper, heard)
                 marks = prepared.reading.marks
             except Refusal as no:  # a picture of which nothing was read: its answers may change that
                 refused = no
@@ -63,14 +69,17 @@ class Seeing:
             await self._answer(scope, label.join(Label(cls=marked)) if marked else label, upper, began + left_s)
             left_s -= asyncio.get_running_loop().time() - began
             upper.closed = _HERE if turn == _ROUNDS - 1 else ""
-        return await self._once(name, data, upper)
+        return await self._once(name, data, upper, heard)
 
-    async def _once(self, name: str, data: bytes, upper: Upper | None) -> Prepared:
+    async def _once(
+        self, name: str, data: bytes, upper: Upper | None, heard: Callable[[int, int], None] | None
+    ) -> Prepared:
         async with self._readers:
             with timed("knowledge_read"):
                 most = self._inference.embedder_tokens_max()
                 gauge = Gauge(most, self._inference.count_tokens) if most else None
-                return await asyncio.to_thread(prepare, name, data, replace(self._limits, upper=upper), gauge)
+                limits = replace(self._limits, upper=upper, heard=heard)
+                return await asyncio.to_thread(prepare, name, data, limits, gauge)
 
     async def _answer(self, scope: Scope, label: Label, upper: Upper, until: float) -> None:
         """Every picture that is wanted gets its answer, or the reason why it has none."""

@@ -155,13 +155,13 @@ def _malformed(name: str, error: etree.XMLSyntaxError) -> Refusal:
     return _unparsed(f"the part {name}", error, f"The document is damaged: its part {name} is not well-formed XML.")
 
 
-_TOO_MUCH = int(etree.ErrorTypes.ERR_RESOURCE_LIMIT)
-"""What the XML parser calls elements nested deeper than 256, or ten million letters without a tag."""
+_TOO_MUCH = "XML_PARSE_HUGE"
+"""What the XML parser says of elements nested deeper than 256, or of ten million letters without a tag."""
 
 
 def _unparsed(what: str, error: etree.XMLSyntaxError, damaged: str) -> Refusal:
     """Why an XML file or part could not be taken apart: it asks for too much, or it breaks the rules."""
-    if error.code != _TOO_MUCH:
+    if _TOO_MUCH not in (error.msg or ""):
         return UnreadableFile(damaged)
     if "depth" in (error.msg or ""):
         return FileTooLarge(f"The elements of {what} are nested too deeply; the limit is 256.")

@@ -36,21 +36,22 @@ def dots(data: bytes, page: int, dpi: int, limits: Limits, *, gray: bool = False
     seconds = min(_SECONDS_MAX, limits.seconds_max)
     task = [str(page), str(dpi), str(seconds), str(limits.memory_max), LIBRARY, str(int(gray))]
     told: dict[str, Any] = {}
-    body = np.zeros(0, np.uint8)
+    body = bytearray()
     read = 0
     with confined(PICTURE, task, data, seconds) as said:
         for line in islice(lines(said), 1):
             told = json.loads(line)
         size = told.get("height", 0) * told.get("width", 0) * told.get("depth", 0)
         if 0 < size <= _BYTES_MAX:
-            body = np.zeros(size, np.uint8)
-            read = said.readinto(memoryview(body))
+            body = bytearray(size)
+            read = said.readinto(body)
     if "error" in told:
         raise _refusal(told)
     if not read or read != len(body):
         raise UnreadableFile("The page makes its reader fail: it is damaged, or made to do harm.")
     high, wide, depth = told["height"], told["width"], told["depth"]
-    return body.reshape(high, wide) if depth == 1 else body.reshape(high, wide, depth)[:, :, :3]
+    found = np.frombuffer(body, np.uint8)
+    return found.reshape(high, wide) if depth == 1 else found.reshape(high, wide, depth)[:, :, :3]
 
 
 def _refusal(told: dict[str, object]) -> Exception:

@@ -102,6 +102,7 @@ def _with_scans(
             problems.append(f"{len(pages) - left:,} pages were not recognised; the limit is {limits.scans_max:,}")
         for sheet, page in recognised(_drawn(data, pages[:left], limits, problems), limits):
             found[sheet.page] = sheet, page
+            limits.tell(len(sheets) + len(found), len(sheets) + len(why.keys() | layered.keys()))
 
     recognise([*why, *(page for page in layered if ocr.sampled(page))])
     compared = (ocr.agreement(layered[page].text, found[page][1]) for page in layered if page in found)
@@ -185,6 +186,7 @@ def pages_of(data: bytes, limits: Limits, ask: Ask = _ask) -> tuple[dict[str, An
                 ended = True
             else:
                 sheets.append(_sheet(said))
+                limits.tell(len(sheets), about.get("pages", 0))
         if refused is not None:
             raise refused
         if ended:

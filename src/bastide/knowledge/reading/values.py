@@ -1,6 +1,7 @@
 """What reading gives back: frozen values, all offsets in characters of `Reading.text`."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Literal
 
 from bastide.knowledge.reading.upper import Upper
@@ -117,6 +118,13 @@ class Limits:
     """Bytes of address space, for the lines of one PDF."""
     upper: Upper | None = None
     """What vision models were asked and said; None where nobody would ask them."""
+    heard: Callable[[int, int], None] | None = field(default=None, compare=False)
+    """Is told, in the reader's thread, how many pages were read, and of how many; these may become more."""
+
+    def tell(self, done: int, total: int) -> None:
+        """Says how far the reading is."""
+        if self.heard is not None:
+            self.heard(done, total)
 
 
 @dataclass(frozen=True, slots=True)
