@@ -48,9 +48,7 @@ def read_pdf(data: bytes, limits: Limits) -> Draft:
         raise UnreadableFile("The PDF ends before its end mark: it was cut off.")
     about, sheets, broken = pages_of(data, limits)
     if not sheets:
-        raise ReaderFailed(
-            f"None of the {about['pages']} pages of the PDF can be read. It is damaged or made to do harm."
-        )
+        raise ReaderFailed(f"None of the PDF's pages ({about['pages']:,}) can be read: {_HARMS}.")
     draft = Draft([], title=about["title"], pages=about["pages"])
     if broken:
         draft.problems.append(f"pages that could not be read: {ranges(broken)}")

@@ -12,6 +12,7 @@ from statistics import median
 from bastide.knowledge.reading import law
 from bastide.knowledge.reading.printed import MATHS, TYPED, Grid, GridCell, Line, Sheet, Word
 from bastide.knowledge.reading.rulings import Placed, Stroke, is_bold, names_columns, ruled, strokes, text_of
+from bastide.knowledge.reading.sides import sides
 
 _GAP = 0.75
 """Width of a gap between two columns, in sizes of the type; between words it is a quarter to a half."""
@@ -121,9 +122,8 @@ def _aligned(sheet: Sheet, level: list[Stroke], typed: bool) -> list[tuple[Grid,
     lines = [line for line in sheet.lines if line.upright and line.grid is None]
     if not typed:
         lines = [line for line in lines if line.share(TYPED) < 0.9]
-    rows = _rows(lines)
     found: list[tuple[Grid, list[Placed]]] = []
-    for run in _runs(rows):
+    for run in (run for side in sides(lines) for run in _runs(_rows(side))):
         table = _Columns(run, _between(level, run)).grid()
         if table is not None:
             found.append((table, [word for row in run for segment in row.segments for word in segment.words]))
@@ -250,8 +250,8 @@ class _Columns:
 
     def grid(self) -> Grid | None:
         """The table, or None where these rows are something else."""
-        least = 2 if len(self._lines) >= 2 else 3
-        if not self._edges or len(self._several) < least or len(self._several) < 0.5 * len(self._rows):
+        short = len(self._several) < 3 and len(self._lines) < 2
+        if not self._edges or len(self._several) < 2 or len(self._several) < 0.5 * len(self._rows):
             return None
         table = [self._cells(row) for row in self._rows]
         if self._prose(table) or self._contents(table) or self._listed(table) or self._formulas():
@@ -261,12 +261,19 @@ class _Columns:
             return None
         words = [word for row in groups[0] for segment in row.segments for word in segment.words]
         after = [word for row in groups[1] for segment in row.segments for word in segment.words]
+        if short and not self._plain(texts, bold=is_bold(words) and not is_bold(after)):
+            return None
         headed = (is_bold(words) and not is_bold(after)) or self._underlined(groups[0]) or names_columns(texts)
         everything = [segment for row in self._rows for segment in row.segments]
         left, right = min(one.left for one in everything), max(one.right for one in everything)
         box = left, min(row.bottom for row in self._rows), right, max(row.top for row in self._rows)
         starts = [left, *self._edges]
         return Grid(texts, starts, box, headed, len(self._lines) >= 2, 0.85 if self._lines else 0.7)
+
+    def _plain(self, texts: list[list[GridCell]], *, bold: bool) -> bool:
+        """Whether two rows without lines are a table all the same: a head and a row, with nothing missing."""
+        full = all(cell.text and cell.span == 1 for row in texts for cell in row)
+        return len(texts) == 2 and full and (bold or (len(texts[0]) >= 3 and names_columns(texts)))
 
     def _cells(self, row: _Row) -> list[list[_Segment]]:
         """The segments of a row by column."""

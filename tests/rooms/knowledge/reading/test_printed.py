@@ -92,6 +92,29 @@ def test_a_cell_of_several_lines_is_one_cell() -> None:
     ]
 
 
+BESIDE = "\n".join(
+    f"{'The' if at % 5 == 0 else 'and the'} clerk has written down what was agreed{'.' if at % 5 == 4 else ''}"
+    for at in range(20)
+)
+
+
+@pytest.mark.parametrize("ruled", [True, False], ids=["ruled", "unruled"])
+@pytest.mark.parametrize("at", ["left", "right"])
+def test_a_table_beside_prose_is_the_table_alone(ruled: bool, at: str) -> None:
+    prose, place = (60, 330) if at == "right" else (320, 60)
+    beside = table(ROWS, place, 660, (90, 70, 70), ruled=ruled, high=14)
+    reading = page(lines(PROSE, y=780), lines(BESIDE, prose, 700, size=10), beside, lines(PROSE, y=300))
+    assert tables(reading) == [ROWS]
+    assert " ".join(reading.text.split()).count("clerk has written down what was agreed") == 20
+
+
+@pytest.mark.parametrize("columns", [2, 3])
+def test_a_head_and_one_row_without_lines_are_a_table(columns: int) -> None:
+    rows = [row[:columns] for row in ROWS[:2]]
+    reading = page(lines(PROSE, y=780), table(rows, 72, 700, (120, 90, 90), ruled=False), lines(PROSE, y=600))
+    assert tables(reading) == [rows]
+
+
 @pytest.mark.parametrize("ruled", [True, False], ids=["ruled", "unruled"])
 def test_a_table_over_three_pages_is_one_table_with_one_head(ruled: bool) -> None:
     head = ["Name", "Amount"]
