@@ -348,6 +348,8 @@ def test_any_operation_can_be_called_by_name(server: Server) -> None:
     listed = server.json("call")["operations"]
     assert len(listed) > 90
     found = server.json("call", "search", "--input", '{"query": "When was the tower built?"}')
+    by_field = server.json("call", "search", "query=When was the tower built?", "limit:=1")
+    assert by_field["passages"] == found["passages"][:1]
     assert "1284" in found["passages"][0]["text"]
     about = bastide("call", "graph.paths", "--about", home=server.home)
     assert about.returncode == 0, about.stderr

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bastide.cli.giving import an_object
+from bastide.cli.giving import a_field, an_object, put_together
 from bastide.cli.printing import sheet, table
 from bastide.cli.registering import errand
-from bastide.errors import BrokenReply, ServerSaid
+from bastide.errors import BrokenReply, FieldsWrong, ServerSaid
 
 if TYPE_CHECKING:
     from bastide.cli.desk import Desk
@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 Name = Annotated[
     str | None, typer.Argument(metavar="OPERATION", help="Such as graph.paths; without one they are listed.")
+]
+Given = Annotated[
+    list[Any] | None,
+    typer.Argument(
+        metavar="FIELD=VALUE...", parser=a_field, help="Its fields: text, @FILE for a file's text, or FIELD:=JSON."
+    ),
 ]
 Fields = Annotated[Any, typer.Option("--input", metavar="JSON", parser=an_object, help="Its fields, as one object.")]
 About = Annotated[bool, typer.Option("--about", help="Say what it does and which fields it takes.")]
@@ -24,10 +30,12 @@ _STREAMS = "application/json, text/event-stream"
 
 def add_to(root: typer.Typer) -> None:
     """Register the command."""
-    errand(root, "call", example="""bastide call graph.resolve --input '{"name": "EDPB"}'""")(call)
+    errand(root, "call", example="bastide call graph.resolve name=EDPB")(call)
 
 
-async def call(desk: "Desk", operation: Name = None, input: Fields = None, about: About = False) -> None:
+async def call(
+    desk: "Desk", operation: Name = None, given: Given = None, input: Fields = None, about: About = False
+) -> None:
     """Call any operation of the house, or list those that this home's key may use.
 
     They are the tools that programs see by MCP, under the same names.
@@ -36,10 +44,14 @@ async def call(desk: "Desk", operation: Name = None, input: Fields = None, about
         if operation is None or about:
             _show(desk, (await _ask(line, "tools/list", {}))["tools"], operation)
             return
-        done = await _ask(line, "tools/call", {"name": _tool(operation), "arguments": input or {}})
+        arguments = put_together(input, fields=given)
+        done = await _ask(line, "tools/call", {"name": _tool(operation), "arguments": arguments})
     said = done["structuredContent"]
     if done.get("isError"):
-        raise ServerSaid(said["error"], 400)
+        error = said["error"]
+        if error["code"] == FieldsWrong.code:
+            error = {**error, "next": f"`bastide call {operation} --about` lists its fields."}
+        raise ServerSaid(error, 400)
     desk.say(said, lambda: sheet(said))
 
 

@@ -68,7 +68,8 @@ def sheet(wire: Wire) -> str:
     size = max((len(name) for name in wire), default=0)
     lines = []
     for name, value in wire.items():
-        shown = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) and value else _cell(value)
+        nested = isinstance(value, dict | list)
+        shown = (json.dumps(value, ensure_ascii=False) if value else "none") if nested else _cell(value)
         lines.append(wrap(shown, " " * (size + 2), f"{name.ljust(size)}  "))
     return "\n".join(lines)
 
@@ -117,19 +118,20 @@ def how_long(milliseconds: float | None) -> str:
 
 
 class LiveLine:
-    """One line on standard error that is written over; without a terminal, a line every five seconds."""
+    """One line on standard error that is written over; without a terminal, a line every five seconds if it is new."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
         self._live = sys.stderr.isatty()
         self._said = time.monotonic()
+        self._last = ""
 
     def show(self, line: str) -> None:
         """Say what is being done now."""
         now = time.monotonic()
-        if self._quiet or (not self._live and now - self._said < 5.0):
+        if self._quiet or (not self._live and (now - self._said < 5.0 or line == self._last)):
             return
-        self._said = now
+        self._said, self._last = now, line
         if self._live:
             room = width(sys.stderr) - 1
             print("\r" + line[:room].ljust(room), end="", file=sys.stderr, flush=True)
@@ -161,4 +163,5 @@ class Progress(LiveLine):
     def show(self, current: str) -> None:
         """Say which file it is at."""
         rate = self.chunks / max(time.monotonic() - self._start, 0.001)
-        super().show(f"{self.done}/{self._total} files, {self.chunks} chunks, {rate:.0f} chunks/s  {current}")
+        known = f", {self.chunks} chunks, {rate:.0f} chunks/s" if self.chunks else ""
+        super().show(f"{self.done}/{self._total} files{known}  {current}")

@@ -22,6 +22,8 @@ from bastide.settings import Settings
 
 Words = dict[str, Any]
 
+_ASK = 'Ask it:             bastide ask "When must a personal data breach be notified?"'
+_TAKE_IN = "Take files in:      bastide ingest FOLDER"
 _NO_DOORS = {
     "sequencer": "The sequencer carries events into the log. Ctrl-C stops it.",
     "worker": "The worker takes {jobs} jobs at a time. Ctrl-C stops it; what runs is finished or given back.",
@@ -66,7 +68,7 @@ def _serve(words: Words) -> int:
                 announce(settings.home, running)
 
         def ready(served: Served) -> None:
-            _tell(_running(served), role, settings.work.concurrency, quiet=quiet)
+            _tell(_running(served), role, settings.work.concurrency, quiet=quiet, begin=_ASK if examples else _TAKE_IN)
 
         examples = words["command"] == "up" and not words.get("no_examples")
         try:
@@ -105,7 +107,7 @@ def _running(served: Served) -> Running | None:
     )
 
 
-def _tell(running: Running | None, role: str, jobs: int, *, quiet: bool) -> None:
+def _tell(running: Running | None, role: str, jobs: int, *, quiet: bool, begin: str) -> None:
     if running is None:
         print(json.dumps({"role": role}) if quiet else _NO_DOORS[role].format(jobs=jobs), flush=True)
     elif quiet:
@@ -116,7 +118,7 @@ def _tell(running: Running | None, role: str, jobs: int, *, quiet: bool) -> None
             f"Bastide answers at {running.url}\n"
             f"Home:               {running.home}\n"
             f"Administrator key:  {running.admin_key_file}{gap}\n"
-            f'Ask it:             bastide ask "When must a personal data breach be notified?"\n'
+            f"{begin}\n"
             "Ctrl-C stops it.",
             flush=True,
         )

@@ -26,7 +26,11 @@ class Switching:
             rows = await db.rows(Switched, _ROWS)
             here = [one for one in rows if one.collection == collection]
             if model not in {one.model for one in here}:
-                raise UnknownModel(f"{model[:128]!r} is not switched on {_where(collection)}.", model=model[:128])
+                raise UnknownModel(
+                    f"{model[:128]!r} is not switched on {_where(collection)}.",
+                    next_step="`bastide embedder list` shows which embedder reads which collection.",
+                    model=model[:128],
+                )
             if not any(one.state == "on" and one.model != model for one in here):
                 raise LastEmbedder(f"{model} is the only embedder {_where(collection)}.", model=model)
             own = {one.collection for one in rows if one.collection is not None}
