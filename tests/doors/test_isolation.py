@@ -174,7 +174,6 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/documents/{id}:preview-label": {"label": {"class": "secret"}},
     "/api/v1/documents/{id}:hold": {"reason": "ours"},
     "/api/v1/documents/{id}:release": {"reason": "ours"},
-    "/api/v1/embedders:off": {"model": "ours/unknown"},
     "/api/v1/watched/{id}": {"path": "ours.md", "document": None, "bytes": 1, "modified": 1},
     "/api/v1/watched/{id}:forget": {"paths": ["ours.md"]},
     "/api/v1/graph/types": {"kind": "relation", "name": f"knows_{secrets.token_hex(4)}", "about": "One knows another."},
