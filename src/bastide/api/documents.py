@@ -25,6 +25,7 @@ from bastide.knowledge import Original
 _FILES_MAX = 1000
 _FIELDS_MAX = 5000
 _FIELDS = ("file", "collection", "label", "subjects", "metadata", "job")
+_STAGED_MAX, _STAGED_BYTES_MAX = 64, 1024 * 1024
 _LOOKS = 20
 _ASYNC = re.compile(r"(?:^|[,;])\s*respond-async\s*(?:$|[,;])", re.IGNORECASE)
 
@@ -99,6 +100,20 @@ async def _take_in(given: _Given, caller: Caller, rooms: Rooms) -> list[dict[str
     return done
 
 
+async def _some(given: _Given) -> AsyncGenerator[list[tuple[str, bytes]]]:
+    """The files, so many at a time that they are kept in one transaction and are no burden to the memory."""
+    files: list[tuple[str, bytes]] = []
+    size = 0
+    async for name, data in given.each():
+        if files and (len(files) >= _STAGED_MAX or size + len(data) > _STAGED_BYTES_MAX):
+            yield files
+            files, size = [], 0
+        files.append((name, data))
+        size += len(data)
+    if files:
+        yield files
+
+
 async def _queue(given: _Given, caller: Caller, rooms: Rooms) -> dict[str, Any]:
     """Several files that belong to no intake get one of their own, so that one job stands for them all."""
     parent, label, subjects = given.job, given.label, given.subjects
@@ -110,18 +125,20 @@ async def _queue(given: _Given, caller: Caller, rooms: Rooms) -> dict[str, Any]:
         parent, label, subjects = opened.id, None, ()
     queued: list[dict[str, Any]] = []
     try:
-        async for name, data in given.each():
-            made = await rooms.knowledge.stage(
+        async for files in _some(given):
+            made = await rooms.knowledge.stage_all(
                 caller.scope,
-                name,
-                data,
+                files,
                 job=parent,
                 collection=given.collection,
                 label=label,
                 subjects=subjects,
                 metadata=given.metadata,
             )
-            queued.append({"id": None, "name": name, "status": "queued", "chunks": 0, "error": None, "job": made.id})
+            queued += [
+                {"id": None, "name": name, "status": "queued", "chunks": 0, "error": None, "job": one.id}
+                for (name, _), one in zip(files, made, strict=True)
+            ]
     finally:
         if own and parent is not None:
             await rooms.knowledge.close_intake(caller.scope, parent)

@@ -50,13 +50,13 @@ class Line:
         """GET, the body as it is."""
         return _checked(await self._request("GET", path)).body
 
-    async def upload(self, path: str, name: str, data: bytes, fields: Sequence[tuple[str, str]]) -> Any:
-        """POST one file with its fields; a refusal that lists the file is an answer too."""
+    async def upload(self, path: str, files: Sequence[tuple[str, bytes]], fields: Sequence[tuple[str, str]]) -> Any:
+        """POST files with their fields; a refusal that lists the files is an answer too."""
         boundary = secrets.token_hex(16)
         reply = await self._request(
             "POST",
             path,
-            content=_multipart(boundary, name, data, fields),
+            content=_multipart(boundary, files, fields),
             headers={"content-type": f"multipart/form-data; boundary={boundary}"},
         )
         wire = _parsed(reply.status, reply.body)
@@ -146,15 +146,17 @@ def _json(reply: Reply) -> Any:
     return _parsed(reply.status, _checked(reply).body)
 
 
-def _multipart(boundary: str, name: str, data: bytes, fields: Sequence[tuple[str, str]]) -> bytes:
+def _multipart(boundary: str, files: Sequence[tuple[str, bytes]], fields: Sequence[tuple[str, str]]) -> bytes:
     # The form of RFC 7578; a name's quotes and line breaks are escaped as browsers do.
-    shown = name.replace("\r", "%0D").replace("\n", "%0A").replace('"', "%22")
     parts = [
         f'--{boundary}\r\ncontent-disposition: form-data; name="{field}"\r\n\r\n{value}\r\n'.encode()
         for field, value in fields
     ]
-    head = (
-        f'--{boundary}\r\ncontent-disposition: form-data; name="file"; filename="{shown}"\r\n'
-        "content-type: application/octet-stream\r\n\r\n"
-    )
-    return b"".join([*parts, head.encode("utf-8", "surrogateescape"), data, f"\r\n--{boundary}--\r\n".encode()])
+    for name, data in files:
+        shown = name.replace("\r", "%0D").replace("\n", "%0A").replace('"', "%22")
+        head = (
+            f'--{boundary}\r\ncontent-disposition: form-data; name="file"; filename="{shown}"\r\n'
+            "content-type: application/octet-stream\r\n\r\n"
+        )
+        parts += [head.encode("utf-8", "surrogateescape"), data, b"\r\n"]
+    return b"".join([*parts, f"--{boundary}--\r\n".encode()])

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -53,7 +54,8 @@ Meta = Annotated[
 File = tuple[Path, str]
 Document = dict[str, Any]
 
-_AT_ONCE = 4  # files in memory at a time
+_AT_ONCE = 4  # requests at a time
+_GROUP_MAX, _GROUP_BYTES_MAX = 32, 512 * 1024  # of one request: what the server keeps in one transaction
 _LOOK_S = 0.3  # between two looks at the job
 _PATIENCE_S = 60.0  # how long a server that went away is waited for
 _LOCAL_BYTES_MAX = 2 * 1024**3  # more than any limit of the server, less than the memory
@@ -138,7 +140,7 @@ async def handed_in(line: Line, path: Path, name: str, fields: list[tuple[str, s
     """What became of one file; one that is refused, or cannot be opened, is told and not raised."""
     try:
         data = _read(path)
-        answer = await line.upload("/api/v1/documents", name, data, fields)
+        answer = await line.upload("/api/v1/documents", [(name, data)], fields)
         document: Document = answer["documents"][0]
         return document
     except Unauthorised:
@@ -198,12 +200,12 @@ async def _left(desk: "Desk", line: Line, intake: str) -> str:
 async def _hand_in(line: Line, files: list[File], fields: list[tuple[str, str]], progress: Progress) -> list[Document]:
     """Each file as it was queued or refused, in their order; no more than a few are in memory."""
     found: list[Document | None] = [None] * len(files)
-    left = iter(enumerate(files))
+    left = iter(list(_groups(files)))
 
     async def hand_in() -> None:
-        for place, (path, name) in left:
-            progress.show(f"handing in {name}")
-            found[place] = await _patiently(partial(handed_in, line, path, name, fields))
+        for first, group in left:
+            progress.show(f"handing in {group[0][1]}")
+            found[first : first + len(group)] = await _handed_in_together(line, group, fields)
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -212,6 +214,31 @@ async def _hand_in(line: Line, files: list[File], fields: list[tuple[str, str]],
     except BaseExceptionGroup as several:  # the first one is what is told
         raise several.exceptions[0] from None
     return [one for one in found if one is not None]
+
+
+async def _handed_in_together(line: Line, group: list[File], fields: list[tuple[str, str]]) -> list[Document]:
+    """Small files in one request, which keeps all or none; when one of them is refused each goes by itself."""
+    if len(group) > 1:
+        with suppress(OSError, BastideError):
+            together = [(name, _read(path)) for path, name in group]
+            documents: list[Document] = (await line.upload("/api/v1/documents", together, fields))["documents"]
+            return documents
+    return [await _patiently(partial(handed_in, line, path, name, fields)) for path, name in group]
+
+
+def _groups(files: list[File]) -> Iterator[tuple[int, list[File]]]:
+    """Files that are small go together; with the place of the first."""
+    group: list[File] = []
+    room = _GROUP_BYTES_MAX
+    for place, (path, name) in enumerate(files):
+        size = path.stat().st_size if path.is_file() else _GROUP_BYTES_MAX
+        if group and (size > room or len(group) >= _GROUP_MAX):
+            yield place - len(group), group
+            group, room = [], _GROUP_BYTES_MAX
+        group.append((path, name))
+        room -= size
+    if group:
+        yield len(files) - len(group), group
 
 
 async def _follow(line: Line, intake: str, progress: Progress, refused: int) -> Document:

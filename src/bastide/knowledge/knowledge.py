@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Unpack
 
@@ -29,7 +29,7 @@ from bastide.knowledge.reembedding import ReembeddingJobs
 from bastide.knowledge.retaining import RetainingJobs
 from bastide.knowledge.search import Finder
 from bastide.knowledge.seeking import Seeker
-from bastide.knowledge.staging import Gathering, Staging
+from bastide.knowledge.staging import Gathering, Staged, Staging, Waiting
 from bastide.knowledge.together import Together
 from bastide.knowledge.told import Answer, AnswerOptions, SearchOptions, Telling
 from bastide.knowledge.upkeep import Upkeep
@@ -139,39 +139,34 @@ class Knowledge:
             self._placement.consider_soon(scope)
         return Ingested((document,))
 
-    async def stage(
-        self,
-        scope: Scope,
-        name: str,
-        data: bytes,
-        *,
-        job: str | None = None,
-        collection: str | None = None,
-        label: Mapping[str, object] | Label | None = None,
-        subjects: Iterable[str] = (),
-        vectors: bool = True,
-        metadata: Mapping[str, object] | None = None,
-    ) -> Dispatched:
+    async def stage(self, scope: Scope, name: str, data: bytes, **said: Unpack[Staged]) -> Dispatched:
         """Keep a file, sealed, and dispatch the job that takes it in: both are here, or neither.
 
         With `job`, an intake that is open: what is left unsaid is as the intake has it. Raises UnknownIntake,
         IntakeClosed.
         """
+        return (await self.stage_all(scope, [(name, data)], **said))[0]
+
+    async def stage_all(
+        self, scope: Scope, files: Sequence[tuple[str, bytes]], **said: Unpack[Staged]
+    ) -> list[Dispatched]:
+        """The same for several files at once: all of them are here, or none; a wrong name refuses all."""
         scope.need(WRITE)
-        clean = bounds.name(name)
+        job, collection, subjects = said.get("job"), said.get("collection"), said.get("subjects", ())
+        label, metadata = said.get("label"), checked(said.get("metadata") or {})
+        waiting = [Waiting(bounds.name(name), bytes(data), metadata) for name, data in files]
         if job is None:
             where = Gathering(
                 bounds.collection(collection or "default"), await label_of(self._policy, scope, label, subjects)
             )
         else:
             of = await self._staging.gathering(scope, job)
-            said = label if isinstance(label, Label) else Label.from_wire(label or {}, default=of.label)
+            own = label if isinstance(label, Label) else Label.from_wire(label or {}, default=of.label)
             where = Gathering(
                 bounds.collection(collection or of.collection),
-                of.label.join(await label_of(self._policy, scope, said, subjects)),
+                of.label.join(await label_of(self._policy, scope, own, subjects)),
             )
-        said_of = checked(metadata or {})
-        return await self._staging.put(scope, clean, bytes(data), where, vectors=vectors, parent=job, metadata=said_of)
+        return await self._staging.put(scope, waiting, where, vectors=said.get("vectors", True), parent=job)
 
     async def intake(
         self,

@@ -7,9 +7,10 @@ leaves stays for its retry, and goes after thirty days with the next intake of i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypedDict
 
 from bastide.errors import ArtifactGone, IntakeClosed, JobEnded, StagedGone, UnknownIntake
 from bastide.knowledge.values import Original
@@ -45,6 +46,26 @@ class Gathering:
 
     collection: str
     label: Label
+
+
+class Staged(TypedDict, total=False):
+    """What is said of files that are handed in. `job`: the intake that they belong to."""
+
+    job: str | None
+    collection: str | None
+    label: Mapping[str, object] | Label | None
+    subjects: Iterable[str]
+    vectors: bool
+    metadata: Mapping[str, object] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A file that is handed in, with what is said of it."""
+
+    name: str
+    data: bytes
+    metadata: Mapping[str, JsonValue] | None = None
 
 
 class Staging:
@@ -99,41 +120,34 @@ class Staging:
     # -- files on their way in ----------------------------------------------------------------------
 
     async def put(
-        self,
-        scope: Scope,
-        name: str,
-        data: bytes,
-        gathering: Gathering,
-        *,
-        vectors: bool,
-        parent: str | None,
-        metadata: Mapping[str, JsonValue] | None = None,
-    ) -> Dispatched:
-        """Keep a file and dispatch its job, both or neither. Raises UnknownIntake or IntakeClosed."""
-        staged = new_id("stg")
-        given: dict[str, JsonValue] = {
-            "name": name,
-            "staged": staged,
-            "collection": gathering.collection,
-            "vectors": vectors,
-            "metadata": metadata,
-        }
+        self, scope: Scope, files: Sequence[Waiting], gathering: Gathering, *, vectors: bool, parent: str | None
+    ) -> list[Dispatched]:
+        """Keep files and dispatch the job of each: all or nothing. Raises UnknownIntake or IntakeClosed."""
+        made: list[Dispatched] = []
         async with self._store.under(scope) as db:
-            blob = await db.put_blob(data)
+            blobs = await db.put_blobs([file.data for file in files])
             if parent is not None:
                 await _gathering(db, parent)
-            made = await self._workflows.dispatch(
-                scope, Job(INGEST, given, label=gathering.label, parent=parent), db=db
-            )
-            await db.run(
-                _ADD,
-                id=staged,
-                job=made.id,
-                name=name,
-                blob=blob,
-                bytes=len(data),
-                subjects=sorted(gathering.label.subjects),
-            )
+            for file, blob in zip(files, blobs, strict=True):
+                staged = new_id("stg")
+                given: dict[str, JsonValue] = {
+                    "name": file.name,
+                    "staged": staged,
+                    "collection": gathering.collection,
+                    "vectors": vectors,
+                    "metadata": file.metadata,
+                }
+                job = Job(INGEST, given, label=gathering.label, parent=parent)
+                made.append(await self._workflows.dispatch(scope, job, db=db))
+                await db.at_commit(
+                    _ADD,
+                    id=staged,
+                    job=made[-1].id,
+                    name=file.name,
+                    blob=blob,
+                    bytes=len(file.data),
+                    subjects=sorted(gathering.label.subjects),
+                )
         return made
 
     async def put_for(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bastide.app import House, open_house
+from bastide.errors import BadName, IntakeClosed
 from bastide.knowledge.together import Together
 from bastide.settings import Settings
 from bastide.store import Query, Scope, Store
@@ -188,6 +189,22 @@ async def test_when_the_transaction_fails_all_of_it_is_done_again(
     attempts = sorted([(await house.workflows.job(ours, job)).attempt for job in jobs.values()])
     assert attempts == [2] * 6, "each by itself, the second time"
     assert {one.version for one in (await house.knowledge.documents(ours)).items} == {1}
+
+
+async def test_files_that_are_handed_in_at_once_are_all_kept_or_none(house: House, ours: Scope) -> None:
+    await house.workflows.set_lane(ours, Lane("knowledge.ingest", paused=True))
+    opened = await house.knowledge.intake(ours)
+    with pytest.raises(BadName):
+        await house.knowledge.stage_all(ours, [("a.md", b"One."), ("b\0.md", b"Two.")], job=opened.id)
+    assert await _rows(house, ours, _STAGED) == []
+    made = await house.knowledge.stage_all(ours, list(NOTES.items()), job=opened.id)
+    assert len({one.id for one in made}) == len(NOTES)
+    assert [name for (name,) in await _rows(house, ours, _STAGED)] == sorted(NOTES)
+    await house.knowledge.close_intake(ours, opened.id)
+    with pytest.raises(IntakeClosed):
+        await house.knowledge.stage_all(ours, [("late.md", b"Too late.")], job=opened.id)
+    assert len(await _rows(house, ours, _STAGED)) == len(NOTES)
+    await house.workflows.cancel(ours, opened.id)
 
 
 async def test_a_neighbours_file_does_not_wait_for_a_folder(house: House, ours: Scope, neighbour: Scope) -> None:
