@@ -1,8 +1,8 @@
 """Figures of knowledge on this machine: ingest with and without vectors, search among many tenants, quality.
 
-    python -m benchmarks knowledge [--full] [--tenants 20] [--chunks 10000] [--queries 200] [--strangers 400]
-    python -m benchmarks knowledge --sets FOLDER [--queries 2000] [--only NAME ...] [--home FOLDER]
-    python -m benchmarks knowledge --shares 100000 [--queries 200]
+    python -m benchmarks.knowledge [--full] [--tenants 20] [--chunks 10000] [--queries 200] [--strangers 400]
+    python -m benchmarks.knowledge --sets FOLDER [--queries 2000] [--only NAME ...] [--home FOLDER]
+    python -m benchmarks.knowledge --shares 100000 [--queries 200]
 
 Each figure that has a gate is printed beside it. --full is 100,000 chunks in 200 tenants and 10,000 random queries, of
 which none may meet a foreign row; --tenants 1 shows one tenant that holds all. The chunks are made of sentences of the

@@ -68,15 +68,16 @@ async def _write(store: Store, scope: Scope, name: str, vectors: np.ndarray) -> 
             _Q["add_document"], id=new_id("doc"), collection="default", name=name, label=Json(Label().to_wire())
         )
         none, zero, empty = [None] * len(many), [0] * len(many), ["[]"] * len(many)
-        written: list[tuple[int, int]] = await db.rows(
-            tuple, _Q["add_chunks"], document=number, ords=many, nodes=zero, sections=[""] * len(many), pages=none,
+        same = [number] * len(many)
+        written: list[tuple[int, int, int]] = await db.rows(
+            tuple, _Q["add_chunks"], documents=same, ords=many, nodes=zero, sections=[""] * len(many), pages=none,
             starts=zero, ends=zero, texts=[f"{name} {n}" for n in many], languages=["en"] * len(many), words=zero,
             lengths=[1] * len(many), parents=none, boxes=empty,
         )  # fmt: skip
-        chunk_of = dict(written)
+        chunk_of = {ord: chunk for _, ord, chunk in written}
         texts = [vector_text(row) for row in vectors]
         chunks = [chunk_of[n] for n in many]
-        await db.run(_Q["add_embeddings"], document=number, model=_MODEL, chunks=chunks, vectors=texts)
+        await db.run(_Q["add_embeddings"], documents=same, chunks=chunks, models=[_MODEL] * len(chunks), vectors=texts)
         await db.run(_Q["grow_extent"], languages=["en"], chunks=[len(many)], lengths=[len(many)])
     return chunks
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from bastide import telemetry
-from bastide.audit import Audit, JsonValue, ReceiptFacts
+from bastide.audit import Audit, CallFacts, Entry, JsonValue, ReceiptFacts
 from bastide.egress import Egress, Permit, TlsEvidence
 from bastide.errors import NoPermittedModel, PinMismatch, UnknownModel
 from bastide.inference.accounts import Accounts, Admission
@@ -52,6 +53,8 @@ class Call:
     output: bytes = b""
     usage: Usage = field(default_factory=Usage)
     tls: TlsEvidence | None = None
+    entry: Entry | None = None
+    """Of the journal, where the call does not wait for the log."""
 
 
 class Calls:
@@ -114,14 +117,17 @@ class Calls:
 
     @asynccontextmanager
     async def made(
-        self, scope: Scope, choice: Choice, sent: bytes, *, receipt: str | None = None
+        self, scope: Scope, choice: Choice, sent: bytes, *, receipt: str | None = None, noted: bool = False
     ) -> AsyncGenerator[Call]:
         """The time of one call. When it ends, well, badly or given up, its receipt is written and its cost counted.
 
+        With `noted` it goes by the journal: it is recorded a moment later, with those of others, and nobody waits.
         Raises RateLimited or BudgetSpent before it, for a model that is not in this process.
         """
         admission = await self._admitted(scope, choice, sent)
-        call = Call(choice, receipt or new_id("rcp"), sent, datetime.now(UTC), admission)
+        entry = self._audit.journal.begin(scope) if noted else None
+        identity = entry.id if entry is not None else receipt or new_id("rcp")
+        call = Call(choice, identity, sent, datetime.now(UTC), admission, entry=entry)
         try:
             yield call
         except (asyncio.CancelledError, GeneratorExit):
@@ -177,6 +183,9 @@ class Calls:
     async def _record(self, scope: Scope, call: Call, outcome: str) -> None:
         """Count it; write the receipt even if the caller is cancelled meanwhile."""
         self._settle(call, outcome)
+        if call.entry is not None:
+            _note(call, call.entry, outcome)
+            return
         task = asyncio.create_task(self._write(scope, call, outcome))
         self._recording.add(task)
         task.add_done_callback(self._recording.discard)
@@ -213,6 +222,30 @@ class Calls:
             )
         telemetry.count("model_calls", place=decision.endpoint.kind, outcome=outcome)
         telemetry.observe("model_call", (ended - call.started).total_seconds(), place=decision.endpoint.kind)
+
+
+def _note(call: Call, entry: Entry, outcome: str) -> None:
+    decision, model = call.choice.decision, call.choice.model
+    started, ended = call.started.timestamp(), time.time()
+    entry.input(call.input)
+    entry.output(call.output)
+    facts = CallFacts(
+        act="inference",
+        decision={**decision.to_wire(), "rejected": rejected(call.choice.rejected)},
+        label=cast(Mapping[str, JsonValue], decision.label.to_wire()),
+        endpoint={"id": decision.endpoint.id, "record": decision.record_hash, "record_id": model.record},
+        model=model.name,
+        tokens_in=call.usage.input,
+        tokens_out=call.usage.output,
+        estimated=call.usage.estimated,
+        tls=call.tls.to_wire() if call.tls else None,
+        started=started,
+        ended=ended,
+        assurance=assurance(decision),
+    )
+    entry.close(facts, outcome=outcome, resource=model.name, subjects=sorted(decision.label.subjects))
+    telemetry.count("model_calls", place=decision.endpoint.kind, outcome=outcome)
+    telemetry.observe("model_call", ended - started, place=decision.endpoint.kind)
 
 
 def endpoint_of(model: Model) -> Endpoint:

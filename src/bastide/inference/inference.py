@@ -274,12 +274,13 @@ class Inference:
     ) -> Embedded:
         """One vector a text, L2-normalised, in their order; one receipt for all of them.
 
+        A query that is read on this machine does not wait for the log: its receipt stands there a moment later.
         Without a name it is this machine's embedder, if there is one. Raises NoPermittedModel, UnknownModel.
         """
         scope.need("model:use")
         choice = await self._choose(scope, model, "embeddings", _tightened(scope, label))
         sent = json.dumps({"texts": list(texts), "kind": kind}, separators=(",", ":")).encode()
-        async with self._calls.made(scope, choice, sent) as call:
+        async with self._calls.made(scope, choice, sent, noted=kind == "query" and choice.model.built_in) as call:
             if choice.model.built_in:
                 vectors, tokens = await self._local.embed(texts, kind, choice.model.name)
                 call.usage = Usage(tokens)
@@ -305,7 +306,7 @@ class Inference:
         """Whether this tenant has a re-ranker at all; whether it may read something is decided at the call."""
         if "model:use" not in scope.permissions:
             return False
-        return bool(await self._candidates(scope, None, "rerank"))
+        return bool(able(await self._registry.lately(scope, self._local.models()), "rerank"))
 
     async def rerank(
         self, scope: Scope, query: str, texts: Sequence[str], *, label: Label, model: str | None = None

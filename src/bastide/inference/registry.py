@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import time
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,6 +23,8 @@ LOCAL_RUNTIME = "local/runtime"
 _Q = queries("bastide.inference")
 _MODELS, _MODEL, _ADD, _REMOVE = _Q["models"], _Q["model"], _Q["add_model"], _Q["remove_model"]
 _RATE_MAX = 1_000_000  # requests a minute
+REMEMBERED_S = 1.0
+_TENANTS_MAX = 10_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}")
 _RERANKS = re.compile(r"re-?rank|cross-?encoder", re.IGNORECASE)
 _EMBEDS = re.compile(r"embed|\bbge\b|\be5\b|\bgte\b|minilm", re.IGNORECASE)
@@ -74,6 +78,18 @@ class Registry:
     def __init__(self, store: Store, audit: Audit) -> None:
         self._store = store
         self._audit = audit
+        self._lately: OrderedDict[str, tuple[float, tuple[Known, ...]]] = OrderedDict()
+
+    async def lately(self, scope: Scope, built_in: list[Model]) -> list[Known]:
+        """The tenant's models in no order, without their keys; as they were at most a second ago."""
+        known = self._lately.get(scope.tenant)
+        if known is None or known[0] < time.monotonic():
+            until = time.monotonic() + REMEMBERED_S
+            known = until, tuple(Known(one.model) for one in await self.all(scope, []))
+            self._lately[scope.tenant] = known
+            while len(self._lately) > _TENANTS_MAX:
+                self._lately.popitem(last=False)
+        return [*known[1], *map(Known, built_in)]
 
     async def all(self, scope: Scope, built_in: list[Model]) -> list[Known]:
         """Every model of the tenant, best first."""
@@ -122,6 +138,7 @@ class Registry:
             except AlreadyThere as fault:
                 raise ModelExists(f"There is a model {model.name} already.", model=model.name) from fault
             await self._audit.record(db, "model.add", resource=model.name, details=details)
+        self._lately.pop(scope.tenant, None)
 
     async def remove(self, scope: Scope, name: str) -> None:
         """Forget a model and its key. Raises UnknownModel."""
@@ -129,6 +146,7 @@ class Registry:
             if not await db.run(_REMOVE, name=name):
                 raise UnknownModel(f"There is no model {name[:128]!r} to remove.", model=name[:128])
             await self._audit.record(db, "model.remove", resource=name)
+        self._lately.pop(scope.tenant, None)
 
 
 def able(known: Sequence[Known], capability: str) -> list[Known]:

@@ -84,8 +84,13 @@ def _first_line(text: str) -> str:
 
 
 def _phrases(name: str, reading: Reading, pieces: tuple[Piece, ...]) -> tuple[bytes, ...]:
-    """What each chunk mentions, and what it is called: by the document's title and name, and by its nearest heading."""
-    own = dict.fromkeys((reading.title, called(name)))
+    """What each chunk mentions, and what it is called: by the document's title and name, and by its nearest heading.
+
+    A name without a letter is a number in somebody's list: taken for a year, it tied papers to whatever happened then.
+    """
+    own = dict.fromkeys(
+        one for one in (reading.title, called(name)) if one != called(name) or any(map(str.isalpha, one))
+    )
     if reading.media_type == "text/plain" and (line := _first_line(reading.text)):
         own[line] = None
     heard: Counter[str] = Counter()

@@ -11,9 +11,8 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from bastide.knowledge.walking import Walk
 
@@ -38,7 +37,7 @@ WITHOUT_VECTOR = 0.9
 # The voice of the walk over phrases: where the query names something among passages that mention each other by their
 # titles, and where not. On claims about science, whose titles nobody mentions, 0.3 costs two points of nDCG@10.
 WALK_SHARE_LINKED = 0.5
-WALK_SHARE = 0.05
+WALK_SHARE = 0.1
 LINKED_MIN = 0.05
 
 # The walk leads where so much of its way went over phrases that passages are called by: a quarter does in an
@@ -57,8 +56,7 @@ Origin = Literal["words", "vectors", "graph"]
 """Which ranking did most for a passage."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
+class Scored(NamedTuple):
     """A chunk with its score and what it was made of: BM25 of its stems and of its 5-grams, cosine (None without a
     vector, or where it was not looked at), and the share of the walk over phrases that came by, against the most."""
 
@@ -104,10 +102,14 @@ def fuse(
     best_gram = max(grams.values(), default=0.0) if grams else 0.0
     best_cosine = max(cosines.values(), default=0.0)
     best_cosine = best_cosine if best_cosine > 0 else 1.0
+    shares: dict[str, float] = {}
     found: list[Scored] = []
     for chunk in words.keys() | cosines.keys():
         language = languages.get(chunk, query_language)
-        share = (vector_share(query_language, language, known) if words or best_gram else 1.0) if cosines else 0.0
+        share = shares.get(language, -1.0)
+        if share < 0:
+            share = (vector_share(query_language, language, known) if words or best_gram else 1.0) if cosines else 0.0
+            shares[language] = share
         by_words = words.get(chunk, 0.0) / best_words
         gram = grams.get(chunk, 0.0) if grams else 0.0
         if best_gram > 0:
@@ -166,5 +168,5 @@ def spread(order: Sequence[Scored], places: Mapping[int, tuple[str, str]], limit
         seen.add(text)
         keeps = OF_THE_SAME_SECTION[min(of_section[section], len(OF_THE_SAME_SECTION) - 1)] if section else 1.0
         of_section[section] += 1
-        kept.append(one if keeps == 1.0 else replace(one, score=one.score * keeps))
+        kept.append(one if keeps == 1.0 else one._replace(score=one.score * keeps))
     return sorted(kept, key=_best_first)[:limit]

@@ -218,16 +218,17 @@ def _hits(
     beside: Mapping[int, Sequence[Around]],
 ) -> list[Hit]:
     stems: dict[str, frozenset[str]] = {}
+    words: dict[str, dict[str, bool]] = {}
+    labels: dict[str, Label] = {}
     hits: list[Hit] = []
     for n, one in enumerate(kept, start=1):
         row = rows[one.chunk]
         if row.language not in stems:
-            stems[row.language] = frozenset(terms(asked.query, row.language))
-        passage = replace(
-            _passage(n, row, one.score),
-            highlights=highlights(row.text, row.language, stems[row.language]),
-            around=tuple(beside.get(one.chunk, ())),
-        )
+            stems[row.language], words[row.language] = frozenset(terms(asked.query, row.language)), {}
+        if (said := repr(row.label)) not in labels:
+            labels[said] = Label.from_wire(row.label)
+        marks = highlights(row.text, row.language, stems[row.language], words[row.language])
+        passage = _passage(n, row, one.score, labels[said], marks, tuple(beside.get(one.chunk, ())))
         if walked is not None:
             reasons = why(
                 one,
@@ -248,7 +249,9 @@ def _section(row: _Row) -> str:
     return "\n".join([row.document_id, *named]) if named else ""
 
 
-def _passage(n: int, row: _Row, score: float) -> Passage:
+def _passage(
+    n: int, row: _Row, score: float, label: Label, marks: tuple[tuple[int, int], ...], around: tuple[Around, ...]
+) -> Passage:
     return Passage(
         n=n,
         document_id=row.document_id,
@@ -263,8 +266,10 @@ def _passage(n: int, row: _Row, score: float) -> Passage:
         language=row.language,
         score=score,
         version=row.version,
-        label=Label.from_wire(row.label),
+        label=label,
         metadata=row.metadata,
+        highlights=marks,
+        around=around,
     )
 
 

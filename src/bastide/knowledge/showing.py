@@ -17,10 +17,15 @@ PHRASES_MAX = 8
 _WORD = re.compile(r"\w+(?:[./:-]\d+\w*)*")
 
 
-def highlights(text: str, language: str, stems: frozenset[str]) -> tuple[tuple[int, int], ...]:
-    """(start, end) in `text` of each word with a stem of the query, in order; at most 64."""
+def highlights(
+    text: str, language: str, stems: frozenset[str], known: dict[str, bool] | None = None
+) -> tuple[tuple[int, int], ...]:
+    """(start, end) in `text` of each word with a stem of the query, in order; at most 64.
+
+    `known` says of words whether they have one; it is filled, for the next text in this language.
+    """
     found: list[tuple[int, int]] = []
-    known: dict[str, bool] = {}
+    known = {} if known is None else known
     for match in _WORD.finditer(text):
         word = match[0]
         if word not in known:

@@ -143,3 +143,12 @@ def test_grams_give_each_text_a_score(query: str, texts: list[str]) -> None:
     scores = gram_scores(query, "en", [gram_keys(text) for text in texts])
     assert len(scores) == len(texts)
     assert all(score >= 0 for score in scores)
+
+
+def test_a_number_that_a_file_is_named_by_is_no_title() -> None:
+    def titles(name: str, text: str) -> set[int]:
+        packed = np.frombuffer(b"".join(prepare(name, text.encode(), Limits()).phrases), MENTION)
+        return set(packed["key"][(packed["kind"] & TITLE) > 0].tolist())
+
+    assert titles("1472.txt", "It was found that levels of the enzyme rise with age in mice and in men.") == set()
+    assert titles("7.md", "# 1984\n\nIt was a bright cold day, and the clocks were striking.") == {phrase_key("1984")}
