@@ -762,6 +762,26 @@ class WrongCapability(BadRequest):
     code, next = "inference.wrong_capability", "Name a model that can; `bastide model list` shows what each one does."
 
 
+class UnknownModelFolder(BadRequest):
+    """This folder holds no model that can be served."""
+
+    code = "inference.unknown_model_folder"
+    next = "Name a GGUF file, a folder with config.json and safetensors, or one that CTranslate2 has converted."
+
+
+class NoRuntime(Unavailable):
+    """The program that serves such a model is not installed."""
+
+    code, next = "inference.no_runtime", "Install the named program on this machine, then try again."
+
+
+class RuntimeFailed(Fault):
+    """The runtime of the model does not stay up."""
+
+    code, status = "inference.runtime_failed", 502
+    next = "Read its last words: often memory is too small, or the model is of a kind that it does not know."
+
+
 class BadChat(BadRequest):
     """The chat request is malformed."""
 

@@ -107,7 +107,7 @@ def _replayed(wire: dict[str, Any]) -> str:
     lines = [f"{wire['calls']} calls since {wire['since']}: {wire['allowed']} as before, {wire['refused']} refused."]
     for one in wire["changes"]:
         instead = one["alternative"] or "nothing that is allowed"
-        said = f"{one['calls']} calls to {one['endpoint']}: {', '.join(one['rules'])}. {one['why']} Instead: {instead}."
+        said = f"{one['calls']} calls to {one['endpoint']}. {one['why']} Instead: {instead}."
         lines.append(wrap(said, "     ", ""))
     cost = wire["cost"]
     lines.append(f"Cost at today's prices: {cost['before']:.4f} before, {cost['after']:.4f} after.")

@@ -7,7 +7,7 @@ import typer
 
 from bastide.cli.line import segment
 from bastide.cli.printing import sheet, table
-from bastide.cli.registering import errand
+from bastide.cli.registering import errand, program
 from bastide.errors import MissingFile
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ Rank = Annotated[int | None, typer.Option("--rank", metavar="N", help="The lowes
 Pseudonymise = Annotated[
     bool, typer.Option("--pseudonymise", help="What identifies a person is sent to it under pseudonyms only.")
 ]
+ModelFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="A model's folder, or a GGUF file.")]
+ServedName = Annotated[str | None, typer.Option("--name", help="What it is called here.  [default: the folder's name]")]
 Which = Annotated[str, typer.Argument(metavar="NAME", help="The model's name.")]
 
 _model = typer.Typer(help="The models of the tenant.", no_args_is_help=True)
@@ -54,6 +56,7 @@ def add_to(root: typer.Typer) -> None:
     """Register the group."""
     errand(_model, "list", example="bastide model list")(list_models)
     errand(_model, "add", example="bastide model add --name llama --url http://127.0.0.1:8000/v1 --local")(add)
+    program(_model, "serve", "hosting", example="bastide model serve ~/models/tiny --name tiny")(serve)
     errand(_model, "remove", example="bastide model remove llama")(remove)
     root.add_typer(_model, name="model")
 
@@ -98,6 +101,14 @@ async def add(
     async with desk.server() as line:
         made = await line.post("/api/v1/models", body)
     desk.say(made, lambda: sheet(made))
+
+
+def serve(folder: ModelFolder, name: ServedName = None) -> None:
+    """Serve a model folder on this machine and add it as a local model, for as long as the command runs.
+
+    A GGUF file is served by llama.cpp; safetensors by vLLM where there is a GPU, else by transformers; what CTranslate2
+    has converted by CTranslate2. Nothing is downloaded. A runtime that dies is started again.
+    """
 
 
 def _key(file: Path) -> str:

@@ -6,6 +6,7 @@ client or the rooms is a module that is run as a program, in this process, when 
     errand      speaks to the server             verifying   reads evidence from files
     serving     is the server                    exporting   writes the log's files
     speaking    speaks MCP on standard input     restoring   reads a backup into a home
+    hosting     serves a model folder
 
 Each gets its words as one argument of JSON.
 """
@@ -17,7 +18,7 @@ import runpy
 import sys
 from typing import Any, Literal
 
-Program = Literal["errand", "serving", "verifying", "exporting", "speaking", "restoring"]
+Program = Literal["errand", "serving", "verifying", "exporting", "speaking", "restoring", "hosting"]
 
 
 def run_program(name: Program, words: dict[str, Any]) -> int:

@@ -1,0 +1,80 @@
+"""The program behind `bastide model serve`: a runtime for a model folder, for as long as the command runs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from bastide.cli.attending import attended
+from bastide.cli.desk import Desk
+from bastide.cli.line import Line, segment
+from bastide.errors import BastideError, ModelExists
+from bastide.inference.runtimes import choose, watched
+from bastide.settings import Settings
+
+_OURS = "http://127.0.0.1:"
+
+
+async def _host(desk: Desk, folder: Path, name: str | None, *, as_json: bool) -> int:
+    runtime = choose(folder)
+    name = name or folder.stem
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    _say(f"Starting {runtime.program} for {folder} ...")
+    async with desk.server() as line, watched(runtime, said=_say) as server:
+        await _make_room(line, name)
+        body = {"name": name, "kind": runtime.kind, "url": server.url, "local": True, "model": runtime.model}
+        made = await line.post("/api/v1/models", {**body, "capabilities": ["chat"]})
+        text = f"{name} answers, by {runtime.program}. Ctrl-C ends it and takes it off the list of models."
+        print(json.dumps(made) if as_json else text, flush=True)
+        try:
+            await _until(stopped, server.stay())
+        finally:
+            with suppress(BastideError):
+                await line.delete(f"/api/v1/models/{segment(name)}")
+    return 0
+
+
+async def _until(stopped: asyncio.Event, staying: Any) -> None:
+    """Until a signal says so, or the runtime cannot stay up."""
+    watch, end = asyncio.ensure_future(staying), asyncio.create_task(stopped.wait())
+    done, left = await asyncio.wait({watch, end}, return_when=asyncio.FIRST_COMPLETED)
+    for task in left:
+        task.cancel()
+    if watch in done:
+        watch.result()
+
+
+async def _make_room(line: Line, name: str) -> None:
+    """What an earlier run of this command has left behind goes. Raises ModelExists for any other model."""
+    for model in await line.all("/api/v1/models"):
+        if model["name"] == name:
+            if not (model["local"] and str(model["url"]).startswith(_OURS)):
+                raise ModelExists(f"There is a model {name} already.", model=name)
+            await line.delete(f"/api/v1/models/{segment(name)}")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def run(words: dict[str, Any]) -> int:
+    """Host what the words name; the exit status."""
+
+    def work() -> int:
+        settings = Settings.read(Path(words["home"]) if words["home"] else None)
+        desk = Desk(settings, words["as_json"], words["tenant"])
+        folder = Path(words["folder"]).expanduser().absolute()
+        return asyncio.run(_host(desk, folder, words.get("name"), as_json=words["as_json"]))
+
+    return attended(work, as_json=words["as_json"])
+
+
+if __name__ == "__main__":
+    sys.exit(run(json.loads(sys.argv[1])))
