@@ -14,20 +14,20 @@ from bastide.cli.attending import attended
 from bastide.cli.desk import Desk
 from bastide.cli.line import Line, segment
 from bastide.errors import BastideError, ModelExists
-from bastide.inference.runtimes import choose, watched
+from bastide.inference import choose_runtime, watched_runtime
 from bastide.settings import Settings
 
 _OURS = "http://127.0.0.1:"
 
 
 async def _host(desk: Desk, folder: Path, name: str | None, *, as_json: bool) -> int:
-    runtime = choose(folder)
+    runtime = choose_runtime(folder)
     name = name or folder.stem
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     _say(f"Starting {runtime.program} for {folder} ...")
-    async with desk.server() as line, watched(runtime, said=_say) as server:
+    async with desk.server() as line, watched_runtime(runtime, said=_say) as server:
         await _make_room(line, name)
         body = {"name": name, "kind": runtime.kind, "url": server.url, "local": True, "model": runtime.model}
         made = await line.post("/api/v1/models", {**body, "capabilities": ["chat"]})

@@ -11,6 +11,7 @@ from bastide.inference.gateway import Gateway, Running, Sink, refusal
 from bastide.inference.inference import Inference
 from bastide.inference.media import MediaAnswer, Sent
 from bastide.inference.routing import ModelRoute
+from bastide.inference.runtimes import choose_runtime, watched_runtime
 from bastide.inference.tasks import job_types
 from bastide.inference.values import (
     EXTRACTIVE,
@@ -51,6 +52,8 @@ __all__ = [
     "Usage",
     "Used",
     "batch_type",
+    "choose_runtime",
     "job_types",
     "refusal",
+    "watched_runtime",
 ]

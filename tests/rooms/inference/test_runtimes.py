@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from bastide.errors import NoRuntime, RuntimeFailed, UnknownModelFolder
 from bastide.inference import ModelSpec
-from bastide.inference.runtimes import Runtime, choose, watched
+from bastide.inference.runtimes import Runtime, choose_runtime, watched_runtime
 from bastide.store import Scope, new_id
 
 from .conftest import Rooms
@@ -85,9 +85,9 @@ async def test_a_real_engine_answers_through_the_gateway_and_comes_back_after_a_
     rooms: Rooms, scope: Scope, model: Path
 ) -> None:
     told: list[str] = []
-    runtime = choose(model)
+    runtime = choose_runtime(model)
     assert (runtime.program, runtime.kind) == ("CTranslate2", "openai")
-    async with asyncio.timeout(120), watched(runtime, said=told.append) as server:
+    async with asyncio.timeout(120), watched_runtime(runtime, said=told.append) as server:
         spec = ModelSpec("small", url=server.url, local=True, upstream=runtime.model, capabilities=("chat",))
         made = await rooms.inference.add_model(scope, spec)
         assert made.problem == ""
@@ -117,7 +117,7 @@ async def test_a_real_engine_answers_through_the_gateway_and_comes_back_after_a_
 async def test_what_cannot_stay_up_is_told_with_its_last_words() -> None:
     dies = Runtime("openai", "a program", ("sh", "-c", "echo out of memory; exit 3"), "m")
     with pytest.raises(RuntimeFailed, match="out of memory"):
-        async with watched(dies, said=lambda line: None):
+        async with watched_runtime(dies, said=lambda line: None):
             pass
 
 
@@ -125,32 +125,32 @@ def test_the_folder_and_the_machine_choose_the_program(
     tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(UnknownModelFolder):
-        choose(tmp_path)
+        choose_runtime(tmp_path)
     gguf = tmp_path / "a.gguf"
     gguf.write_bytes(b"GGUF")
     monkeypatch.setenv("PATH", "")
     with pytest.raises(NoRuntime, match="llama-server"):
-        choose(tmp_path)
+        choose_runtime(tmp_path)
     programs = tmp_path / "bin"
     programs.mkdir()
     for name in ("llama-server", "vllm", "transformers"):
         (programs / name).write_text("#!/bin/sh\n")
         (programs / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(programs))
-    assert choose(gguf).kind == "llamacpp"
+    assert choose_runtime(gguf).kind == "llamacpp"
     (tmp_path / "b.gguf").write_bytes(b"GGUF")
     with pytest.raises(UnknownModelFolder, match="2 models"):
-        choose(tmp_path)
+        choose_runtime(tmp_path)
     weights = tmp_path / "weights"
     weights.mkdir()
     (weights / "config.json").write_text("{}")
     (weights / "model.safetensors").write_bytes(b"")
-    assert choose(weights, gpu=True).program == "vLLM"
-    assert choose(weights, gpu=False).program == "transformers"
-    assert dict(choose(weights, gpu=False).environment)["HF_HUB_OFFLINE"] == "1"
+    assert choose_runtime(weights, gpu=True).program == "vLLM"
+    assert choose_runtime(weights, gpu=False).program == "transformers"
+    assert dict(choose_runtime(weights, gpu=False).environment)["HF_HUB_OFFLINE"] == "1"
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "model.bin").write_bytes(b"")
     (broken / "config.json").write_text(json.dumps({}))
     with pytest.raises(UnknownModelFolder, match="tokenizer"):
-        choose(broken)
+        choose_runtime(broken)

@@ -29,7 +29,7 @@ class Runtime:
 _OFFLINE = (("HF_HUB_OFFLINE", "1"), ("TRANSFORMERS_OFFLINE", "1"), ("VLLM_NO_USAGE_STATS", "1"), ("DO_NOT_TRACK", "1"))
 
 
-def choose(folder: Path, *, gpu: bool | None = None) -> Runtime:
+def choose_runtime(folder: Path, *, gpu: bool | None = None) -> Runtime:
     """The runtime for a folder, or a GGUF file.
 
     Raises UnknownModelFolder for what is no model, NoRuntime where the program that it needs is not installed.

@@ -100,7 +100,7 @@ class Watched:
 
 
 @asynccontextmanager
-async def watched(runtime: Runtime, *, said: Callable[[str], None]) -> AsyncGenerator[Watched]:
+async def watched_runtime(runtime: Runtime, *, said: Callable[[str], None]) -> AsyncGenerator[Watched]:
     """The runtime, answering while the block runs. Raises RuntimeFailed."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
