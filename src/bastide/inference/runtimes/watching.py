@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import signal
-import socket
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final
@@ -102,9 +101,9 @@ class Watched:
 @asynccontextmanager
 async def watched_runtime(runtime: Runtime, *, said: Callable[[str], None]) -> AsyncGenerator[Watched]:
     """The runtime, answering while the block runs. Raises RuntimeFailed."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = int(one.getsockname()[1])
+    held = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0, start_serving=False)
+    port = int(held.sockets[0].getsockname()[1])
+    held.close()  # free, and known: the runtime is told which it is
     made = Watched(runtime, port, said)
     try:
         await made.start()
