@@ -7,7 +7,7 @@ Nothing here keeps a question or an answer.
 
 from bastide.inference.accounts import Used
 from bastide.inference.batching import batch_type
-from bastide.inference.gateway import Gateway, Running, Sink, refusal
+from bastide.inference.gateway import Gateway, Running, refusal
 from bastide.inference.inference import Inference
 from bastide.inference.media import MediaAnswer, Sent
 from bastide.inference.routing import ModelRoute
@@ -19,7 +19,6 @@ from bastide.inference.values import (
     ChatReply,
     ChatRequest,
     Embedded,
-    ExtractedSentence,
     ExtractiveReply,
     Message,
     Model,
@@ -35,7 +34,6 @@ __all__ = [
     "ChatReply",
     "ChatRequest",
     "Embedded",
-    "ExtractedSentence",
     "ExtractiveReply",
     "Gateway",
     "Inference",
@@ -48,7 +46,6 @@ __all__ = [
     "Reranked",
     "Running",
     "Sent",
-    "Sink",
     "Usage",
     "Used",
     "batch_type",
