@@ -51,7 +51,7 @@ async def open_house(
     """
     store = Store(settings.store)
     audit = Audit(store, settings.audit)
-    tenancy = Tenancy(store, audit)
+    tenancy = Tenancy(store, audit, settings.tenancy)
     policy = Policy(store, audit, settings.policy)
     egress = Egress(settings.egress)
     workflows = Workflows(store, audit, tenancy, policy, settings.work)
@@ -66,6 +66,8 @@ async def open_house(
         await store.start()
         opened.push_async_callback(audit.stop)
         await audit.start(sequence=sequence)
+        opened.push_async_callback(tenancy.listening.stop)
+        tenancy.listening.start()
         for room in (policy, egress, inference, knowledge):
             opened.push_async_callback(room.stop)
             await room.start()

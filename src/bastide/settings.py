@@ -15,6 +15,7 @@ from pathlib import Path
 from bastide.errors import BadSetting
 
 DEFAULT_PORT = 8092
+STALE_S = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,13 @@ class AuditSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TenancySettings:
+    """How long who was let in lately is let in while the database is away."""
+
+    stale_s: float = STALE_S
+
+
+@dataclass(frozen=True, slots=True)
 class PolicySettings:
     """Where this house stands, and where its own provider records lie."""
 
@@ -48,7 +56,7 @@ class PolicySettings:
     allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()  # where runtimes of our own may stand
     decision_ttl_s: float = 30.0  # how long a permit may rest on one decision
     fresh_s: float = 2.0  # a tenant's policy is read again after this
-    stale_s: float = 60.0  # and not used after this, when it cannot be read
+    stale_s: float = STALE_S  # and not used after this, when it cannot be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +94,7 @@ class InferenceSettings:
     reranker_folder: Path | None = None  # a cross-encoder with its ONNX graph
     threads: int = 2
     timeout_s: float = 120.0
+    stale_s: float = STALE_S  # models that were read lately are called so long while the database is away
     allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     eur_per_usd: float | None = None  # budgets are in euros; without it a dollar counts as one
 
@@ -120,6 +129,7 @@ class Settings:
     policy: PolicySettings
     egress: EgressSettings
     inference: InferenceSettings
+    tenancy: TenancySettings = field(default_factory=TenancySettings)
     work: WorkSettings = field(default_factory=WorkSettings)
     knowledge: KnowledgeSettings = field(default_factory=KnowledgeSettings)
     server: ServerSettings = field(default_factory=ServerSettings)
@@ -144,6 +154,7 @@ class Settings:
         place = place.absolute()
         gap = env.flag("BASTIDE_AIR_GAP") if air_gap is None else air_gap
         networks = env.networks("BASTIDE_ALLOWED_NETWORKS")
+        stale_s = float(env.number("BASTIDE_STALE", int(STALE_S), 0, 86_400))
         server = ServerSettings(
             host=host or env.text("BASTIDE_HOST") or "127.0.0.1",
             port=port if port is not None else env.number("BASTIDE_PORT", DEFAULT_PORT, 0, 65535),
@@ -160,8 +171,9 @@ class Settings:
             ),
             audit=AuditSettings(home=place),
             policy=PolicySettings(
-                home=place, country=env.text("BASTIDE_COUNTRY"), air_gap=gap, allowed_networks=networks
+                home=place, country=env.text("BASTIDE_COUNTRY"), air_gap=gap, allowed_networks=networks, stale_s=stale_s
             ),
+            tenancy=TenancySettings(stale_s=stale_s),
             egress=EgressSettings(air_gap=gap, allowed_networks=networks, ca_file=env.path("BASTIDE_CA_FILE")),
             inference=InferenceSettings(
                 home=place,
@@ -170,6 +182,7 @@ class Settings:
                 reranker_folder=env.path("BASTIDE_RERANKER"),
                 threads=env.number("BASTIDE_THREADS", min(2, os.cpu_count() or 1), 1, 256),
                 timeout_s=float(env.number("BASTIDE_MODEL_TIMEOUT", 120, 1, 3600)),
+                stale_s=stale_s,
                 allowed_networks=networks,
                 eur_per_usd=env.decimal("BASTIDE_EUR_PER_USD"),
             ),

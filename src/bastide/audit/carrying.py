@@ -157,22 +157,24 @@ class Carrying:
 
     async def _write(self, batch: Batch, place: int) -> bool:
         rows = batch.rows
-        about = [(row.tenant, row.id, one) for row in rows for one in row.mentions]
-        uuids = {tenant: to_uuid(tenant) for tenant in {row.tenant for row in rows}}
+        uuids = {tenant: str(to_uuid(tenant)) for tenant in {row.tenant for row in rows}}
+        about = [(uuids[row.tenant], row.id, one) for row in rows for one in row.mentions]
+        # Lists are sent as one text or one value of bytes each: the driver would look at every letter of their items.
         values: dict[str, Any] = {
             "owner": self._owned.name,
             "place": place,
             "upto": batch.upto,
-            "tenants": [uuids[row.tenant] for row in rows],
-            "ids": [row.id for row in rows],
-            "acts": [row.act for row in rows],
-            "outcomes": [row.outcome for row in rows],
-            "times": [row.t for row in rows],
-            "bodies": [row.body for row in rows],
-            "sealed": [row.sealed for row in rows],
-            "about_tenants": [uuids[tenant] for tenant, _, _ in about],
-            "about_ids": [id for _, id, _ in about],
-            "about": [one for _, _, one in about],
+            "tenants": ",".join([uuids[row.tenant] for row in rows]),
+            "ids": ",".join([row.id for row in rows]),
+            "acts": ",".join([row.act for row in rows]),
+            "outcomes": ",".join([row.outcome for row in rows]),
+            "times": ",".join([str(row.t) for row in rows]),
+            "bodies": "\n".join([row.body for row in rows]),
+            "sizes": ",".join([str(len(row.sealed)) for row in rows]),
+            "sealed": b"".join([row.sealed for row in rows]),
+            "about_tenants": ",".join([tenant for tenant, _, _ in about]),
+            "about_ids": ",".join([id for _, id, _ in about]),
+            "about": b"".join([one for _, _, one in about]),
         }
         async with self._store.as_operator(reason="carry the journal") as db:
             return bool(await db.value(_CARRY, **values))

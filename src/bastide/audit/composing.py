@@ -9,11 +9,10 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 from bastide.audit.entries import Common, Noted
 from bastide.audit.leaf import LEAF_BYTES_MAX, check_words, commit, derive, pseudonym, subjects_of, verdicts, word
@@ -34,9 +33,19 @@ class Row:
     act: str
     outcome: str
     t: int
-    body: str
+    body: str  # plain ASCII, one line
     sealed: bytes
     mentions: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """Stretches of a leaf that name what was called, in the order of their keys."""
+
+    act: str
+    decision: str
+    kind: str
+    record: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +56,7 @@ class _Parts:
     before_ended: str
     after_ended: str
     before_model: str
-    leaf: Mapping[str, Any] | None  # None: some name must be blinded for each call
+    names: _Names | None  # None: some name must be blinded for each call
 
 
 class Composer:
@@ -104,28 +113,19 @@ class Composer:
     def _leaf(
         self, noted: Noted, parts: _Parts, keys: TenantKeys, payload: bytes, body: bytes, sides: tuple[str, str]
     ) -> str:
-        secret, who = noted.secret, noted.who
-        evidence = parts.leaf
-        if evidence is None:
-            evidence = _evidence(noted.common, derive(secret, "word"))
-        leaf = {
-            **evidence,
-            "event": noted.id,
-            "outcome": noted.outcome,
-            "t": noted.ended,
-            "tenant": self._often(keys, "audit tenant", ""),
-            "nonce": _letters(os.urandom(16)),
-            "payload": commit(derive(secret, "payload"), payload),
-            "receipt": commit(opening_of(secret), body),
-            "in": sides[0],
-            "out": sides[1],
-        }
-        for name, value in (("actor", who.actor), ("app", who.app), ("resource", noted.resource)):
-            if value:
-                leaf[name] = self._often(keys, f"audit {name}", value)
-        if noted.subjects:
-            leaf["subjects"] = subjects_of(noted.subjects, secret)
-        said = json.dumps(leaf, sort_keys=True, separators=(",", ":"))
+        secret, who, often = noted.secret, noted.who, self._often
+        names = parts.names or _names(noted.common, derive(secret, "word"))
+        actor = f'"actor":"{often(keys, "audit actor", who.actor)}",' if who.actor else ""
+        app = f'"app":"{often(keys, "audit app", who.app)}",' if who.app else ""
+        resource = f'"resource":"{often(keys, "audit resource", noted.resource)}",' if noted.resource else ""
+        subjects = f'"subjects":{json.dumps(subjects_of(noted.subjects, secret))},' if noted.subjects else ""
+        said = (
+            f'{names.act}{actor}{app}{names.decision}"event":"{noted.id}","in":"{sides[0]}",{names.kind}'
+            f'"nonce":"{_letters(os.urandom(16))}","out":"{sides[1]}","outcome":"{noted.outcome}",'
+            f'"payload":"{commit(derive(secret, "payload"), payload)}",'
+            f'"receipt":"{commit(opening_of(secret), body)}",{names.record}{resource}{subjects}'
+            f'"t":{noted.ended},"tenant":"{often(keys, "audit tenant", "")}","v":1}}'
+        )
         assert len(said) < LEAF_BYTES_MAX, "every part of a leaf is bounded"
         return said
 
@@ -142,30 +142,26 @@ class Composer:
 def _parts(common: Common) -> _Parts:
     if common.assurance not in ASSURANCES:
         raise ValueError(f"assurance is one of {sorted(ASSURANCES)}, not {common.assurance!r}")
-    plain = _evidence(common, _BLIND)
-    blinded = "~" in json.dumps(plain)
+    plain = _names(common, _BLIND)
     return _Parts(
         common,
         f'{{"act":{_said(common.act)},"assurance":"{common.assurance}","decision":{common.decision},"ended":',
         f',"endpoint":{common.endpoint},"estimated":',
         f',"label":{common.label},"model":{_said(common.model)}',
-        None if blinded else plain,
+        None if "~" in plain.decision + plain.kind + plain.record else plain,
     )
 
 
-def _evidence(common: Common, blind: bytes) -> dict[str, Any]:
+def _names(common: Common, blind: bytes) -> _Names:
     endpoint = json.loads(common.endpoint)
-    return {
-        "v": 1,
-        "act": common.act,
-        "log": {},
-        "kind": word(common.act, blind),
-        "decision": verdicts(json.loads(common.decision), blind),
-        "endpoint": word(str(endpoint.get("id", "")), blind),
-        "record": word(str(endpoint.get("record", "")), blind),
-        "model": word(common.model, blind),
-        "assurance": common.assurance,
-    }
+    decision = json.dumps(verdicts(json.loads(common.decision), blind), sort_keys=True, separators=(",", ":"))
+    place, record = (word(str(endpoint.get(name, "")), blind) for name in ("id", "record"))
+    return _Names(
+        f'{{"act":"{common.act}",',
+        f'"assurance":"{common.assurance}","decision":{decision},"endpoint":"{place}",',
+        f'"kind":"{word(common.act, blind)}","log":{{}},"model":"{word(common.model, blind)}",',
+        f'"record":"{record}",',
+    )
 
 
 def _said(value: object) -> str:

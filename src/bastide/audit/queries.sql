@@ -132,11 +132,18 @@ left join (
 ) as w on w.producer = c.producer
 
 -- name: carry
--- Calls from the journal, many tenants' at a time, and how far their process has come with that.
+-- Calls from the journal, many tenants' at a time, and how far their process has come with that. Lists come as texts
+-- with commas (bodies: lines), what is sealed as one value with the size of each, pseudonyms of persons 32 bytes each.
 select audit.carry(
-    %(owner)s, %(place)s, %(upto)s, %(tenants)s::uuid[], %(ids)s::text[], %(acts)s::text[], %(outcomes)s::text[],
-    %(times)s::bigint[], %(bodies)s::text[], %(sealed)s::bytea[],
-    %(about_tenants)s::uuid[], %(about_ids)s::text[], %(about)s::bytea[]
+    %(owner)s, %(place)s, %(upto)s, string_to_array(%(tenants)s, ',')::uuid[], string_to_array(%(ids)s, ','),
+    string_to_array(%(acts)s, ','), string_to_array(%(outcomes)s, ','), string_to_array(%(times)s, ',')::bigint[],
+    string_to_array(%(bodies)s, E'\n'),
+    (select array_agg(substr(%(sealed)s::bytea, upto - size + 1, size) order by n) from (
+        select n, size, sum(size) over (order by n)::integer as upto
+        from unnest(string_to_array(%(sizes)s, ',')::integer[]) with ordinality as s (size, n)) as pieces),
+    string_to_array(%(about_tenants)s, ',')::uuid[], string_to_array(%(about_ids)s, ','),
+    (select array_agg(substr(%(about)s::bytea, (n * 32 - 31)::integer, 32) order by n)
+        from generate_series(1, length(%(about)s::bytea) / 32) as n)
 )
 
 -- name: carried

@@ -20,6 +20,7 @@ from bastide.inference.values import Model, Usage
 from bastide.policy import Decision, Endpoint, Label, Nearest, Policy, Price
 from bastide.store import Scope, Store, new_id
 
+_ANSWER_S = 10.0  # a database that is silent for longer is away
 # Evidence words below a contract: what the provider merely says of itself.
 _SELF_DECLARED = frozenset({"none", "self"})
 _BYTES_A_TOKEN, _ANSWER_TOKENS = 4, 1024  # what a call is guessed to take before it is made
@@ -176,8 +177,12 @@ class Calls:
     async def _record_refusal(self, scope: Scope, refused: list[Decision], capability: str) -> None:
         rules: dict[str, JsonValue] = {one.endpoint.id: [verdict.id for verdict in one.failed] for one in refused}
         details: dict[str, JsonValue] = {"capability": capability, "rules": rules}
-        async with self._store.under(scope) as db:
-            await self._audit.record(db, "inference.refused", outcome="refused", details=details)
+
+        async def record() -> None:
+            async with self._store.under(scope) as db:
+                await self._audit.record(db, "inference.refused", outcome="refused", details=details)
+
+        await self._store.presence.promptly(record(), within_s=_ANSWER_S)
         telemetry.count("model_calls", place="none", outcome="refused")
 
     async def _record(self, scope: Scope, call: Call, outcome: str) -> None:

@@ -60,8 +60,9 @@ class Inference:
         self._accounts = Accounts(store, settings.home, rates_eur=rates_eur)
         self._calls = Calls(store, audit, policy, self._accounts)
         self._adding = Adding(self._registry, self._calls, policy, egress, settings)
+        journal, presence = audit.journal, store.presence
         self.gateway = Gateway(
-            policy, egress, self._calls, audit.journal, self._accounts, settings, read=self._read, here=Here(self)
+            policy, egress, self._calls, journal, self._accounts, settings, presence, self._read, Here(self)
         )
         self.accounts = Keeping(store, audit, self._accounts, forget=self.gateway.cache.forget)
         self.routes = Routes(store, audit, self._local.models, self.gateway.forget)

@@ -33,6 +33,7 @@ _POLICY_BY_HASH, _RECORD_BY_HASH, _KEEP_RECORD = _Q["tenant_policy_by_hash"], _Q
 _QUARANTINED, _PUT_IN_QUARANTINE = _Q["quarantined"], _Q["put_in_quarantine"]
 _RELEASE_FROM_QUARANTINE = _Q["release_from_quarantine"]
 
+_ANSWER_S = 10.0  # a database that is silent for longer is away
 _TABLES_MAX = 4096  # lists of endpoints whose verdicts are kept, of all tenants
 
 
@@ -44,7 +45,7 @@ class Policy:
     """May these bytes go there? One pure decision with its reasons.
 
     `decide` reads no database: it works on the records loaded at `start` and on the tenant's policy as `refresh`
-    last read it. A tenant whose policy has not been read, or not for a minute, gets a no (R16).
+    last read it. A tenant whose policy has not been read, or not for as long as settings allow, gets a no (R16).
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class Policy:
     async def refresh(self, scope: Scope) -> TenantPolicy:
         """Read the tenant's policy if what is at hand is not fresh; call it before `decide`.
 
-        With the database away, what was read within the last minute goes on being used.
+        With the database away, what was read lately (`stale_s`) goes on being used.
         """
         scope.need("model:use")
         return (await self._law(scope)).policy
@@ -155,22 +156,32 @@ class Policy:
         age = time.monotonic() - held[0] if held else float("inf")
         if held and age <= self._settings.fresh_s:
             return held[1]
+        presence = self._store.presence
         try:
-            async with self._store.under(scope) as db:
-                row = await db.row(tuple, _TENANT_POLICY)
-                if time.monotonic() - self._looked > self._settings.fresh_s:
-                    found: dict[str, str] = dict(await db.rows(tuple, _QUARANTINED))
-                    self._moment += found != self._quarantine
-                    self._quarantine = found
-                    self._looked = time.monotonic()
+            if held is None:
+                return await self._read_law(scope)
+            if presence.away:
+                raise DatabaseUnavailable
+            return await presence.promptly(self._read_law(scope), within_s=_ANSWER_S)
         except DatabaseUnavailable:
-            if held and age <= self._settings.stale_s:
-                return held[1]
-            raise
+            if held is None or not presence.excuses(held[0], stale_s=self._settings.stale_s):
+                raise
+            return held[1]
+
+    async def _read_law(self, scope: Scope) -> Governing:
+        asked_at, held = time.monotonic(), self._laws.get(scope.tenant)
+        async with self._store.under(scope) as db:
+            row = await db.row(tuple, _TENANT_POLICY)
+            if asked_at - self._looked > self._settings.fresh_s:
+                found: dict[str, str] = dict(await db.rows(tuple, _QUARANTINED))
+                self._moment += found != self._quarantine
+                self._quarantine = found
+                self._looked = asked_at
         law = governing(self._read(row), air_gap=self._settings.air_gap)
         if held and held[1].hash == law.hash:
             law = held[1]
-        self._laws[scope.tenant] = (time.monotonic(), law)
+        if self._laws.get(scope.tenant) is held:  # nobody has set another meanwhile
+            self._laws[scope.tenant] = (asked_at, law)
         return law
 
     @staticmethod
@@ -217,13 +228,17 @@ class Policy:
         )
 
     def ready(self, scope: Scope) -> bool:
-        """Whether the tenant's policy is at hand and fresh; where it is not, `refresh` reads it."""
+        """Whether the tenant's policy is at hand and need not be read anew for the next calls."""
         held = self._laws.get(scope.tenant)
-        return held is not None and time.monotonic() - held[0] <= self._settings.fresh_s
+        return held is not None and time.monotonic() - held[0] <= self._settings.fresh_s / 2
 
     def at_hand(self, scope: Scope) -> bool:
-        """Whether the tenant's policy may still be used, fresh or not."""
-        return self._held(scope) is not None
+        """Whether the tenant's policy may be used as it is: it is fresh, or the database is away and it is not old."""
+        held, presence = self._laws.get(scope.tenant), self._store.presence
+        if held is None:
+            return False
+        fresh = time.monotonic() - held[0] <= self._settings.fresh_s
+        return fresh or (presence.away and presence.excuses(held[0], stale_s=self._settings.stale_s))
 
     def table(
         self,

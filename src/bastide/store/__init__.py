@@ -10,6 +10,7 @@ from bastide.store.db import Db, Json
 from bastide.store.identifiers import from_uuid, id_of, is_id, made_at, new_id, to_uuid
 from bastide.store.keys import TenantKeys, secret_file
 from bastide.store.lint import Fault
+from bastide.store.presence import Presence
 from bastide.store.questions import Query, queries
 from bastide.store.restoring import restore
 from bastide.store.rewriting import Rewriting, Rewritten
@@ -22,6 +23,7 @@ __all__ = [
     "Fault",
     "Json",
     "Page",
+    "Presence",
     "Query",
     "Rewriting",
     "Rewritten",

@@ -15,6 +15,9 @@ Pool: TypeAlias = AsyncConnectionPool[Connection]
 _OPERATORS_MAX = 4
 _OPEN_WITHIN_S = 30.0
 _RETRY_FOR_S = 5.0  # a pool whose attempts failed for longer is asked anew, and not after minutes
+# A machine that has gone without a word is given up after some ten seconds, not after the kernel's many minutes.
+_GIVEN_UP = {"connect_timeout": 5, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
+_GIVEN_UP["tcp_user_timeout"] = 10_000
 
 
 class Pools:
@@ -32,7 +35,7 @@ class Pools:
                 min_size=1,
                 max_size=size,
                 open=False,
-                kwargs={"autocommit": True},
+                kwargs={"autocommit": True, **_GIVEN_UP},
                 max_idle=300.0,
                 reconnect_timeout=_RETRY_FOR_S,
             )

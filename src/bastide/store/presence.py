@@ -7,6 +7,7 @@ its return as others are.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -21,26 +22,46 @@ _LOOK_EVERY_S = 0.25
 class Presence:
     """What is known of the database's presence."""
 
-    def __init__(self, look: Callable[[], Awaitable[object]]) -> None:
-        """`look` asks the database something small, and raises when it does not answer."""
+    def __init__(self, look: Callable[[], Awaitable[object]], reopen: Callable[[], Awaitable[object]]) -> None:
+        """`look` raises when nobody answers; `reopen` replaces what broke while nobody did."""
         self._look = look
+        self._reopen = reopen
         self._gone = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
         self._asked: set[asyncio.Future[Any]] = set()
+        self._back_at = float("-inf")
 
     @property
     def away(self) -> bool:
         """Whether the last question found nobody, and nobody has been found since."""
         return self._gone.is_set()
 
+    def excuses(self, read_at: float, *, stale_s: float) -> bool:
+        """Whether what was read at `read_at` (monotonic) may serve because nothing can be read now.
+
+        It was read since the database came back from where it was before: what was missed then is not passed over.
+        """
+        return read_at >= self._back_at and time.monotonic() - read_at <= stale_s
+
     def gone(self) -> None:
-        """A question found nobody. From now on somebody looks whether it is back."""
+        """A connection broke, or there was none to be had. From now on somebody looks whether it is back."""
         if not self._gone.is_set():
             self._gone.set()
             gauge("database_away", 1)
             log.warning("the database is away")
+        self.doubt()
+
+    def doubt(self) -> None:
+        """A question waited long for a connection: all may be in use, or nobody may be there. Somebody looks."""
         if self._looking is None:
             self._looking = asyncio.get_running_loop().create_task(self._await_return())
+
+    async def returned(self, *, within_s: float) -> bool:
+        """Whether the database is there, or comes back within this time."""
+        looking = self._looking
+        if looking is not None:
+            await asyncio.wait({looking}, timeout=within_s)
+        return not self.away
 
     async def stop(self) -> None:
         """Look no more."""
@@ -75,10 +96,16 @@ class Presence:
         while True:
             try:
                 await self._look()
+                if self._gone.is_set():
+                    await self._reopen()
                 break
             except (BastideError, OSError):
+                self.gone()
                 await asyncio.sleep(_LOOK_EVERY_S)
         self._looking = None
+        if not self._gone.is_set():
+            return
+        self._back_at = time.monotonic()
         self._gone.clear()
         gauge("database_away", 0)
         log.warning("the database is back")

@@ -61,7 +61,7 @@ class Store:
         self._pools = Pools(settings.pool_size_max)
         self._reviving = asyncio.Lock()
         self._server: Server | None = None
-        self.presence = Presence(self._look)
+        self.presence = Presence(self._look, self._reopen)
 
     @property
     def kind(self) -> str:
@@ -301,21 +301,26 @@ class Store:
                 await self._revive(deadline, fault)
 
     async def _look(self) -> None:
-        """Whether somebody answers; the pools are opened anew, because what they hold is dead."""
         async with self._reviving:
             if self._embedded is not None and (server := await self._embedded.ensure()) != self._server:
                 await self._move(server)
             await (await connect(self._urls[0])).close()
+
+    async def _reopen(self) -> None:
+        async with self._reviving:
             await self._pools.open(self._urls)
 
     async def _revive(self, deadline: float, fault: Exception) -> None:
-        self.presence.gone()
+        if isinstance(fault, PoolTimeout):
+            self.presence.doubt()
+        elif not isinstance(fault, PoolClosed):  # closed: another was opened in its place
+            self.presence.gone()
         if time.monotonic() > deadline:
             raise DatabaseUnavailable from fault
+        if self._embedded is None:
+            await asyncio.sleep(0.2)
+            return
         async with self._reviving:
-            if self._embedded is None:
-                await asyncio.sleep(0.2)
-                return
             count("store_revivals")
             server = await self._embedded.ensure()
             if server != self._server:

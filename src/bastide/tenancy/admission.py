@@ -12,10 +12,14 @@ import hashlib
 import re
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from uuid import UUID
 
 from bastide.errors import (
+    BastideError,
+    DatabaseUnavailable,
     DisabledKey,
     ExpiredKey,
     ForeignApp,
@@ -38,6 +42,9 @@ _AUTHENTICATE, _TOUCH_KEY, _MEMBER, _APP = _Q["authenticate"], _Q["touch_key"], 
 _FORM = re.compile(r"bst_[A-Za-z0-9]{8,64}\Z")
 _REMEMBERED_S = 2.0  # how long a change elsewhere may go unseen
 _REMEMBERED_MAX = 10_000
+_RENEWED_MAX = 200
+_RETURN_S = 5.0  # who is not known waits so long for a database that is away
+_ANSWER_S = 10.0  # a database that is silent for longer is away
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,7 @@ class Held:
     expired: bool
     disabled: bool
     used_lately: bool
+    expires_at: datetime | None
 
 
 def fingerprint(key: str) -> bytes:
@@ -66,12 +74,30 @@ def fingerprint(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
 
 
-class Admission:
-    """Turns what a request carries into a scope; remembers the outcome for two seconds."""
+_Asked = tuple[bytes, str | None, str | None]
 
-    def __init__(self, store: Store) -> None:
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Who was let in, and when that was asked."""
+
+    asked_at: float
+    scope: Scope
+    gateway: bool
+    expires_at: datetime | None
+
+
+class Admission:
+    """Turns what a request carries into a scope; remembers the outcome for two seconds.
+
+    Longer only while the database is away: who was let in since it was there last, and at most for `stale_s`.
+    """
+
+    def __init__(self, store: Store, *, stale_s: float) -> None:
         self._store = store
-        self._remembered: OrderedDict[tuple[bytes, str | None, str | None], tuple[float, Scope, bool]] = OrderedDict()
+        self._stale_s = stale_s
+        self._remembered: OrderedDict[_Asked, _Known] = OrderedDict()
+        self._forgotten: dict[_Asked, None] = {}
         self._changes = 0  # what was read before a change is not remembered after it
 
     async def admit(self, bearer: str | None, *, company: str | None, user: str | None, app: str | None) -> Scope:
@@ -90,18 +116,45 @@ class Admission:
             raise UnknownKey
         asked = (fingerprint(bearer), user, app)
         known = self._remembered.get(asked)
-        if known is None or known[0] < time.monotonic():
-            changes, until = self._changes, time.monotonic() + _REMEMBERED_S
-            held = await self._held(asked[0])
-            known = (until, await self._scope(held, user, app), held.gateway)
-            if changes == self._changes:
-                self._remember(asked, known)
-        _, scope, gateway = known
-        if gateway and (company is None or user is None or app is None):
+        if known is None:
+            if not await self._store.presence.returned(within_s=_RETURN_S):
+                raise DatabaseUnavailable
+            known = await self._asked(asked)
+        elif time.monotonic() - known.asked_at > _REMEMBERED_S:
+            known = await self._asked_again(asked, known)
+        scope = known.scope
+        if known.gateway and (company is None or user is None or app is None):
             raise MissingHeader
         if company is not None and company != scope.tenant:
             raise ForeignCompany
         return scope
+
+    async def _asked(self, asked: _Asked) -> _Known:
+        hashed, user, app = asked
+        changes, asked_at = self._changes, time.monotonic()
+        held = await self._held(hashed)
+        known = _Known(asked_at, await self._scope(held, user, app), held.gateway, held.expires_at)
+        if changes == self._changes:
+            self._remember(asked, known)
+        return known
+
+    async def _asked_again(self, asked: _Asked, known: _Known) -> _Known:
+        """What the database says now; while it is away, what it said lately. An expired key has expired anyway."""
+        presence = self._store.presence
+        try:
+            if presence.away:
+                raise DatabaseUnavailable
+            return await presence.promptly(self._asked(asked), within_s=_ANSWER_S)
+        except Refusal:
+            self._remembered.pop(asked, None)
+            raise
+        except DatabaseUnavailable:
+            if not presence.excuses(known.asked_at, stale_s=self._stale_s):
+                raise
+            if known.expires_at is not None and known.expires_at <= datetime.now(UTC):
+                raise ExpiredKey from None
+            count("tenancy_from_memory")
+            return known
 
     def changes(self) -> int:
         """How often identities have changed in this process."""
@@ -110,9 +163,18 @@ class Admission:
     def forget(self) -> None:
         """Ask the database again at the next request: an identity has changed."""
         self._changes += 1
+        self._forgotten.update(dict.fromkeys(reversed(self._remembered)))
         self._remembered.clear()
 
-    def _remember(self, asked: tuple[bytes, str | None, str | None], known: tuple[float, Scope, bool]) -> None:
+    async def renew(self) -> None:
+        """Ask for those who were forgotten last, so that they are known should the database go away."""
+        again, self._forgotten = list(self._forgotten)[:_RENEWED_MAX], {}
+        for asked in again:
+            if asked not in self._remembered and not self._store.presence.away:
+                with suppress(BastideError):
+                    await self._asked(asked)
+
+    def _remember(self, asked: _Asked, known: _Known) -> None:
         self._remembered[asked] = known
         self._remembered.move_to_end(asked)
         while len(self._remembered) > _REMEMBERED_MAX:

@@ -16,9 +16,11 @@ from bastide.errors import (
     UnknownIdentity,
     UnknownTenant,
 )
+from bastide.settings import TenancySettings
 from bastide.store import Db, Page, Query, Scope, Store, is_id, new_id, queries, to_uuid
 from bastide.tenancy.admission import Admission, fingerprint
 from bastide.tenancy.delegation import Delegation
+from bastide.tenancy.listening import Listening
 from bastide.tenancy.names import plain, proper_email, proper_name
 from bastide.tenancy.roles import PERMISSIONS, PLATFORM, ROLES, granted
 from bastide.tenancy.rows import TenantRow, key_of, tenant_of
@@ -26,19 +28,18 @@ from bastide.tenancy.values import App, Key, NewKey, Tenant, User
 
 _Q = queries("bastide.tenancy")
 
-_HOME = "home"
-_LIMIT_MAX, _DAY_S = 500, 86_400
-
+_HOME, _LIMIT_MAX, _DAY_S = "home", 500, 86_400
 Identity = TypeVar("Identity", User, App)
 
 
 class Tenancy:
     """Who there is and who is acting. Every change is recorded in its own transaction."""
 
-    def __init__(self, store: Store, audit: Audit) -> None:
+    def __init__(self, store: Store, audit: Audit, settings: TenancySettings | None = None) -> None:
         self._store = store
         self._audit = audit
-        self._admission = Admission(store)
+        self._admission = Admission(store, stale_s=(settings or TenancySettings()).stale_s)
+        self.listening = Listening(store, self._admission)
         self.changes = self._admission.changes  # how often identities changed here: memories end with it
         self._delegation = Delegation(store)
 
@@ -47,8 +48,7 @@ class Tenancy:
     ) -> Scope:
         """The scope of a request with this key and these headers, which can only narrow it.
 
-        Raises Unauthorised (no key, unknown, expired, disabled), Forbidden (a foreign header) or BadRequest
-        (a malformed header, or a missing one where the key is a gateway's).
+        Raises Unauthorised, Forbidden or BadRequest, and DatabaseUnavailable for a key that was not met lately.
         """
         return await self._admission.admit(bearer, company=company, user=user, app=app)
 

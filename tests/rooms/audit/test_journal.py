@@ -205,6 +205,8 @@ def test_what_is_composed_quickly_is_what_recording_composes(
         )
     )  # fmt: skip
     quick = json.loads(row.body)
+    assert row.body.isascii()
+    assert "\n" not in row.body
     assert row.body.count('"log":{}') == 1, "the sequencer puts its place there"
     assert {**quick, "nonce": ""} == {**slow, "nonce": ""}
 

@@ -236,7 +236,7 @@ async def test_a_record_that_cannot_be_read_stops_the_start(own_home: tuple[Path
         await room.start()
 
 
-async def test_a_policy_outlives_the_database_for_a_minute_and_no_longer(
+async def test_a_policy_outlives_the_database_as_long_as_settings_say_and_no_longer(
     settings: Settings, policy_settings: PolicySettings, store: Store, ours: Scope, clock: Clock
 ) -> None:
     away = Store(settings.store)

@@ -22,10 +22,9 @@ from bastide.inference.registry import Known
 from bastide.inference.values import Embedded
 from bastide.policy import Decision, Label, Policy, personal_kind
 from bastide.settings import InferenceSettings
-from bastide.store import Scope
+from bastide.store import Presence, Scope
 
 _FRESH_S: Final = 2.0
-_STALE_S: Final = 900.0
 _STREAM_TIMES: Final = 10  # a stream may take this many times as long as a whole answer: it shows that it lives
 _TALLY_S: Final = 1.0
 _LABELS_MAX: Final = 4096
@@ -51,7 +50,7 @@ class Gateway:
         journal: Journal,
         accounts: Accounts,
         settings: InferenceSettings,
-        *,
+        presence: Presence,
         read: Read,
         here: Here,
     ) -> None:
@@ -60,8 +59,14 @@ class Gateway:
         self.accounts = accounts
         self.recording = Recording(journal)
         self.cache = Cache(self.recording, here.embed)
-        price_of = accounts.priced(policy.price)
-        self.views = Views(read, price_of, lambda model: limits_of(policy, model), fresh_s=_FRESH_S, stale_s=_STALE_S)
+        self.views = Views(
+            read,
+            accounts.priced(policy.price),
+            lambda model: limits_of(policy, model),
+            presence=presence,
+            fresh_s=_FRESH_S,
+            stale_s=settings.stale_s,
+        )
         self._here = here
         self._egress = egress
         self._calls = calls

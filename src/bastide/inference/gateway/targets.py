@@ -1,8 +1,8 @@
 """Targets: the models of a tenant as the gateway calls them, at hand in memory.
 
-A view is read under a scope of its tenant and holds for two seconds; then it is read anew behind the calls, which go
-on with what is at hand for as long as settings allow (`stale_s`): a database that is away stops no call that it had
-allowed before, and whatever needs a fresh word (a key, a policy) has limits of its own.
+A view is read under a scope of its tenant and holds for two seconds; half of them before, it is read anew behind the
+calls. While the database is away they go on with what is at hand for as long as settings allow (`stale_s`): that stops
+no call that was allowed before, and whatever needs a fresh word (a key, a policy) has limits of its own.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from bastide.inference.gateway.pacing import Limits, Pace, Paces
 from bastide.inference.registry import Known
 from bastide.inference.values import Model, Usage
 from bastide.policy import Decision, Endpoint, Price
-from bastide.store import Scope
+from bastide.store import Presence, Scope
 
+_ANSWER_S: Final = 10.0  # a database that is silent for longer is away
 _COOL_S: Final = 5.0  # a target that failed is asked last for so long
 _SLOWER: Final = 0.2  # how much of a new measurement goes into a target's latency
 
@@ -197,6 +198,10 @@ def _ordered(targets: Sequence[Target], order: str) -> list[Target]:
     return sorted(targets, key=place)
 
 
+async def _awaited(task: asyncio.Task[View]) -> View:
+    return await asyncio.shield(task)
+
+
 Read = Callable[[Scope], Awaitable[tuple[Sequence[Known], Sequence[Route]]]]
 
 
@@ -209,10 +214,12 @@ class Views:
         price_of: Callable[[Endpoint], Price],
         limits_of: Callable[[Model], Limits],
         *,
+        presence: Presence,
         fresh_s: float,
         stale_s: float,
     ) -> None:
         self._read = read
+        self._presence = presence
         self._price_of = price_of
         self._limits_of = limits_of
         self._paces = Paces()
@@ -227,18 +234,24 @@ class Views:
         view = self._views.get(scope.tenant)
         if view is None:
             return None
-        age = time.monotonic() - view.read_at
-        if age <= self._fresh_s:
-            return view
-        if age > self._stale_s:
-            return None
-        if scope.tenant not in self._reading:
+        age, away = time.monotonic() - view.read_at, self._presence.away
+        if age > self._fresh_s / 2 and not away and scope.tenant not in self._reading:
             self._begin(scope)
-        return view
+        usable = age <= self._fresh_s or (away and self._presence.excuses(view.read_at, stale_s=self._stale_s))
+        return view if usable else None
 
     async def read(self, scope: Scope) -> View:
-        """The tenant's view as it is now. Raises DatabaseUnavailable."""
-        return await asyncio.shield(self._reading.get(scope.tenant) or self._begin(scope))
+        """The tenant's view as it is now, or as it was lately if nothing can be read. Raises DatabaseUnavailable."""
+        before = self._views.get(scope.tenant)
+        task = self._reading.get(scope.tenant) or self._begin(scope)
+        if before is None:
+            return await asyncio.shield(task)
+        try:
+            return await self._presence.promptly(_awaited(task), within_s=_ANSWER_S)
+        except DatabaseUnavailable:
+            if not self._presence.excuses(before.read_at, stale_s=self._stale_s):
+                raise
+            return before
 
     def forget(self, tenant: str) -> None:
         """Something of the tenant has changed here: the next call reads."""

@@ -1,0 +1,36 @@
+-- Every process hears when an identity changes (see listening.py), and knows when a key that it remembers expires.
+
+create function tenancy.tell() returns trigger language plpgsql set search_path = pg_catalog as $$
+begin
+    perform pg_notify('tenancy_changed', '');
+    return null;
+end
+$$;
+create trigger tell after update of disabled_at or delete on tenancy.tenant execute function tenancy.tell();
+create trigger tell after update of roles, disabled_at or delete on tenancy.member execute function tenancy.tell();
+create trigger tell after update of disabled_at or delete on tenancy.app execute function tenancy.tell();
+create trigger tell after update of role, member, app, permissions, gateway, expires_at, disabled_at or delete
+    on tenancy.key execute function tenancy.tell();
+
+delete from store.definer_allowed where name = 'tenancy.authenticate(bytea)';
+drop function tenancy.authenticate(bytea);
+create function tenancy.authenticate(asked bytea)
+    returns table (
+        tenant uuid, home boolean, tenant_disabled boolean, id text, role text, member text, member_roles text[],
+        member_disabled boolean, app text, app_disabled boolean, permissions text[], gateway boolean,
+        expired boolean, disabled boolean, used_lately boolean, expires_at timestamptz
+    )
+    language sql stable security definer
+    set search_path = pg_catalog
+as $$
+    select k.tenant_id, t.home, t.disabled_at is not null, k.id, k.role, k.member, m.roles,
+           coalesce(m.disabled_at is not null, false), k.app, coalesce(a.disabled_at is not null, false),
+           k.permissions, k.gateway, coalesce(k.expires_at <= now(), false), k.disabled_at is not null,
+           coalesce(k.used_at > now() - interval '1 minute', false), k.expires_at
+    from tenancy.key k
+    join tenancy.tenant t on t.tenant_id = k.tenant_id
+    left join tenancy.member m on m.tenant_id = k.tenant_id and m.id = k.member
+    left join tenancy.app a on a.tenant_id = k.tenant_id and a.id = k.app
+    where k.hash = asked
+$$;
+call store.lend('tenancy.authenticate(bytea)', 'a key is met before its tenant is known; answers for one hash only');
