@@ -17,7 +17,7 @@ from bastide.policy.drafts import draft_in, read_policy, try_file
 from bastide.policy.explaining import endpoints_of, explain
 from bastide.policy.label import Label
 from bastide.policy.local import local_records
-from bastide.policy.record import Price, Record, load_records, overlay
+from bastide.policy.record import Price, Record, expiring, load_records, overlay
 from bastide.policy.replaying import Replay, Replaying
 from bastide.policy.rules import HOLDS
 from bastide.policy.table import Table
@@ -158,11 +158,10 @@ class Policy:
             return held[1]
         presence = self._store.presence
         try:
-            if held is None:
-                return await self._read_law(scope)
-            if presence.away:
+            if held and presence.away:
                 raise DatabaseUnavailable
-            return await presence.promptly(self._read_law(scope), within_s=_ANSWER_S)
+            read = self._read_law(scope)
+            return await (presence.promptly(read, within_s=_ANSWER_S) if held else read)
         except DatabaseUnavailable:
             if held is None or not presence.excuses(held[0], stale_s=self._settings.stale_s):
                 raise
@@ -361,14 +360,7 @@ class Policy:
 
     def expiring(self, *, within_days: int = 30) -> list[tuple[str, str, datetime]]:
         """Evidence that has run out or will within `within_days`: record, attribute, when; soonest first."""
-        end = self._clock() + timedelta(days=within_days)
-        found = [
-            (record.id, name, fact.expires_at)
-            for record in self.records()
-            for name, fact in record.attributes.items()
-            if fact.expires_at is not None and fact.expires_at <= end
-        ]
-        return sorted(found, key=lambda one: one[2])
+        return expiring(self.records(), self._clock() + timedelta(days=within_days))
 
     async def record_by_hash(self, scope: Scope, digest: str) -> Mapping[str, Any]:
         """The record that a receipt names, as it was. Raises UnknownRecord."""

@@ -288,3 +288,14 @@ def _models(sheet: object, file: str) -> tuple[ModelEntry, ...]:
         price = Price(entry.get("input"), entry.get("output"), currency, source, expires)
         entries.append(ModelEntry(str(name), price, entry.get("context")))
     return tuple(entries)
+
+
+def expiring(records: Iterable[Record], end: datetime) -> list[tuple[str, str, datetime]]:
+    """Evidence that will have run out by `end`: record, attribute, when; soonest first."""
+    found = [
+        (record.id, name, fact.expires_at)
+        for record in records
+        for name, fact in record.attributes.items()
+        if fact.expires_at is not None and fact.expires_at <= end
+    ]
+    return sorted(found, key=lambda one: one[2])

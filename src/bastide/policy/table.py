@@ -19,7 +19,7 @@ _LABELS_MAX = 4096  # labels that are kept; a house that meets more begins anew
 
 @dataclass(frozen=True, slots=True)
 class Ruled:
-    """What was decided of every endpoint for one label; `until` is when the first of these verdicts runs out.
+    """What was decided of every endpoint for one label, from `since` until the first of these verdicts runs out.
 
     `verdicts` stand in the order of the endpoints, `allowed` and `refused` are the two halves of them.
     """
@@ -28,6 +28,7 @@ class Ruled:
     verdicts: tuple[Decision, ...]
     allowed: tuple[Decision, ...]
     refused: tuple[Decision, ...]
+    since: float
     until: float
 
 
@@ -56,16 +57,17 @@ class Table:
     def ruled(self, label: Label, now: float) -> Ruled:
         """The verdicts for `label` at `now`, in seconds since 1970; worked out where they are not known."""
         known = self._ruled.get(id(label))
-        if known is not None and known.until > now and known.label is label:
-            return known
+        if known is not None and known.since <= now < known.until and known.label is label:
+            return known  # a clock that was set back is before `since`: that makes no verdict live longer
         return self._work_out(label)
 
     def _work_out(self, label: Label) -> Ruled:
         decisions = tuple([self._decide(label, endpoint) for endpoint in self.endpoints])
-        until = min((one.expires_at.timestamp() for one in decisions), default=self._clock().timestamp() + 1.0)
+        since = self._clock().timestamp()
+        until = min((one.expires_at.timestamp() for one in decisions), default=since + 1.0)
         allowed = tuple(one for one in decisions if one.allowed)
         refused = tuple(one for one in decisions if not one.allowed)
         if len(self._ruled) >= _LABELS_MAX:
             self._ruled.clear()
-        found = self._ruled[id(label)] = Ruled(label, decisions, allowed, refused, until)
+        found = self._ruled[id(label)] = Ruled(label, decisions, allowed, refused, since, until)
         return found

@@ -63,6 +63,16 @@ async def test_a_verdict_is_not_used_past_its_time(policy: Policy, ours: Scope, 
     assert later.allowed[0].decided_at == clock()
 
 
+async def test_a_clock_that_is_set_back_makes_no_verdict_live_longer(policy: Policy, ours: Scope, clock: Clock) -> None:
+    await policy.refresh(ours)
+    label = Label()
+    first = policy.table(ours, ENDPOINTS, capability="chat").ruled(label, clock().timestamp())
+    clock.turn(hours=-1)
+    later = policy.table(ours, ENDPOINTS, capability="chat").ruled(label, clock().timestamp())
+    assert later is not first
+    assert max(one.expires_at for one in later.verdicts) < min(one.expires_at for one in first.verdicts)
+
+
 async def test_a_neighbour_has_a_table_of_its_own(policy: Policy, ours: Scope, neighbour: Scope, clock: Clock) -> None:
     await policy.set_policy(ours, TenantPolicy(enabled=frozenset()))
     await policy.refresh(neighbour)
