@@ -21,7 +21,7 @@ from bastide.audit import Audit
 from bastide.compliance import Upkeep, bring_up_to_date
 from bastide.egress import Egress
 from bastide.errors import BastideError, ExamplesNotEmbedded
-from bastide.inference import Inference, batch_type, job_types
+from bastide.inference import Inference, job_types, own_types
 from bastide.knowledge import Knowledge, Projections
 from bastide.policy import Policy
 from bastide.settings import Settings
@@ -58,7 +58,7 @@ async def open_house(
     inference = Inference(store, audit, policy, egress, settings.inference)
     knowledge = Knowledge(store, audit, policy, inference, workflows, settings.knowledge)
     projections = Projections(store, audit, tenancy, policy, egress, workflows)
-    for kind in (*job_types(inference), batch_type(inference)):
+    for kind in (*job_types(inference), *own_types(inference)):
         workflows.register(kind)
     Upkeep(store, audit, knowledge, inference, settings).register(workflows)
     async with AsyncExitStack() as opened:

@@ -26,7 +26,7 @@ CLEAN = {name: value for name, value in os.environ.items() if not name.startswit
 VERBS = ("create", "list", "show", "disable")
 COMMANDS = (
     "up serve doctor ingest search ask receipt verify audit_verify audit_export provider_list provider_show "
-    "provider_explain policy_show policy_test model_list model_add model_remove "
+    "provider_explain policy_show policy_test model_list model_add model_remove model_sync model_offered "
     "route_add route_list route_show route_remove "
     + " ".join(
         f"{kind}_{verb}" for kind in ("tenant", "user", "app", "key") for verb in ["create", "list", "show", "disable"]
@@ -186,6 +186,9 @@ def test_law_and_models(server: Server, tmp_path: Path) -> None:
     assert server.json("route", "list")["routes"] == [made]
     assert server.json("call", "routes.list")["routes"] == [made]
     assert server.json("route", "remove", "writer")["removed"] is True
+    assert server.json("model", "offered")["offers"] == []
+    unreached = bastide("model", "sync", "mine", "--json", home=server.home)
+    assert (unreached.returncode, json.loads(unreached.stderr)["error"]["code"]) == (1, "egress.unreachable")
     server.json("model", "remove", "mine")
 
 

@@ -151,6 +151,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/budgets": {"scope": "app", "subject": "ours", "tokens": 1000},
     "/api/v1/rates": {"scope": "app", "subject": "ours", "requests": 1000},
     "/api/v1/departments": {"kind": "app", "subject": "ours", "name": "ours"},
+    "/api/v1/models:sync": {"model": MARK},
     "/api/v1/routes": {"name": "our-route", "members": ["local/extractive"]},
     "/api/v1/intakes": {"collection": "ours"},
     "/api/v1/jobs": {"type": "summarise", "input": {"text": "Ours."}, "key": "ours", "delay_s": 86400},

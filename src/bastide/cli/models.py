@@ -57,6 +57,8 @@ def add_to(root: typer.Typer) -> None:
     errand(_model, "list", example="bastide model list")(list_models)
     errand(_model, "add", example="bastide model add --name llama --url http://127.0.0.1:8000/v1 --local")(add)
     program(_model, "serve", "hosting", example="bastide model serve ~/models/tiny --name tiny")(serve)
+    errand(_model, "sync", example="bastide model sync --provider ovhcloud/ai-endpoints/gra")(sync_models)
+    errand(_model, "offered", example="bastide model offered --provider ovhcloud/ai-endpoints/gra")(offered)
     errand(_model, "remove", example="bastide model remove llama")(remove)
     root.add_typer(_model, name="model")
 
@@ -116,6 +118,24 @@ def _key(file: Path) -> str:
         return file.read_text("utf-8").strip()
     except FileNotFoundError as fault:
         raise MissingFile(f"There is no {file}.") from fault
+
+
+async def sync_models(
+    desk: "Desk", of: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None, *, provider: Provider = None
+) -> None:
+    """Ask the endpoint of a model, or of a provider, what it offers: what came, what went, whose price has changed."""
+    async with desk.server() as line:
+        done = await line.post("/api/v1/models:sync", {"model": of, "provider": provider})
+    desk.say(done, lambda: sheet(done))
+
+
+async def offered(desk: "Desk", *, provider: Provider = None) -> None:
+    """What endpoints offered when they were last asked."""
+    async with desk.server() as line:
+        wire = await line.get("/api/v1/models:offered", **({"provider": provider} if provider else {}))
+    columns = ("record", "name", "context_tokens", "input_price", "output_price", "currency", "seen_at", "gone_at")
+    rows = [[item.get(column) for column in columns] for item in wire["offers"]]
+    desk.say(wire, lambda: table(rows, columns))
 
 
 async def remove(desk: "Desk", which: Which) -> None:

@@ -6,12 +6,12 @@ Nothing here keeps a question or an answer.
 """
 
 from bastide.inference.accounts import Used
-from bastide.inference.batching import batch_type
 from bastide.inference.gateway import Gateway, Running, refusal
 from bastide.inference.inference import Inference
 from bastide.inference.media import MediaAnswer, Sent
 from bastide.inference.routing import ModelRoute
 from bastide.inference.runtimes import choose_runtime, watched_runtime
+from bastide.inference.syncing import own_types
 from bastide.inference.tasks import job_types
 from bastide.inference.values import (
     EXTRACTIVE,
@@ -48,9 +48,9 @@ __all__ = [
     "Sent",
     "Usage",
     "Used",
-    "batch_type",
     "choose_runtime",
     "job_types",
+    "own_types",
     "refusal",
     "watched_runtime",
 ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
-from bastide.errors import BadChat, Refusal
+from bastide.errors import BadChat, Refusal, TooMany
 from bastide.inference.inference import Inference
 from bastide.inference.values import ChatRequest
 from bastide.workflows import Example, JobType, JsonValue, Limits, Retry, Run
@@ -69,6 +69,8 @@ async def _ask(inference: Inference, run: Run[Batch], body: Mapping[str, Any]) -
     wire = {"model": run.input.model, **{name: value for name, value in body.items() if name != "custom_id"}}
     try:
         reply = await inference.chat(run.scope, ChatRequest.from_wire(wire), label=run.label)
+    except TooMany:  # not now is no refusal: the job is tried again
+        raise
     except Refusal as no:
         return {"error": {"code": no.code, "message": no.message, "next": no.next_step}}
     return {

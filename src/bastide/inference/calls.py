@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -13,8 +14,9 @@ from typing import Any, cast
 from bastide import telemetry
 from bastide.audit import Audit, CallFacts, Entry, JsonValue, ReceiptFacts
 from bastide.egress import Egress, Permit, TlsEvidence
-from bastide.errors import NoPermittedModel, PinMismatch, UnknownModel
+from bastide.errors import NoPermittedModel, PinMismatch, UnknownModel, UpstreamPaced
 from bastide.inference.accounts import Accounts, Admission
+from bastide.inference.pacing import Paces, limits_of
 from bastide.inference.registry import Known
 from bastide.inference.values import Model, Usage
 from bastide.policy import Decision, Endpoint, Label, Nearest, Policy, Price
@@ -22,6 +24,7 @@ from bastide.store import Scope, Store, new_id
 
 _ANSWER_S = 10.0  # a database that is silent for longer is away
 # Evidence words below a contract: what the provider merely says of itself.
+_TURN_S = 15.0  # a decision outlives such a wait
 _SELF_DECLARED = frozenset({"none", "self"})
 _BYTES_A_TOKEN, _ANSWER_TOKENS = 4, 1024  # what a call is guessed to take before it is made
 FREE = Price(0.0, 0.0, "EUR")
@@ -63,11 +66,11 @@ class Calls:
 
     def __init__(self, store: Store, audit: Audit, policy: Policy, accounts: Accounts) -> None:
         self._accounts = accounts
-        self._price = accounts.priced(policy.price)
         self._store = store
         self._audit = audit
         self._policy = policy
         self._recording: set[asyncio.Task[None]] = set()
+        self.paces = Paces()
 
     async def stop(self) -> None:
         """Wait for the receipts of calls that were given up."""
@@ -116,15 +119,39 @@ class Calls:
         pinned = self._policy.record(decision.endpoint.record_id).attributes.get("spki_sha256")
         return egress.permit(decision, pins=tuple(pinned.value) if pinned else ())
 
+    def price(self, known: Known) -> Price:
+        """What it costs, in euros where there is a rate: as its endpoint lists it, while that holds, else as its record
+        says."""
+        if known.model.local or known.model.built_in:
+            return FREE
+        listed = known.price
+        if listed is not None and listed.expires_at is not None and listed.expires_at <= datetime.now(UTC):
+            listed = None
+        priced = self._accounts.priced(lambda endpoint: listed or self._policy.price(endpoint))
+        return priced(endpoint_of(known.model))
+
+    async def turn(self, scope: Scope, known: Known) -> None:
+        """Wait until this model may be asked under its key. Raises UpstreamPaced where that is far off."""
+        model = known.model
+        if model.built_in:
+            return
+        pace = self.paces.of(scope.tenant, model, known.key, limits_of(self._policy, model).requests_per_minute)
+        while wait := pace.take(time.monotonic()):
+            if wait > _TURN_S:
+                raise UpstreamPaced(model=model.name, retry_after_s=math.ceil(wait))
+            await asyncio.sleep(wait)
+
     @asynccontextmanager
     async def made(
         self, scope: Scope, choice: Choice, sent: bytes, *, receipt: str | None = None, noted: bool = False
     ) -> AsyncGenerator[Call]:
-        """The time of one call. When it ends, well, badly or given up, its receipt is written and its cost counted.
+        """The time of one call, from its turn on. When it ends, well, badly or given up, its receipt is written and its
+        cost counted.
 
         With `noted` it goes by the journal: it is recorded a moment later, with those of others, and nobody waits.
-        Raises RateLimited or BudgetSpent before it, for a model that is not in this process.
+        Raises RateLimited, BudgetSpent or UpstreamPaced before it, for a model that is not in this process.
         """
+        await self.turn(scope, choice.known)
         admission = await self._admitted(scope, choice, sent)
         entry = self._audit.journal.begin(scope) if noted else None
         identity = entry.id if entry is not None else receipt or new_id("rcp")
@@ -147,7 +174,7 @@ class Calls:
         model = choice.model
         if model.built_in:  # what this process does by itself costs nothing and is bounded by nothing
             return await self._accounts.counted(scope, model.name)
-        price = FREE if model.local else self._price(choice.decision.endpoint)
+        price = self.price(choice.known)
         tokens = len(sent) // _BYTES_A_TOKEN + _ANSWER_TOKENS
         return await self._accounts.admitted(scope, model.name, tokens=tokens, price=price)
 
@@ -156,7 +183,7 @@ class Calls:
         usage = call.usage if call.output or outcome != "failed" else Usage()  # without an answer it costs nothing
         cost: float | None = 0.0
         if not (model.local or model.built_in):
-            price = self._price(call.choice.decision.endpoint)
+            price = self.price(call.choice.known)
             cost = None
             if price.input is not None and price.output is not None:
                 cost = (usage.input * price.input + usage.output * price.output) / 1e6

@@ -18,6 +18,7 @@ from bastide.inference.accounts import Accounts, Keeping
 from bastide.inference.adapters import ADAPTERS
 from bastide.inference.adding import Adding
 from bastide.inference.calls import Call, Calls, Choice, pin_of
+from bastide.inference.catalogue import Catalogue
 from bastide.inference.extractive_chat import as_stream, completion, question_and_passages, reply_text
 from bastide.inference.gateway import Gateway, Here, Route
 from bastide.inference.local import Kind, LocalModels
@@ -65,6 +66,7 @@ class Inference:
             policy, egress, self._calls, journal, self._accounts, settings, presence, self._read, Here(self)
         )
         self.accounts = Keeping(store, audit, self._accounts, forget=self.gateway.cache.forget)
+        self.catalogue = Catalogue(store, audit, policy, egress, self._registry, self._calls, self.gateway.forget)
         self.routes = Routes(store, audit, self._local.models, self.gateway.forget)
         self.media = Media(self._calls, egress, settings, choose=self._choose, place=self._place)
 
@@ -286,16 +288,18 @@ class Inference:
                 vectors, tokens = await self._local.embed(texts, kind, choice.model.name)
                 call.usage = Usage(tokens)
             else:
-                vectors = await self._embed_remotely(call, texts)
+                vectors = await self._embed_remotely(scope, call, texts)
             call.output = vectors.tobytes()
         return Embedded(vectors, choice.model.name, call.receipt, vectors.shape[1], call.usage)
 
-    async def _embed_remotely(self, call: Call, texts: Sequence[str]) -> NDArray[np.float32]:
+    async def _embed_remotely(self, scope: Scope, call: Call, texts: Sequence[str]) -> NDArray[np.float32]:
         found: list[NDArray[np.float32]] = []
         permit, place = self._calls.permit(call.choice.decision, self._egress), self._place(call.choice.known)
         async with self._egress.open(permit, total_s=self._settings.timeout_s) as client:
             for start in range(0, len(texts), _BATCH):
                 batch = texts[start : start + _BATCH]
+                if start:  # the first one's turn has come with the call
+                    await self._calls.turn(scope, call.choice.known)
                 vectors, tokens = await wire.embed(client, place, call.choice.model.upstream, batch)
                 call.tls = client.tls
                 counted = Usage(tokens) if tokens is not None else _guessed("".join(batch).encode("utf-8", "replace"))
@@ -357,9 +361,8 @@ class Inference:
 
     def _place(self, known: Known) -> wire.Place:
         model = known.model
-        return wire.Place(
-            urlsplit(model.url).path.rstrip("/"), known.key, ADAPTERS[model.kind], pin_of(self._policy, model)
-        )
+        path, pin = urlsplit(model.url).path.rstrip("/"), pin_of(self._policy, model)
+        return wire.Place(path, known.key, ADAPTERS[model.kind], pin, model.upstream)
 
     async def _candidates(self, scope: Scope, name: str | None, capability: str) -> list[Known]:
         built_in = self._local.models()
@@ -377,7 +380,7 @@ class Inference:
             raise WrongCapability(
                 f"{name} does {' and '.join(known.model.capabilities)}, not {capability}.", model=name
             )
-        if not able([known], capability):
+        if known.model.pseudonymise:
             raise WrongCapability(f"{name} is asked over the model wires (/v1/...) only.", model=name)
         return [known]
 

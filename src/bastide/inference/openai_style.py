@@ -6,7 +6,7 @@ Many servers speak it and few speak it well, so nothing that arrives is trusted 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -24,6 +24,7 @@ from bastide.errors import (
 )
 from bastide.inference.adapters import ADAPTERS, Adapter, Offered
 from bastide.inference.event_stream import events
+from bastide.inference.speaking import chat_stream, put, put_back
 from bastide.inference.upstream_faults import fault_of, told_in
 from bastide.inference.values import Usage
 
@@ -38,18 +39,25 @@ class Place:
     key: str | None = field(default=None, repr=False)
     adapter: Adapter = ADAPTERS["openai"]
     pin: str = ""  # the upstream that a router must stay with
+    model: str = ""  # as its server calls it
 
     def headers(self, accept: str = "application/json") -> dict[str, str]:
         """The headers of a request with a JSON body."""
         return {"content-type": "application/json", "accept": accept, **self.adapter.headers(self.key)}
 
-    def address(self, wire: str) -> str:
-        """Where it is asked in this wire."""
-        return self.path + self.adapter.path(wire, "", stream=False)
+    def spoken(self, wire: str) -> str:
+        """The wire in which this server is asked: `wire` itself where it speaks that."""
+        return self.adapter.speaks(wire) or wire
+
+    def address(self, wire: str, *, stream: bool = False) -> str:
+        """Where it is asked in this wire, or in the one that stands for it."""
+        return self.path + self.adapter.path(self.spoken(wire), self.model, stream=stream)
 
     def encoded(self, body: Mapping[str, Any], wire: str) -> bytes:
         """A body as this server takes it. Raises BadChat for what JSON, or the server, cannot say."""
-        return encode(self.adapter.prepared(dict(body), wire, self.pin))
+        spoken = self.spoken(wire)
+        said = dict(body) if spoken == wire else put(body, spoken, self.model)
+        return encode(self.adapter.prepared(said, spoken, self.pin))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,21 +114,34 @@ async def complete(client: Client, place: Place, body: bytes) -> Completion:
     reply = await client.request("POST", place.address("chat"), content=body, headers=place.headers())
     if reply.status != 200:
         refuse(reply.status, reply.headers, reply.body, place)
-    return read_completion(read_object(reply.body))
+    return read_completion(_chat_answer(reply.body, place))
 
 
 async def stream(client: Client, place: Place, body: bytes) -> AsyncGenerator[Chunk]:
     """A chat completion in chunks, until its end. Raises StreamBroken if it has none."""
     headers = place.headers("text/event-stream")
-    async with client.stream("POST", place.address("chat"), content=body, headers=headers) as flow:
+    async with client.stream("POST", place.address("chat", stream=True), content=body, headers=headers) as flow:
         if flow.status != 200:
             refuse(flow.status, flow.headers, await flow.read(), place)
         if not flow.headers.get("content-type", "").lower().startswith("text/event-stream"):
-            yield _whole_as_chunk(read_completion(read_object(await flow.read())))
+            yield _whole_as_chunk(read_completion(_chat_answer(await flow.read(), place)))
             return
-        async with aclosing(_chunks(flow)) as chunks:
+        spoken = place.spoken("chat")
+        told = _passed(flow) if spoken == "chat" else chat_stream(flow, spoken, place.model)
+        async with aclosing(told) as pieces, aclosing(_chunks(pieces)) as chunks:
             async for chunk in chunks:
                 yield chunk
+
+
+async def _passed(flow: Flow) -> AsyncGenerator[bytes]:
+    async for piece in flow:
+        yield piece
+
+
+def _chat_answer(body: bytes, place: Place) -> dict[str, Any]:
+    """A whole answer as a chat's, whatever wire it came in."""
+    answer, spoken = read_object(body), place.spoken("chat")
+    return answer if spoken == "chat" or answer.get("error") else put_back(answer, spoken, place.model)
 
 
 async def embed(
@@ -188,7 +209,7 @@ def read_completion(answer: dict[str, Any]) -> Completion:
     )
 
 
-async def _chunks(flow: Flow) -> AsyncGenerator[Chunk]:
+async def _chunks(flow: AsyncIterable[bytes]) -> AsyncGenerator[Chunk]:
     ended = False
     try:
         async with aclosing(events(flow)) as arriving:

@@ -1,15 +1,19 @@
 -- name: models
 -- Best first: the order in which a model is chosen when none is named.
-select name, kind, capabilities, record, url, upstream, local, rank, sealed_key, dimensions,
-    requests_per_minute, pseudonymise, added_at
-from inference.model
-order by rank, name
+select m.name, m.kind, m.capabilities, m.record, m.url, m.upstream, m.local, m.rank, m.sealed_key, m.dimensions,
+    m.requests_per_minute, m.pseudonymise, m.added_at,
+    o.context_tokens, o.input_price, o.output_price, o.currency, o.seen_at, o.gone_at
+from inference.model m
+left join inference.offer o on o.record = m.record and o.url = m.url and o.name = m.upstream
+order by m.rank, m.name
 
 -- name: model
-select name, kind, capabilities, record, url, upstream, local, rank, sealed_key, dimensions,
-    requests_per_minute, pseudonymise, added_at
-from inference.model
-where name = %(name)s
+select m.name, m.kind, m.capabilities, m.record, m.url, m.upstream, m.local, m.rank, m.sealed_key, m.dimensions,
+    m.requests_per_minute, m.pseudonymise, m.added_at,
+    o.context_tokens, o.input_price, o.output_price, o.currency, o.seen_at, o.gone_at
+from inference.model m
+left join inference.offer o on o.record = m.record and o.url = m.url and o.name = m.upstream
+where m.name = %(name)s
 
 -- name: add_model
 insert into inference.model

@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -16,10 +16,12 @@ from bastide.errors import AlreadyThere, BadModel, ModelExists, UnknownModel
 from bastide.inference.adapters import ADAPTERS
 from bastide.inference.values import Model, ModelSpec
 from bastide.inference.vision import VISION
+from bastide.policy import Price
 from bastide.store import Db, Scope, Store, queries
 
 CAPABILITIES = ("chat", "embeddings", "rerank", *VISION, "transcription", "speech", "images")
 LOCAL_RUNTIME = "local/runtime"
+_PRICE_HOLDS = timedelta(days=30)  # a listed price is known for so long; then it is as unknown as one never seen
 _Q = queries("bastide.inference")
 _MODELS, _MODEL, _ADD, _REMOVE = _Q["models"], _Q["model"], _Q["add_model"], _Q["remove_model"]
 _RATE_MAX = 1_000_000  # requests a minute
@@ -32,10 +34,11 @@ _EMBEDS = re.compile(r"embed|\bbge\b|\be5\b|\bgte\b|minilm", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A model with its key, for the time of one call."""
+    """A model with its key, for the time of one call; `price` is what its endpoint's catalogue says, if it does."""
 
     model: Model
     key: str | None = field(default=None, repr=False)
+    price: Price | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,12 @@ class _Row:
     requests_per_minute: int | None
     pseudonymise: bool
     added_at: datetime
+    context_tokens: int | None
+    input_price: float | None
+    output_price: float | None
+    currency: str | None
+    seen_at: datetime | None
+    gone_at: datetime | None
 
     def model(self) -> Model:
         return Model(
@@ -69,7 +78,18 @@ class _Row:
             requests_per_minute=self.requests_per_minute,
             pseudonymise=self.pseudonymise,
             added_at=self.added_at,
+            context_tokens=self.context_tokens,
+            gone=self.gone_at is not None,
+            problem=f"Its server lists it no more (since {self.gone_at:%Y-%m-%d %H:%M} UTC)." if self.gone_at else "",
         )
+
+    def price(self) -> Price | None:
+        """What its endpoint lists as its price, while that holds."""
+        if self.input_price is None or self.seen_at is None:
+            return None
+        until = self.seen_at + _PRICE_HOLDS
+        source = f"{self.url}, its list of models of {self.seen_at:%Y-%m-%d}"
+        return Price(self.input_price, self.output_price, self.currency or "", source, until)
 
 
 class Registry:
@@ -95,7 +115,7 @@ class Registry:
         """Every model of the tenant, best first."""
         async with self._store.under(scope) as db:
             rows = await db.rows(_Row, _MODELS)
-            known = [Known(row.model(), await _key(db, row)) for row in rows]
+            known = [Known(row.model(), await _key(db, row), row.price()) for row in rows]
         known += [Known(model) for model in built_in]
         return sorted(known, key=lambda one: (one.model.rank, one.model.name))
 
@@ -108,7 +128,7 @@ class Registry:
             async with self._store.under(scope) as db:
                 row = await db.row(_Row, _MODEL, name=name)
                 if row is not None:
-                    return Known(row.model(), await _key(db, row))
+                    return Known(row.model(), await _key(db, row), row.price())
         raise UnknownModel(f"There is no model {name[:128]!r} here.", model=name[:128])
 
     async def refuse_twice(self, scope: Scope, name: str) -> None:
@@ -150,14 +170,9 @@ class Registry:
 
 
 def able(known: Sequence[Known], capability: str) -> list[Known]:
-    """Those that the room's own operations can ask for this: they speak one wire and translate none, unlike the
-    gateway."""
-    return [
-        one
-        for one in known
-        if capability in one.model.capabilities
-        and (one.model.built_in or (not one.model.pseudonymise and ADAPTERS[one.model.kind].plainly(capability)))
-    ]
+    """Those among which the room's own operations choose: what its server lists no more is not chosen, and what gets
+    pseudonyms is asked by the gateway, which makes them."""
+    return [one for one in known if one.model.does(capability) and not one.model.pseudonymise]
 
 
 async def _key(db: Db, row: _Row) -> str | None:

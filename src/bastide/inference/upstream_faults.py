@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from bastide.errors import (
@@ -17,6 +19,7 @@ from bastide.errors import (
 )
 
 _TOLD_MAX = 500
+_WAIT_MAX_S = 86_400
 
 
 def fault_of(status: int, headers: Mapping[str, str], body: bytes, key: str | None) -> BastideError:
@@ -52,4 +55,13 @@ def told_in(answer: Any) -> str:
 
 
 def _seconds(wait: str) -> int | None:
-    return min(int(wait), 86_400) if wait.isdecimal() and len(wait) < 9 else None
+    """How long to wait, which a server says in seconds or as a moment; None where it says neither."""
+    if wait.isascii() and wait.isdecimal():
+        return min(int(wait), _WAIT_MAX_S) if len(wait) < 9 else None
+    try:
+        moment = parsedate_to_datetime(wait)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        return None
+    return max(0, min(round((moment - datetime.now(UTC)).total_seconds()), _WAIT_MAX_S))

@@ -216,6 +216,12 @@ class Model:
     problem: str = ""  # what is not as it should be, e.g. that the server did not answer when it was added
     requests_per_minute: int | None = None
     pseudonymise: bool = False  # it gets what identifies a person under pseudonyms only
+    context_tokens: int | None = None  # as its endpoint's catalogue says
+    gone: bool = False  # its server lists it no more: it is not chosen by itself
+
+    def does(self, capability: str) -> bool:
+        """Whether it may be chosen for this: it can, and its server has it still."""
+        return capability in self.capabilities and not self.gone
 
     @property
     def endpoint_id(self) -> str:

@@ -101,6 +101,8 @@ async def rooms(
         "good": record("test/good", "api.good.example", GOOD),
         "pinned": record("test/pinned", "api.pinned.example", {**GOOD, "spki_sha256": f"[{'ab' * 32}]"}),
         "unknown": record("test/unknown", "api.unknown.example", {}),
+        "ovh": record("ovhcloud/ai-endpoints/gra", "oai.endpoints.kepler.ai.cloud.ovh.net", GOOD),
+        "behind": record("test/behind", "api.router.example", {**GOOD, "pinned_upstream": "mistral"}),
         "foreign": record("test/foreign", "api.foreign.example", {**GOOD, "dpa_signed": "false"}),
     }.items():
         (home / "providers" / f"{name}.yaml").write_text(text)

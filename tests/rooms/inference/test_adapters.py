@@ -11,15 +11,18 @@ import logging
 from typing import Any
 
 import pytest
+from tests.rooms.egress.conftest import Authority
 
-from bastide.errors import BadChat, BadModel
-from bastide.inference import ModelSpec
+from bastide.errors import BadChat, BadModel, StreamBroken
+from bastide.inference import ChatRequest, ModelSpec
 from bastide.inference.adapters import ADAPTERS
+from bastide.policy import Label
 from bastide.store import Scope, new_id
-from bastide.testing import Fails, ScriptedModel
+from bastide.testing import Fails, Says, ScriptedModel
 
 from .conftest import Rooms
 from .test_gateway import call
+from .test_inference import remote
 
 KEY = "sk-0123456789abcdef"
 BEARER = {"authorization": f"Bearer {KEY}"}
@@ -76,8 +79,9 @@ def scope() -> Scope:
 
 
 async def _add(rooms: Rooms, scope: Scope, server: ScriptedModel, kind: str, **more: Any) -> None:
-    url = f"http://127.0.0.1:{server.port}{KINDS[kind][0]}"
-    can = ("chat", "embeddings") if "embeddings" in KINDS[kind][1] else ("chat",)
+    place, paths, _ = KINDS.get(kind, ("", {}, {}))
+    url = f"http://127.0.0.1:{server.port}{place}"
+    can = ("chat", "embeddings") if "embeddings" in paths else ("chat",)
     spec = ModelSpec("theirs", url=url, kind=kind, key=KEY, local=True, upstream="scripted", capabilities=can)
     added = await rooms.inference.add_model(scope, dataclasses.replace(spec, **more))
     assert added.problem == "", "its list of models was asked for, in its own way"
@@ -86,7 +90,7 @@ async def _add(rooms: Rooms, scope: Scope, server: ScriptedModel, kind: str, **m
 def test_every_kind_is_in_the_table() -> None:
     assert {*KINDS, "gemini"} == set(ADAPTERS)
     for kind, (_, paths, _) in KINDS.items():
-        assert set(ADAPTERS[kind].paths) - {"rerank"} == set(paths), kind
+        assert set(ADAPTERS[kind].paths) & set(ASKED) == set(paths), kind
 
 
 @pytest.mark.parametrize(("kind", "wire"), SPOKEN)
@@ -120,6 +124,77 @@ async def test_a_kind_is_asked_as_its_documentation_says(
         wanted = None if kind == "mistral" else {"include_usage": True}
         assert asked[1].body.get("stream_options") == wanted
     assert KEY not in caplog.text
+
+
+# In which format a server is asked that does not speak the client's: kind, the client's wire, the path.
+GENERATIVE = ("chat", "completions", "responses", "messages")
+GEMINI = ("/v1beta/models/scripted:generateContent", "/v1beta/models/scripted:streamGenerateContent?alt=sse")
+TRANSLATED = [
+    *((kind, wire, paths["chat"]) for kind, (_, paths, _) in KINDS.items() if "chat" in paths for wire in GENERATIVE),
+    *(("anthropic", wire, "/v1/messages") for wire in GENERATIVE),
+    *(("gemini", wire, "") for wire in GENERATIVE),
+]
+TRANSLATED = [one for one in TRANSLATED if one[1] not in KINDS.get(one[0], ("", {}, {}))[1]]
+
+
+@pytest.mark.parametrize(("kind", "wire", "path"), TRANSLATED, ids=[f"{kind}-{wire}" for kind, wire, _ in TRANSLATED])
+async def test_every_client_is_answered_by_every_kind(
+    rooms: Rooms, scope: Scope, kind: str, wire: str, path: str
+) -> None:
+    kept = {name: value for name, value in ASKED[wire].items() if name not in {"seed", "store"}}
+    async with ScriptedModel("In June, it ends.", names=("scripted",)) as server:
+        await _add(rooms, scope, server, kind)
+        whole = await call(rooms, scope, {**kept, "model": "theirs"}, wire=wire)
+        streamed = await call(rooms, scope, {**kept, "model": "theirs", "stream": True}, wire=wire)
+    assert (whole.status, streamed.status) == (200, 200), (whole.body, streamed.body)
+    assert b"In June, it ends." in whole.body
+    said = "".join(_texts(wire, streamed.body))
+    assert said == "In June, it ends."
+    assert [one.path for one in server.asked[1:]] == ([path, path] if path else list(GEMINI))
+    for one in server.asked:
+        carried = {name: value for name, value in one.headers.items() if KEY in value or name.startswith("anthropic")}
+        assert carried == (KINDS[kind][2] if kind in KINDS else {"x-goog-api-key": KEY})
+    assert "scripted" not in {json.loads(whole.body).get("model")}, "it is called as its tenant calls it"
+    receipt = await rooms.audit.receipt(scope, streamed.headers["x-bastide-receipt"])
+    assert receipt.body["tokens"]["output"] == 4  # type: ignore[call-overload,index]
+
+
+@pytest.mark.parametrize("kind", ["anthropic", "gemini"])
+async def test_the_house_itself_asks_in_the_servers_words(rooms: Rooms, scope: Scope, kind: str) -> None:
+    turns = [{"role": "system", "content": "Be brief."}, *TURNS]
+    async with ScriptedModel(Says("In June, it ends.")) as server:
+        await _add(rooms, scope, server, kind)
+        asked = ChatRequest.from_wire({"messages": turns, "max_tokens": 50})
+        reply = await rooms.inference.chat(scope, asked, label=Label())
+        pieces = [one async for one in rooms.inference.stream_chat(scope, asked, label=Label())]
+    assert (reply.text, reply.model, reply.finish) == ("In June, it ends.", "theirs", "stop")
+    assert not reply.usage.estimated
+    assert "".join(one.text for one in pieces) == "In June, it ends."
+    assert [one.finish for one in pieces if one.finish] == ["stop"]
+    system = {"anthropic": "system", "gemini": "systemInstruction"}[kind]
+    for one in server.asked[1:]:
+        assert "Be brief." in json.dumps(one.body[system])
+    async with ScriptedModel(Says("In June, it ends.", cut_after=2)) as broken:
+        await rooms.inference.remove_model(scope, "theirs")
+        await _add(rooms, scope, broken, kind)
+        with pytest.raises(StreamBroken):
+            _ = [one async for one in rooms.inference.stream_chat(scope, asked, label=Label())]
+
+
+def _texts(wire: str, body: bytes) -> list[str]:
+    """The pieces of text in a stream of this wire."""
+    found = []
+    for event in body.split(b"\n\n"):
+        data = next((line[6:] for line in event.split(b"\n") if line.startswith(b"data: ")), b"[DONE]")
+        one = {} if data == b"[DONE]" else json.loads(data)
+        if wire in {"chat", "completions"}:
+            for choice in one.get("choices", ()):
+                found.append(choice.get("text") or (choice.get("delta") or {}).get("content") or "")
+        elif one.get("type") == "response.output_text.delta":
+            found.append(one["delta"])
+        elif one.get("type") == "content_block_delta":
+            found.append(one["delta"].get("text", ""))
+    return found
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -157,7 +232,7 @@ def test_no_server_is_asked_to_keep_a_state(field: str) -> None:
     assert ADAPTERS["openai"].prepared({"messages": [], "store": True}, "chat") == {"messages": []}
 
 
-async def test_a_router_stays_with_the_upstream_of_its_record(rooms: Rooms, scope: Scope) -> None:
+async def test_a_router_stays_with_the_upstream_of_its_record(rooms: Rooms, scope: Scope, authority: Authority) -> None:
     away = {
         "models": ["other/model"],
         "route": "fallback",
@@ -175,6 +250,18 @@ async def test_a_router_stays_with_the_upstream_of_its_record(rooms: Rooms, scop
             "data_collection": "deny",
         },
     }
+    async with remote(rooms, authority, "api.router.example") as router:
+        spec = ModelSpec("routed", kind="openrouter", provider="test/behind", upstream="scripted")
+        await rooms.inference.add_model(scope, spec)
+        asked = {"messages": TURNS, "model": "routed", **away}
+        assert (await call(rooms, scope, asked)).status == 200
+        reply = await rooms.inference.chat(scope, ChatRequest.from_wire(asked), label=Label())
+        assert reply.text == "From afar."
+        for one in router.chats:
+            assert one.body["provider"] == sent["provider"], "however it is asked"
+            assert not {"models", "route", "plugins"} & set(one.body)
+    with pytest.raises(BadModel, match="kind openrouter"):
+        await rooms.inference.add_model(scope, ModelSpec("r", kind="vllm", provider="test/behind"))
     with pytest.raises(BadModel, match="kind openrouter"):
         await rooms.inference.add_model(scope, ModelSpec("r", kind="openai", provider="openrouter/api/eu"))
     with pytest.raises(BadModel, match="pinned_upstream"):

@@ -110,3 +110,21 @@ async def test_who_may_not_call_models_dispatches_no_batch(house: House, ours: S
     reader = scope_of(ours.tenant, permissions=ours.permissions - {"model:use"})
     with pytest.raises(Forbidden):
         await house.workflows.dispatch(reader, Job("inference.batch", {"requests": [chat("Hello")]}))
+
+
+async def test_catalogues_are_asked_for_as_a_job(house: House, ours: Scope) -> None:
+    async with ScriptedModel(names=("one", "two")) as server, ScriptedModel(names=("three",)) as away:
+        for name, place in (("one", server), ("two", server), ("three", away)):
+            await house.inference.add_model(ours, ModelSpec(name, place.url, local=True, upstream=name))
+        away.listed = []
+        made = await house.workflows.dispatch(ours, Job("inference.sync", {"provider": "local/runtime"}))
+        record = await house.workflows.result(ours, made.id, timeout_s=60)
+    out: Any = record.output
+    assert (record.status, out["failed"]) == ("done", 1)
+    by_model = {one["model"]: one for one in out["endpoints"]}
+    assert set(by_model) == {"one", "three"}, "each endpoint once"
+    assert by_model["one"]["came"] == ["one", "two"]
+    assert by_model["three"]["error"]["code"] == "inference.upstream_garbage"
+    member = scope_of(ours.tenant, permissions=frozenset({"work:run", "model:use"}))
+    with pytest.raises(Forbidden):
+        await house.workflows.dispatch(member, Job("inference.sync", {}))

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.rooms.egress.conftest import Authority
 
-from bastide.inference import ModelRoute, ModelSpec
-from bastide.inference.gateway.pacing import Pace
+from bastide.errors import UpstreamPaced
+from bastide.inference import ChatRequest, ModelRoute, ModelSpec
+from bastide.inference.pacing import Pace
+from bastide.policy import Label
 from bastide.store import Scope, new_id
 from bastide.testing import Fails, ScriptedModel
 
 from .conftest import Rooms
+from .test_catalogue import HOST, OVH, PUBLIC
 from .test_gateway import ASKED, add, call
+from .test_inference import remote
 
 
 @pytest.fixture
@@ -77,8 +85,13 @@ async def test_several_keys_are_a_pool(rooms: Rooms, scope: Scope) -> None:
     assert [one.body["model"] for one in receipts] == ["key0", "key0", "key1", "key1", "key2", "key2"]
 
 
-async def test_a_server_that_asks_to_wait_is_not_asked_until_then(rooms: Rooms, scope: Scope) -> None:
-    async with ScriptedModel(Fails(429, headers={"retry-after": "30"})) as busy, ScriptedModel("Here.") as other:
+@pytest.mark.parametrize("wait", ["30", None], ids=["seconds", "a date"])
+async def test_a_server_that_asks_to_wait_is_not_asked_until_then(rooms: Rooms, scope: Scope, wait: str | None) -> None:
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
+    async with (
+        ScriptedModel(Fails(429, headers={"retry-after": wait or later})) as busy,
+        ScriptedModel("Here.") as other,
+    ):
         await add(rooms, scope, busy, "busy")
         await add(rooms, scope, other, "other")
         await rooms.inference.routes.add(scope, ModelRoute("both", ("busy", "other")))
@@ -87,23 +100,23 @@ async def test_a_server_that_asks_to_wait_is_not_asked_until_then(rooms: Rooms, 
         alone = await call(rooms, scope, {**ASKED, "model": "busy"})
     assert (len(busy.chats), len(other.chats)) == (1, 3)
     assert alone.status == 429
-    assert 25 <= int(alone.headers["retry-after"]) <= 30
+    assert 15 <= int(alone.headers["retry-after"]) <= 30
 
 
-async def test_a_body_that_is_too_large_goes_where_it_may(rooms: Rooms, scope: Scope) -> None:
-    async with ScriptedModel("Here.") as server:
-        await add(rooms, scope, server)
-        view = rooms.inference.gateway.views
-        await call(rooms, scope, {**ASKED, "model": "ours"})
-        found = view.at_hand(scope)
-        assert found is not None
-        target = found.group("chat", "ours").targets[0]
-        target.body_bytes_max = 200
-        turns = [{"role": "user", "content": "x" * 300}]
-        refused = await call(rooms, scope, {"messages": turns, "model": "ours"})
+async def test_a_body_that_is_too_large_goes_where_it_may(rooms: Rooms, scope: Scope, authority: Authority) -> None:
+    async with remote(rooms, authority, HOST) as ovh, ScriptedModel("Here.") as ours:
+        spec = ModelSpec("ovh", kind="ovhcloud", provider=OVH, upstream="scripted")
+        await rooms.inference.add_model(scope, spec)
+        await add(rooms, scope, ours)
+        await rooms.inference.routes.add(scope, ModelRoute("both", ("ovh", "ours")))
+        large = {"messages": [{"role": "user", "content": "x" * 2_100_000}]}
+        refused = await call(rooms, scope, {**large, "model": "ovh"}, label=PUBLIC)
         assert (refused.status, refused.json["error"]["code"]) == (413, "inference.upstream_too_large")
-        spaces = b'{"model": "ours", "messages": [{"role": "user", "content": "x"}]' + b" " * 300 + b"}"
-        assert (await call(rooms, scope, spaces)).status == 200, "what is sent counts, not how it came"
+        assert (await call(rooms, scope, {**large, "model": "both"}, label=PUBLIC)).status == 200
+        assert (len(ovh.chats), len(ours.chats)) == (0, 1)
+        spaces = b'{"model": "both", "messages": [{"role": "user", "content": "x"}]' + b" " * 2_100_000 + b"}"
+        assert (await call(rooms, scope, spaces, label=PUBLIC)).status == 200
+        assert len(ovh.chats) == 1, "what is sent counts, not how it came"
 
 
 async def test_the_rate_of_a_record_holds_where_none_is_said(rooms: Rooms, scope: Scope) -> None:
@@ -112,3 +125,26 @@ async def test_the_rate_of_a_record_holds_where_none_is_said(rooms: Rooms, scope
     view = await rooms.inference.gateway.fetch(scope)
     (target,) = view.group("chat", "o").targets
     assert (target.pace.per_minute, target.body_bytes_max) == (400, 2_000_000)
+
+
+async def test_calls_of_the_house_itself_wait_their_turn_or_say_when(rooms: Rooms, scope: Scope) -> None:
+    async with ScriptedModel("Here.") as server:
+        await add(rooms, scope, server, requests_per_minute=2)
+        asked = ChatRequest.from_wire({**ASKED, "model": "ours"})
+        await rooms.inference.chat(scope, asked, label=Label())
+        assert (await call(rooms, scope, {**ASKED, "model": "ours"})).status == 200
+        with pytest.raises(UpstreamPaced) as full:
+            await rooms.inference.chat(scope, asked, label=Label())
+        assert (await call(rooms, scope, {**ASKED, "model": "ours"})).status == 429, "one pace, however it is asked"
+    wait = full.value.facts["retry_after_s"]
+    assert isinstance(wait, int)
+    assert 0 < wait <= 60
+    assert len(server.chats) == 2
+
+
+async def test_a_short_wait_is_waited_for(rooms: Rooms, scope: Scope) -> None:
+    async with ScriptedModel(Fails(429, headers={"retry-after": "1"}), "Here.") as server:
+        await add(rooms, scope, server)
+        assert (await call(rooms, scope, {**ASKED, "model": "ours"})).status == 429
+        asked = ChatRequest.from_wire({**ASKED, "model": "ours"})
+        assert (await rooms.inference.chat(scope, asked, label=Label())).text == "Here."

@@ -234,3 +234,29 @@ class ModelRoute(Said):
     order: str
     hedge_ms: int | None
     created: str | None
+
+
+class WhichCatalogue(Asked):
+    """Whose list of models: that of a model's endpoint, or of a provider's record; one of the two."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"provider": "ovhcloud/ai-endpoints/gra"}]})
+    model: str | None = Field(None, max_length=128)
+    provider: str | None = Field(None, max_length=200, description="The id of a provider record.")
+
+
+class WhoseOffers(Asked):
+    """Whose offers are shown."""
+
+    provider: str | None = Field(None, max_length=200, description="The id of a provider record; null: all.")
+
+
+class Synced(Said):
+    """What an endpoint offers now, against what it offered before."""
+
+    record: str
+    url: str
+    offered: int
+    came: list[str]
+    went: list[str]
+    repriced: list[dict[str, Any]]
+    affected: list[str]

@@ -59,10 +59,6 @@ class Adapter:
         """Whether a server of this kind can be asked for this at all."""
         return self.speaks(_asked_as(capability)) is not None
 
-    def plainly(self, capability: str) -> bool:
-        """Whether it can be asked for this in the wires that the room's own operations speak."""
-        return _asked_as(capability) in self.paths
-
     def prepared(self, body: dict[str, Any], wire: str, pin: str = "") -> dict[str, Any]:
         """The body as this server takes it; `pin` is the upstream that a router must stay with."""
         shaped = self.shape(body, wire)

@@ -11,7 +11,7 @@ from bastide.egress import Exchange, TlsEvidence
 from bastide.errors import BastideError, BrokenReply, StreamBroken
 from bastide.inference.gateway.asking import Asking, encode
 from bastide.inference.gateway.behind import Behind
-from bastide.inference.gateway.pacing import asks_to_wait
+from bastide.inference.gateway.holding import asks_to_wait
 from bastide.inference.gateway.pseudonyms import Hidden
 from bastide.inference.gateway.relaying import Relay, relay_for
 from bastide.inference.gateway.targets import Target

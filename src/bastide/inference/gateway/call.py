@@ -34,7 +34,7 @@ from bastide.inference.gateway.asking import read, tokens_guessed
 from bastide.inference.gateway.attempt import Attempt
 from bastide.inference.gateway.behind import Admission, Behind
 from bastide.inference.gateway.caching import Answer, Copying
-from bastide.inference.gateway.pacing import held_back, worth_telling
+from bastide.inference.gateway.holding import held_back, worth_telling
 from bastide.inference.gateway.pseudonyms import FOUND, Hidden, hidden
 from bastide.inference.gateway.refusing import last_event, refusal
 from bastide.inference.gateway.targets import Group, Target, View, best_first, dearest

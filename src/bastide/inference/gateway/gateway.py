@@ -14,10 +14,10 @@ from bastide.inference.gateway.asking import Asking
 from bastide.inference.gateway.behind import Accounts
 from bastide.inference.gateway.caching import Cache
 from bastide.inference.gateway.call import Running
-from bastide.inference.gateway.pacing import limits_of
 from bastide.inference.gateway.recording import Recording
 from bastide.inference.gateway.targets import Group, Read, Target, View, Views
 from bastide.inference.gateway.values import Sink
+from bastide.inference.pacing import limits_of
 from bastide.inference.registry import Known
 from bastide.inference.values import Embedded
 from bastide.policy import Decision, Label, Policy, personal_kind
@@ -61,8 +61,9 @@ class Gateway:
         self.cache = Cache(self.recording, here.embed)
         self.views = Views(
             read,
-            accounts.priced(policy.price),
+            calls.price,
             lambda model: limits_of(policy, model),
+            calls.paces,
             presence=presence,
             fresh_s=_FRESH_S,
             stale_s=settings.stale_s,

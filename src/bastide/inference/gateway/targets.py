@@ -18,8 +18,8 @@ from bastide import telemetry
 from bastide.egress import Line
 from bastide.errors import DatabaseUnavailable, UnknownModel, WrongCapability
 from bastide.inference.adapters import ADAPTERS, Adapter
-from bastide.inference.calls import FREE, endpoint_of
-from bastide.inference.gateway.pacing import Limits, Pace, Paces
+from bastide.inference.calls import endpoint_of
+from bastide.inference.pacing import Limits, Pace, Paces
 from bastide.inference.registry import Known
 from bastide.inference.values import Model, Usage
 from bastide.policy import Decision, Endpoint, Price
@@ -134,14 +134,14 @@ class View:
 
     def _grouped(self, capability: str, name: str | None) -> Group:
         if name is None:
-            able = [one for one in self._targets.values() if capability in one.model.capabilities]
+            able = [one for one in self._targets.values() if one.model.does(capability)]
             if not able:
                 raise UnknownModel(f"There is no model for {capability} here.")
             return Group.of(able)
         route = self._routes.get(name)
         if route is not None:
             members = [self._targets[one] for one in route.members if one in self._targets]
-            able = [one for one in members if capability in one.model.capabilities]
+            able = [one for one in members if one.model.does(capability)]
             if not able:
                 raise UnknownModel(f"No model of the route {name} does {capability} any more.", model=name)
             return Group.of(_ordered(able, route.order), route.hedge_s, by_latency=route.order == "latency")
@@ -211,8 +211,9 @@ class Views:
     def __init__(
         self,
         read: Read,
-        price_of: Callable[[Endpoint], Price],
+        price_of: Callable[[Known], Price],
         limits_of: Callable[[Model], Limits],
+        paces: Paces,
         *,
         presence: Presence,
         fresh_s: float,
@@ -222,7 +223,7 @@ class Views:
         self._presence = presence
         self._price_of = price_of
         self._limits_of = limits_of
-        self._paces = Paces()
+        self._paces = paces
         self._fresh_s = fresh_s
         self._stale_s = stale_s
         self._views: dict[str, View] = {}
@@ -301,7 +302,7 @@ class Views:
             known.key,
             adapter,
             endpoint,
-            FREE if model.local else self._price_of(endpoint),
+            self._price_of(known),
             pace=pace,
             body_bytes_max=limits.body_bytes_max,
             root=root,

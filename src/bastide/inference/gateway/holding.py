@@ -1,0 +1,51 @@
+"""Holding back: why a target is not asked now, and what a client is told when nobody was."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Protocol
+
+from bastide.errors import BastideError, UpstreamBusy, UpstreamPaced, UpstreamTooLarge
+from bastide.inference.gateway.asking import Asking, encode
+from bastide.inference.pacing import Pace
+from bastide.inference.values import Model
+
+
+class Paced(Protocol):
+    """A target, as far as pacing knows it."""
+
+    model: Model
+    pace: Pace
+    body_bytes_max: int | None
+
+
+def held_back(target: Paced, asking: Asking, size: int) -> BastideError | None:
+    """Why this target is not asked now; None if it is, which then counts."""
+    most = target.body_bytes_max
+    if most is not None and size > most and len(encode(asking.body)) > most:
+        return UpstreamTooLarge(
+            f"{target.model.name} takes at most {most:,} bytes at a time.", model=target.model.name, bytes_max=most
+        )
+    wait = target.pace.take(time.monotonic())
+    if not wait:
+        return None
+    return UpstreamPaced(model=target.model.name, retry_after_s=max(1, math.ceil(wait)))
+
+
+def asks_to_wait(target: Paced, fault: BastideError) -> None:
+    """Take a server at its word."""
+    wait = fault.facts.get("retry_after_s")
+    if isinstance(fault, UpstreamBusy) and isinstance(wait, int | float):
+        target.pace.hold(float(wait), time.monotonic())
+
+
+def worth_telling(before: BastideError | None, fault: BastideError) -> BastideError:
+    """Of two reasons why nobody has answered: what a server said before what was not asked; else the shorter wait."""
+    if before is None or not isinstance(fault, UpstreamPaced | UpstreamTooLarge):
+        return fault
+    if isinstance(before, UpstreamPaced | UpstreamBusy) and isinstance(fault, UpstreamPaced):
+        wait, other = (one.facts.get("retry_after_s") for one in (before, fault))
+        shorter = isinstance(wait, int | float) and isinstance(other, int | float) and other < wait
+        return fault if shorter else before
+    return before
