@@ -42,8 +42,9 @@ class Ground:
     async def stop(self) -> None:
         await self.server.release(wait_s=30)
 
-    async def start(self) -> None:
+    async def start(self, house: House) -> None:
         await self.server.ensure()
+        assert await house.store.presence.returned(within_s=30)
 
 
 @dataclass
@@ -142,7 +143,7 @@ async def test_calls_outlive_the_database_and_their_receipts_arrive(ground: Grou
         refusal = await ask(house, acting, Label(min_ual=4))
         assert refusal.status in {409, 503}, "R12"
         chats = len(server.chats)
-        await ground.start()
+        await ground.start(house)
         assert {one.status for one in taken} == {200}
         assert len(taken) == chats > 10, "what is refused is not sent, whatever is away"
         found = await listed(house, scope, {one.receipt for one in taken})
@@ -179,7 +180,7 @@ async def test_a_server_killed_in_the_middle_of_a_stream_while_the_database_is_a
         late = [await streamed(port, first.key) for _ in range(3)]
         await asyncio.sleep(0.5)
         serving.kill()
-        await ground.start()
+        await ground.start(house)
         given = {receipt for receipt, _ in (*streams, *late)}
         found = await listed(house, scope, given)
         assert sorted(found) == sorted(given)
