@@ -176,7 +176,7 @@ async def test_nobody_reads_a_body_without_a_key(web: httpx2.AsyncClient) -> Non
 
 async def test_under_v1_errors_are_what_clients_expect(web: httpx2.AsyncClient, us: Company) -> None:
     reply = await web.post("/v1/chat/completions", json={"messages": []}, headers=bearer(us.keys["member"]))
-    error = envelope(reply, 400, "request.malformed")
+    error = envelope(reply, 400, "inference.bad_chat")
     assert error["type"] == "invalid_request_error"
     assert error["param"] == "messages"
     assert reply.headers["x-should-retry"] == "false"

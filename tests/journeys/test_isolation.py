@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from bastide.app import House
 from bastide.errors import Forbidden
-from bastide.inference import ModelSpec
+from bastide.inference import ModelRoute, ModelSpec
 from bastide.knowledge import GraphType, NewProjection, WatchedFile
+from bastide.policy import Label
 from bastide.store import Query, Scope, to_uuid
+from bastide.testing import Says, ScriptedModel
 from bastide.workflows import Competence, Job, Lane, OversightRule
 from tests.conftest import scope_of
+from tests.rooms.inference.test_gateway import Taken
 from tests.rooms.knowledge.projections.doubles import OfS3, Place
 from tests.rooms.knowledge.reading.made import paragraph, pdf
 
@@ -66,6 +70,7 @@ async def lived(house: House) -> Scope:
     await _a_day_of_the_graph(house, ours)
     await _a_day_of_upkeep(house, ours)
     await _a_day_of_copies(house, ours)
+    await _a_day_of_calls(house, ours, program.id)
     await _a_day_of_work(house, ours)
     return ours
 
@@ -111,6 +116,24 @@ async def _a_day_of_copies(house: House, ours: Scope) -> None:
         assert (await house.workflows.result(ours, job.id)).status == "done"
 
 
+async def _a_day_of_calls(house: House, ours: Scope, app: str) -> None:
+    """A model that is called within a budget and a rate, by a route; what its server offers; answers that are kept."""
+    books = house.inference.accounts
+    async with ScriptedModel(Says("At nine."), names=("scripted",)) as server:
+        await house.inference.add_model(ours, _model_spec(name="called", url=server.url, upstream="scripted"))
+        await house.inference.catalogue.sync(ours, model="called")
+        await house.inference.routes.add(ours, ModelRoute("any", ("called",)))
+        await books.set_department(ours, kind="app", subject=app, name="Harbour")
+        await books.set_budget(ours, of="tenant", tokens=10_000_000)
+        await books.set_rate(ours, of="tenant", requests=1000)
+        await books.keep_answers(ours, "called")
+        taken, body = Taken(), b'{"model":"any","messages":[{"role":"user","content":"When does the ferry leave?"}]}'
+        house.inference.gateway.begin(ours, Label(), "chat", body, taken, request_id="req_day")
+        await taken.ended.wait()
+    assert taken.status == 200, taken.body
+    assert await books.usage(ours)
+
+
 async def _a_day_of_work(house: House, ours: Scope) -> None:
     """Jobs of every kind: one that ended, one that waits for a person, one that gathers, what begins by itself."""
     work = house.workflows
@@ -140,7 +163,7 @@ async def _a_day_of_work(house: House, ours: Scope) -> None:
     await work.approvals.see(person, notice.id)
 
 
-def _model_spec(**values: str) -> ModelSpec:
+def _model_spec(**values: Any) -> ModelSpec:
     return ModelSpec(kind="openai", local=True, **values)
 
 
