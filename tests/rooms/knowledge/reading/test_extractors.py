@@ -151,11 +151,14 @@ def test_a_program_knows_nothing_of_us(tmp_path: Path) -> None:
 
 def test_a_program_that_nobody_hears_out_is_ended_and_leaves_no_thread(tmp_path: Path) -> None:
     endless = _program(tmp_path, "while True:\n    print('and so on')")
-    before = threading.active_count()
+    before = set(threading.enumerate())  # of this process, whose other threads come and go, too
     with pytest.raises(LookupError), confined(endless, [], bytes(9_000_000), 60) as said:
         assert said.readline() == b"and so on\n"
+        ours = [one for one in threading.enumerate() if one not in before and one.daemon]
         raise LookupError
-    assert threading.active_count() == before
+    assert ours
+    assert not [one for one in ours if "_feed" in one.name and one.is_alive()]
+    assert not [one for one in ours if "Timer" in type(one).__name__ and one.is_alive()]
 
 
 def test_what_is_cut_off_is_no_line(tmp_path: Path) -> None:
