@@ -100,7 +100,8 @@ class Sequencer:
             settings = self._settings
             if quiet >= _QUIET_LOOKS:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._called.wait(), settings.idle_s)
+                    async with asyncio.timeout(settings.idle_s):
+                        await self._called.wait()
             self._called.clear()
             begun = time.monotonic()
             try:

@@ -58,9 +58,11 @@ class Feeder:
         self._tasks: list[asyncio.Task[None]] = []
         self._types = "[]"
         self._slow_s = min(_SLOW_S, settings.stale_s / 3)
+        self._ended = False
 
     def start(self) -> None:
         """Begin."""
+        self._ended = False
         self._types = json.dumps(
             [
                 {
@@ -85,6 +87,7 @@ class Feeder:
     async def stop(self) -> None:
         """Hand nothing over any more."""
         tasks, self._tasks = self._tasks, []
+        self._ended = True
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -93,7 +96,7 @@ class Feeder:
                 await db.run(_DROP_DUTY, name="duties", holder=self._holder)
 
     async def _for_ever(self, name: str, turn: Turn) -> None:
-        while True:
+        while not self._ended:
             try:
                 await turn()
             except BastideError as fault:
@@ -116,7 +119,8 @@ class Feeder:
     async def _feed(self) -> None:
         looks, full_s = 0, _LOOK_S / 3
         try:
-            await asyncio.wait_for(self._ready.wait(), self._settings.poll_s)
+            async with asyncio.timeout(self._settings.poll_s):  # `wait_for` may swallow a cancellation (Python 3.11)
+                await self._ready.wait()
         except TimeoutError:
             looks = _LOOKS - 1  # nothing was announced: one look is enough
         while looks < _LOOKS:
@@ -128,7 +132,8 @@ class Feeder:
                 await asyncio.sleep(full_s)
             elif looks < _LOOKS:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._ready.wait(), _LOOK_S)
+                    async with asyncio.timeout(_LOOK_S):
+                        await self._ready.wait()
 
     async def feed(self) -> int:
         """One turn; how many runs were handed over, or -1 when some wait until more places are free."""

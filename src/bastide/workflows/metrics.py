@@ -90,7 +90,8 @@ class Metrics:
         """The metric now, in the scope's tenant. Raises BadTrigger when it gives no number in five seconds."""
         self.check(name)
         try:
-            value = float(await asyncio.wait_for(self._known[name][1](scope), _MEASURE_S))
+            async with asyncio.timeout(_MEASURE_S):
+                value = float(await self._known[name][1](scope))
         except TimeoutError as fault:
             raise BadTrigger(f"The metric {name} was not there within {_MEASURE_S:g} s.", field="filter") from fault
         if not math.isfinite(value):

@@ -17,6 +17,7 @@ _DIRTY = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f\x85\u00ad\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\uffff"
     "\U000e0000-\U000e007f\ufb00-\ufb06]"
 )
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f\x7f]")  # what plain text has none of
 _BINARY_SHARE = 0.02
 _LETTERED = 0.95
 
@@ -67,7 +68,7 @@ def _wide(data: bytes) -> str:
     Arabic); in Chinese, Japanese and Korean the first bytes of the letters differ less than the second ones.
     """
     head = data[: min(len(data), 4096) // 2 * 2]
-    if len(head) < 8:
+    if len(head) < 8 or (_CONTROL.search(head) is None and _is_utf8(head)):
         return ""
     halves = {"utf-16-le": (head[1::2], head[0::2]), "utf-16-be": (head[0::2], head[1::2])}
     for order, (first, second) in halves.items():

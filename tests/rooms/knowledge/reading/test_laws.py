@@ -233,3 +233,7 @@ def test_terms_of_the_parts_are_terms_of_the_whole(text: str, language: str) -> 
     assert all(times > 0 and term and not term.isspace() for term, times in counted.items())
     assert terms(f"{text}\n{text}", language) == counted + counted
     assert all(len(term) <= 64 for term in counted)
+
+
+def test_empty_lines_before_a_word_are_no_letters_of_another_alphabet() -> None:
+    assert read("a.txt", b"\n\n\n\n\nthe").text.strip() == "the"
