@@ -103,14 +103,24 @@ class _Watch(threading.Thread):
         super().__init__(daemon=True)
         self.ended = threading.Event()
         self.most = 0
+        self._others = set(_children())  # the database of the tests, or whatever else this process has begun
 
     def run(self) -> None:
         while not self.ended.wait(0.05):
-            for children in Path("/proc/self/task").glob("*/children"):
-                try:
-                    self.most = max([self.most, *(_peak(one) for one in children.read_text().split())])
-                except (OSError, IndexError):  # it has ended meanwhile
-                    continue
+            try:
+                self.most = max([self.most, *(_peak(one) for one in _children() if one not in self._others)])
+            except (OSError, IndexError):  # it has ended meanwhile
+                continue
+
+
+def _children() -> list[str]:
+    found: list[str] = []
+    for children in Path("/proc/self/task").glob("*/children"):
+        try:
+            found += children.read_text().split()
+        except OSError:
+            continue
+    return found
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read off /proc")
