@@ -232,7 +232,7 @@ async def test_refusals_are_counted_without_the_key(founded: Founded) -> None:
         await founded.tenancy.authenticate(bearer)
     page = telemetry.render()
     assert 'bastide_tenancy_refusals_total{reason="unknown_key"}' in page
-    assert "7777" not in page
+    assert "7" * 12 not in page  # four of them may stand in a duration
 
 
 async def test_one_hash_gives_one_row_and_nothing_else_is_lent(founded: Founded, ours: Scope) -> None:
