@@ -21,7 +21,7 @@ from bastide.audit import Audit
 from bastide.compliance import Upkeep, bring_up_to_date
 from bastide.egress import Egress
 from bastide.errors import BastideError, ExamplesNotEmbedded
-from bastide.inference import Inference, job_types, own_types
+from bastide.inference import Batches, Inference, job_types
 from bastide.knowledge import Knowledge, Projections
 from bastide.policy import Policy
 from bastide.settings import Settings
@@ -58,8 +58,9 @@ async def open_house(
     inference = Inference(store, audit, policy, egress, settings.inference)
     knowledge = Knowledge(store, audit, policy, inference, workflows, settings.knowledge)
     projections = Projections(store, audit, tenancy, policy, egress, workflows)
-    for kind in (*job_types(inference), *own_types(inference)):
+    for kind in job_types(inference):
         workflows.register(kind)
+    batches = Batches(store, audit, tenancy, workflows, inference.gateway)
     Upkeep(store, audit, knowledge, inference, settings).register(workflows)
     async with AsyncExitStack() as opened:
         opened.push_async_callback(store.stop)
@@ -80,11 +81,12 @@ async def open_house(
             egress=egress,
             workflows=workflows,
             inference=inference,
+            batches=batches,
             knowledge=knowledge,
             projections=projections,
         )
         register(house)
-        for worker in (workflows, projections):
+        for worker in (workflows, projections, batches):
             opened.push_async_callback(worker.stop)
             await worker.start(work=work)
         if work:

@@ -873,6 +873,52 @@ class UnknownRoute(NotFound):
     code, next = "inference.unknown_route", "`bastide route list` shows the routes of this tenant."
 
 
+class UnknownFile(NotFound):
+    """There is no such file here."""
+
+    code, next = (
+        "inference.unknown_file",
+        "GET /v1/files lists the files that this key may see; they go after their days.",
+    )
+
+
+class BadFile(BadRequest):
+    """The file cannot be kept as it is."""
+
+    code, next = "inference.bad_file", "Send a JSONL file of requests with the purpose `batch`."
+
+
+class BatchFileTooLarge(TooLarge):
+    """The file is larger than what is kept."""
+
+    code, next = "inference.file_too_large", "Split it into several files, and make a batch of each."
+
+
+class FileInUse(Conflict):
+    """A batch still reads this file."""
+
+    code = "inference.file_in_use"
+    next = "Wait for the batch or cancel it; `?derived=true` stops it and deletes what came of it, too."
+
+
+class UnknownBatch(NotFound):
+    """There is no such batch here."""
+
+    code, next = "inference.unknown_batch", "GET /v1/batches lists the batches that this key may see."
+
+
+class BadBatch(BadRequest):
+    """The batch cannot be made as it is."""
+
+    code, next = "inference.bad_batch", "Correct the named field; the page on wires shows an example."
+
+
+class BatchEnded(Conflict):
+    """The batch has ended already."""
+
+    code, next = "inference.batch_ended", "GET /v1/batches/{id} names the files that came of it."
+
+
 class BudgetSpent(Refusal):
     """The budget is spent."""
 

@@ -11,6 +11,7 @@ from starlette.routing import Route
 from bastide import __version__
 from bastide.api import (
     accounts,
+    batches,
     documents,
     evidence,
     graph,
@@ -40,6 +41,7 @@ from bastide.api.queues import Queues
 from bastide.api.socket import Talk
 from bastide.api.tools import PATH, Tools
 from bastide.api.values import Notices, Rooms
+from bastide.inference import Batches
 
 _ABOUT = """Documents in, answers with their sources out, and a receipt for every call to a model.
 
@@ -71,6 +73,7 @@ OPERATIONS = (
     *oversight.TABLE,
     *timely.TABLE,
     *accounts.TABLE,
+    *batches.TABLE,
 )
 """What a message of the WebSocket may name, and what is a tool of MCP."""
 
@@ -107,6 +110,7 @@ def create(rooms: Rooms, *, notices: Notices = list) -> Gate:
         offering,
         wires,
         media,
+        batches,
         evidence,
         law,
         identity,
@@ -115,7 +119,7 @@ def create(rooms: Rooms, *, notices: Notices = list) -> Gate:
         app.include_router(part.router)
     app.router.routes.append(Route(PATH, Tools(rooms, OPERATIONS), methods=["POST"], include_in_schema=False))
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]  # FastAPI's own way to add to it
-    upload = rooms.settings.knowledge.document_bytes_max + 4 * 1024 * 1024
+    upload = max(rooms.settings.knowledge.document_bytes_max, Batches.FILE_BYTES_MAX) + 4 * 1024 * 1024
     talk = Talk(rooms, {one.name: one for one in OPERATIONS})
     doorkeeper = Doorkeeper(app, rooms, talk)
     shared = Behind(lambda: rooms.inference.gateway, Callers(doorkeeper.let_in, lambda: rooms.tenancy))

@@ -24,6 +24,7 @@ from bastide.api.values import Caller, Rooms
 
 Given = TypeVar("Given", bound=Asked)
 Effect = Literal["reads", "writes", "destroys"]
+Told = Callable[[dict[int, type[BaseModel]]], dict[int | str, dict[str, Any]]]
 
 _NAMED = re.compile(r"\{(id|name)(?::path)?\}")
 
@@ -64,8 +65,8 @@ class Operation:
         return self.effect or {"GET": "reads", "DELETE": "destroys"}.get(self.method, "writes")  # type: ignore[return-value]
 
 
-def routes(table: Iterable[Operation], *, tag: str) -> APIRouter:
-    """The table as addresses."""
+def routes(table: Iterable[Operation], *, tag: str, told: Told = answers) -> APIRouter:
+    """The table as addresses; `told` describes their answers."""
     router = APIRouter(route_class=Route, tags=[tag])
     for one in table:
         router.add_api_route(
@@ -74,7 +75,7 @@ def routes(table: Iterable[Operation], *, tag: str) -> APIRouter:
             methods=[one.method],
             status_code=one.status,
             summary=one.about,
-            responses=answers({one.status: one.answer} if one.answer else {}),
+            responses=told({one.status: one.answer} if one.answer else {}),
         )
     return router
 

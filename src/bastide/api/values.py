@@ -8,7 +8,7 @@ from typing import Literal
 
 from bastide.audit import Audit
 from bastide.egress import Egress
-from bastide.inference import Inference
+from bastide.inference import Batches, Inference
 from bastide.knowledge import Knowledge, Projections
 from bastide.policy import Label, Policy
 from bastide.settings import Settings
@@ -43,6 +43,7 @@ class Rooms:
     egress: Egress
     workflows: Workflows
     inference: Inference
+    batches: Batches
     knowledge: Knowledge
     projections: Projections
 

@@ -6,13 +6,13 @@ Nothing here keeps a question or an answer.
 """
 
 from bastide.inference.accounts import Used
+from bastide.inference.batches import Batches
 from bastide.inference.gateway import Gateway, Running, refusal
 from bastide.inference.inference import Inference
 from bastide.inference.media import MediaAnswer, Sent
 from bastide.inference.routing import ModelRoute
 from bastide.inference.runtimes import choose_runtime, watched_runtime
-from bastide.inference.syncing import own_types
-from bastide.inference.tasks import job_types
+from bastide.inference.syncing import job_types
 from bastide.inference.values import (
     EXTRACTIVE,
     ChatPiece,
@@ -30,6 +30,7 @@ from bastide.inference.vision import PictureReading
 
 __all__ = [
     "EXTRACTIVE",
+    "Batches",
     "ChatPiece",
     "ChatReply",
     "ChatRequest",
@@ -50,7 +51,6 @@ __all__ = [
     "Used",
     "choose_runtime",
     "job_types",
-    "own_types",
     "refusal",
     "watched_runtime",
 ]

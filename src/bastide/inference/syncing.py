@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from bastide.errors import BastideError
+from bastide.inference import tasks
 from bastide.inference.batching import batch_type
 from bastide.inference.inference import Inference
 from bastide.workflows import Example, JobType, JsonValue, Retry, Run
@@ -19,9 +20,9 @@ class Catalogues:
     provider: str | None = None
 
 
-def own_types(inference: Inference) -> list[JobType]:
-    """The types of work that are the room's own: batches, and the catalogues."""
-    return [batch_type(inference), sync_type(inference)]
+def job_types(inference: Inference) -> list[JobType]:
+    """All types of work of the room but the batches of files: what a text is asked for, batches, the catalogues."""
+    return [*tasks.job_types(inference), batch_type(inference), sync_type(inference)]
 
 
 def sync_type(inference: Inference) -> JobType:

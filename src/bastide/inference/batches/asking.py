@@ -1,0 +1,184 @@
+"""One line as a call: through the gateway like any other, and again where what was in the way may pass."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from bastide.inference.batches.lines import Line
+from bastide.inference.gateway import Gateway
+from bastide.policy import Label
+from bastide.store import Scope, new_id
+
+_AGAIN: Final = frozenset({429, 502, 503, 504})  # a server or a rate that may let us in later
+_PAUSES_S: Final = (2.0, 8.0, 30.0, 60.0)  # after this many tries a server that fails is believed
+_BUSY_S: Final = 3600.0  # a rate is waited for so long
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: Any = 0
+    completion_tokens: Any = 0
+    input_tokens: Any = 0
+    output_tokens: Any = 0
+    prompt_tokens_details: Any = None
+    completion_tokens_details: Any = None
+    input_tokens_details: Any = None
+    output_tokens_details: Any = None
+
+
+class _Answer(msgspec.Struct):
+    usage: Any = None
+
+
+_ANSWERS: Final = msgspec.json.Decoder(_Answer)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a call used, as its answer says."""
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    thought: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the output: of the answers, or of the errors."""
+
+    n: int
+    failed: bool
+    data: bytes
+    tokens: Tokens = Tokens()
+
+
+class _Gathered:
+    """A sink that keeps a whole answer."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: dict[bytes, bytes] = {}
+        self._pieces: list[bytes] = []
+        self.ended = asyncio.Event()
+
+    def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """The answer begins."""
+        self.status, self.headers = status, dict(headers)
+
+    def on_piece(self, piece: bytes) -> None:
+        """Some of its body."""
+        self._pieces.append(piece)
+
+    def on_end(self) -> None:
+        """All of it."""
+        self.ended.set()
+
+    @property
+    def body(self) -> bytes:
+        """What came."""
+        return b"".join(self._pieces)
+
+
+class Asking:
+    """Makes the calls of one batch, in the name of who asked for it."""
+
+    def __init__(self, gateway: Gateway, scope: Scope, label: Label, wire: str, *, until: float) -> None:
+        """`until`: by the clock of the loop, when the window of the batch closes."""
+        self._gateway = gateway
+        self._scope = scope
+        self._label = label
+        self._wire = wire
+        self.until = until
+
+    async def entry(self, n: int, line: Line) -> Entry | None:
+        """What came of a line; None where the window closed before anything did."""
+        loop = asyncio.get_running_loop()
+        began, tries = loop.time(), 0
+        while True:
+            request_id = new_id("req")
+            try:
+                async with asyncio.timeout_at(self.until):
+                    said = await self._ask(bytes(line.body), request_id)
+            except TimeoutError:
+                return None
+            pause = _pause_s(said, tries, loop.time() - began)
+            if pause is None:
+                return _entry(n, line.custom_id, said, request_id)
+            if loop.time() + pause >= self.until:
+                return None
+            tries += 1
+            await asyncio.sleep(pause)
+
+    async def _ask(self, body: bytes, request_id: str) -> _Gathered:
+        taken = _Gathered()
+        running = self._gateway.begin(self._scope, self._label, self._wire, body, taken, request_id=request_id)
+        try:
+            await taken.ended.wait()
+        except asyncio.CancelledError:
+            running.cancel()  # what was seen of it is recorded and billed
+            raise
+        return taken
+
+
+def expired(n: int, line: Line) -> Entry:
+    """A line that the window left no time for."""
+    error = {"code": "batch_expired", "message": "The completion window closed before this request was answered."}
+    return Entry(n, True, _packed(line.custom_id, None, error))
+
+
+def _entry(n: int, custom_id: str, said: _Gathered, request_id: str) -> Entry:
+    body = said.body
+    try:
+        usage = _ANSWERS.decode(body).usage
+        whole: Any = msgspec.Raw(msgspec.json.format(body, indent=-1))  # one line, whatever its server wrote
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        usage, whole = None, body.decode("utf-8", "replace")
+    response: dict[str, Any] = {"status_code": said.status, "request_id": request_id, "body": whole}
+    if (receipt := said.headers.get(b"x-bastide-receipt")) is not None:
+        response["receipt"] = receipt.decode()
+    failed = not 200 <= said.status < 300
+    return Entry(n, failed, _packed(custom_id, response, None), Tokens() if failed else _tokens(usage))
+
+
+def _packed(custom_id: str, response: dict[str, Any] | None, error: dict[str, Any] | None) -> bytes:
+    line = {"id": new_id("batch_req"), "custom_id": custom_id, "response": response, "error": error}
+    return _ENCODER.encode(line) + b"\n"
+
+
+def _pause_s(said: _Gathered, tries: int, took_s: float) -> float | None:
+    """How long to wait before a line is asked again; None where what came is the answer."""
+    if said.status not in _AGAIN:
+        return None
+    wait = said.headers.get(b"retry-after", b"")
+    told = float(wait) if wait.isdigit() else 0.0
+    if said.status == 429:
+        return max(told, 1.0) if took_s < _BUSY_S else None
+    return max(told, _PAUSES_S[tries]) if tries < len(_PAUSES_S) else None
+
+
+def _tokens(usage: Any) -> Tokens:
+    if not isinstance(usage, dict):
+        return Tokens()
+    try:
+        told = msgspec.convert(usage, _Usage)
+    except msgspec.ValidationError:
+        return Tokens()
+    return Tokens(
+        _count(told.prompt_tokens) or _count(told.input_tokens),
+        _count(told.completion_tokens) or _count(told.output_tokens),
+        _detail(told.prompt_tokens_details or told.input_tokens_details, "cached_tokens"),
+        _detail(told.completion_tokens_details or told.output_tokens_details, "reasoning_tokens"),
+    )
+
+
+def _detail(details: Any, name: str) -> int:
+    return _count(details.get(name)) if isinstance(details, dict) else 0
+
+
+def _count(value: Any) -> int:
+    return value if type(value) is int and 0 <= value < 2**40 else 0
