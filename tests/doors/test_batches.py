@@ -77,7 +77,11 @@ async def test_each_line_has_its_answer_or_its_error(
     client: openai.AsyncOpenAI, model: ScriptedModel, web: httpx2.AsyncClient, us: Company
 ) -> None:
     given = jsonl(
-        chat("one", "Good\nmorning"), "", chat("two", "rain"), chat("three", "hello", model="nowhere"), chat("four", "é")
+        chat("one", "Good\nmorning"),
+        "",
+        chat("two", "rain"),
+        chat("three", "hello", model="nowhere"),
+        chat("four", "é"),
     )
     file = await client.files.create(file=("calls.jsonl", given), purpose="batch")
     assert (file.object, file.bytes, file.filename, file.purpose) == ("file", len(given), "calls.jsonl", "batch")
@@ -194,7 +198,7 @@ async def test_files_and_batches_are_listed_in_pages(client: openai.AsyncOpenAI,
     page = await client.batches.list(limit=2)
     assert [one.id for one in page.data] == newest[:2]
     assert page.has_next_page()
-    assert [one.id for one in (await page.get_next_page()).data][0] == newest[2]
+    assert (await page.get_next_page()).data[0].id == newest[2]
     files = [one.input_file_id for one in batches]
     seen = [one.id async for one in client.files.list(limit=1, purpose="batch")]
     assert seen[:3] == list(reversed(files))

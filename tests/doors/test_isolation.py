@@ -82,7 +82,15 @@ async def things(web: httpx2.AsyncClient, doors: httpx2.AsyncClient, them: Compa
     target = await made("/api/v1/projections", {"name": MARK.lower(), "kind": "qdrant", "url": "http://127.0.0.1:9"})
     while not (asked := (await doors.get("/api/v1/approvals", headers=headers)).json()["approvals"]):
         await asyncio.sleep(0.05)
+    line = f'{{"custom_id":"{MARK}","method":"POST","url":"/v1/embeddings","body":{{"model":"{MARK}","input":"x"}}}}'
+    sent = {"file": (f"{MARK}.jsonl", line.encode())}
+    handed = await web.post("/v1/files", files=sent, data={"purpose": "batch"}, headers=headers)
+    assert handed.status_code == 200, handed.text
+    wanted = {"input_file_id": handed.json()["id"], "endpoint": "/v1/embeddings", "completion_window": "24h"}
+    batch = await made("/v1/batches", {**wanted, "metadata": {"mark": MARK}})
     ids = {
+        "files": handed.json()["id"],
+        "batches": batch["id"],
         "documents": taken["documents"][0]["id"],
         "collections": MARK,
         "users": user["id"],
@@ -138,6 +146,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/messages": {"model": MARK, "max_tokens": 5, "messages": [{"role": "user", "content": "Hello"}]},
     "/v1/audio/speech": {"model": MARK, "input": "Hello"},
     "/v1/images/generations": {"model": MARK, "prompt": "Hello"},
+    "/v1/batches": {"input_file_id": f"file_{MARK}", "endpoint": "/v1/embeddings"},
     "/v1/rerank": {"model": MARK, "query": "Hello", "documents": ["Hello"]},
     "/api/v1/keys": {"role": "member", "user": f"{MARK}@example.org"},
     "/api/v1/documents": {"name": "mine.md", "text": "Nothing of yours."},
@@ -269,6 +278,8 @@ async def test_the_neighbour_still_has_everything(web: httpx2.AsyncClient, them:
         assert reply.status_code == 200, f"{kind}: {reply.text}"
     job = (await web.get(f"/api/v1/jobs/{things.ids['jobs']}", headers=headers)).json()
     assert job["status"] == "waiting", "nobody else has stopped, signalled or decided anything of it"
+    for path in (f"files/{things.ids['files']}", f"batches/{things.ids['batches']}"):
+        assert (await web.get(f"/v1/{path}", headers=headers)).status_code == 200, path
     found = (await web.post("/api/v1/search", json={"query": MARK}, headers=headers)).json()
     assert found["passages"][0]["document_id"] == things.ids["documents"]
 

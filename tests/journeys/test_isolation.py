@@ -130,8 +130,18 @@ async def _a_day_of_calls(house: House, ours: Scope, app: str) -> None:
         taken, body = Taken(), b'{"model":"any","messages":[{"role":"user","content":"When does the ferry leave?"}]}'
         house.inference.gateway.begin(ours, Label(), "chat", body, taken, request_id="req_day")
         await taken.ended.wait()
-    assert taken.status == 200, taken.body
+        assert taken.status == 200, taken.body
+        await _a_day_of_batches(house, ours, body)
     assert await books.usage(ours)
+
+
+async def _a_day_of_batches(house: House, ours: Scope, body: bytes) -> None:
+    """A file of calls, and what came of it."""
+    line = b'{"custom_id":"ferry","method":"POST","url":"/v1/chat/completions","body":' + body + b"}\n"
+    file = await house.batches.files.add(ours, "ferries.jsonl", line, label=Label())
+    made = await house.batches.create(ours, input_file=file.id, endpoint="/v1/chat/completions", label=Label())
+    assert (await house.workflows.result(ours, made.job)).status == "done"
+    assert (await house.batches.get(ours, made.id)).answered == 1
 
 
 async def _a_day_of_work(house: House, ours: Scope) -> None:
@@ -282,6 +292,13 @@ async def test_nobody_may_call_any_operation(house: House, nobody: Scope) -> Non
         lambda: tenancy.disable_key(nobody, "key_x"),
         lambda: inference.models(nobody),
         lambda: inference.remove_model(nobody, "m"),
+        lambda: house.batches.files.add(nobody, "a.jsonl", b"{}", label=Label()),
+        lambda: house.batches.files.list(nobody),
+        lambda: house.batches.files.content(nobody, "file_x"),
+        lambda: house.batches.files.delete(nobody, "file_x"),
+        lambda: house.batches.create(nobody, input_file="file_x", endpoint="/v1/responses", label=Label()),
+        lambda: house.batches.list(nobody),
+        lambda: house.batches.cancel(nobody, "batch_x"),
         lambda: house.audit.events(nobody),
         lambda: house.policy.settings(nobody),
     ]

@@ -2,7 +2,8 @@
 
 knowledge.erase     an effect, with the oversight that the tenant asks for: who decides sees how many and which;
                     then each batch of documents goes in one transaction, and a stop is heeded between two;
-                    schedules and triggers that name a person go too, those that name a document are paused without it
+                    schedules, triggers and files of calls that name a person go too; what names a document is paused
+                    without it
 knowledge.export    the originals and a manifest in one zip file, kept sealed for a week: GET the job's artifact
 """
 
@@ -21,6 +22,7 @@ from typing import IO, cast
 
 from bastide.audit import Audit
 from bastide.errors import BadOption, ExportTooLarge, UnknownCollection, UnknownDocument
+from bastide.inference import Batches
 from bastide.knowledge import bounds
 from bastide.knowledge.documents import Shelf
 from bastide.knowledge.members import MANAGE, kept_collection
@@ -107,7 +109,8 @@ class LeavingJobs:
         reason = bounds.reason(asked.reason)
         found = cast("list[str]", await run.step("find", partial(self._find, run.scope, asked)))
         if not found and asked.subject is None:
-            return {"erased": 0, "documents": [], "held": {}, "left": {}, "unverified": 0, "staged": 0, "orders": 0}
+            nothing: dict[str, JsonValue] = {"erased": 0, "documents": [], "held": {}, "left": {}, "unverified": 0}
+            return {**nothing, "staged": 0, "orders": 0, "files": 0}
 
         async def erase(arguments: JsonValue, key: str) -> JsonValue:
             # A person may have taken documents out of the list; nobody can put another one in.
@@ -116,9 +119,10 @@ class LeavingJobs:
             ids = [one for one in found if one in kept]
             staged = await run.write("staged", partial(self._erase_staged, asked.subject))
             orders = await run.write("orders", partial(self._erase_orders, asked.subject))
+            files = await run.write("files", partial(self._erase_files, asked.subject))
             past = _past_members(run.scope, asked)
             done = await self._deleting.all(cast("Run[object]", run), ids, reason, past_members=past)
-            return {**done, "staged": staged, "orders": orders}
+            return {**done, "staged": staged, "orders": orders, "files": files}
 
         listed = (", ".join(found[:_SHOWN]) or "none") + (
             f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
@@ -139,6 +143,10 @@ class LeavingJobs:
 
     async def _erase_staged(self, subject: str | None, db: Db) -> JsonValue:
         return 0 if subject is None else await self._staging.forget_about(db, subject)
+
+    async def _erase_files(self, subject: str | None, db: Db) -> JsonValue:
+        """Files of calls about a person, and what came of them."""
+        return 0 if subject is None else await Batches.forget_about(db, subject)
 
     async def _erase_orders(self, subject: str | None, db: Db) -> JsonValue:
         if subject is None:

@@ -267,7 +267,7 @@ async def test_what_waits_to_be_taken_in_is_erased_too(house: House, ours: Scope
     ada = await house.knowledge.stage(ours, "ada.md", LEASE, subjects=["ada"])
     bob = await house.knowledge.stage(ours, "bob.md", MENU, subjects=["bob"])
     record = await run(house, ours, "knowledge.erase", subject="ada", reason="asked for")
-    assert record.output == {"erased": 0, "documents": [], **LOOKED, "staged": 1, "orders": 0}
+    assert record.output == {"erased": 0, "documents": [], **LOOKED, "staged": 1, "orders": 0, "files": 0}
     await house.workflows.set_lane(ours, Lane("knowledge.ingest"))
     assert (await done(house, ours, bob.id))["status"] == "ready"
     failed = await house.workflows.result(ours, ada.id, timeout_s=30)
@@ -291,13 +291,13 @@ async def test_schedules_and_triggers_lose_what_they_name(house: House, ours: Sc
             await orders[1].create(scope, on="webhook", **given)
     await house.knowledge.delete(ours, str(lease.id), reason="out of date")
     record = await run(house, ours, "knowledge.erase", documents=[menu.id], reason="asked for")
-    assert record.output == {"erased": 1, "documents": [menu.id], **LOOKED, "staged": 0, "orders": 0}
+    assert record.output == {"erased": 1, "documents": [menu.id], **LOOKED, "staged": 0, "orders": 0, "files": 0}
     for kind in orders:
         texts = {one.name: (one.input["text"], one.paused) for one in (await kind.list(ours)).items}
         blotted = ("see [erased]", True)
         assert texts == {"of the lease": blotted, "of the menu": blotted, "of ada": ("to ada", False)}
     record = await run(house, ours, "knowledge.erase", subject="ada", reason="asked for")
-    assert record.output == {"erased": 0, "documents": [], **LOOKED, "staged": 0, "orders": 2}
+    assert record.output == {"erased": 0, "documents": [], **LOOKED, "staged": 0, "orders": 2, "files": 0}
     for kind in orders:
         assert [one.name for one in (await kind.list(ours)).items] == ["of the lease", "of the menu"]
         assert not any(one.paused for one in (await kind.list(neighbour)).items)
@@ -307,7 +307,7 @@ async def test_schedules_and_triggers_lose_what_they_name(house: House, ours: Sc
 async def test_a_foreign_document_is_not_erased(house: House, ours: Scope, neighbour: Scope) -> None:
     theirs = (await house.knowledge.ingest(neighbour, "lease.md", LEASE)).documents[0]
     record = await run(house, ours, "knowledge.erase", documents=[theirs.id])
-    assert record.output == {"erased": 0, "documents": [], **LOOKED, "staged": 0, "orders": 0}
+    assert record.output == {"erased": 0, "documents": [], **LOOKED, "staged": 0, "orders": 0, "files": 0}
     assert (await house.knowledge.document(neighbour, str(theirs.id))).name == "lease.md"
 
 

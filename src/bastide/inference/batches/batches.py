@@ -142,6 +142,11 @@ class Batches:
             await self.get(scope, id)
         return await self.files.sweep(scope)
 
+    @staticmethod
+    async def forget_about(db: Db, subject: str) -> int:
+        """Delete the files about a person and all that came of them, in this transaction; how many files."""
+        return await Files.forget_about(db, subject)
+
     # -- what the job says --------------------------------------------------------------------------
 
     async def _settled(self, scope: Scope, batch: Batch) -> Batch:
