@@ -84,18 +84,21 @@ async def _write(store: Store, scope: Scope, name: str, vectors: np.ndarray) -> 
 
 async def _nearest(store: Store, scope: Scope, query: np.ndarray) -> tuple[list[int], bool]:
     """The chunks of the ten nearest vectors, and whether a graph was asked."""
-    vector = vector_text(query.astype(np.float32))
+    values = {
+        "vector": vector_text(query.astype(np.float32)),
+        "model": _MODEL,
+        "chunks": [],
+        "several": False,
+        "limit": 10,
+    }
     async with store.under(scope) as db:
         extents = await db.rows(Extent, _Q["extent"], model=_MODEL)
-        if extents[0].graph is not None:
-            await db.run(_Q["walk_widely"])
-            rows = await db.rows(tuple, _Q[f"nearest_{extents[0].graph}"], vector=vector, model=_MODEL, limit=10)
-            return [chunk for (chunk,) in rows], True
-        found: list[tuple[int, None, float, str]] = await db.rows(
-            tuple, _Q["rank"], terms=[], totals=[], means=[], weights=[], within=None, several=False, limit=10,
-            vector=vector, model=_MODEL,
-        )  # fmt: skip
-        return [chunk for chunk, _, _, _ in sorted(found, key=lambda row: -row[2])[:10]], False
+        graph = extents[0].graph
+        if graph is None:
+            rows = await db.rows(tuple, _Q["nearest"], within=None, **values)
+        else:
+            rows = await db.rows(tuple, _Q[f"nearest_{graph}"], **values)
+    return [chunk for chunk, _, _ in sorted(rows, key=lambda row: -row[1])], graph is not None
 
 
 async def strangers(knowledge: Knowledge, owners: list[tuple[Scope, set[str]]], pool: list[str], count: int) -> None:

@@ -1,23 +1,24 @@
 """Candidates: what of a tenant's chunks may answer a query, each with its scores by words and by meaning.
 
 Words: the query's stems are looked up in every language here. Meaning: the vectors next to the query's, exactly, or by
-the graph of a tenant's own partition. One question to the database, under the tenant's row security.
+the graph of a tenant's own partition. Both are read under the tenant's row security.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from bastide.inference import Embedded
+from bastide.knowledge.postings import NOWHERE, Postings, Term, ranked, read
 from bastide.knowledge.ranking import OTHER_LANGUAGE_WEIGHT, PLACE_WEIGHT, term_key
 from bastide.knowledge.reading import detect_language, terms
 from bastide.knowledge.references import FIELD, named_in
+from bastide.knowledge.webs import Held
 from bastide.store import Db, Query, queries, vector_text
 
 _Q = queries("bastide.knowledge")
-_RANK, _RANK_THROUGH_GRAPH, _WALK_WIDELY = _Q["rank"], _Q["rank_through_graph"], _Q["walk_widely"]
+_POSTINGS, _NEAREST = _Q["postings"], _Q["nearest"]
 _BY_GRAPH: Mapping[int, Query] = {384: _Q["nearest_384"], 768: _Q["nearest_768"], 1024: _Q["nearest_1024"]}
 
 MOST = 100  # from each ranking
@@ -29,7 +30,7 @@ _SHORT_QUERY_CHARACTERS = 60
 class Extent:
     """How much a tenant has in one language, in chunks and in indexed terms; `graph` is the dimension of its graph
     of vectors, `written` the transaction that changed this last; `closed` are the collections that who asks may not
-    see, and `seen` what of the phrases that leaves."""
+    see, and `seen` what of the documents that leaves."""
 
     language: str
     chunks: int
@@ -63,31 +64,50 @@ class Candidates:
     languages: Mapping[int, str]
 
 
-async def candidates(db: Db, asked: Asked) -> Candidates:
+async def candidates(db: Db, asked: Asked, held: Held) -> Candidates:
     """The best 100 by words and the best 100 by meaning, with both scores; none where nothing is here."""
     if not asked.extents or asked.within == []:
         return Candidates({}, {}, {})
-    embedded = asked.embedded
+    terms = _terms(asked) if asked.mode != "vector" else []
+    words = ranked(terms, await _postings(db, [term.key for term in terms], held), asked.within)
+    best = words.best(MOST)
+    found = await _meant(db, asked, list(best))
+    usual = asked.extents[0].language
+    return Candidates(
+        best | words.of([chunk for chunk, _, _ in found if chunk not in best]),
+        {chunk: cosine for chunk, cosine, _ in found if cosine is not None},
+        dict.fromkeys(best, usual) | {chunk: language or usual for chunk, _, language in found},
+    )
+
+
+async def _postings(db: Db, keys: Sequence[int], held: Held) -> dict[int, Postings]:
+    """Where each of these terms stands; read where it is not held."""
+    known = {key: held.postings[key] for key in keys if key in held.postings}
+    lacking = [key for key in keys if key not in known]
+    if lacking:
+        rows = await db.rows(tuple, _POSTINGS, terms=lacking)
+        fresh = dict.fromkeys(lacking, NOWHERE) | {key: read(*columns) for key, *columns in rows}
+        held.keep_postings(fresh)
+        known |= fresh
+    return known
+
+
+async def _meant(db: Db, asked: Asked, best: list[int]) -> list[tuple[int, float | None, str | None]]:
+    """The chunks nearest to the query, and these, each with its cosine, and its language where there are several."""
+    embedded, several = asked.embedded, len(asked.extents) > 1
+    if embedded is None and not (several and best):
+        return []
+    graph = asked.extents[0].graph
     values = {
-        **_terms(asked),
         "vector": vector_text(embedded.vectors[0]) if embedded else None,
         "model": embedded.model if embedded else "",
+        "chunks": best,
         "limit": MOST,
-        "several": len(asked.extents) > 1,
+        "several": several,
     }
-    graph = asked.extents[0].graph
-    found: list[tuple[int, float | None, float | None, str | None]]
     if graph is None or embedded is None or asked.within is not None:
-        found = await db.rows(tuple, _RANK, within=asked.within, **values)
-    else:
-        await db.run(_WALK_WIDELY)
-        near = await db.rows(tuple, _BY_GRAPH[graph], vector=values["vector"], model=embedded.model, limit=MOST)
-        found = await db.rows(tuple, _RANK_THROUGH_GRAPH, near=[chunk for (chunk,) in near], **values)
-    return Candidates(
-        {chunk: words for chunk, words, _, _ in found if words is not None},
-        {chunk: cosine for chunk, _, cosine, _ in found if cosine is not None},
-        {chunk: language or asked.extents[0].language for chunk, _, _, language in found},
-    )
+        return await db.rows(tuple, _NEAREST, within=asked.within, **values)
+    return await db.rows(tuple, _BY_GRAPH[graph], **values)
 
 
 def query_language(query: str, extents: list[Extent]) -> str:
@@ -99,17 +119,15 @@ def query_language(query: str, extents: list[Extent]) -> str:
     return language
 
 
-def _terms(asked: Asked) -> dict[str, list[Any]]:
-    """The query's stems in every language here, as columns; none where only vectors are asked for."""
-    rows: list[tuple[int, float, float, float]] = []
-    for extent in asked.extents if asked.mode != "vector" else ():
+def _terms(asked: Asked) -> list[Term]:
+    """The query's stems in every language here, and the places that it names."""
+    found: list[Term] = []
+    for extent in asked.extents:
         weight = 1.0 if extent.language == asked.language else OTHER_LANGUAGE_WEIGHT
         for stem, times in list(terms(asked.query, extent.language).items())[:_STEMS_MAX]:
             key = term_key(extent.language, stem)
-            rows.append((key, extent.chunks, extent.length / extent.chunks, weight * times))
+            found.append(Term(key, extent.chunks, extent.length / extent.chunks, weight * times))
     chunks = sum(extent.chunks for extent in asked.extents)
     mean = sum(extent.length for extent in asked.extents) / chunks
-    for place in named_in(asked.query) if asked.mode != "vector" else ():
-        rows.append((term_key(FIELD, place), chunks, mean, PLACE_WEIGHT))
-    columns = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return dict(zip(("terms", "totals", "means", "weights"), map(list, columns), strict=True))
+    found += [Term(term_key(FIELD, place), chunks, mean, PLACE_WEIGHT) for place in named_in(asked.query)]
+    return found

@@ -167,11 +167,15 @@ delete from knowledge.refusal where fingerprint = any(%(fingerprints)s::bytea[])
 -- name: extent
 -- What there is in each language, which transaction changed it last, and, for this model, the dimension of the
 -- tenant's own graph if it has one; the collections that are closed to who asks, and, where some are, what of the
--- phrases that leaves: how many rows, and which.
+-- documents that leaves: how many, and which. Where there is a graph, this transaction will look at 100 candidates in it,
+-- and go on while too few are the caller's.
 select e.language, e.chunks, e.length, e.xmin::text::bigint as written,
-       (select p.dimensions from knowledge.placement p where p.model = %(model)s) as graph, c.names as closed,
+       (select p.dimensions from knowledge.placement p, set_config('hnsw.ef_search', '100', true) as width,
+               set_config('hnsw.iterative_scan', 'relaxed_order', true) as way
+        where p.model = %(model)s) as graph, c.names as closed,
        case when cardinality(c.names) > 0
-            then (select count(*) || ' ' || coalesce(sum(m.number), 0) from knowledge.mention m) end as seen
+            then (select count(*) || ' ' || coalesce(sum(hashint8extended(d.number, 0)), 0) from knowledge.document d)
+       end as seen
 from knowledge.extent e, (select knowledge.closed() as names offset 0) as c
 where e.chunks > 0
 
@@ -211,114 +215,86 @@ where (%(collection)s::text is null or d.collection = %(collection)s)
   and not exists (select from knowledge.document_metadata m
                   where m.document = d.number and m.key = any(%(absent)s::text[]))
 
--- name: rank
--- Both rankings in one question, exactly. Words: BM25 in Lucene's form, idf = ln(1 + (N - df + 0.5) / (df + 0.5)),
--- k1 = 1.2, b = 0.75, over the tenant's chunks of the term's language. Vectors: the inner product with every vector of
--- the tenant (all are of length one), none where `vector` is null. The best of each are given with both scores.
-with block as (
-    select b.weight * ln(1 + (greatest(b.total - b.df, 0) + 0.5::float8) / (b.df + 0.5::float8)) as weight, b.slope,
-           b.document, b.chunks, b.counts
-    from (select t.total, t.weight, 1.2::float8 * 0.75::float8 / t.mean as slope, p.document, p.chunks, p.counts,
-                 sum(cardinality(p.chunks)) over (partition by p.term) as df
-          from unnest(%(terms)s::bigint[], %(totals)s::float8[], %(means)s::float8[], %(weights)s::float8[])
-                   as t(term, total, mean, weight)
-          join knowledge.posting p on p.term = t.term) as b
-),
-word as (
-    select h.chunk,
-           sum(b.weight * (h.count >> 16)
-               / ((h.count >> 16) + 1.2::float8 * 0.25::float8 + b.slope * (h.count & 65535))) as score
-    from block b
-    cross join lateral unnest(b.chunks, b.counts) as h(chunk, count)
-    where %(within)s::bigint[] is null or b.document = any(%(within)s)
-    group by h.chunk
-),
-near as (
-    select e.chunk
+-- name: postings
+-- Where these terms stand, a row a term, as bytes: for each document its number, how many of its chunks, which, and the
+-- counts. They come in the same order, and are added up by knowledge/postings.py.
+select p.term, string_agg(int8send(p.document), ''::bytea), string_agg(int4send(cardinality(p.chunks)), ''::bytea),
+       string_agg(array_send(p.chunks), ''::bytea), string_agg(array_send(p.counts), ''::bytea)
+from knowledge.posting p where p.term = any(%(terms)s::bigint[])
+group by p.term
+
+-- name: nearest
+-- The chunks whose vectors are nearest, exactly, and these chunks, each with its cosine: the inner product, because all
+-- vectors are of length one. None is near where `vector` is null.
+with near as (
+    select e.chunk, -(e.v <#> %(vector)s::halfvec) as cosine
     from knowledge.embedding e
     where %(vector)s::halfvec is not null and e.model = %(model)s
       and (%(within)s::bigint[] is null or e.document = any(%(within)s))
     order by e.v <#> %(vector)s::halfvec
     limit %(limit)s
-),
--- put together by grouping and not by joins, whose sizes the planner cannot guess
-scored as (
-    select chunk, max(score) as words, bool_or(led) as led
-    from (select chunk, score, false as led from word union all select chunk, null, true from near) as pair
-    group by chunk
-),
-least as (select min(score) as words from (select score from word order by score desc limit %(limit)s) as best)
-select s.chunk, s.words,
-       (select -(e.v <#> %(vector)s::halfvec) from knowledge.embedding e where e.chunk = s.chunk and e.model = %(model)s)
-           as cosine,
-       case when %(several)s then (select c.language from knowledge.chunk c where c.id = s.chunk) end as language
-from scored s, least
-where s.led or s.words >= least.words
-
--- name: rank_through_graph
--- The same for a tenant with a partition of its own, where `near` are the chunks that its graph led to: the words
--- are ranked exactly, and both scores of what either found are given.
-with block as (
-    select b.weight * ln(1 + (greatest(b.total - b.df, 0) + 0.5::float8) / (b.df + 0.5::float8)) as weight, b.slope,
-           b.chunks, b.counts
-    from (select t.total, t.weight, 1.2::float8 * 0.75::float8 / t.mean as slope, p.chunks, p.counts,
-                 sum(cardinality(p.chunks)) over (partition by p.term) as df
-          from unnest(%(terms)s::bigint[], %(totals)s::float8[], %(means)s::float8[], %(weights)s::float8[])
-                   as t(term, total, mean, weight)
-          join knowledge.posting p on p.term = t.term) as b
-),
-word as (
-    select h.chunk,
-           sum(b.weight * (h.count >> 16)
-               / ((h.count >> 16) + 1.2::float8 * 0.25::float8 + b.slope * (h.count & 65535))) as score
-    from block b
-    cross join lateral unnest(b.chunks, b.counts) as h(chunk, count)
-    group by h.chunk
-),
-scored as (
-    select chunk, max(score) as words, bool_or(led) as led
-    from (select chunk, score, false as led from word
-          union all select near.chunk, null, true from unnest(%(near)s::bigint[]) as near(chunk)) as pair
-    group by chunk
-),
-least as (select min(score) as words from (select score from word order by score desc limit %(limit)s) as best)
-select s.chunk, s.words,
-       (select -(e.v <#> %(vector)s::halfvec) from knowledge.embedding e where e.chunk = s.chunk and e.model = %(model)s)
-           as cosine,
-       case when %(several)s then (select c.language from knowledge.chunk c where c.id = s.chunk) end as language
-from scored s, least
-where s.led or s.words >= least.words
+)
+select f.chunk, f.cosine,
+       case when %(several)s then (select c.language from knowledge.chunk c where c.id = f.chunk) end as language
+from (select n.chunk, n.cosine from near n
+      union all
+      select u.chunk, (select -(e.v <#> %(vector)s::halfvec) from knowledge.embedding e
+                       where e.chunk = u.chunk and e.model = %(model)s)
+      from unnest(%(chunks)s::bigint[]) as u(chunk) where u.chunk not in (select n.chunk from near n)) as f
 
 -- name: term_counts
 -- In how many chunks each term occurs.
 select p.term, sum(cardinality(p.chunks))::bigint as df
 from knowledge.posting p where p.term = any(%(terms)s::bigint[]) group by p.term
 
--- name: walk_widely
--- Before a search in a graph: look at 100 candidates, and go on while too few are the caller's.
-select set_config('hnsw.ef_search', '100', true), set_config('hnsw.iterative_scan', 'relaxed_order', true)
-
 -- name: nearest_384
--- Through the graph of a tenant with its own partition; the cast is the indexed expression.
-select e.chunk
-from knowledge.embedding e
-where e.model = %(model)s
-order by e.v::halfvec(384) <#> %(vector)s::halfvec(384)
-limit %(limit)s
+-- The same for a tenant with a partition of its own, by its graph; the cast is the indexed expression.
+with near as (
+    select e.chunk, -(e.v <#> %(vector)s::halfvec) as cosine
+    from knowledge.embedding e
+    where e.model = %(model)s
+    order by e.v::halfvec(384) <#> %(vector)s::halfvec(384)
+    limit %(limit)s
+)
+select f.chunk, f.cosine,
+       case when %(several)s then (select c.language from knowledge.chunk c where c.id = f.chunk) end as language
+from (select n.chunk, n.cosine from near n
+      union all
+      select u.chunk, (select -(e.v <#> %(vector)s::halfvec) from knowledge.embedding e
+                       where e.chunk = u.chunk and e.model = %(model)s)
+      from unnest(%(chunks)s::bigint[]) as u(chunk) where u.chunk not in (select n.chunk from near n)) as f
 
 -- name: nearest_768
-select e.chunk
-from knowledge.embedding e
-where e.model = %(model)s
-order by e.v::halfvec(768) <#> %(vector)s::halfvec(768)
-limit %(limit)s
+with near as (
+    select e.chunk, -(e.v <#> %(vector)s::halfvec) as cosine
+    from knowledge.embedding e
+    where e.model = %(model)s
+    order by e.v::halfvec(768) <#> %(vector)s::halfvec(768)
+    limit %(limit)s
+)
+select f.chunk, f.cosine,
+       case when %(several)s then (select c.language from knowledge.chunk c where c.id = f.chunk) end as language
+from (select n.chunk, n.cosine from near n
+      union all
+      select u.chunk, (select -(e.v <#> %(vector)s::halfvec) from knowledge.embedding e
+                       where e.chunk = u.chunk and e.model = %(model)s)
+      from unnest(%(chunks)s::bigint[]) as u(chunk) where u.chunk not in (select n.chunk from near n)) as f
 
 -- name: nearest_1024
-select e.chunk
-from knowledge.embedding e
-where e.model = %(model)s
-order by e.v::halfvec(1024) <#> %(vector)s::halfvec(1024)
-limit %(limit)s
+with near as (
+    select e.chunk, -(e.v <#> %(vector)s::halfvec) as cosine
+    from knowledge.embedding e
+    where e.model = %(model)s
+    order by e.v::halfvec(1024) <#> %(vector)s::halfvec(1024)
+    limit %(limit)s
+)
+select f.chunk, f.cosine,
+       case when %(several)s then (select c.language from knowledge.chunk c where c.id = f.chunk) end as language
+from (select n.chunk, n.cosine from near n
+      union all
+      select u.chunk, (select -(e.v <#> %(vector)s::halfvec) from knowledge.embedding e
+                       where e.chunk = u.chunk and e.model = %(model)s)
+      from unnest(%(chunks)s::bigint[]) as u(chunk) where u.chunk not in (select n.chunk from near n)) as f
 
 -- name: texts
 -- What the best are compared by; `offset 0` keeps the order of the joins: first the chunks, then what each is of.

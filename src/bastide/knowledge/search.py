@@ -164,7 +164,7 @@ async def _walk(asked: Asked, order: list[Scored], held: Held, explain: bool) ->
 
 async def _order(db: Db, asked: Asked, held: Held) -> list[Scored]:
     """Words and meaning as one order."""
-    found = await candidates(db, asked)
+    found = await candidates(db, asked, held)
     order = _fused(asked, found, None)
     if asked.mode == "vector" or not order or named_in(asked.query):
         return order  # a place that is named ("Article 17") is found by its term, not by who mentions articles most

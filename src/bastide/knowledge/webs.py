@@ -1,10 +1,11 @@
 """Webs: the phrase graphs of tenants, held in this process while they are searched.
 
 The rows of `knowledge.mention` are the record. What is held here is made from them under the tenant's own scope, and
-holds hashes and numbers only: the phrases, and the 5-grams of chunks that were compared lately. Each search names the
-state of the tenant's index that its transaction sees; what is held of another state is brought to it first, by the
-rows that are new and those that are gone: nothing that was erased takes part in a later search. Who may not see a
-collection has a web of his own, made without its rows. A web that nobody asks for is dropped after ten minutes.
+holds hashes and numbers only: the phrases, and, of late searches, the 5-grams of the chunks that were compared and the
+postings of the stems. Each search names the state of the tenant's index that its transaction sees; what is held of
+another state is brought to it first, by the rows that are new and those that are gone, or dropped: nothing that was
+erased takes part in a later search. Who may not see a collection has a web of his own, made without its rows. A web
+that nobody asks for is dropped after ten minutes.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Protocol
 import numpy as np
 
 from bastide.knowledge.grams import Keys
+from bastide.knowledge.postings import Postings
 from bastide.knowledge.weaving import EMPTY, MENTION, Batch, Web
 from bastide.store import Db, queries
 from bastide.telemetry import timed
@@ -34,6 +36,7 @@ _ROWS_AT_ONCE = 20_000
 
 GRAMS_MAX = 20_000  # chunks of a tenant whose 5-grams are kept
 GRAMS_BYTES = 2_800  # of one: 680 of four bytes, and their place
+POSTINGS_MAX = 64 * 1024 * 1024  # bytes of a tenant's postings that are kept
 
 State = tuple[object, ...]
 """For each language of a tenant's index the transaction that changed it last; with closed collections, what is seen."""
@@ -59,28 +62,44 @@ class Extent(Protocol):
 
     @property
     def seen(self) -> str | None:
-        """What of the phrases that leaves."""
+        """What of the documents that leaves."""
 
 
 @dataclass(slots=True)
 class Held:
-    """What is held of one tenant in one state: `web` once somebody walked, and the 5-grams of chunks once compared."""
+    """What is held of one tenant in one state: `web` once somebody walked, the 5-grams of chunks once compared, the
+    postings of terms once searched."""
 
     state: State
     web: Web | None = None
     grams: dict[int, Keys] = field(default_factory=dict)
+    postings: dict[int, Postings] = field(default_factory=dict)
+    postings_bytes: int = 0
+    too_large: bool = False
     used: float = 0.0
+    weighed: int = 0
 
     @property
     def bytes(self) -> int:
         """How much memory it takes."""
-        return (self.web.bytes if self.web is not None else 0) + GRAMS_BYTES * len(self.grams)
+        web = self.web.bytes if self.web is not None else 0
+        return web + GRAMS_BYTES * len(self.grams) + self.postings_bytes
 
     def keep(self, grams: Mapping[int, Keys]) -> None:
         """Keep the 5-grams of these chunks, too; of 20,000 at most."""
         if len(self.grams) + len(grams) > GRAMS_MAX:
             self.grams.clear()
         self.grams.update(grams)
+
+    def keep_postings(self, postings: Mapping[int, Postings]) -> None:
+        """Keep where these terms stand, too; of 64 MiB at most."""
+        more = sum(one.bytes for one in postings.values())
+        if self.postings_bytes + more > POSTINGS_MAX:
+            self.postings.clear()
+            self.postings_bytes = 0
+        if more <= POSTINGS_MAX:
+            self.postings.update(postings)
+            self.postings_bytes += more
 
 
 class Webs:
@@ -92,34 +111,46 @@ class Webs:
         self._turns: dict[Key, asyncio.Lock] = {}
 
     def held(self, tenant: str, extents: Sequence[Extent]) -> Held:
-        """What is held of this tenant in the state that `extents` show; empty, and not kept, where that is another."""
+        """What is held of this tenant in the state that `extents` show.
+
+        It is empty, and not kept, where a web of another state is held, of which the next will be made.
+        """
         key, state = _named(tenant, extents)
-        held = self._held.get(key)
-        return held if held is not None and held.state == state else Held(state)
+        return self._held_in(key, state)
 
     async def of(self, db: Db, tenant: str, extents: Sequence[Extent]) -> Held:
-        """The same with its web; without one where there are no phrases, or where it would be too large."""
-        self._drop_idle()
+        """The same with its web; without one where it would be too large."""
         key, state = _named(tenant, extents)
-        held = self._held.get(key)
-        if held is None or held.state != state or held.web is None:
+        held = self._held_in(key, state)
+        if held.web is None and not held.too_large:
             async with self._turns.setdefault(key, asyncio.Lock()):
-                held = self._held.get(key)
-                if held is None or held.state != state or held.web is None:
-                    held = await self._brought(db, held, state)
-                    if held.web is None:
-                        self._held.pop(key, None)
-                        return held
+                held = self._held_in(key, state)
+                if held.web is None and not held.too_large:
+                    await self._bring(db, held, self._held.get(key, held))
                     self._held[key] = held
-        held.used = time.monotonic()
-        self._held.move_to_end(key)
-        while len(self._held) > 1 and sum(one.bytes for one in self._held.values()) > self._bytes_max:
-            self._held.popitem(last=False)
+                    self._held.move_to_end(key)
+        if held.weighed != held.bytes:
+            held.weighed = held.bytes
+            while len(self._held) > 1 and sum(one.weighed for one in self._held.values()) > self._bytes_max:
+                self._held.popitem(last=False)
+        return held
+
+    def _held_in(self, key: Key, state: State) -> Held:
+        now = time.monotonic()
+        while self._held and next(iter(self._held.values())).used < now - IDLE_S:  # those that were asked for long ago
+            gone, _ = self._held.popitem(last=False)
+            self._turns.pop(gone, None)
+        known = self._held.get(key)
+        held = known if known is not None and known.state == state else Held(state)
+        held.used = now
+        if known is None or known.web is None or known is held:
+            self._held[key] = held
+            self._held.move_to_end(key)
         return held
 
     # The state was read before the rows are: what is committed in between is found again at the next search.
-    async def _brought(self, db: Db, held: Held | None, state: State) -> Held:
-        web = held.web if held is not None and held.web is not None else EMPTY
+    async def _bring(self, db: Db, held: Held, before: Held) -> None:
+        web = before.web if before.web is not None else EMPTY
         with timed("knowledge_web"):
             here: list[int] = await db.value(_NUMBERS) or []
             gone = web.rows.keys() - here
@@ -130,17 +161,13 @@ class Webs:
                 batches.append(await _fetched(db, fresh[start : start + _ROWS_AT_ONCE]))
                 room -= 32 * len(batches[-1].mentions)
                 if room < 0:
-                    return Held(state)
+                    held.too_large = True
+                    return
             if gone or batches:
                 web = await asyncio.to_thread(web.changed, _joined(batches), gone)
-        return Held(state, web, _alive(web, held.grams) if held is not None else {})
-
-    def _drop_idle(self) -> None:
-        """The webs that were last asked for long ago: the first ones."""
-        limit = time.monotonic() - IDLE_S
-        while self._held and next(iter(self._held.values())).used < limit:
-            key, _ = self._held.popitem(last=False)
-            self._turns.pop(key, None)
+        held.web = web
+        if before is not held:
+            held.keep(_alive(web, before.grams))
 
 
 def _named(tenant: str, extents: Sequence[Extent]) -> tuple[Key, State]:
