@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import random
 import signal
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 
 from bastide.settings import Settings
 from bastide.store import Query, Store
+from bastide.testing import Asked, Says, ScriptedModel
 from tests.journeys.processes import answer_of, call, free_port, postmaster
 from tests.journeys.typist import Forked
 from tests.journeys.work_types import Outside, prepare
@@ -242,6 +246,71 @@ def test_five_kills_and_each_job_is_done_once(journey: Journey) -> None:
 @pytest.mark.slow
 def test_fifty_kills_and_each_job_is_done_once(journey: Journey) -> None:
     _soak(journey, jobs=1000, kills=50, seed=4, patience_s=300)
+
+
+# -- a batch of calls ---------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _answering(answer: Callable[[Asked], Says]) -> Iterator[ScriptedModel]:
+    """A model's server in a thread of its own, for as long as the block runs."""
+    model, started, over = ScriptedModel(answer), threading.Event(), threading.Event()
+
+    async def serve() -> None:
+        async with model:
+            started.set()
+            await asyncio.to_thread(over.wait)
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    assert started.wait(20)
+    try:
+        yield model
+    finally:
+        over.set()
+        thread.join(20)
+
+
+def _line(name: str) -> dict[str, Any]:
+    body = {"model": "answering", "messages": [{"role": "user", "content": name}]}
+    return {"custom_id": name, "method": "POST", "url": "/v1/chat/completions", "body": body}
+
+
+def test_a_worker_that_is_killed_repeats_only_the_lines_in_flight(journey: Journey) -> None:
+    """Killed with eight lines in flight: each line stands once in the output, and no other was asked again."""
+    asked: Counter[str] = Counter()
+    names = [f"n{n}" for n in range(60)]
+
+    def answer(one: Asked) -> Says:
+        asked[one.body["messages"][0]["content"]] += 1
+        return Says("Yes.", pause_s=0.15)
+
+    with (
+        _answering(answer) as model,
+        openai.OpenAI(base_url=f"http://127.0.0.1:{journey.port}/v1", api_key=journey.key) as client,
+    ):
+        spec = {"name": "answering", "url": model.url, "local": True, "model": "scripted", "capabilities": ["chat"]}
+        call(journey.port, "POST", "/api/v1/models", key=journey.key, body=spec)
+        data = b"".join(json.dumps(_line(name)).encode() + b"\n" for name in names)
+        file = client.files.create(file=("calls.jsonl", data), purpose="batch")
+        batch = client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
+        worker = journey.player("--role", "worker", "--stale-s", "1")
+        deadline = time.monotonic() + 60
+        while (counts := client.batches.retrieve(batch.id).request_counts) is None or counts.completed < 20:
+            assert time.monotonic() < deadline, journey._log()
+            time.sleep(0.02)
+        worker.kill()
+        counts = client.batches.retrieve(batch.id).request_counts
+        assert counts is not None
+        assert counts.completed < len(names), "it was killed in the middle"
+        worker.again()
+        job = journey.until(str(batch.to_dict()["x_job"]), "done", timeout_s=60)
+        done = client.batches.retrieve(batch.id)
+        answers = [json.loads(one) for one in client.files.content(str(done.output_file_id)).text.splitlines()]
+    assert (job["attempt"], done.status, done.error_file_id) == (2, "completed", None)
+    assert [one["custom_id"] for one in answers] == names, "none is lost, none stands there twice"
+    assert set(asked) == set(names)
+    assert 0 < sum(asked.values()) - len(names) <= 8, "not only the lines in flight were asked again"
 
 
 # -- frozen, killed, stopped ------------------------------------------------------------------------------------
