@@ -181,6 +181,9 @@ async def test_under_v1_errors_are_what_clients_expect(web: httpx2.AsyncClient, 
     assert error["param"] == "messages"
     assert reply.headers["x-should-retry"] == "false"
     envelope(await web.get("/v1/nothing", headers=bearer(us.keys["member"])), 404, "request.no_such_route")
+    wrong = await web.get("/v1/messages", headers=bearer(us.keys["member"]))  # not for the gateway, and yet on its wire
+    assert envelope(wrong, 405, "request.method_not_allowed")["type"] == "invalid_request_error"
+    assert (wrong.json()["type"], wrong.json()["request_id"]) == ("error", wrong.headers["x-request-id"])
 
 
 async def test_many_at_once(web: httpx2.AsyncClient, us: Company) -> None:

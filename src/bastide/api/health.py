@@ -14,6 +14,7 @@ from bastide.api.doorkeeper import Asking, Behind
 from bastide.api.queues import Queues
 from bastide.api.shapes import law as shapes
 from bastide.api.values import Notices, Part, Rooms
+from bastide.compliance import log_step
 from bastide.errors import BastideError
 from bastide.knowledge import scans_are_read
 
@@ -95,7 +96,7 @@ async def _log_and_database(rooms: Rooms) -> list[Part]:
     said = f"{health.size} events in the log, {health.waiting} waiting."
     log = Part("audit", "ok", said)
     if health.problem:
-        log = Part("audit", "attention", health.problem, "Start a sequencer: `bastide serve --role sequencer`.")
+        log = Part("audit", "attention", health.problem, log_step(rooms.audit))
     return [Part("database", "ok", f"{kind} answers."), log]
 
 

@@ -42,7 +42,7 @@ async def answer(body: shapes.Question, request: Request, caller: Asking, rooms:
         found = await rooms.knowledge.answer(caller.scope, **said)
         return JSONResponse(found.to_wire(), headers=_receipt(found.receipt))
     told = rooms.knowledge.tell(caller.scope, **said)
-    events = _Events(told, request.url.path, caller.request_id)
+    events = _Events(told, caller.request_id)
     try:
         receipt = await events.first(_PATIENCE_S)
     except BaseException:
@@ -59,9 +59,8 @@ def _receipt(receipt: str | None) -> dict[str, str]:
 class _Events:
     """What is told of an answer as lines of an event stream; what fails before the first of them is a plain error."""
 
-    def __init__(self, told: AsyncGenerator[Telling], path: str, request_id: str) -> None:
+    def __init__(self, told: AsyncGenerator[Telling], request_id: str) -> None:
         self._told = told
-        self._path = path
         self._request_id = request_id
         self._next: asyncio.Task[Telling | None] = asyncio.create_task(self._take())
 
@@ -86,10 +85,10 @@ class _Events:
                 self._next = asyncio.create_task(self._take())
                 yield _line(event.kind, event.to_wire())
         except BastideError as fault:
-            yield _line("error", envelope(fault, path=self._path, request_id=self._request_id))
+            yield _line("error", envelope(fault, request_id=self._request_id))
         except Exception:
             log.exception("answer to request %s failed", self._request_id)
-            yield _line("error", envelope(Broken(), path=self._path, request_id=self._request_id))
+            yield _line("error", envelope(Broken(), request_id=self._request_id))
         finally:
             await self.close()
 

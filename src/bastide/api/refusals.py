@@ -1,7 +1,7 @@
-"""Every error as the wire shows it: one envelope, and under `/v1` the same inside what OpenAI's clients expect.
+"""Every error as the wire shows it: one envelope, and under `/v1` the same inside what the wire's clients expect.
 
 /api/v1/...   {"error": {"code", "message", "next", "request_id", ...facts}}
-/v1/...       {"error": {"message", "type", "param", "code", "next", "request_id", ...facts}}
+/v1/...       {"error": {"message", "type", "param", "code", "next", "request_id", ...facts}}, as the gateway has it
 """
 
 from __future__ import annotations
@@ -26,41 +26,29 @@ from bastide.errors import (
     Unavailable,
     UnsupportedMedia,
 )
+from bastide.inference import refusal as of_wire
 
-_TYPES = {
-    400: "invalid_request_error",
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    429: "rate_limit_error",
-}
+_WIRES = "/v1/"
+_OF_WIRE = {"/v1/messages": "messages"}  # all others have the shape of OpenAI's chats
 _PROBLEMS_SHOWN = 8
 
 
-def envelope(fault: BastideError, *, path: str, request_id: str) -> dict[str, object]:
-    """The body that says `fault` at this address."""
-    wire = fault.to_wire(request_id)
-    if not is_model_wire(path):
-        return {"error": wire}
-    kind = _TYPES.get(fault.status, "invalid_request_error" if fault.status < 500 else "server_error")
-    return {"error": {**wire, "type": kind, "param": wire.get("param")}}
+def envelope(fault: BastideError, *, request_id: str) -> dict[str, object]:
+    """The body that says `fault` under /api/v1."""
+    return {"error": fault.to_wire(request_id)}
 
 
 def refusal(fault: BastideError, *, path: str, request_id: str, headers: Mapping[str, str] | None = None) -> Response:
-    """The whole answer that says `fault`."""
+    """The whole answer that says `fault`, at this address."""
+    if path.startswith(_WIRES):
+        status, told, body = of_wire(_OF_WIRE.get(path, "chat"), fault, request_id)
+        return Response(body, status, {name.decode(): value.decode() for name, value in told} | dict(headers or {}))
     added = dict(headers or {})
     if fault.status == 401:
         added["WWW-Authenticate"] = "Bearer"
     if isinstance(fault, Unavailable):
         added["Retry-After"] = "1"
-    elif is_model_wire(path) and fault.status != 429:
-        added["X-Should-Retry"] = "false"  # OpenAI's clients would try a 409 and a 500 three times
-    return JSONResponse(envelope(fault, path=path, request_id=request_id), fault.status, headers=added)
-
-
-def is_model_wire(path: str) -> bool:
-    """Whether this address speaks the model wires."""
-    return path.startswith("/v1/")
+    return JSONResponse(envelope(fault, request_id=request_id), fault.status, headers=added)
 
 
 def install(app: FastAPI) -> None:
@@ -105,7 +93,7 @@ def _fields(fault: RequestValidationError, request: Request) -> BastideError:
     if request.method in {"POST", "PUT", "PATCH"} and _has_no_json(request, found):
         return UnsupportedMedia(f"The body is {request.headers.get('content-type') or 'of no named type'}.")
     problems = problems_of(found)
-    if is_model_wire(request.url.path):
+    if request.url.path.startswith(_WIRES):
         return BadRequest(f"{_sentence(problems)}.", fields=problems, param=problems[0]["field"])
     return FieldsWrong(f"{_sentence(problems)}.", fields=problems)
 

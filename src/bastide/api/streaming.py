@@ -78,17 +78,16 @@ async def _changes(workflows: Workflows, caller: Caller, id: str, seen: int) -> 
 async def _events(
     changes: AsyncGenerator[str], again: Callable[[], Awaitable[Caller]], caller: Caller, ending: Closing
 ) -> AsyncIterator[str]:
-    path = _PATH.replace("{id}", "")
     with ending.held_open():
         async with aclosing(changes):
             try:
                 async for event in _with_heartbeat(changes, again, caller, ending):
                     yield event
             except BastideError as fault:
-                yield _error(envelope(fault, path=path, request_id=caller.request_id))
+                yield _error(envelope(fault, request_id=caller.request_id))
             except Exception:
                 log.exception("events of request %s failed", caller.request_id)
-                yield _error(envelope(Broken(), path=path, request_id=caller.request_id))
+                yield _error(envelope(Broken(), request_id=caller.request_id))
 
 
 async def _with_heartbeat(

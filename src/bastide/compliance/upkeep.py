@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from bastide.audit import Audit
+from bastide.compliance.counsel import log_step
 from bastide.errors import BadJob, BastideError
 from bastide.inference import Inference
 from bastide.knowledge import Knowledge
@@ -170,7 +171,7 @@ class Upkeep:
     async def _log(self) -> dict[str, JsonValue]:
         health = await self._audit.health()
         if health.problem:
-            return _part("audit", "attention", health.problem, "Start a sequencer: `bastide serve --role sequencer`.")
+            return _part("audit", "attention", health.problem, log_step(self._audit))
         return _part("audit", "ok", f"{health.size} events in the log, {health.waiting} waiting.")
 
     async def _work(self) -> dict[str, JsonValue]:

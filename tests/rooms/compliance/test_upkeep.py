@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 from collections.abc import AsyncIterator
@@ -11,9 +12,12 @@ from typing import Any
 
 import pytest
 
+from bastide.api import create
 from bastide.app import House, open_house
 from bastide.audit import verify_file
-from bastide.errors import BackupElsewhere, BackupFailed, Forbidden
+from bastide.compliance import log_step
+from bastide.egress import local_client
+from bastide.errors import BackupElsewhere, BackupFailed, Forbidden, JournalUnwritable
 from bastide.settings import Settings
 from bastide.store import Query, Scope, Store
 from bastide.store.backup import back_up
@@ -53,6 +57,21 @@ async def test_the_example_of_a_type_works(house: House, operator: Scope, name: 
     record = await run(house, operator, name, **example.input)
     assert record.status == "done", record.problem
     assert example.check(record.output)
+
+
+async def test_a_journal_that_cannot_be_written_is_a_matter_of_the_disk(house: House) -> None:
+    journal = house.audit.journal
+    assert "sequencer" in log_step(house.audit), "whatever else keeps the log is its sequencer's"
+    while journal.waiting:
+        await asyncio.sleep(0.01)
+    async with local_client(create(house)) as client:
+        journal.problem = "The journal cannot be written: No space left on device."
+        try:
+            ready = json.loads((await client.request("GET", "/readyz")).body)
+        finally:
+            journal.problem = ""
+    (log,) = (part for part in ready["parts"] if part["name"] == "audit")
+    assert (log["state"], log["next"]) == ("attention", JournalUnwritable.next)
 
 
 async def test_only_the_platforms_operator_may(house: House, ours: Scope) -> None:
