@@ -29,18 +29,25 @@ _FACTOR = np.uint32(0x9E3779B1)  # multiplicative hashing (Knuth 1973): odd, nea
 
 def gram_keys(text: str) -> Keys:
     """The stretches of five characters within the words of a text; a word of three letters with its marks is one."""
-    points = _folded_points(text)
+    return grams_of([text])[0]
+
+
+def grams_of(texts: Sequence[str]) -> list[Keys]:
+    """The same of several texts: no stretch leads from one into the next, for there are two marks between them."""
+    plain = [f" {folded(text)} " for text in texts]
+    points = np.frombuffer("".join(plain).encode("utf-32-le", "replace"), np.uint32)
+    points = points * _in_words()[np.minimum(points, _LAST)]  # whatever is no part of a word is a mark
     if len(points) < LENGTH:
-        return np.zeros(0, np.uint32)
+        return [np.zeros(0, np.uint32) for _ in texts]
     many = len(points) - LENGTH + 1
     keys: Keys = points[:many].copy()
     for step in range(1, LENGTH):
         keys *= _FACTOR
         keys += points[step : step + many]
     marks = points == _MARK
-    inner = marks[1 : 1 + many] | marks[2 : 2 + many] | marks[3 : 3 + many]
-    found: Keys = keys[~inner]
-    return found
+    inside = np.flatnonzero(~(marks[1 : 1 + many] | marks[2 : 2 + many] | marks[3 : 3 + many]))
+    ends = np.searchsorted(inside, np.cumsum([len(text) for text in plain])).tolist()
+    return [keys[inside[low:high]] for low, high in zip([0, *ends[:-1]], ends, strict=True)]
 
 
 def gram_scores(query: str, language: str, texts: Sequence[Keys]) -> list[float]:
@@ -60,13 +67,6 @@ def gram_scores(query: str, language: str, texts: Sequence[Keys]) -> list[float]
     norms = K1 * (1 - B + B * lengths / (lengths.mean() or 1.0))
     scores: list[float] = ((counts / (counts + norms[:, None])) @ weights).tolist()
     return scores
-
-
-def _folded_points(text: str) -> NDArray[np.uint32]:
-    """The code points of a text between two marks, folded; whatever is no part of a word is a mark."""
-    points = np.frombuffer(f" {folded(text)} ".encode("utf-32-le", "replace"), np.uint32)
-    kept: NDArray[np.uint32] = points * _in_words()[np.minimum(points, _LAST)]
-    return kept
 
 
 @cache

@@ -12,6 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import Literal, NamedTuple
 
 from bastide.knowledge.walking import Walk
@@ -69,6 +70,13 @@ class Scored(NamedTuple):
     by: Origin = "words"
 
 
+_scored = Scored._make  # of a tuple: a quarter of what naming each field costs, and a search makes some eight hundred
+_CHUNK, _SCORE = itemgetter(0), itemgetter(1)
+_BY_WORDS: Origin = "words"
+_BY_VECTORS: Origin = "vectors"
+_BY_GRAPH: Origin = "graph"
+
+
 @lru_cache(maxsize=65_536)
 def term_key(language: str, stem: str) -> int:
     """The key of a term: 64 bits, signed, of BLAKE2b over language and stem."""
@@ -102,26 +110,28 @@ def fuse(
     best_gram = max(grams.values(), default=0.0) if grams else 0.0
     best_cosine = max(cosines.values(), default=0.0)
     best_cosine = best_cosine if best_cosine > 0 else 1.0
-    shares: dict[str, float] = {}
+    of_language: dict[str, tuple[float, float]] = {}
     found: list[Scored] = []
     for chunk in words.keys() | cosines.keys():
         language = languages.get(chunk, query_language)
-        share = shares.get(language, -1.0)
-        if share < 0:
+        if language not in of_language:
             share = (vector_share(query_language, language, known) if words or best_gram else 1.0) if cosines else 0.0
-            shares[language] = share
-        by_words = words.get(chunk, 0.0) / best_words
+            of_language[language] = share, ACROSS_LANGUAGES if known and language != query_language else 1.0
+        share, keeps = of_language[language]
+        bm25 = words.get(chunk, 0.0)
         gram = grams.get(chunk, 0.0) if grams else 0.0
+        by_words = bm25 / best_words
         if best_gram > 0:
             by_words = (1 - GRAM_SHARE) * by_words + GRAM_SHARE * gram / best_gram
         cosine = cosines.get(chunk)
-        near = max(cosine, 0.0) / best_cosine if cosine is not None else WITHOUT_VECTOR * by_words
-        score = (1 - share) * by_words + share * near
-        if known and language != query_language:
-            score *= ACROSS_LANGUAGES
-        by: Origin = "vectors" if cosine is not None and share * near > (1 - share) * by_words else "words"
-        found.append(Scored(chunk, score, words.get(chunk, 0.0), cosine, grams=gram, by=by))
-    return sorted(found, key=_best_first)
+        said = (1 - share) * by_words
+        if cosine is None:
+            meant, by = share * (WITHOUT_VECTOR * by_words), _BY_WORDS
+        else:
+            meant = share * (cosine / best_cosine if cosine > 0 else 0.0)
+            by = _BY_VECTORS if meant > said else _BY_WORDS
+        found.append(_scored((chunk, (said + meant) * keeps, bm25, cosine, 0.0, gram, by)))
+    return _best_first(found)
 
 
 def led(order: Sequence[Scored], walked: Walk, *, always: bool = False) -> list[Scored]:
@@ -140,17 +150,22 @@ def led(order: Sequence[Scored], walked: Walk, *, always: bool = False) -> list[
     else:
         voice = WALK_SHARE_LINKED if names and walked.linked >= LINKED_MIN else WALK_SHARE
     found: list[Scored] = []
-    for one in order:
-        share = shares.pop(one.chunk, 0.0)
-        mine, walks = (1 - voice) * one.score, voice * share
-        by = "graph" if walks > mine else one.by
-        found.append(Scored(one.chunk, mine + walks, one.words, one.cosine, share * share, one.grams, by))
-    found += [Scored(chunk, voice * share, 0.0, None, share * share, 0.0, "graph") for chunk, share in shares.items()]
-    return sorted(found, key=_best_first)
+    for chunk, score, words, cosine, _, grams, by in order:
+        share = shares.pop(chunk, 0.0)
+        mine, walks = (1 - voice) * score, voice * share
+        most_by = _BY_GRAPH if walks > mine else by
+        found.append(_scored((chunk, mine + walks, words, cosine, share * share, grams, most_by)))
+    found += [
+        _scored((chunk, voice * share, 0.0, None, share * share, 0.0, _BY_GRAPH)) for chunk, share in shares.items()
+    ]
+    return _best_first(found)
 
 
-def _best_first(one: Scored) -> tuple[float, int]:
-    return -one.score, one.chunk
+def _best_first(found: list[Scored]) -> list[Scored]:
+    """By score, equal ones by number."""
+    found.sort(key=_CHUNK)
+    found.sort(key=_SCORE, reverse=True)
+    return found
 
 
 def spread(order: Sequence[Scored], places: Mapping[int, tuple[str, str]], limit: int) -> list[Scored]:
@@ -169,4 +184,4 @@ def spread(order: Sequence[Scored], places: Mapping[int, tuple[str, str]], limit
         keeps = OF_THE_SAME_SECTION[min(of_section[section], len(OF_THE_SAME_SECTION) - 1)] if section else 1.0
         of_section[section] += 1
         kept.append(one if keeps == 1.0 else one._replace(score=one.score * keeps))
-    return sorted(kept, key=_best_first)[:limit]
+    return _best_first(kept)[:limit]

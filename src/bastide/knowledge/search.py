@@ -20,7 +20,7 @@ from bastide.errors import UnknownCollection
 from bastide.knowledge.bounds import Filters
 from bastide.knowledge.candidates import Asked, Candidates, Extent, candidates, query_language
 from bastide.knowledge.embedders import Embedders, Query
-from bastide.knowledge.grams import gram_keys, gram_scores
+from bastide.knowledge.grams import gram_scores, grams_of
 from bastide.knowledge.preparing import headings
 from bastide.knowledge.ranking import Scored, fuse, led, spread, term_key
 from bastide.knowledge.reading import terms
@@ -173,7 +173,8 @@ async def _order(db: Db, asked: Asked, held: Held) -> list[Scored]:
     unknown = [chunk for chunk in best if chunk not in known]
     if unknown:
         texts: list[tuple[int, list[str], str, str]] = await db.rows(tuple, _TEXTS, chunks=unknown)
-        fresh = {chunk: gram_keys(f"{headings(title, section)}\n{text}") for chunk, section, text, title in texts}
+        keys = grams_of([f"{headings(title, section)}\n{text}" for _, section, text, title in texts])
+        fresh = {chunk: grams for (chunk, *_), grams in zip(texts, keys, strict=True)}
         held.keep(fresh)
         known |= fresh
     scores = gram_scores(asked.query, asked.language, list(known.values()))

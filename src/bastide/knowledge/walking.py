@@ -94,27 +94,29 @@ def walk(
     places = web.places(list(seeds))
     known = places >= 0
     known[known] = alive[places[known]]
-    scores = np.zeros(len(web.chunks))
-    scores[places[known]] = np.fromiter(seeds.values(), float, len(seeds))[known]
+    places, scores = places[known], np.fromiter(seeds.values(), float, len(seeds))[known]
+    relevance = np.full(len(web.chunks), _FLOOR)
+    relevance[places] = np.maximum(scores, RELEVANCE_FLOOR) ** RELEVANCE_POWER
     named, asked_for, weights = _named(web, question, language, here, total)
-    start = np.union1d(places[known], _starting(web, asked_for, here))
+    start = np.union1d(places, _starting(web, asked_for, here))
     if not len(start):
         return Walk({}, named, {})
     owner, phrases, strength, titles = _phrases_of(web, start, asked_for, total)
-    used = np.union1d(phrases, asked_for)
+    used, use_of = _numbered(len(web.names), phrases, asked_for)
     if not len(used):
         return Walk({}, named, {})
     onward = _holders(web, used, here)
     weight = _LOGS[onward.times] * np.where(onward.kind & TITLE, TITLE_BOOST, 1.0)
-    weight *= np.maximum(scores[onward.holder], RELEVANCE_FLOOR) ** RELEVANCE_POWER
+    weight *= relevance[onward.holder]
     nodes, node_of = _numbered(len(web.chunks), start, onward.holder)
-    column = np.searchsorted(used, phrases)
+    home = np.zeros(len(nodes))
+    home[node_of[places]] = np.maximum(scores, 0.0) ** SEED_POWER
     strength = np.where(titles, 0.0, strength * _rarity(web.count[phrases], total))
     shares, on = _steps(
-        (node_of[owner], column, strength),
+        (node_of[owner], use_of[phrases], strength),
         (onward.phrase, node_of[onward.holder], weight),
-        np.maximum(scores[nodes], 0.0) ** SEED_POWER,
-        np.searchsorted(used, asked_for),
+        home,
+        use_of[asked_for],
         weights,
         len(used),
     )
@@ -130,6 +132,7 @@ def walk(
     )
 
 
+_FLOOR = RELEVANCE_FLOOR**RELEVANCE_POWER
 _LOGS = 1 + np.log(np.maximum(np.arange(256), 1))
 
 
@@ -230,10 +233,10 @@ def _phrases_of(web: Web, start: Ints, named: Ints, total: int) -> tuple[Ints, P
 
 
 def _steps(
-    to_phrases: tuple[NDArray[Any], Ints, Floats],
+    to_phrases: tuple[NDArray[Any], NDArray[Any], Floats],
     to_passages: tuple[Ints, NDArray[Any], Floats],
     seeds: Floats,
-    named: Ints,
+    named: NDArray[Any],
     weights: Floats,
     phrases: int,
 ) -> tuple[Floats, Floats]:

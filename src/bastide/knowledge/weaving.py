@@ -107,18 +107,13 @@ class Web:
     # the chunks by number
     sorted_chunks: Ints
     sorted_places: Ints
+    # the share of titles here that other passages mention: a sixth in an encyclopaedia, none where titles are sentences
+    linked: float
 
     @property
     def bytes(self) -> int:
         """How much memory it takes."""
         return 15 * len(self.phrases) + 28 * len(self.names) + 41 * len(self.chunks) + 150 * len(self.rows)
-
-    @property
-    def linked(self) -> float:
-        """The share of the titles here that other passages mention: a sixth in an encyclopaedia, none where titles are
-        sentences."""
-        titles = self.titled > 0
-        return float(np.mean(self.count[titles] > self.titled[titles])) if titles.any() else 0.0
 
     def changed(self, added: Batch, gone: Collection[int] = ()) -> Web:
         """A web with these rows and without those; this one stays as it is. What stays is copied, not sorted anew."""
@@ -136,14 +131,16 @@ class Web:
         bare = self._less([self.rows[number] for number in gone])
         chunks = np.concatenate([self.chunks, added.chunks])
         by_number = np.argsort(chunks, kind="stable")
+        web = bare._with(added)
         return replace(
-            bare._with(added),
+            web,
             rows=rows,
             chunks=chunks,
             documents=np.concatenate([self.documents, np.repeat(added.documents, added.counts)]),
             alive=np.concatenate([alive, np.ones(len(added.chunks), np.bool_)]),
             sorted_chunks=chunks[by_number],
             sorted_places=by_number,
+            linked=_linked(web.count, web.titled),
         )
 
     def _less(self, gone: Sequence[tuple[int, int]]) -> Web:
@@ -227,6 +224,11 @@ def _counts(phrases: Places, kinds: Bytes, many: int) -> tuple[Places, Places, P
     return found[0].astype(np.int32), found[1].astype(np.int32), found[2].astype(np.int32)
 
 
+def _linked(count: Places, titled: Places) -> float:
+    titles = titled > 0
+    return float(np.mean(count[titles] > titled[titles])) if titles.any() else 0.0
+
+
 def _nothing(kind: type | np.dtype[Any]) -> NDArray[Any]:
     return np.zeros(0, kind)
 
@@ -249,5 +251,6 @@ EMPTY = Web(
     titled=_nothing(np.int32),
     sorted_chunks=_nothing(np.int64),
     sorted_places=_nothing(np.int64),
+    linked=0.0,
 )
 """A web without a chunk, to which others are added."""

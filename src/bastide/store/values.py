@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from bastide.errors import Forbidden
@@ -49,4 +50,9 @@ class Scope:
 
 def vector_text(vector: np.ndarray) -> str:
     """A vector of shape (d,) as pgvector reads it, with six significant digits."""
-    return "[" + ",".join(f"{value:.6g}" for value in vector.tolist()) + "]"
+    return _form(len(vector)) % tuple(vector.tolist())
+
+
+@lru_cache(maxsize=16)
+def _form(dimensions: int) -> str:
+    return "[" + ",".join(["%.6g"] * dimensions) + "]"

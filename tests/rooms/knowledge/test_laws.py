@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bastide.knowledge import Knowledge
-from bastide.knowledge.grams import gram_keys, gram_scores
+from bastide.knowledge.grams import gram_keys, gram_scores, grams_of
 from bastide.knowledge.ranking import fuse, led
 from bastide.knowledge.walking import Named, Walk
 from bastide.knowledge.webs import Webs
@@ -64,6 +64,12 @@ def test_any_text_has_grams(query: str, texts: list[str]) -> None:
     scores = gram_scores(query, "en", [gram_keys(text) for text in texts])
     assert len(scores) == len(texts)
     assert all(np.isfinite(score) and score >= 0 for score in scores)
+
+
+@given(st.lists(st.text() | st.text("ab é", max_size=6), max_size=6))
+def test_no_gram_leads_from_one_text_into_the_next(texts: list[str]) -> None:
+    found = grams_of(texts)
+    assert [keys.tolist() for keys in found] == [gram_keys(text).tolist() for text in texts]
 
 
 # -- what is held -----------------------------------------------------------------------------------
