@@ -61,14 +61,14 @@ class Carrying:
         self._waiting = None
 
     @property
-    def read_upto(self) -> int:
-        """The first frame that was not read."""
-        return self._reader.number
+    def place(self) -> int:
+        """The frames before this one were carried, as far as is known."""
+        return self._place or 0
 
     async def step(self) -> Sequence[str] | None:
         """Carry what comes next; the ids of those calls, or None when nothing is left. Raises what the store raises."""
         if self._place is None:
-            place = await self._asked()
+            place = await self.asked()
             if self._waiting is None or place != self._waiting.upto:
                 waits = self._waiting is not None and place == self._came_from
                 if not waits:
@@ -151,7 +151,8 @@ class Carrying:
         rows = await self._off(lambda: self._compose(noted, keys))
         return Batch(rows, [one.id for one in noted], upto)
 
-    async def _asked(self) -> int:
+    async def asked(self) -> int:
+        """How far the database is, whoever carried that."""
         rows = await self._store.ask_as_operator(tuple, _CARRIED, owner=self._owned.name)
         return rows[0][0] if rows else 0
 

@@ -3,8 +3,9 @@
     1. a receipt's id exists when its call begins; what goes in and out is committed to
     2. within 100 ms of the end the entry is on the disk, sealed, many in one write (see segments);
        a call that goes on longer is noted as begun, so that it is known of even if the process is killed
-    3. from the disk it is carried into the outbox (see carrying), whenever the database is there
-    4. what a process that is gone has left there is carried by another, or by the next
+    3. from the disk it is carried into the outbox (see carrying), whenever the database is there; where a process of
+       the home carries for all, by that one
+    4. what a process that is gone has left there is carried by another, or by the next (see collecting)
 
 A call waits for none of this. While the disk takes nothing, no further call begins: without evidence none is made.
 """
@@ -15,6 +16,7 @@ import asyncio
 import hmac
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -22,6 +24,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from bastide.audit.carrying import Carrying
+from bastide.audit.collecting import Collector
 from bastide.audit.composing import Composer
 from bastide.audit.entries import INTERRUPTED, Writing
 from bastide.audit.leaf import SECRET_BYTES, derive
@@ -39,9 +42,11 @@ _RETRY_S: Final = 0.5
 _RETRY_S_MAX: Final = 5.0
 _FRAME_MAX: Final = 512  # calls
 _FILE_BYTES_MAX: Final = 8 * 1024 * 1024
-_SWEEP_S: Final = 15.0
 _COMING_MAX: Final = 100_000
 _STOP_S: Final = 5.0
+_WATCH_S: Final = 0.2  # between two looks at how far another process has carried
+_OTHERS_S: Final = 5.0  # after so long without progress of another process we carry ourselves
+_REST_S: Final = 15.0  # a last file of which all was carried lies for so long at most
 
 Answer = TypeVar("Answer")
 Promise = Callable[[], CallFacts]
@@ -51,7 +56,20 @@ Promise = Callable[[], CallFacts]
 class Entry:
     """One call while it runs: what goes in and what comes out is committed to, never written."""
 
-    __slots__ = ("_in", "_journal", "_mac", "_out", "_size", "end", "id", "promise", "scope", "secret", "started")
+    __slots__ = (
+        "_in",
+        "_journal",
+        "_mac",
+        "_out",
+        "_size",
+        "end",
+        "id",
+        "promise",
+        "scope",
+        "secret",
+        "sides",
+        "started",
+    )
 
     def __init__(self, journal: Journal, scope: Scope, promise: Promise | None) -> None:
         random = os.urandom(_RANDOM_BYTES)
@@ -61,6 +79,7 @@ class Entry:
         self.scope = scope
         self.promise = promise
         self.end: tuple[CallFacts, str, str, Sequence[str]] | None = None
+        self.sides = (b"", b"")  # the commitments, once it is over
         self._journal = journal
         self._in: list[bytes] = []
         self._out: list[bytes] = []
@@ -84,14 +103,16 @@ class Entry:
         """The call is over. Nothing is raised: the record does not decide about the call any more."""
         if self.end is None:
             self.end = (facts, outcome, resource, subjects)
+            # Here and not in the thread that writes: beside the event loop it would fight it for the interpreter.
+            self.sides = (self.committed_input(), self._committed_output())
+            self._in, self._out = [], []
             self._journal.note(self)
 
     def committed_input(self) -> bytes:
         """The commitment to what went in so far."""
         return hmac.digest(derive(self.secret, "input"), b"".join(self._in), "sha256")
 
-    def committed_output(self) -> bytes:
-        """The commitment to what came out; the entry is closed."""
+    def _committed_output(self) -> bytes:
         if self._mac is None:
             return hmac.digest(derive(self.secret, "output"), b"".join(self._out), "sha256")
         self._fold()
@@ -131,12 +152,15 @@ class Journal:
         self._more_coming = False
         self._keeping: asyncio.Task[None] | None = None
         self._carrying: asyncio.Task[None] | None = None
-        self._sweeper: asyncio.Task[None] | None = None
+        self._tidying: asyncio.Task[None] | None = None
+        self._collector: Collector | None = None
+        self._collecting: asyncio.Task[None] | None = None
         self._thread: ThreadPoolExecutor | None = None
         self._owned: Owned | None = None
         self._writer: Writer | None = None
         self._way: Carrying | None = None
-        self._written = 0
+        self._reach: deque[tuple[int, int, list[str]]] = deque()  # the frame after some calls, how many, which
+        self._leaving = False
         self.waiting = 0  # calls that are over and not in the outbox
         self.problem = ""
 
@@ -168,18 +192,23 @@ class Journal:
 
     # -- starting and stopping ----------------------------------------------------------------------
 
-    async def start(self) -> None:
-        """Carry what processes have left that are gone; now, and whenever one is found."""
-        self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
+    async def start(self, *, for_all: bool = False) -> None:
+        """Carry what processes have left that are gone; `for_all` also what those of this home write that run."""
+        loop = asyncio.get_running_loop()
+        self._collector = Collector(self._store, self._folder, self._composer, self._executor(), self._name)
+        self._collecting = loop.create_task(self._collector.run(for_all=for_all))
+        self._tidying = loop.create_task(self._tidy_up())
 
     async def stop(self) -> None:
         """Note what runs as interrupted, and carry what can be carried in a few seconds; the rest stays on the disk."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            await asyncio.gather(self._sweeper, return_exceptions=True)
-            self._sweeper = None
+        for task in (self._collecting, self._tidying):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        self._collecting = self._tidying = None
         self._interrupt()
         await _ended(self._keeping, _STOP_S)
+        self._leaving = True
         await _ended(self._carrying, 0.1 if self._store.presence.away else _STOP_S)
         self._keeping = self._carrying = None
         if self._thread is not None:
@@ -187,6 +216,10 @@ class Journal:
             self._thread.shutdown()
             self._thread = None
         self._fresh, self._closed, self._open = [], [], {}
+        self._leaving = False
+
+    def _name(self) -> str:
+        return "" if self._owned is None else self._owned.name
 
     def _interrupt(self) -> None:
         for entry in [*self._fresh, *(one.entry for one in self._open.values())]:
@@ -220,8 +253,11 @@ class Journal:
                 await asyncio.sleep(_RETRY_S)
                 continue
             self._mended()
-            self._written += 1
-            if self._carrying is None and closed:
+            assert self._writer is not None, "it has just written"
+            if closed:
+                ids = [] if self._more_coming else [one.id for one in closed]
+                self._reach.append((self._writer.number, len(closed), ids))
+            if self._carrying is None and self._reach:
                 self._carrying = asyncio.get_running_loop().create_task(self._carry())
         self._keeping = None
 
@@ -267,8 +303,7 @@ class Journal:
         for n, entry in enumerate(closed):
             assert entry.end is not None
             facts, outcome, resource, subjects = entry.end
-            sides = (entry.committed_input(), entry.committed_output())
-            writing.over(entry.id, entry.scope, facts, entry.secret, sides, outcome, resource, subjects)
+            writing.over(entry.id, entry.scope, facts, entry.secret, entry.sides, outcome, resource, subjects)
             if n % _FRAME_MAX == _FRAME_MAX - 1:
                 contents.append(writing.taken(time.time()))
         contents.append(writing.taken(time.time()))
@@ -277,68 +312,67 @@ class Journal:
     # -- into the outbox ----------------------------------------------------------------------------
 
     async def _carry(self) -> None:
-        pause = _RETRY_S
-        while self.waiting:
+        """Until all frames are in the outbox: by our own hand, or by that of the process that carries for all."""
+        pause, since = _RETRY_S, time.monotonic()
+        while self._reach:
             try:
-                if self._way is None:
-                    assert self._owned is not None
-                    self._way = Carrying(self._store, self._owned, self._composer, self._executor())
-                written = self._written
-                carried = await self._way.step()
+                own = self._leaving or time.monotonic() - since > _OTHERS_S or self._is_the_carrier
+                if not own and await self._off(self._folder.somebody_carries):
+                    await asyncio.sleep(_WATCH_S)
+                    place = await self._ours().asked()
+                else:
+                    await self._ours().step()
+                    place = self._ours().place
+                if self._arrived(place):
+                    since = time.monotonic()
+                    await self._off(lambda place=place: self._tidy(place))  # type: ignore[misc]
+                pause = _RETRY_S
             except Exception as fault:  # what waits is on the disk, and goes on by itself when what broke is mended
                 count("journal_carries_failed")
                 if not isinstance(fault, BastideError):
                     log.exception("the journal was not carried")
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _RETRY_S_MAX)
-                continue
-            pause = _RETRY_S
-            if carried is None:
-                if written == self._written:
-                    break
-                continue
-            self.waiting -= len(carried)
-            self._coming.difference_update(carried)
-            gauge("journal_waiting", self.waiting)
-            await self._off(self._tidy)
-        if not self.waiting:
-            self._more_coming = False
         self._carrying = None
 
-    def _tidy(self) -> None:
+    @property
+    def _is_the_carrier(self) -> bool:
+        return self._collector is not None and self._collector.in_office
+
+    def _ours(self) -> Carrying:
+        if self._way is None:
+            assert self._owned is not None, "something was written"
+            self._way = Carrying(self._store, self._owned, self._composer, self._executor())
+        return self._way
+
+    def _arrived(self, place: int) -> bool:
+        """The frames before `place` are in the outbox; whether that is news."""
+        before = self.waiting
+        while self._reach and self._reach[0][0] <= place:
+            _, calls, ids = self._reach.popleft()
+            self.waiting -= calls
+            self._coming.difference_update(ids)
+        if not self.waiting:
+            self._more_coming = False
+        gauge("journal_waiting", self.waiting)
+        return self.waiting != before
+
+    def _tidy(self, place: int) -> None:
         """In the thread: files whose frames were all carried go."""
-        if self._owned is not None and self._way is not None:
-            self._owned.drop(self._way.read_upto)
+        if self._owned is not None:
+            self._owned.drop(place)
+
+    async def _tidy_up(self) -> None:
+        while True:
+            await asyncio.sleep(_REST_S)
+            with suppress(OSError):
+                await self._off(self._rest)
 
     def _rest(self) -> None:
         """In the thread: when all is carried, the last file goes too."""
-        if self._owned is not None and self._way is not None and not self.waiting and not self._open:
-            if self._writer is not None:
-                self._writer.close()
-            self._owned.drop(self._way.read_upto, last=True)
-
-    async def _sweep(self) -> None:
-        while True:
-            try:
-                orphans = await self._off(lambda: list(self._folder.orphans()))
-            except OSError as fault:
-                log.warning("the journal's folder cannot be read: %s", fault)
-            else:
-                for owned in orphans:
-                    await self._adopt(owned)
-            await self._off(self._rest)
-            await asyncio.sleep(_SWEEP_S)
-
-    async def _adopt(self, owned: Owned) -> None:
-        try:
-            way = Carrying(self._store, owned, self._composer, self._executor())
-            interrupted = await way.finish()
-        except Exception as fault:  # what it left stays where it is until the next look
-            log.warning("receipts of a process that is gone wait: %s", fault)
-            return
-        finally:
-            owned.release(whole=False)
-        log.info("receipts of a process that is gone were carried; %d calls were interrupted", interrupted)
+        if self._owned is not None and self._writer is not None and not self.waiting and not self._open:
+            self._writer.close()
+            self._owned.drop(self._writer.number, last=True)
 
     def _executor(self) -> ThreadPoolExecutor:
         if self._thread is None:

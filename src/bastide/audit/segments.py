@@ -2,6 +2,7 @@
 
     home/journal/jrn_OWNER.lock             held by the process as long as it lives; the kernel gives it back
     home/journal/jrn_OWNER-000000000000     its frames, from this number on; the next file goes on where one ends
+    home/journal/carrier.lock               held by the process that carries for all others of this home
     home/secrets/journal-key                what seals the frames
 
 A frame is its length (4 bytes), a nonce (12) and the sealed content (AES-256-GCM, bound to owner and number). A frame
@@ -14,6 +15,7 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +28,8 @@ from bastide.telemetry import count, log
 _LENGTH: Final = 4
 _NONCE: Final = 12
 _FRAME_BYTES_MAX: Final = 64 * 1024 * 1024
+_OFFICE: Final = "carrier.lock"
+_NOT_OURS: Final = -1
 
 Sync = Callable[[int], None]
 """Waits until the disk has a file's content."""
@@ -65,12 +69,44 @@ class Folder:
 
     def orphans(self) -> Iterator[Owned]:
         """The segments of processes that are gone; whoever gets them has them until `release`."""
+        for owner in self.owners():
+            owned = self._locked(owner, create=False)
+            if owned is not None:
+                yield owned
+
+    def owners(self) -> list[str]:
+        """Whose segments there are, of processes that run and of those that are gone."""
         names = {name.partition("-")[0].removesuffix(".lock") for name in self._names()}
-        for owner in sorted(names):
-            if is_id(owner, "jrn"):
-                owned = self._locked(owner, create=False)
-                if owned is not None:
-                    yield owned
+        return sorted(name for name in names if is_id(name, "jrn"))
+
+    def seen(self, owner: str) -> Owned:
+        """The segments of a process that runs, to be read only."""
+        return Owned(self, owner, _NOT_OURS)
+
+    def carry_for_all(self) -> Office | None:
+        """The office of carrying for every process of this home; None while another process has it."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(self.path / _OFFICE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        return Office(descriptor)
+
+    def somebody_carries(self) -> bool:
+        """Whether a process carries for all others of this home."""
+        try:
+            descriptor = os.open(self.path / _OFFICE, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
 
     def _names(self) -> list[str]:
         try:
@@ -94,8 +130,21 @@ class Folder:
         return None
 
 
+class Office:
+    """Held by whoever carries for all, until `leave` or the end of the process."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def leave(self) -> None:
+        """Let another have it."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
 class Owned:
-    """The segments of one process, in our hands."""
+    """The segments of one process, in our hands; or of one that runs, to be read."""
 
     def __init__(self, folder: Folder, name: str, lock: int) -> None:
         self.folder = folder
@@ -114,20 +163,22 @@ class Owned:
     def drop(self, before: int, *, last: bool = False) -> None:
         """Remove the files whose frames are all below `before`; the last file only if `last` says so."""
         files = self.files()
-        for (_, path), following in zip(files, [*files[1:], None], strict=True):
-            if (following is None and last) or (following is not None and following[0] <= before):
+        for (_, path), (following, _) in pairwise(files):
+            if following <= before:
                 path.unlink(missing_ok=True)
+        if files and last:
+            files[-1][1].unlink(missing_ok=True)
 
     def release(self, *, whole: bool) -> None:
         """Give it up; `whole` says that everything was carried, and nothing of it is to stay."""
-        if self._lock < 0:
+        if self._lock == _NOT_OURS:
             return
         if whole:
             for _, path in self.files():
                 path.unlink(missing_ok=True)
             (self.folder.path / f"{self.name}.lock").unlink(missing_ok=True)
         os.close(self._lock)
-        self._lock = -1
+        self._lock = _NOT_OURS
 
 
 class Writer:
@@ -164,9 +215,9 @@ class Writer:
         What could not be written keeps its numbers: after a fault nobody knows what the disk has of it.
         """
         folder, owner = self._owned.folder, self._owned.name
-        data = memoryview(b"".join(folder.seal(content, owner, self.number + n) for n, content in enumerate(contents)))
         try:
-            done = 0
+            sealed = [folder.seal(content, owner, self.number + n) for n, content in enumerate(contents)]
+            data, done = memoryview(b"".join(sealed)), 0
             while done < len(data):
                 done += os.pwrite(self._file, data[done:], self.size + done)
             self._sync(self._file)

@@ -34,7 +34,7 @@ def secret_file(path: Path, *, length: int) -> bytes:
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
-        fresh = path.with_name(f".{path.name}.{os.getpid()}")
+        fresh = path.with_name(f".{path.name}.{os.urandom(8).hex()}")  # a pid comes again after a kill
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             os.write(descriptor, os.urandom(length))

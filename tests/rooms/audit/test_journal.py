@@ -232,7 +232,7 @@ async def test_segments_are_sealed_and_for_their_owner_only(journal: Journal, tm
     keep_back(journal)
     id = made(journal, ours, call(model="a-model-of-ours"), subjects=["anna"])
     async with asyncio.timeout(5):
-        while not journal._written:
+        while not journal._reach:
             await asyncio.sleep(0.01)
     folder = tmp_path / "journal"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -398,13 +398,54 @@ async def test_two_carry_the_same_segments_at_once(logged: Logged, journal: Jour
     keep_back(journal)
     ids = [made(journal, ours) for _ in range(5)]
     async with asyncio.timeout(5):
-        while not journal._written:
+        while not journal._reach:
             await asyncio.sleep(0.01)
     assert journal._owned is not None
     with ThreadPoolExecutor(1) as thread:
         ways = [Carrying(logged.store, journal._owned, Composer(), thread) for _ in range(4)]
         await asyncio.gather(*(way.step() for way in ways))
     assert await recorded(logged, ours) == ids
+
+
+# -- who carries ------------------------------------------------------------------------------------
+
+
+async def test_one_process_of_a_home_carries_for_all_that_run(logged: Logged, tmp_path: Path) -> None:
+    ours, theirs = somebody(), somebody()
+    office, worker, other = (Journal(logged.store, AuditSettings(home=tmp_path)) for _ in range(3))
+    await office.start(for_all=True)
+    async with asyncio.timeout(5):
+        while not Folder(tmp_path).somebody_carries():
+            await asyncio.sleep(0.01)
+    await other.start(for_all=True)  # one has the office already
+    ids = [made(worker, ours) for _ in range(5)]
+    foreign = [made(other, theirs) for _ in range(5)]
+    await asyncio.gather(carried(worker), carried(other))
+    assert worker._ours()._reader.number == 0, "it has not read its segments itself"
+    assert (await recorded(logged, ours), await recorded(logged, theirs)) == (ids, foreign)
+    await office.stop()  # and now nobody does
+    ids += [made(worker, ours) for _ in range(5)]
+    await carried(worker)
+    assert worker._ours()._reader.number > 0
+    assert await recorded(logged, ours) == ids
+    for one in (worker, other):
+        await one.stop()
+    assert [path.name for path in (tmp_path / "journal").iterdir()] == ["carrier.lock"]
+
+
+async def test_an_office_that_carries_nothing_holds_up_nobody(
+    logged: Logged, journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bastide.audit.journal._OTHERS_S", 0.3)
+    office = Folder(tmp_path).carry_for_all()
+    assert office is not None
+    assert Folder(tmp_path).carry_for_all() is None, "one at a time"
+    ours = somebody()
+    ids = [made(journal, ours) for _ in range(3)]
+    await carried(journal)
+    assert await recorded(logged, ours) == ids
+    office.leave()
+    assert not Folder(tmp_path).somebody_carries()
 
 
 _CALLS = """
@@ -475,7 +516,7 @@ async def test_kill_9_loses_no_receipt_that_was_given_out_a_moment_before(
 async def test_who_lives_keeps_what_is_his(logged: Logged, journal: Journal, tmp_path: Path) -> None:
     journal.begin(somebody())
     async with asyncio.timeout(5):
-        while not journal._written:
+        while journal._writer is None:
             await asyncio.sleep(0.01)
     assert list(Folder(tmp_path).orphans()) == []
 
