@@ -396,5 +396,7 @@ class Running:
             last = self._winner or (self._attempts[-1] if self._attempts else None)
             place = last.target.endpoint.id if last else ""
             self._admission.settle(self._usage, cost_eur=self._cost, outcome=outcome, endpoint=place)
+        for attempt in self._attempts:
+            attempt.exchange = None
         self._attempts.clear()
         self._winner = None
