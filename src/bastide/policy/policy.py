@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from bastide.audit import Audit
-from bastide.errors import DatabaseUnavailable, PolicyChanged, UnknownRecord
+from bastide.errors import PolicyChanged, UnknownRecord
 from bastide.policy.decision import Governing, Snapshot, governing
 from bastide.policy.drafts import draft_in, read_policy, try_file
 from bastide.policy.explaining import endpoints_of, explain
 from bastide.policy.label import Label
+from bastide.policy.laws import Laws
 from bastide.policy.local import local_records
 from bastide.policy.record import Price, Record, expiring, load_records, overlay
 from bastide.policy.replaying import Replay, Replaying
@@ -33,7 +34,6 @@ _POLICY_BY_HASH, _RECORD_BY_HASH, _KEEP_RECORD = _Q["tenant_policy_by_hash"], _Q
 _QUARANTINED, _PUT_IN_QUARANTINE = _Q["quarantined"], _Q["put_in_quarantine"]
 _RELEASE_FROM_QUARANTINE = _Q["release_from_quarantine"]
 
-_ANSWER_S = 10.0  # a database that is silent for longer is away
 _TABLES_MAX = 4096  # lists of endpoints whose verdicts are kept, of all tenants
 
 
@@ -56,7 +56,7 @@ class Policy:
         self._settings = settings
         self._clock = clock
         self._snapshot = Snapshot({})
-        self._laws: dict[str, tuple[float, Governing]] = {}
+        self._laws = Laws(self._read_law, store.presence, fresh_s=settings.fresh_s, stale_s=settings.stale_s)
         self._quarantine: dict[str, str] = {}
         self._moment = 0  # counts what changes under decisions that were worked out before
         self._tables: dict[tuple[str, str, str], Table] = {}
@@ -94,12 +94,12 @@ class Policy:
         With the database away, what was read lately (`stale_s`) goes on being used.
         """
         scope.need("model:use")
-        return (await self._law(scope)).policy
+        return (await self._laws.of(scope)).policy
 
     async def settings(self, scope: Scope) -> TenantPolicy:
         """What the tenant has decided, or the policy of a fresh tenant."""
         scope.need("policy:read")
-        return (await self._law(scope)).policy
+        return (await self._laws.of(scope)).policy
 
     async def set_policy(self, scope: Scope, policy: TenantPolicy) -> TenantPolicy:
         """Replace the tenant's policy; `policy.version` is the one that it replaces. Audited.
@@ -121,7 +121,7 @@ class Policy:
                 raise PolicyChanged(present=before.version)
             details: dict[str, Any] = {"before": before.to_wire(), "after": new.to_wire(), "hash": law.hash}
             await self._audit.record(db, "policy.set", resource=law.hash, details=details)
-        self._laws[scope.tenant] = (time.monotonic(), law)
+        self._laws.set(scope, law)
         return new
 
     async def enable(self, scope: Scope, record_id: str) -> TenantPolicy:
@@ -148,27 +148,11 @@ class Policy:
         Raises BadLabel.
         """
         scope.need("model:use")
-        default = (await self._law(scope)).policy.default
+        default = (await self._laws.of(scope)).policy.default
         return Label.from_wire(wire or {}, default).join(Label.of_scope(scope))
 
-    async def _law(self, scope: Scope) -> Governing:
-        held = self._laws.get(scope.tenant)
-        age = time.monotonic() - held[0] if held else float("inf")
-        if held and age <= self._settings.fresh_s:
-            return held[1]
-        presence = self._store.presence
-        try:
-            if held and presence.away:
-                raise DatabaseUnavailable
-            read = self._read_law(scope)
-            return await (presence.promptly(read, within_s=_ANSWER_S) if held else read)
-        except DatabaseUnavailable:
-            if held is None or not presence.excuses(held[0], stale_s=self._settings.stale_s):
-                raise
-            return held[1]
-
     async def _read_law(self, scope: Scope) -> Governing:
-        asked_at, held = time.monotonic(), self._laws.get(scope.tenant)
+        asked_at = time.monotonic()
         async with self._store.under(scope) as db:
             row = await db.row(tuple, _TENANT_POLICY)
             if asked_at - self._looked > self._settings.fresh_s:
@@ -176,20 +160,11 @@ class Policy:
                 self._moment += found != self._quarantine
                 self._quarantine = found
                 self._looked = asked_at
-        law = governing(self._read(row), air_gap=self._settings.air_gap)
-        if held and held[1].hash == law.hash:
-            law = held[1]
-        if self._laws.get(scope.tenant) is held:  # nobody has set another meanwhile
-            self._laws[scope.tenant] = (asked_at, law)
-        return law
+        return governing(self._read(row), air_gap=self._settings.air_gap)
 
     @staticmethod
     def _read(row: tuple[Any, ...] | None) -> TenantPolicy:
         return TenantPolicy() if row is None else read_policy(row[1])
-
-    def _held(self, scope: Scope) -> Governing | None:
-        held = self._laws.get(scope.tenant)
-        return held[1] if held and time.monotonic() - held[0] <= self._settings.stale_s else None
 
     # -- deciding -----------------------------------------------------------------------------------
 
@@ -220,7 +195,7 @@ class Policy:
         return self._snapshot.decide(
             label if scope.label == "{}" else label.join(Label.of_scope(scope)),
             endpoint,
-            self._held(scope),
+            self._laws.held(scope),
             self._clock(),
             quarantine=self._quarantine.get(endpoint.record_id, HOLDS),
             **act,
@@ -228,16 +203,16 @@ class Policy:
 
     def ready(self, scope: Scope) -> bool:
         """Whether the tenant's policy is at hand and need not be read anew for the next calls."""
-        held = self._laws.get(scope.tenant)
-        return held is not None and time.monotonic() - held[0] <= self._settings.fresh_s / 2
+        return self._laws.ready(scope)
 
     def at_hand(self, scope: Scope) -> bool:
         """Whether the tenant's policy may be used as it is: it is fresh, or the database is away and it is not old."""
-        held, presence = self._laws.get(scope.tenant), self._store.presence
-        if held is None:
-            return False
-        fresh = time.monotonic() - held[0] <= self._settings.fresh_s
-        return fresh or (presence.away and presence.excuses(held[0], stale_s=self._settings.stale_s))
+        return self._laws.at_hand(scope)
+
+    @property
+    def changes(self) -> int:
+        """Another number as soon as anything has changed that a verdict may rest on."""
+        return self._moment + self._laws.changes
 
     def table(
         self,
@@ -254,7 +229,7 @@ class Policy:
         Ask for it anew at each call: that is one look-up, and what has changed meanwhile gives another table.
         `endpoints` is the caller's own list, which he keeps. The scope's label is joined in as in `decide`.
         """
-        law = self._held(scope)
+        law = self._laws.held(scope)
         place = (scope.tenant, capability, f"{purpose}|{attempt}|{original}|{scope.label}")
         table = self._tables.get(place)
         if table is None or table.law is not law or table.moment != self._moment or table.endpoints is not endpoints:
