@@ -27,7 +27,7 @@ from bastide.audit.carrying import Carrying
 from bastide.audit.collecting import Collector
 from bastide.audit.composing import Composer
 from bastide.audit.entries import INTERRUPTED, Writing
-from bastide.audit.leaf import SECRET_BYTES, derive
+from bastide.audit.leaf import SECRET_BYTES, derive, mac
 from bastide.audit.segments import SYNC, Folder, Owned, Sync, Writer
 from bastide.audit.values import CallFacts
 from bastide.errors import BastideError, JournalUnwritable
@@ -37,6 +37,7 @@ from bastide.telemetry import count, gauge, log
 
 _RANDOM_BYTES: Final = SECRET_BYTES + 10
 _HELD_BYTES_MAX: Final = 256 * 1024  # of what came out, before it is taken into the commitment
+_AT_ONCE: Final = 64  # entries' worth of randomness that the operating system is asked for
 _GROUP_S: Final = 0.05
 _RETRY_S: Final = 0.5
 _RETRY_S_MAX: Final = 5.0
@@ -72,7 +73,7 @@ class Entry:
     )
 
     def __init__(self, journal: Journal, scope: Scope, promise: Promise | None) -> None:
-        random = os.urandom(_RANDOM_BYTES)
+        random = journal.random()
         self.started = now = time.time()
         self.id = id_of("rcp", int(now * 1000), random[SECRET_BYTES:])
         self.secret = random[:SECRET_BYTES]
@@ -110,11 +111,13 @@ class Entry:
 
     def committed_input(self) -> bytes:
         """The commitment to what went in so far."""
-        return hmac.digest(derive(self.secret, "input"), b"".join(self._in), "sha256")
+        sent = self._in
+        return mac(derive(self.secret, "input"), sent[0] if len(sent) == 1 else b"".join(sent))
 
     def _committed_output(self) -> bytes:
         if self._mac is None:
-            return hmac.digest(derive(self.secret, "output"), b"".join(self._out), "sha256")
+            said = self._out
+            return mac(derive(self.secret, "output"), said[0] if len(said) == 1 else b"".join(said))
         self._fold()
         return self._mac.digest()
 
@@ -161,6 +164,7 @@ class Journal:
         self._way: Carrying | None = None
         self._reach: deque[tuple[int, int, list[str]]] = deque()  # the frame after some calls, how many, which
         self._leaving = False
+        self._random: list[bytes] = []
         self.waiting = 0  # calls that are over and not in the outbox
         self.problem = ""
 
@@ -178,6 +182,13 @@ class Journal:
         if self._keeping is None:
             self._keep_soon()
         return entry
+
+    def random(self) -> bytes:
+        """What an entry needs to be secret and its own."""
+        if not self._random:
+            data = os.urandom(_RANDOM_BYTES * _AT_ONCE)
+            self._random += [data[at : at + _RANDOM_BYTES] for at in range(0, len(data), _RANDOM_BYTES)]
+        return self._random.pop()
 
     def note(self, entry: Entry) -> None:
         """An entry was closed."""

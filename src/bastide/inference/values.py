@@ -8,6 +8,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -96,8 +97,7 @@ def _message(position: int, entry: object) -> Message:
     return Message(entry["role"], content, {name: value for name, value in entry.items() if name not in left})
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True):
     """Tokens of one call; `estimated` when the server did not count them."""
 
     input: int = 0

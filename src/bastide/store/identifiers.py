@@ -14,11 +14,24 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUES = {letter: position for position, letter in enumerate(_ALPHABET)}
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _LENGTH = 26
+_RANDOM = 10  # bytes of an id
+_AT_ONCE = 256  # ids that the operating system is asked for at a time: it costs more to ask than to answer
+_random: list[bytes] = []  # `pop` is one step for all threads
+os.register_at_fork(after_in_child=_random.clear)
 
 
 def new_id(kind: str) -> str:
     """A new id such as `doc_06ar2k...`; ids of one process made a millisecond apart sort by time."""
-    return id_of(kind, time.time_ns() // 1_000_000, os.urandom(10))
+    try:
+        random = _random.pop()
+    except IndexError:
+        random, *more = _pieces(os.urandom(_RANDOM * _AT_ONCE))
+        _random.extend(more)
+    return id_of(kind, time.time_ns() // 1_000_000, random)
+
+
+def _pieces(data: bytes) -> list[bytes]:
+    return [data[at : at + _RANDOM] for at in range(0, len(data), _RANDOM)]
 
 
 def id_of(kind: str, t: int, random: bytes) -> str:

@@ -18,11 +18,9 @@ from bastide.tenancy import Tenancy
 _FRESH_S: Final = 1.0  # after this the doorkeeper is asked again, behind those who go on asking
 _HELD_S: Final = 2.0  # and after this nobody is let in before it has answered
 _REMEMBERED_MAX: Final = 10_000
-NAMES: Final = ("authorization", "x-api-key", "x-company-id", "x-user-id", "x-app-id", "x-label")
-"""The headers that say who asks."""
 
 Said = tuple[str | None, ...]
-"""Their values, in that order."""
+"""The values of the headers that say who asks, in the order of `NAMES`."""
 
 LetIn = Callable[[Headers, str], Awaitable[Caller]]
 

@@ -7,6 +7,7 @@ if it is right, is for the server behind, which gets the bytes as they came.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -24,10 +25,15 @@ WIRES: Final[Mapping[bytes, str]] = {
 }
 _BEGINNINGS: Final = tuple(b"POST %b HTTP/1.1\r\n" % path for path in WIRES)
 _LONGEST: Final = max(map(len, _BEGINNINGS))
+NAMES: Final = ("authorization", "x-api-key", "x-company-id", "x-user-id", "x-app-id", "x-label")
+"""The headers that say who asks."""
+
 _ELSEWHERE: Final = frozenset({"transfer-encoding", "expect", "upgrade", "te", "trailer", "content-encoding"})
-_ONCE: Final = frozenset(
-    {"content-length", "authorization", "x-api-key", "x-company-id", "x-user-id", "x-app-id", "x-label", "host"}
-)
+_ONCE: Final = frozenset({"content-length", "host", *NAMES})
+_LENGTH: Final = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ([0-9]{1,12})\r\n")
+_KEPT_MAX: Final = 1024  # heads
+_KEPT_BYTES_MAX: Final = 4096  # of a head that is kept
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 
 
 class Elsewhere(Exception):
@@ -44,9 +50,12 @@ def may_be_ours(data: bytes) -> bool | None:
 
 
 class Head:
-    """A head that was read. Header names are in lower case, values as Latin-1."""
+    """A head that was read. Header names are in lower case, values as Latin-1.
 
-    __slots__ = ("_parser", "_raised", "headers", "length", "stays", "url")
+    `said` are the values of `NAMES`, `request_id` is what the client calls the request, "" if that is no name.
+    """
+
+    __slots__ = ("headers", "length", "request_id", "said", "stays", "url", "wire")
 
     def __init__(self, data: bytes) -> None:
         """`data` is a whole head, its blank line included. Raises Elsewhere."""
@@ -57,16 +66,16 @@ class Head:
             parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as fault:
             raise Elsewhere from fault
-        length = self.headers.get("content-length", "")
-        if not length.isascii() or not length.isdigit() or len(length) > 12 or "host" not in self.headers:
+        headers = self.headers
+        length = headers.get("content-length", "")
+        if not length.isascii() or not length.isdigit() or len(length) > 12 or "host" not in headers:
             raise Elsewhere
         self.length = int(length)
         self.stays = parser.should_keep_alive()
-
-    @property
-    def wire(self) -> str:
-        """The wire of its address."""
-        return WIRES[self.url]
+        self.wire = WIRES[self.url]
+        self.said = tuple([headers.get(name) for name in NAMES])
+        given = headers.get("x-request-id", "")
+        self.request_id = given if _REQUEST_ID.fullmatch(given) else ""
 
     def on_url(self, url: bytes) -> None:
         """The address, exactly."""
@@ -78,3 +87,27 @@ class Head:
         if key in _ELSEWHERE or (key in _ONCE and key in self.headers) or len(self.headers) >= _HEADERS_MAX:
             raise Elsewhere
         self.headers[key] = value.decode("latin-1")
+
+
+class Heads:
+    """Reads heads. A client says the same again and again, but for the length: that is read, the rest is known."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[bytes, bytes], Head] = {}
+
+    def read(self, data: bytes) -> tuple[Head, int]:
+        """A whole head, and the length of its body. Raises Elsewhere."""
+        found = _LENGTH.search(data)
+        if found is None:
+            head = Head(data)
+            return head, head.length
+        start, end = found.span(1)
+        place = (data[:start], data[end:])
+        known = self._kept.get(place)
+        if known is None:
+            known = Head(data)
+            if len(data) <= _KEPT_BYTES_MAX:
+                if len(self._kept) >= _KEPT_MAX:
+                    self._kept.clear()
+                self._kept[place] = known
+        return known, int(found[1])

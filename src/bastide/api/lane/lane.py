@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
 from typing import Any, Final, cast
 
@@ -12,8 +11,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from bastide import telemetry
 from bastide.api.gate import SAFETY
 from bastide.api.lane.answering import Answering
-from bastide.api.lane.callers import NAMES, Callers
-from bastide.api.lane.head import HEAD_BYTES_MAX, Elsewhere, Head, may_be_ours
+from bastide.api.lane.callers import Callers
+from bastide.api.lane.head import HEAD_BYTES_MAX, Elsewhere, Head, Heads, may_be_ours
 from bastide.errors import BastideError, BodyTooLarge, Broken, HeadTooLarge, RequestTooSlow
 from bastide.inference import Gateway, Running, refusal
 from bastide.policy import Label
@@ -26,7 +25,6 @@ _REQUEST_S: Final = 30.0  # between the first byte of a request and its last, un
 _STILL_S: Final = 15.0  # between two pieces of a body
 _LINGERS_S: Final = 2.0  # what still comes of a refused request is taken and thrown away for so long
 _IDLE_S: Final = 75.0  # a kept connection without a request
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _SAFE: Final = b"".join([f"{name}: {value}\r\n".encode() for name, value in SAFETY.items()])
 
 
@@ -36,6 +34,7 @@ class Behind:
     def __init__(self, gateway: Callable[[], Gateway], callers: Callers) -> None:
         self.gateway = gateway
         self.callers = callers
+        self.heads = Heads()
         self._open: set[Lane] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._counted: dict[tuple[str, int], int] = {}
@@ -78,7 +77,7 @@ class Lane(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
         self._head: Head | None = None
-        self._head_end = 0
+        self._head_end = self._body_end = 0
         self._answering: Answering | None = None
         self._task: asyncio.Task[None] | None = None
         self._wire = "chat"
@@ -160,11 +159,11 @@ class Lane(asyncio.Protocol):
             return
         head = self._head
         assert head is not None, "read just now"
-        end = self._head_end + head.length
-        if len(self._buffer) < end:
+        buffer, end = self._buffer, self._body_end
+        if len(buffer) < end:
             return
-        body = self._buffer[self._head_end : end]
-        self._buffer, self._head = self._buffer[end:], None
+        body = buffer[self._head_end : end]
+        self._buffer, self._head = buffer[end:], None
         self._let_in(head, body)
 
     def _read_head(self) -> bool:
@@ -181,17 +180,17 @@ class Lane(asyncio.Protocol):
         try:
             if not ours:
                 raise Elsewhere
-            head = Head(buffer[:end])
+            head, length = self._behind.heads.read(buffer[:end])
         except Elsewhere:
             self._go_elsewhere()
             return False
         self._wire = head.wire
-        if head.length > _BODY_BYTES_MAX:
+        if length > _BODY_BYTES_MAX:
             limit = _BODY_BYTES_MAX // (1024 * 1024)
             self._deaf = True
             self._refuse(BodyTooLarge(f"The body is over the limit of {limit} MiB.", limit_bytes=_BODY_BYTES_MAX), "")
             return False
-        self._head, self._head_end = head, end
+        self._head, self._head_end, self._body_end = head, end, end + length
         return True
 
     def _go_elsewhere(self) -> None:
@@ -210,19 +209,17 @@ class Lane(asyncio.Protocol):
             server.data_received(buffer)
 
     def _let_in(self, head: Head, body: bytes) -> None:
-        given = head.headers.get("x-request-id", "")
-        request_id = given if given and _REQUEST_ID.fullmatch(given) else new_id("req")
-        said = tuple([head.headers.get(name) for name in NAMES])
+        request_id = head.request_id or new_id("req")
         stays = head.stays and not self._closing
-        known = self._behind.callers.known(said, head.headers)
+        known = self._behind.callers.known(head.said, head.headers)
         if known is None:
-            self._task = self._loop.create_task(self._asked(said, head, body, request_id, stays=stays))
+            self._task = self._loop.create_task(self._asked(head, body, request_id, stays=stays))
             return
         self._begin(*known, body, request_id, stays=stays)
 
-    async def _asked(self, said: Any, head: Head, body: bytes, request_id: str, *, stays: bool) -> None:
+    async def _asked(self, head: Head, body: bytes, request_id: str, *, stays: bool) -> None:
         try:
-            found = await self._behind.callers.ask(said, head.headers)
+            found = await self._behind.callers.ask(head.said, head.headers)
         except BastideError as fault:
             self._task = None
             self._refuse(fault, request_id, stays=stays)

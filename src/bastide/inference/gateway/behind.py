@@ -10,6 +10,7 @@ from bastide.errors import PinMismatch
 from bastide.inference.accounts import Keeps
 from bastide.inference.gateway.asking import Asking
 from bastide.inference.gateway.caching import Cache
+from bastide.inference.gateway.planning import Plans
 from bastide.inference.gateway.recording import Recording
 from bastide.inference.gateway.targets import Group, Target, View, Views
 from bastide.inference.gateway.values import Sink
@@ -59,8 +60,11 @@ class Behind(Protocol):
     recording: Recording
     cache: Cache
     views: Views
+    plans: Plans
 
     def law_at_hand(self, scope: Scope) -> bool: ...
+    def found_in(self, caller: Label, body: bytes) -> str: ...
+    def joined(self, caller: Label, declared: Label | None, kind: str) -> Label: ...
     def label_of(self, caller: Label, declared: Label | None, body: bytes) -> Label: ...
     def open_line(self, decision: Decision) -> Line: ...
     def pin(self, target: Target) -> str: ...

@@ -63,6 +63,7 @@ class Running:
         "_cost",
         "_fault",
         "_first",
+        "_found",
         "_group",
         "_label",
         "_left",
@@ -131,7 +132,15 @@ class Running:
         """Begin; a refusal goes to the sink like any answer."""
         try:
             self.scope.need("model:use")
-            self.asking = read(self.wire, self.data)
+            asking = self.asking = read(self.wire, self.data)
+            found = self._found = self.gateway.found_in(self._label, self.data)
+            plan = None
+            if asking.label is None:
+                plan = self.gateway.plans.at_hand(self.scope, self._label, self.wire, asking.model, found)
+            if plan is not None:
+                self._group, self._label, self._left = plan.group, plan.label, plan.left()
+                self._pay()
+                return
             view = self.gateway.views.at_hand(self.scope)
             if view is None or not self.gateway.law_at_hand(self.scope):
                 self._behind(self._fetched())
@@ -159,23 +168,40 @@ class Running:
             self._choose(view)
 
     def _choose(self, view: View) -> None:
-        asking = self.asking
-        capability = CAPABILITIES[self.wire]
+        gateway, asking, caller = self.gateway, self.asking, self._label
+        capability, changes = CAPABILITIES[self.wire], gateway.policy.changes
         group = self._group = view.group(capability, asking.model)
-        self.hidden = hidden(self.gateway.label_of, self._label, asking, self.data, group)
-        self._label = self.gateway.label_of(self._label, asking.label, self.data)
+        self.hidden = hidden(gateway.label_of, caller, asking, self.data, group)
+        label = self._label = gateway.joined(caller, asking.label, self._found)
         if self.hidden is not None:  # what was hidden was found, however fast the body was looked at
-            self._label = self._label.join(FOUND)
-        table = self.gateway.policy.table(self.scope, group.endpoints, capability=capability)
-        verdicts = table.ruled(self._label, time.time()).verdicts
+            label = self._label = label.join(FOUND)
+        table = gateway.policy.table(self.scope, group.endpoints, capability=capability)
+        verdicts = table.ruled(label, time.time()).verdicts
         if self.hidden is not None:
             verdicts = self.hidden.verdicts(group, verdicts, table.ruled(self.hidden.label, time.time()).verdicts)
+        elif asking.label is None and not group.pseudonymises:
+            gateway.plans.keep(
+                self.scope,
+                caller,
+                self.wire,
+                asking.model,
+                self._found,
+                view=view,
+                group=group,
+                label=label,
+                verdicts=verdicts,
+                changes=changes,
+            )
         self._left = best_first(group, verdicts)
-        if not self._left:
+        if self._left:
+            self._pay()
+        else:
             self._task = asyncio.get_running_loop().create_task(self._refused(group, capability))
-            return
-        model = asking.model or self._left[0][0].model.name
-        tokens, price = tokens_guessed(self.data, asking.body), dearest(self._left)
+
+    def _pay(self) -> None:
+        """Ask the accounts, then a target."""
+        model = self.asking.model or self._left[0][0].model.name
+        tokens, price = tokens_guessed(self.data, self.asking.body), dearest(self._left)
         self._admission = self.gateway.accounts.admit(self.scope, model, tokens=tokens, price=price)
         if self._admission is None:
             self._behind(self._admitted(model, tokens, price))

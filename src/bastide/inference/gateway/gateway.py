@@ -14,6 +14,7 @@ from bastide.inference.gateway.asking import Asking
 from bastide.inference.gateway.behind import Accounts
 from bastide.inference.gateway.caching import Cache
 from bastide.inference.gateway.call import Running
+from bastide.inference.gateway.planning import Plans
 from bastide.inference.gateway.recording import Recording
 from bastide.inference.gateway.targets import Group, Read, Target, View, Views
 from bastide.inference.gateway.values import Sink
@@ -68,6 +69,7 @@ class Gateway:
             fresh_s=_FRESH_S,
             stale_s=settings.stale_s,
         )
+        self.plans = Plans(self.views.known, lambda: policy.changes)
         self._here = here
         self._egress = egress
         self._calls = calls
@@ -134,7 +136,10 @@ class Gateway:
 
     def label_of(self, caller: Label, declared: Label | None, body: bytes) -> Label:
         """The label of a request: of its caller, of its parts, and of what is found in it."""
-        kind = "" if caller.personal not in _RAISED else self.found_in(body)
+        return self.joined(caller, declared, self.found_in(caller, body))
+
+    def joined(self, caller: Label, declared: Label | None, kind: str) -> Label:
+        """The caller's label with that of its parts and with the kind of what was found."""
         place = (id(caller), id(declared), kind)
         known = self._labels.get(place)
         if known is not None and known[0] is caller and known[1] is declared:
@@ -147,8 +152,10 @@ class Gateway:
         self._labels[place] = (caller, declared, joined)
         return joined
 
-    def found_in(self, body: bytes) -> str:
-        """The kind of personal data that a body holds, "" where none is found."""
+    def found_in(self, caller: Label, body: bytes) -> str:
+        """The kind of personal data that a body holds; "" where none is found, or what is would add nothing."""
+        if caller.personal not in _RAISED:
+            return ""
         kind = personal_kind(body)
         return "" if kind == "none" else kind
 

@@ -140,7 +140,7 @@ def hidden(
     label_of: Callable[[Label, Label | None, bytes], Label], caller: Label, asking: Asking, data: bytes, group: Group
 ) -> Hidden | None:
     """The request with pseudonyms, where a target of the group wants it and there is anything to hide."""
-    if not any(target.model.pseudonymise for target in group.targets):
+    if not group.pseudonymises:
         return None
     pseudonyms = Pseudonyms(data.decode("utf-8", "replace"))
     body = pseudonyms.hide_all(asking.body)

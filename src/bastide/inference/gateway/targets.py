@@ -99,11 +99,13 @@ class Group:
     endpoints: tuple[Endpoint, ...]
     hedge_s: float | None = None
     by_latency: bool = False
+    pseudonymises: bool = False  # whether any of them takes pseudonyms only
 
     @classmethod
     def of(cls, targets: Sequence[Target], hedge_s: float | None = None, *, by_latency: bool = False) -> Group:
         """These targets, as one group."""
-        return cls(tuple(targets), tuple(one.endpoint for one in targets), hedge_s, by_latency)
+        hides = any(one.model.pseudonymise for one in targets)
+        return cls(tuple(targets), tuple(one.endpoint for one in targets), hedge_s, by_latency, hides)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +231,10 @@ class Views:
         self._views: dict[str, View] = {}
         self._changes = 0  # what was read before a change is read again
         self._reading: dict[str, asyncio.Task[View]] = {}
+
+    def known(self, tenant: str) -> View | None:
+        """What was read last of a tenant's models, however old."""
+        return self._views.get(tenant)
 
     def at_hand(self, scope: Scope) -> View | None:
         """The tenant's view, if it may still be used; one that is not fresh is read anew behind the caller."""

@@ -169,8 +169,50 @@ class Watched:
             self.usage = Usage(max(counted.input, before.input), max(counted.output, before.output))
 
 
+class _Counts(msgspec.Struct):
+    """Tokens as the wires tell them, under either pair of names."""
+
+    prompt_tokens: Any = None
+    input_tokens: Any = None
+    completion_tokens: Any = None
+    output_tokens: Any = None
+    cache_creation_input_tokens: Any = None
+    cache_read_input_tokens: Any = None
+
+
+class _Object(msgspec.Struct):
+    """Any object; nothing of it is looked at."""
+
+
+class _Choice(msgspec.Struct):
+    message: _Object
+
+
+class _Chat(msgspec.Struct):
+    """A whole answer of the chat wire as it ought to be: as little of it is decoded as shows that."""
+
+    choices: list[_Choice]
+    usage: _Counts | None = None
+    error: Any = None
+
+
+_DECODE_CHAT: Final = msgspec.json.Decoder(_Chat).decode
+
+
 def whole_answer(wire: str, body: bytes) -> Usage | None:
     """What a whole answer used. Raises UpstreamGarbage for no answer, UpstreamFailed for an error in disguise."""
+    if wire == "chat":
+        try:
+            chat = _DECODE_CHAT(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass  # what is wrong with it is found out below
+        else:
+            if chat.choices and chat.error is None:
+                return None if chat.usage is None else _counted(chat.usage)
+    return _looked_into(wire, body)
+
+
+def _looked_into(wire: str, body: bytes) -> Usage | None:
     try:
         seen = _DECODE(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
@@ -194,12 +236,16 @@ def usage_of(found: Any) -> Usage | None:
     """Tokens as the wires tell them, under either pair of names; None where they do not."""
     if not isinstance(found, Mapping):
         return None
-    sent = _count(found.get("prompt_tokens", found.get("input_tokens")))
-    got = _count(found.get("completion_tokens", found.get("output_tokens")))
+    return _counted(_Counts(**{name: found.get(name) for name in _Counts.__struct_fields__}))
+
+
+def _counted(told: _Counts) -> Usage | None:
+    sent = _count(told.input_tokens if told.prompt_tokens is None else told.prompt_tokens)
+    got = _count(told.output_tokens if told.completion_tokens is None else told.completion_tokens)
     if sent is None and got is None:
         return None
-    more = [_count(found.get(name)) or 0 for name in ("cache_creation_input_tokens", "cache_read_input_tokens")]
-    return Usage((sent or 0) + sum(more), got or 0)
+    more = (_count(told.cache_creation_input_tokens) or 0) + (_count(told.cache_read_input_tokens) or 0)
+    return Usage((sent or 0) + more, got or 0)
 
 
 def _count(value: object) -> int | None:
