@@ -105,6 +105,10 @@ class Usage(msgspec.Struct, frozen=True):
     estimated: bool = False
 
 
+UNUSED = Usage()
+"""Nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChatReply:
     """A whole answer. `raw` is the server's own reply with the model called as it is called here."""
@@ -141,7 +145,7 @@ class Embedded:
     model: str
     receipt: str
     dimensions: int
-    usage: Usage = Usage()
+    usage: Usage = UNUSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +156,7 @@ class Reranked:
     scores: tuple[float, ...]
     model: str
     receipt: str
-    usage: Usage = Usage()
+    usage: Usage = UNUSED
 
 
 @dataclass(frozen=True, slots=True)
