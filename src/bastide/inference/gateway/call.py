@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine
-from typing import Any, Final
+from typing import Any
 
 from bastide import telemetry
 from bastide.errors import (
@@ -21,36 +21,22 @@ from bastide.errors import (
     BastideError,
     Broken,
     BrokenReply,
-    KeyRefused,
     PinMismatch,
-    Refusal,
-    UpstreamBusy,
-    UpstreamPaced,
-    UpstreamTooLarge,
-    UpstreamUnknownModel,
     WrongCapability,
 )
 from bastide.inference.gateway.asking import read, tokens_guessed
 from bastide.inference.gateway.attempt import Attempt
 from bastide.inference.gateway.behind import Admission, Behind
 from bastide.inference.gateway.caching import Answer, Copying
-from bastide.inference.gateway.holding import held_back, worth_telling
-from bastide.inference.gateway.pseudonyms import FOUND, Hidden, hidden
+from bastide.inference.gateway.holding import another_may_answer, held_back, worth_telling
+from bastide.inference.gateway.planning import Plan
+from bastide.inference.gateway.pseudonyms import Hidden
 from bastide.inference.gateway.refusing import last_event, refusal
-from bastide.inference.gateway.targets import Group, Target, View, best_first, dearest
+from bastide.inference.gateway.targets import Group, Target, View, dearest
 from bastide.inference.gateway.values import CAPABILITIES, Sink
 from bastide.inference.values import Usage
 from bastide.policy import Decision, Label, Price, personal_kinds_in
 from bastide.store import Scope
-
-_ELSEWHERE: Final = (
-    UpstreamBusy,
-    UpstreamPaced,
-    UpstreamTooLarge,
-    KeyRefused,
-    UpstreamUnknownModel,
-    WrongCapability,
-)  # refusals of one server that another may not share
 
 
 class Running:
@@ -134,12 +120,9 @@ class Running:
             self.scope.need("model:use")
             asking = self.asking = read(self.wire, self.data)
             found = self._found = self.gateway.found_in(self._label, self.data)
-            plan = None
-            if asking.label is None:
-                plan = self.gateway.plans.at_hand(self.scope, self._label, self.wire, asking.model, found)
+            plan = self.gateway.plans.at_hand(self.scope, self._label, asking, found)
             if plan is not None:
-                self._group, self._label, self._left = plan.group, plan.label, plan.left()
-                self._pay()
+                self._go_by(plan)
                 return
             view = self.gateway.views.at_hand(self.scope)
             if view is None or not self.gateway.law_at_hand(self.scope):
@@ -168,35 +151,14 @@ class Running:
             self._choose(view)
 
     def _choose(self, view: View) -> None:
-        gateway, asking, caller = self.gateway, self.asking, self._label
-        capability, changes = CAPABILITIES[self.wire], gateway.policy.changes
-        group = self._group = view.group(capability, asking.model)
-        self.hidden = hidden(gateway.label_of, caller, asking, self.data, group)
-        label = self._label = gateway.joined(caller, asking.label, self._found)
-        if self.hidden is not None:  # what was hidden was found, however fast the body was looked at
-            label = self._label = label.join(FOUND)
-        table = gateway.policy.table(self.scope, group.endpoints, capability=capability)
-        verdicts = table.ruled(label, time.time()).verdicts
-        if self.hidden is not None:
-            verdicts = self.hidden.verdicts(group, verdicts, table.ruled(self.hidden.label, time.time()).verdicts)
-        elif asking.label is None and not group.pseudonymises:
-            gateway.plans.keep(
-                self.scope,
-                caller,
-                self.wire,
-                asking.model,
-                self._found,
-                view=view,
-                group=group,
-                label=label,
-                verdicts=verdicts,
-                changes=changes,
-            )
-        self._left = best_first(group, verdicts)
+        self._go_by(self.gateway.plans.work_out(self.scope, self._label, self.asking, self._found, self.data, view))
+
+    def _go_by(self, plan: Plan) -> None:
+        self._group, self._label, self.hidden, self._left = plan.group, plan.label, plan.hidden, plan.left()
         if self._left:
             self._pay()
         else:
-            self._task = asyncio.get_running_loop().create_task(self._refused(group, capability))
+            self._task = asyncio.get_running_loop().create_task(self._refused(plan.group, CAPABILITIES[self.wire]))
 
     def _pay(self) -> None:
         """Ask the accounts, then a target."""
@@ -361,7 +323,7 @@ class Running:
         self._next_or(fault)
 
     def _next_or(self, fault: BastideError, *, hedge: bool = False) -> None:
-        elsewhere = not isinstance(fault, Refusal) or isinstance(fault, _ELSEWHERE)
+        elsewhere = another_may_answer(fault)
         self._fault = fault = worth_telling(self._fault, fault) if elsewhere else fault
         if self._left and elsewhere:
             try:

@@ -69,7 +69,7 @@ class Gateway:
             fresh_s=_FRESH_S,
             stale_s=settings.stale_s,
         )
-        self.plans = Plans(self.views.known, lambda: policy.changes)
+        self.plans = Plans(policy, self.views.known, self._joined, self.found_in)
         self._here = here
         self._egress = egress
         self._calls = calls
@@ -134,12 +134,8 @@ class Gateway:
         await self.accounts.fetch(scope)
         return view
 
-    def label_of(self, caller: Label, declared: Label | None, body: bytes) -> Label:
-        """The label of a request: of its caller, of its parts, and of what is found in it."""
-        return self.joined(caller, declared, self.found_in(caller, body))
-
-    def joined(self, caller: Label, declared: Label | None, kind: str) -> Label:
-        """The caller's label with that of its parts and with the kind of what was found."""
+    def _joined(self, caller: Label, declared: Label | None, kind: str) -> Label:
+        """The label of a request: of its caller, of its parts, and of what was found in it."""
         place = (id(caller), id(declared), kind)
         known = self._labels.get(place)
         if known is not None and known[0] is caller and known[1] is declared:

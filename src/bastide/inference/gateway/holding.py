@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Protocol
+from typing import Final, Protocol
 
-from bastide.errors import BastideError, UpstreamBusy, UpstreamPaced, UpstreamTooLarge
+from bastide.errors import (
+    BastideError,
+    KeyRefused,
+    Refusal,
+    UpstreamBusy,
+    UpstreamPaced,
+    UpstreamTooLarge,
+    UpstreamUnknownModel,
+    WrongCapability,
+)
 from bastide.inference.gateway.asking import Asking, encode
 from bastide.inference.pacing import Pace
 from bastide.inference.values import Model
+
+_OF_ONE_SERVER: Final = (
+    UpstreamBusy,
+    UpstreamPaced,
+    UpstreamTooLarge,
+    KeyRefused,
+    UpstreamUnknownModel,
+    WrongCapability,
+)
 
 
 class Paced(Protocol):
@@ -31,6 +49,11 @@ def held_back(target: Paced, asking: Asking, size: int) -> BastideError | None:
     if not wait:
         return None
     return UpstreamPaced(model=target.model.name, retry_after_s=max(1, math.ceil(wait)))
+
+
+def another_may_answer(fault: BastideError) -> bool:
+    """Whether another target may answer where one has this fault: a refusal of the request itself all would share."""
+    return not isinstance(fault, Refusal) or isinstance(fault, _OF_ONE_SERVER)
 
 
 def asks_to_wait(target: Paced, fault: BastideError) -> None:

@@ -136,14 +136,13 @@ class Hidden:
         )
 
 
-def hidden(
-    label_of: Callable[[Label, Label | None, bytes], Label], caller: Label, asking: Asking, data: bytes, group: Group
-) -> Hidden | None:
-    """The request with pseudonyms, where a target of the group wants it and there is anything to hide."""
+def hidden(label_of: Callable[[bytes], Label], asking: Asking, data: bytes, group: Group) -> Hidden | None:
+    """The request with pseudonyms, where a target of the group wants it and there is anything to hide; `label_of` gives
+    the label of a body."""
     if not group.pseudonymises:
         return None
     pseudonyms = Pseudonyms(data.decode("utf-8", "replace"))
     body = pseudonyms.hide_all(asking.body)
     if not pseudonyms:
         return None
-    return Hidden(body, label_of(caller, asking.label, encode(body)).join(_HIDDEN), pseudonyms)
+    return Hidden(body, label_of(encode(body)).join(_HIDDEN), pseudonyms)
