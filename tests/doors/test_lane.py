@@ -13,7 +13,10 @@ from urllib.parse import urlsplit
 import h11
 import httpx2
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from bastide.api.lane.head import Elsewhere, Head, Heads
 from bastide.testing import Says, ScriptedModel
 from tests.doors.conftest import Company, bearer
 
@@ -240,3 +243,40 @@ async def test_a_slow_reader_holds_the_server_back_and_gets_every_byte(
     events = [json.loads(one[6:]) for one in said.decode().split("\n\n") if one.startswith("data: {")]
     assert status == 200
     assert "".join(one["choices"][0]["delta"].get("content") or "" for one in events) == text
+
+
+LINES = st.sampled_from(
+    [
+        *(f"{name}: {value}" for name in ("content-length", "Content-Length", "CONTENT-LENGTH") for value in (5, 17)),
+        "content-length:5",
+        "content-length: 5 ",
+        "content-length: +5",
+        "content-length: 0x5",
+        "content-length: 1_0",
+        "content-length: 9999999999999999",
+        " content-length: 7",
+        "x: content-length: 7",
+        "host: h",
+        "authorization: Bearer a",
+        "authorization: Bearer b",
+        "x-request-id: one",
+        "connection: close",
+        "transfer-encoding: chunked",
+    ]
+)
+
+
+@given(st.lists(st.lists(LINES, max_size=5), min_size=2, max_size=4))
+def test_what_is_known_of_a_head_is_what_reading_it_anew_gives(requests: list[list[str]]) -> None:
+    heads = Heads()
+    for lines in requests:
+        data = "\r\n".join(["POST /v1/chat/completions HTTP/1.1", "host: h", *lines]).encode() + b"\r\n\r\n"
+        try:
+            fresh = Head(data)
+        except Elsewhere:
+            with pytest.raises(Elsewhere):
+                heads.read(data)
+            continue
+        known, length = heads.read(data)
+        assert (length, known.said, known.request_id) == (fresh.length, fresh.said, fresh.request_id)
+        assert (known.stays, known.wire) == (fresh.stays, fresh.wire)

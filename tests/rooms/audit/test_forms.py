@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import hmac
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bastide.audit.canonical import canonical, parse_json
-from bastide.audit.leaf import Pseudonyms, compose, verdicts, word
+from bastide.audit.leaf import Pseudonyms, compose, mac, verdicts, word
 from bastide.audit.merkle import NotProven, inclusion_proof, leaf_hash, leaf_hashes
 from bastide.audit.note import Checkpoint, PublicKey, SecretKey, open_note
 from bastide.audit.proof import Proof
@@ -256,3 +257,8 @@ def test_only_plain_names_stand_in_a_leaf() -> None:
         "policy": "sha256:aa",
         "rules": ["R01", "!R02"],
     }
+
+
+@given(st.binary(max_size=64), st.binary(max_size=300))
+def test_a_commitment_is_the_standards_hmac(key: bytes, content: bytes) -> None:
+    assert mac(key, content) == hmac.digest(key, content, "sha256")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -305,3 +307,44 @@ async def test_here_models_answer_over_the_wire_too(rooms: Rooms, scope: Scope) 
     assert "June" in streamed.text
     other = await call(rooms, scope, {"input": "x", "model": "local/extractive"}, wire="embeddings")
     assert other.json["error"]["code"] == "inference.wrong_capability"
+
+
+async def test_what_changes_here_holds_for_the_very_next_call(rooms: Rooms, scope: Scope, neighbour: Scope) -> None:
+    asked = {**ASKED, "model": "ours"}
+    async with ScriptedModel("Here.") as server:
+        await add(rooms, scope, server)
+        assert [(await call(rooms, scope, asked)).status for _ in range(3)] == [200] * 3
+        assert (await call(rooms, neighbour, asked)).status == 404, "a plan is of one tenant"
+        other = {**asked, "messages": [{"role": "user", "content": "Write to ada@example.org."}]}
+        receipts = [(await call(rooms, scope, body)).headers["x-bastide-receipt"] for body in (asked, other, asked)]
+        labels = [(await rooms.audit.receipt(scope, one)).body["label"] for one in receipts]
+        assert [one["personal"] for one in labels] == ["none", "personal", "none"], "and of what was found"
+        (model,) = [one for one in await rooms.inference.models(scope) if one.name == "ours"]
+        await rooms.policy.contradict(model.record, "a probe says otherwise")
+        assert (await call(rooms, scope, asked)).status == 409
+        await rooms.policy.release(replace(scope, permissions=scope.permissions | {"platform:operate"}), model.record)
+        assert (await call(rooms, scope, asked)).status == 200
+        await rooms.inference.remove_model(scope, "ours")
+        assert (await call(rooms, scope, asked)).status == 404
+
+
+async def test_a_call_that_is_over_leaves_no_circle_of_objects(rooms: Rooms, scope: Scope) -> None:
+    """Thousands of calls a second would otherwise be held up by the collector of circles, all at once."""
+    async with ScriptedModel(Says("In June.")) as server:
+        await add(rooms, scope, server)
+        asked = {**ASKED, "model": "ours"}
+        await call(rooms, scope, asked)
+        gc.collect()
+        gc.disable()
+        try:
+            for body in (asked, {**asked, "stream": True}, b"{"):
+                await call(rooms, scope, body)
+            await asyncio.sleep(0)
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            gc.collect()
+            left = {type(one).__name__ for one in gc.garbage if type(one).__module__.startswith("bastide.")}
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+    assert left == set()
