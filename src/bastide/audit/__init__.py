@@ -9,7 +9,8 @@ setting that switches it off.
 
 from bastide.audit.audit import Audit
 from bastide.audit.canonical import JsonValue, canonical
-from bastide.audit.journal import Entry, Journal
+from bastide.audit.committing import Entry
+from bastide.audit.journal import Journal
 from bastide.audit.values import CallFacts, Event, Exported, Health, Receipt, ReceiptFacts, Verification
 from bastide.audit.verify import verify_file
 

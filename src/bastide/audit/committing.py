@@ -1,0 +1,106 @@
+"""Committing: what goes into a call and what comes out is committed to while it runs, and never written."""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from bastide.audit.leaf import SECRET_BYTES, derive, mac
+from bastide.audit.values import CallFacts
+from bastide.store import Scope, id_of
+
+RANDOM_BYTES: Final = SECRET_BYTES + 10
+"""What an entry needs to be secret and its own."""
+
+_HELD_BYTES_MAX: Final = 256 * 1024  # of what came out, before it is taken into the commitment
+
+Promise = Callable[[], CallFacts]
+"""What is known of a call before its end; asked for only if that takes long."""
+
+
+class Notes(Protocol):
+    """Where entries are kept."""
+
+    def random(self) -> bytes:
+        """`RANDOM_BYTES` that nobody else has got."""
+
+    def note(self, entry: Entry) -> None:
+        """An entry was closed."""
+
+
+class Entry:
+    """One call while it runs: what goes in and what comes out is committed to, never written."""
+
+    __slots__ = (
+        "_in",
+        "_journal",
+        "_mac",
+        "_out",
+        "_size",
+        "end",
+        "id",
+        "promise",
+        "scope",
+        "secret",
+        "sides",
+        "started",
+    )
+
+    def __init__(self, journal: Notes, scope: Scope, promise: Promise | None) -> None:
+        random = journal.random()
+        self.started = now = time.time()
+        self.id = id_of("rcp", int(now * 1000), random[SECRET_BYTES:])
+        self.secret = random[:SECRET_BYTES]
+        self.scope = scope
+        self.promise = promise
+        self.end: tuple[CallFacts, str, str, Sequence[str]] | None = None
+        self.sides = (b"", b"")  # the commitments, once it is over
+        self._journal = journal
+        self._in: list[bytes] = []
+        self._out: list[bytes] = []
+        self._size = 0
+        self._mac: hmac.HMAC | None = None
+
+    def input(self, data: bytes) -> None:
+        """Some of what went in. It must not change any more."""
+        self._in.append(data)
+
+    def output(self, data: bytes) -> None:
+        """Some of what came out."""
+        self._out.append(data)
+        self._size += len(data)
+        if self._size > _HELD_BYTES_MAX:
+            self._fold()
+
+    def close(
+        self, facts: CallFacts, *, outcome: str = "done", resource: str = "", subjects: Sequence[str] = ()
+    ) -> None:
+        """The call is over. Nothing is raised: the record does not decide about the call any more."""
+        if self.end is None:
+            self.end = (facts, outcome, resource, subjects)
+            # Here and not in the thread that writes: beside the event loop it would fight it for the interpreter.
+            self.sides = (self.committed_input(), self._committed_output())
+            self._in, self._out = [], []
+            self._journal.note(self)
+
+    def committed_input(self) -> bytes:
+        """The commitment to what went in so far."""
+        sent = self._in
+        return mac(derive(self.secret, "input"), sent[0] if len(sent) == 1 else b"".join(sent))
+
+    def _committed_output(self) -> bytes:
+        if self._mac is None:
+            said = self._out
+            return mac(derive(self.secret, "output"), said[0] if len(said) == 1 else b"".join(said))
+        self._fold()
+        return self._mac.digest()
+
+    def _fold(self) -> None:
+        if self._mac is None:
+            self._mac = hmac.new(derive(self.secret, "output"), digestmod="sha256")
+        for piece in self._out:
+            self._mac.update(piece)
+        self._out.clear()
+        self._size = 0
