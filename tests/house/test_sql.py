@@ -39,6 +39,13 @@ async def test_a_query_plans(house: House, query: Query) -> None:  # the house: 
         await owner.execute(f"explain (generic_plan) {sql}")
 
 
+@pytest.mark.parametrize("query", [one for one in _all() if "store.tenant()" in one.sql], ids=lambda one: one.name)
+def test_the_tenant_is_asked_for_once_and_not_for_every_row(query: Query) -> None:
+    # The planner moves `from (select store.tenant()) as t` into the rows; a question of its own it asks once.
+    once = re.sub(r"(?<!from )\(select store\.tenant\(\)\)", "", re.sub(r"--[^\n]*", "", query.sql))
+    assert "store.tenant()" not in once
+
+
 @pytest.mark.parametrize("room", WITH_SQL)
 def test_a_query_names_its_own_schema_only(room: str) -> None:
     for query in queries(f"bastide.{room}").values():

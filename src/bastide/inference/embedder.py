@@ -32,6 +32,7 @@ CARRIED_NAME = "local/minilm"
 _CHARACTERS_PER_TOKEN_MAX = 128
 _REPORTS_HOME = (1, 29)  # from this release on the builds on the index carry their maker's telemetry, switched on
 _WINDOW = 1024  # texts tokenised at a time
+_FEW = 16  # texts that are tokenised in the thread at hand: to wake others for them costs more than they save
 _PIECE_TOKENS = 256  # what a thread works on before it looks for the next: some 15 ms
 
 
@@ -90,7 +91,10 @@ class Embedder:
         with self._counting_lock:
             if self._counting is None:
                 self._counting = open_tokenizer(self._folder.path)
-        return [len(each.ids) for each in self._counting.encode_batch_fast([_clean(text) for text in texts])]
+        cleaned = [_clean(text) for text in texts]
+        if len(cleaned) <= _FEW:
+            return [len(self._counting.encode(text)) for text in cleaned]
+        return [len(each) for each in self._counting.encode_batch_fast(cleaned)]
 
     def close(self) -> None:
         """Give the threads back. Embedding after this fails."""

@@ -6,10 +6,9 @@
 -- name: add_entity_sources
 insert into knowledge.entity_source (tenant_id, document, chunk, key, extractor, type, name, start_at, end_at, times,
                                      confidence, self)
-select t.tenant, u.document, u.chunk, u.key, %(extractor)s, u.type, u.name, u.start_at, u.end_at, u.times, u.confidence,
-       u.self
-from (select store.tenant()) as t(tenant),
-     unnest(%(documents)s::bigint[], %(chunks)s::bigint[], %(keys)s::bigint[], %(types)s::text[], %(names)s::text[],
+select (select store.tenant()), u.document, u.chunk, u.key, %(extractor)s, u.type, u.name, u.start_at, u.end_at,
+       u.times, u.confidence, u.self
+from unnest(%(documents)s::bigint[], %(chunks)s::bigint[], %(keys)s::bigint[], %(types)s::text[], %(names)s::text[],
             %(starts)s::integer[], %(ends)s::integer[], %(times)s::integer[], %(confidences)s::real[],
             %(selves)s::boolean[])
          as u(document, chunk, key, type, name, start_at, end_at, times, confidence, self)
@@ -18,10 +17,9 @@ on conflict do nothing
 -- name: add_relation_sources
 insert into knowledge.relation_source (tenant_id, document, chunk, a, b, type, extractor, start_at, end_at, weight,
                                        confidence, valid_from, valid_to)
-select t.tenant, u.document, u.chunk, u.a, u.b, u.type, %(extractor)s, u.start_at, u.end_at, u.weight, u.confidence,
-       u.first, u.after
-from (select store.tenant()) as t(tenant),
-     unnest(%(documents)s::bigint[], %(chunks)s::bigint[], %(ones)s::bigint[], %(others)s::bigint[], %(types)s::text[],
+select (select store.tenant()), u.document, u.chunk, u.a, u.b, u.type, %(extractor)s, u.start_at, u.end_at, u.weight,
+       u.confidence, u.first, u.after
+from unnest(%(documents)s::bigint[], %(chunks)s::bigint[], %(ones)s::bigint[], %(others)s::bigint[], %(types)s::text[],
             %(starts)s::integer[], %(ends)s::integer[], %(weights)s::real[],
             %(confidences)s::real[], %(firsts)s::date[], %(afters)s::date[])
          as u(document, chunk, a, b, type, start_at, end_at, weight, confidence, first, after)
@@ -30,29 +28,26 @@ on conflict do nothing
 -- name: add_facts
 insert into knowledge.fact (tenant_id, document, chunk, ord, kind, start_at, end_at, sentence_start, sentence_end,
                             valid_from, valid_to, detail, value, keys)
-select t.tenant, u.document, u.chunk, u.ord, u.kind, u.start_at, u.end_at, u.sentence_start, u.sentence_end, u.first,
-       u.after, u.detail, u.value, u.keys::bigint[]
-from (select store.tenant()) as t(tenant),
-     unnest(%(documents)s::bigint[], %(ords)s::integer[], %(chunks)s::bigint[], %(kinds)s::text[],
+select (select store.tenant()), u.document, u.chunk, u.ord, u.kind, u.start_at, u.end_at, u.sentence_start,
+       u.sentence_end, u.first, u.after, u.detail, u.value, u.keys::bigint[]
+from unnest(%(documents)s::bigint[], %(ords)s::integer[], %(chunks)s::bigint[], %(kinds)s::text[],
             %(starts)s::integer[], %(ends)s::integer[], %(sentence_starts)s::integer[],
             %(sentence_ends)s::integer[], %(firsts)s::date[], %(afters)s::date[],
             %(details)s::text[], %(values)s::numeric[], %(keys)s::text[])
          as u(document, ord, chunk, kind, start_at, end_at, sentence_start, sentence_end, first, after, detail, value,
-              keys)
+            keys)
 
 -- name: add_citations
 insert into knowledge.citation (tenant_id, document, chunk, ord, start_at, end_at, place, detail, act)
-select t.tenant, u.document, u.chunk, u.ord, u.start_at, u.end_at, u.place, u.detail, u.act
-from (select store.tenant()) as t(tenant),
-     unnest(%(documents)s::bigint[], %(ords)s::integer[], %(chunks)s::bigint[], %(starts)s::integer[],
+select (select store.tenant()), u.document, u.chunk, u.ord, u.start_at, u.end_at, u.place, u.detail, u.act
+from unnest(%(documents)s::bigint[], %(ords)s::integer[], %(chunks)s::bigint[], %(starts)s::integer[],
             %(ends)s::integer[], %(places)s::text[], %(details)s::text[], %(acts)s::bigint[])
          as u(document, ord, chunk, start_at, end_at, place, detail, act)
 
 -- name: add_alias_sources
 insert into knowledge.alias_source (tenant_id, source, chunk, a, b, reason, score, start_at, end_at)
-select t.tenant, u.document, u.chunk, u.a, u.b, u.reason, u.score, u.start_at, u.end_at
-from (select store.tenant()) as t(tenant),
-     unnest(%(documents)s::bigint[], %(chunks)s::bigint[], %(shorts)s::bigint[], %(fulls)s::bigint[],
+select (select store.tenant()), u.document, u.chunk, u.a, u.b, u.reason, u.score, u.start_at, u.end_at
+from unnest(%(documents)s::bigint[], %(chunks)s::bigint[], %(shorts)s::bigint[], %(fulls)s::bigint[],
             %(reasons)s::text[], %(scores)s::real[], %(starts)s::integer[], %(ends)s::integer[])
          as u(document, chunk, a, b, reason, score, start_at, end_at)
 on conflict do nothing

@@ -1,6 +1,7 @@
 -- Every question of the room `knowledge`. The tenant is never a parameter: row security supplies it, and
--- rows written in bulk ask for it once (a default would be evaluated row by row). What is written with documents comes
--- in columns that hold the rows of all of them; the foreign keys see to it that each hangs on a document.
+-- rows written in bulk ask for it once, in a question of its own: a default, or a function in `from`, would be evaluated
+-- row by row, and costs more than the row. What is written with documents comes in columns that hold the rows of all of
+-- them; the foreign keys see to it that each hangs on a document.
 
 -- == intake =========================================================================================
 
@@ -52,9 +53,8 @@ returning number
 
 -- name: add_documents
 insert into knowledge.document (tenant_id, id, collection, name, label)
-select t.tenant, u.id, u.collection, u.name, u.label::jsonb
-from (select store.tenant()) as t(tenant),
-     unnest(%(ids)s::text[], %(collections)s::text[], %(names)s::text[], %(labels)s::text[])
+select (select store.tenant()), u.id, u.collection, u.name, u.label::jsonb
+from unnest(%(ids)s::text[], %(collections)s::text[], %(names)s::text[], %(labels)s::text[])
          as u(id, collection, name, label)
 returning id, number
 
@@ -67,17 +67,16 @@ where number = %(document)s
 insert into knowledge.document_version as v (tenant_id, document, version, fingerprint, blob, bytes, media_type, title,
                                              language, pages, chunks, problems, marks, node_ids, node_marks,
                                              node_sketches, node_last, recipe)
-select t.tenant, u.document, u.version, u.fingerprint, u.blob, u.bytes, u.media_type, u.title, u.language, u.pages,
-       u.chunks, array(select jsonb_array_elements_text(u.problems::jsonb)),
+select (select store.tenant()), u.document, u.version, u.fingerprint, u.blob, u.bytes, u.media_type, u.title,
+       u.language, u.pages, u.chunks, array(select jsonb_array_elements_text(u.problems::jsonb)),
        array(select jsonb_array_elements_text(u.marks::jsonb)), u.node_ids::integer[], u.node_marks::bigint[],
        u.node_sketches::bigint[], u.node_last, %(recipe)s
-from (select store.tenant()) as t(tenant),
-     unnest(%(documents)s::bigint[], %(versions)s::integer[], %(fingerprints)s::bytea[], %(blobs)s::text[],
+from unnest(%(documents)s::bigint[], %(versions)s::integer[], %(fingerprints)s::bytea[], %(blobs)s::text[],
             %(bytes)s::bigint[], %(media_types)s::text[], %(titles)s::text[], %(languages)s::text[],
             %(pages)s::integer[], %(chunks)s::integer[], %(problems)s::text[], %(marks)s::text[],
             %(node_ids)s::text[], %(node_marks)s::text[], %(node_sketches)s::text[], %(node_lasts)s::integer[])
          as u(document, version, fingerprint, blob, bytes, media_type, title, language, pages, chunks, problems, marks,
-              node_ids, node_marks, node_sketches, node_last)
+            node_ids, node_marks, node_sketches, node_last)
 on conflict (tenant_id, document, version) do update
 set media_type = excluded.media_type, title = excluded.title, language = excluded.language, pages = excluded.pages,
     chunks = excluded.chunks, problems = excluded.problems, marks = excluded.marks, node_ids = excluded.node_ids,
@@ -87,24 +86,22 @@ set media_type = excluded.media_type, title = excluded.title, language = exclude
 -- name: add_nodes
 insert into knowledge.node (tenant_id, document, ord, parent, kind, level, title, start_at, end_at, page, language, id,
                             boxes, cells, source, confidence)
-select t.tenant, u.document, u.ord, u.parent, u.kind, u.level, u.title, u.start_at, u.end_at, u.page, u.language, u.id,
-       u.boxes::jsonb, u.cells::jsonb, u.source, u.confidence
-from (select store.tenant()) as t(tenant),
-     unnest(%(documents)s::bigint[], %(ords)s::integer[], %(parents)s::integer[], %(kinds)s::text[],
+select (select store.tenant()), u.document, u.ord, u.parent, u.kind, u.level, u.title, u.start_at, u.end_at, u.page,
+       u.language, u.id, u.boxes::jsonb, u.cells::jsonb, u.source, u.confidence
+from unnest(%(documents)s::bigint[], %(ords)s::integer[], %(parents)s::integer[], %(kinds)s::text[],
             %(levels)s::smallint[], %(titles)s::text[], %(starts)s::integer[], %(ends)s::integer[],
             %(pages)s::integer[], %(languages)s::text[], %(ids)s::integer[], %(boxes)s::text[], %(cells)s::text[],
             %(sources)s::text[], %(confidences)s::real[])
          as u(document, ord, parent, kind, level, title, start_at, end_at, page, language, id, boxes, cells, source,
-              confidence)
+            confidence)
 
 -- name: add_chunks
 -- A section path comes as one text, its headings parted by the unit separator (U+001F).
 insert into knowledge.chunk (tenant_id, document, ord, node, section, page, start_at, end_at, text, language, words,
                              length, parent, boxes)
-select t.tenant, u.document, u.ord, u.node, string_to_array(u.section, chr(31)), u.page, u.start_at, u.end_at, u.text,
-       u.language, u.words, u.length, u.parent, u.boxes::jsonb
-from (select store.tenant()) as t(tenant),
-     unnest(%(documents)s::bigint[], %(ords)s::integer[], %(nodes)s::integer[], %(sections)s::text[],
+select (select store.tenant()), u.document, u.ord, u.node, string_to_array(u.section, chr(31)), u.page, u.start_at,
+       u.end_at, u.text, u.language, u.words, u.length, u.parent, u.boxes::jsonb
+from unnest(%(documents)s::bigint[], %(ords)s::integer[], %(nodes)s::integer[], %(sections)s::text[],
             %(pages)s::integer[], %(starts)s::integer[], %(ends)s::integer[], %(texts)s::text[], %(languages)s::text[],
             %(words)s::integer[], %(lengths)s::integer[], %(parents)s::integer[], %(boxes)s::text[])
          as u(document, ord, node, section, page, start_at, end_at, text, language, words, length, parent, boxes)
@@ -112,16 +109,14 @@ returning document, ord, id
 
 -- name: add_postings
 insert into knowledge.posting (tenant_id, term, document, chunks, counts)
-select t.tenant, u.term, u.document, u.chunks::bigint[], u.counts::integer[]
-from (select store.tenant()) as t(tenant),
-     unnest(%(documents)s::bigint[], %(terms)s::bigint[], %(chunks)s::text[], %(counts)s::text[])
+select (select store.tenant()), u.term, u.document, u.chunks::bigint[], u.counts::integer[]
+from unnest(%(documents)s::bigint[], %(terms)s::bigint[], %(chunks)s::text[], %(counts)s::text[])
          as u(document, term, chunks, counts)
 
 -- name: add_embeddings
 insert into knowledge.embedding (tenant_id, chunk, document, model, v)
-select t.tenant, u.chunk, u.document, u.model, u.v::halfvec
-from (select store.tenant()) as t(tenant),
-     unnest(%(documents)s::bigint[], %(chunks)s::bigint[], %(models)s::text[], %(vectors)s::text[])
+select (select store.tenant()), u.chunk, u.document, u.model, u.v::halfvec
+from unnest(%(documents)s::bigint[], %(chunks)s::bigint[], %(models)s::text[], %(vectors)s::text[])
          as u(document, chunk, model, v)
 
 -- name: forget_subjects

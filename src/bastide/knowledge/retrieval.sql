@@ -2,9 +2,8 @@
 
 -- name: add_mentions
 insert into knowledge.mention (tenant_id, document, chunks, sizes, phrases)
-select t.tenant, u.document, u.chunks, u.sizes, u.phrases
-from (select store.tenant()) as t(tenant),
-     unnest(%(documents)s::bigint[], %(chunks)s::bytea[], %(sizes)s::bytea[], %(phrases)s::bytea[])
+select (select store.tenant()), u.document, u.chunks, u.sizes, u.phrases
+from unnest(%(documents)s::bigint[], %(chunks)s::bytea[], %(sizes)s::bytea[], %(phrases)s::bytea[])
          as u(document, chunks, sizes, phrases)
 
 -- name: forget_mentions

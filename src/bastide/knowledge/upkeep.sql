@@ -123,9 +123,8 @@ where d.id = %(id)s
 
 -- name: put_likeness
 insert into knowledge.likeness as l (tenant_id, document, shingles, sketch)
-select t.tenant, u.document, u.shingles, u.sketch
-from (select store.tenant()) as t(tenant),
-     unnest(%(documents)s::bigint[], %(shingles)s::integer[], %(sketches)s::bytea[]) as u(document, shingles, sketch)
+select (select store.tenant()), u.document, u.shingles, u.sketch
+from unnest(%(documents)s::bigint[], %(shingles)s::integer[], %(sketches)s::bytea[]) as u(document, shingles, sketch)
 on conflict (tenant_id, document) do update set shingles = excluded.shingles, sketch = excluded.sketch
 
 -- name: sketches

@@ -8,6 +8,7 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from bastide.errors import DatabaseUnavailable
+from bastide.store.lists import write_plainly
 
 Connection: TypeAlias = psycopg.AsyncConnection[Any]
 Pool: TypeAlias = AsyncConnectionPool[Connection]
@@ -35,6 +36,7 @@ class Pools:
                 min_size=1,
                 max_size=size,
                 open=False,
+                configure=write_plainly,
                 kwargs={"autocommit": True, **_GIVEN_UP},
                 max_idle=300.0,
                 reconnect_timeout=_RETRY_FOR_S,

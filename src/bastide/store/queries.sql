@@ -16,17 +16,15 @@ select wrapped from store.tenant_key where tenant_id = %(tenant)s
 -- name: use_blobs
 -- Equal bytes of one tenant lie there once; the count says how many documents hold them.
 insert into store.blob as b (tenant_id, address, bytes, uses)
-select t.tenant, u.address, u.bytes, u.uses
-from (select store.tenant()) as t(tenant),
-     unnest(%(addresses)s::bytea[], %(bytes)s::bigint[], %(uses)s::integer[]) as u(address, bytes, uses)
+select (select store.tenant()), u.address, u.bytes, u.uses
+from unnest(%(addresses)s::bytea[], %(bytes)s::bigint[], %(uses)s::integer[]) as u(address, bytes, uses)
 on conflict (tenant_id, address) do update set uses = b.uses + excluded.uses
 returning address, uses
 
 -- name: add_blob_pieces
 insert into store.blob_piece (tenant_id, address, ord, sealed)
-select t.tenant, u.address, u.ord, u.sealed
-from (select store.tenant()) as t(tenant),
-     unnest(%(addresses)s::bytea[], %(ords)s::integer[], %(pieces)s::bytea[]) as u(address, ord, sealed)
+select (select store.tenant()), u.address, u.ord, u.sealed
+from unnest(%(addresses)s::bytea[], %(ords)s::integer[], %(pieces)s::bytea[]) as u(address, ord, sealed)
 
 -- name: blob_pieces
 select ord, sealed from store.blob_piece where address = %(address)s order by ord
