@@ -42,3 +42,21 @@ async def test_a_budget_is_set_met_and_shown(web: httpx2.AsyncClient, house: Hou
     put = {"kind": "app", "subject": "app_x", "name": "Legal"}
     assert (await web.put("/api/v1/departments", json=put, headers=chief)).status_code == 200
     assert (await web.get("/api/v1/departments", headers=chief)).json()["departments"] == [put]
+
+
+async def test_a_person_is_taken_out_of_what_was_used(web: httpx2.AsyncClient, us: Company, them: Company) -> None:
+    chief = bearer(us.keys["administrator"])
+    person = (await web.post("/api/v1/users", json={"email": "leaver@example.org"}, headers=chief)).json()["id"]
+    budget = {"scope": "user", "subject": person, "tokens": 1000}
+    assert (await web.post("/api/v1/budgets", json=budget, headers=chief)).status_code == 201
+
+    async def whose() -> list[str]:
+        return [one["subject"] for one in (await web.get("/api/v1/budgets", headers=chief)).json()["budgets"]]
+
+    said = {"user": person}
+    assert (await web.post("/api/v1/usage:erase", json=said, headers=bearer(us.keys["member"]))).status_code == 403
+    assert (await web.post("/api/v1/usage:erase", json=said, headers=bearer(them.keys["dpo"]))).status_code == 200
+    assert person in await whose(), "a neighbour takes nobody out of here"
+    gone = await web.post("/api/v1/usage:erase", json=said, headers=bearer(us.keys["dpo"]))
+    assert (gone.status_code, gone.json()) == (200, {"id": person, "removed": True})
+    assert person not in await whose()

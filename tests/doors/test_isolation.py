@@ -157,6 +157,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/models": {"name": "ours", "url": "http://127.0.0.1:9/v1", "local": True, "model": "m"},
     "/api/v1/embedders:off": {"model": "ours"},
     "/api/v1/kept-answers": {"model": "ours"},
+    "/api/v1/usage:erase": {"user": "ours"},
     "/api/v1/budgets": {"scope": "app", "subject": "ours", "tokens": 1000},
     "/api/v1/rates": {"scope": "app", "subject": "ours", "requests": 1000},
     "/api/v1/departments": {"kind": "app", "subject": "ours", "name": "ours"},

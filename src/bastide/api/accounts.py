@@ -96,6 +96,12 @@ async def usage(ask: Ask[shapes.WhichUsage]) -> Wire:
     return whole("usage", [one.to_wire() for one in found])
 
 
+async def erase_usage(ask: Ask[shapes.WhoseUsage]) -> Wire:
+    """What names this user goes; the sums stay. Disable his keys first: what he calls afterwards is counted again."""
+    await ask.rooms.inference.accounts.erase_person(ask.caller.scope, ask.given.user)
+    return {"id": ask.given.user, "removed": True}
+
+
 _BUDGETS, _RATES, _KEPT = "/api/v1/budgets", "/api/v1/rates", "/api/v1/kept-answers"
 _manages = partial(Operation, needs="budget:manage")
 
@@ -144,6 +150,17 @@ TABLE = (
         shapes.WhichUsage,
         shapes.Usage,
         needs="model:use",
+    ),
+    Operation(
+        "usage.erase",
+        "POST",
+        "/api/v1/usage:erase",
+        "Take a person out of what was used",
+        erase_usage,
+        shapes.WhoseUsage,
+        Removed,
+        needs="rights:use",
+        effect="destroys",
     ),
 )
 

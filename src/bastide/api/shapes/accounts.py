@@ -101,6 +101,13 @@ class WhichUsage(Asked):
     until: datetime | None = None
 
 
+class WhoseUsage(Asked):
+    """A person who is to be forgotten."""
+
+    model_config = example(user="usr_06ar2k8m1v6t7c9d0e1f2g3h4j")
+    user: str = Field(min_length=1, max_length=200, description="The user's id, as usage names him.")
+
+
 class Usage(Said):
     """What was used, by name; `unconverted` euros were told in another currency and counted 1:1."""
 
