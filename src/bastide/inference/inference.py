@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from urllib.parse import urlsplit
 
@@ -22,6 +22,7 @@ from bastide.inference.catalogue import Catalogue
 from bastide.inference.extractive_chat import as_stream, completion, question_and_passages, reply_text
 from bastide.inference.gateway import Gateway, Here, Route
 from bastide.inference.local import Kind, LocalModels
+from bastide.inference.looking import label_of, label_of_chat, looked_into
 from bastide.inference.media import Media
 from bastide.inference.registry import Known, Registry, able
 from bastide.inference.reranking import rerank
@@ -111,11 +112,16 @@ class Inference:
         """The tenant's models and routes, for the gateway."""
         return await self._registry.all(scope, self._local.models()), await self.routes.for_gateway(scope)
 
+    @staticmethod
+    def looked_into(label: Label, texts: Iterable[str]) -> Label:
+        """The label of what these texts are part of, joined with what is found in them, as each call does."""
+        return looked_into(label, texts)
+
     async def generator(self, scope: Scope, label: Label) -> Model | None:
         """The generative model that a chat with this label would use, or None if there is none."""
         scope.need("model:use")
         known = [one for one in await self._candidates(scope, None, "chat") if one.model.name != EXTRACTIVE]
-        return await self._calls.permitted(scope, known, _tightened(scope, label), capability="chat")
+        return await self._calls.permitted(scope, known, label_of(scope, label, ()), capability="chat")
 
     async def has_generator(self, scope: Scope, label: Label) -> bool:
         """Whether a generative model may receive bytes with this label."""
@@ -146,7 +152,7 @@ class Inference:
         Raises UnknownModel, WrongCapability, NoPermittedModel, and what egress and the model's server raise.
         """
         scope.need("model:use")
-        choice = await self._choose(scope, request.model, "chat", _chat_label(scope, request, label))
+        choice = await self._choose(scope, request.model, "chat", label_of_chat(scope, request, label))
         if choice.model.built_in:
             return await self._chat_extractively(scope, choice, request, receipt_id)
         return await self._chat_remotely(scope, choice, request, receipt_id)
@@ -182,7 +188,7 @@ class Inference:
         Errors as in `chat`; those before the first piece are raised at the first piece.
         """
         scope.need("model:use")
-        choice = await self._choose(scope, request.model, "chat", _chat_label(scope, request, label))
+        choice = await self._choose(scope, request.model, "chat", label_of_chat(scope, request, label))
         if choice.model.built_in:
             reply = await self._chat_extractively(scope, choice, request, receipt_id)
             for piece in as_stream(reply):
@@ -243,7 +249,7 @@ class Inference:
         choice = await self._calls.choose(
             scope,
             candidates,
-            _tightened(scope, label),
+            label_of(scope, label, [task]),
             capability="vision",
             others=lambda: self._candidates(scope, None, wanted),
         )
@@ -263,7 +269,9 @@ class Inference:
     ) -> ExtractiveReply:
         """The sentences of the passages that best answer the question, on this machine. Raises NoPermittedModel."""
         scope.need("model:use")
-        choice = await self._choose(scope, EXTRACTIVE, "chat", _tightened(scope, label), act="answer")
+        choice = await self._choose(
+            scope, EXTRACTIVE, "chat", label_of(scope, label, [question, *passages]), act="answer"
+        )
         sent = wire.encode({"question": question, "passages": list(passages)})
         async with self._calls.made(scope, choice, sent, receipt=receipt_id) as call:
             found = await self._local.extract(question, passages, language)
@@ -281,7 +289,7 @@ class Inference:
         Without a name it is this machine's embedder, if there is one. Raises NoPermittedModel, UnknownModel.
         """
         scope.need("model:use")
-        choice = await self._choose(scope, model, "embeddings", _tightened(scope, label))
+        choice = await self._choose(scope, model, "embeddings", label_of(scope, label, texts))
         sent = json.dumps({"texts": list(texts), "kind": kind}, separators=(",", ":")).encode()
         async with self._calls.made(scope, choice, sent, noted=kind == "query" and choice.model.built_in) as call:
             if choice.model.built_in:
@@ -321,7 +329,7 @@ class Inference:
         Raises NoPermittedModel, UnknownModel, WrongCapability, and what egress and the model's server raise.
         """
         scope.need("model:use")
-        choice = await self._choose(scope, model, "rerank", _tightened(scope, label))
+        choice = await self._choose(scope, model, "rerank", label_of(scope, label, [query, *texts]))
         sent = wire.encode({"query": query, "documents": list(texts)})
         async with self._calls.made(scope, choice, sent) as call:
             if choice.model.built_in:
@@ -383,16 +391,6 @@ class Inference:
         if known.model.pseudonymise:
             raise WrongCapability(f"{name} is asked over the model wires (/v1/...) only.", model=name)
         return [known]
-
-
-def _tightened(scope: Scope, label: Label) -> Label:
-    return Label.of_scope(scope).join(label)
-
-
-def _chat_label(scope: Scope, request: ChatRequest, label: Label) -> Label:
-    """The label of everything that goes in: of the caller, of the request and of each message that has one."""
-    parts = [message.label for message in request.messages if message.label is not None]
-    return Label.join_all([_tightened(scope, label), *parts])
 
 
 def _guessed(sent: bytes, got: bytes = b"") -> Usage:

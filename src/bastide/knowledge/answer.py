@@ -146,6 +146,8 @@ class Answering:
         label = Label.join_all(
             [Label.of_scope(scope), *(hit.passage.label for hit in hits), *(turn.label for turn in history)]
         )
+        texts = (question, *(hit.passage.text for hit in hits), *(said for turn in history for said in _said(turn)))
+        label = self._inference.looked_into(label, texts)
         generator = await self._generator(scope, label, model)
         matter = _Matter(question, searched, found, tuple(hits), label, history, new_id("rcp"))
         return matter, generator
@@ -267,6 +269,10 @@ class Answering:
             )
 
         return check(text, evidence, language=language, nearness=nearness)
+
+
+def _said(turn: Turn) -> tuple[str, str]:
+    return turn.question, turn.answer
 
 
 def relevant(question: str, found: Found) -> list[Hit]:

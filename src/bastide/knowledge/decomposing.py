@@ -45,7 +45,7 @@ class Parts:
 
 async def decomposed(inference: Inference, scope: Scope, question: str, label: Label) -> Parts | None:
     """What a permitted model makes of the question; None where there is none. Its failure is a note."""
-    model = await inference.generator(scope, label)
+    model = await inference.generator(scope, inference.looked_into(label, [question]))
     if model is None:
         return None
     fence = secrets.token_hex(8)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bastide.errors import Refusal, Unavailable
+from bastide.errors import NoPermittedModel, Refusal, Unavailable
 from bastide.inference import Inference
 from bastide.knowledge.embedders import Embedders
 from bastide.knowledge.indexing import Known, Vectors
@@ -73,6 +73,8 @@ class Meaning:
                     made |= zip(some, await asyncio.to_thread(_as_texts, part.vectors), strict=True)
                     model = part.model
         except (Refusal, Unavailable) as no:
+            if isinstance(no, NoPermittedModel) and len(each) > 1:  # what is found in one says nothing of the others
+                return [(await self._by(scope, [one], label, known, by))[0] for one in each]
             problem = f"Not embedded ({no.code}): found by its words only until it is reindexed."
             return [Vectors(problem=problem) if own else Vectors() for own in texts]
         if known.vectors and model != known.model:  # another embedder took over between the two

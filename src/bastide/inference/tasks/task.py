@@ -6,8 +6,9 @@ and verified; once it is told what is wrong with it; then it is refused.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
@@ -95,7 +96,10 @@ class Task(Generic[Input]):
             return None if named == EXTRACTIVE else named
 
         async def choose() -> JsonValue:
-            found = await self.inference.generator(self.run.scope, self.run.label)
+            label = self.inference.looked_into(
+                self.run.label, [json.dumps(asdict(cast("Any", self.input)), default=str)]
+            )
+            found = await self.inference.generator(self.run.scope, label)
             return found.name if found else None
 
         return cast("str | None", await self.run.step("choose a model", choose))

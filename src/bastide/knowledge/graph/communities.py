@@ -149,6 +149,7 @@ class CommunityJobs:
         if not model or not sentences:
             return one
         label = Label.join_all([Label.of_scope(scope), *(sentence.label for sentence in sentences)])
+        label = self._inference.looked_into(label, (sentence.text for sentence in sentences))
         try:
             chosen = await self._inference.generator(scope, label)
             if chosen is None:

@@ -142,8 +142,9 @@ class EnrichJobs:
         kept, name = Kept(), ""
         try:
             for chunk in chunks:
+                own = self._inference.looked_into(label, [chunk.text])
                 reply = await self._inference.chat(
-                    scope, _request(chunk, types, await self._model(scope, label, model)), label=label
+                    scope, _request(chunk, types, await self._model(scope, own, model)), label=own
                 )
                 name = reply.model
                 one = verified(reply.text, chunk, types)
