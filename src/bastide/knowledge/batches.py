@@ -3,7 +3,8 @@
 1. one question tells what is here by name or by content: that goes the way of a single file, after the others
 2. the rest is read and cut, and embedded by one call for all files of one label: one decision, one receipt
 3. one transaction writes them, with an event for each; what came in between goes the way of a single file
-While one batch is written the next is embedded and the one after it is read. They are written in their order.
+While one batch is written the next two are embedded, one with its receipt and one by the model, and the one after them
+is read. They are written in their order.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ FILES_MAX = 64
 BYTES_MAX = 1024 * 1024
 """Of one batch. A file that is as large fills the embedder and a transaction by itself."""
 
-_AT_ONCE = 3  # batches on their way: one read, one embedded, one written
+_EMBEDDED = 2  # batches: while one gets its receipt and its vectors are written down, the model has the other
+_AT_ONCE = 2 + _EMBEDDED  # batches on their way: one is read, one written
 
 
 @dataclass(slots=True)
@@ -80,11 +82,10 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """Whose turn it is to be read, embedded, written. An asyncio lock is given in the order in which it was asked."""
+    """Whose turn it is to be read, to be embedded. Both are given in the order in which they were asked."""
 
     reading: asyncio.Lock = field(default_factory=asyncio.Lock)
-    embedding: asyncio.Lock = field(default_factory=asyncio.Lock)
-    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    embedding: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_EMBEDDED))
 
 
 class Batches:
@@ -113,20 +114,23 @@ class Batches:
         """Take many files in, as `Knowledge.ingest` takes each of them and in their order, for a fraction of the work.
 
         One that cannot be taken in is `refused`, a wrong name included, and the rest goes on. What fails for another
-        reason is raised, and what was written until then stays. Files are asked for as they are needed: three batches
+        reason is raised, and what was written until then stays. Files are asked for as they are needed: four batches
         at most are in memory.
         """
         scope.need("knowledge:write")
         label = await label_of(self._policy, scope, label, subjects)
         said = Given("", b"", bounds.collection(collection), label, checked(metadata or {}))
         documents: list[IngestedDocument] = []
-        line = _Line()
+        line, before = _Line(), asyncio.Event()
+        before.set()
         going: deque[asyncio.Task[list[IngestedDocument]]] = deque()
         try:
             async for batch in _gathered(files, said, self._files_max):
                 if len(going) >= _AT_ONCE:
                     documents += await going.popleft()
-                going.append(asyncio.create_task(self._through(scope, batch, line, vectors=vectors)))
+                own = asyncio.Event()
+                going.append(asyncio.create_task(self._through(scope, batch, line, (before, own), vectors=vectors)))
+                before = own
             while going:
                 documents += await going.popleft()
         finally:
@@ -138,27 +142,37 @@ class Batches:
         return Ingested(tuple(documents))
 
     async def _through(
-        self, scope: Scope, batch: Sequence[Given | IngestedDocument], line: _Line, *, vectors: bool
+        self,
+        scope: Scope,
+        batch: Sequence[Given | IngestedDocument],
+        line: _Line,
+        written: tuple[asyncio.Event, asyncio.Event],
+        *,
+        vectors: bool,
     ) -> list[IngestedDocument]:
+        """A batch from its bytes to its documents. `written` says so of the batch before it, and of this one."""
         async with line.reading:
             fresh = await self._read(scope, batch) if len(batch) > 1 else {}
         async with line.embedding:
             await self._embed(scope, list(fresh.values()), vectors=vectors)
-        async with line.writing:
-            done: dict[int, IngestedDocument] = {}
-            if fresh:
-                try:
-                    with timed("knowledge_write"):
-                        async with self._store.under(scope) as db:
-                            done = await self.write(db, fresh)
-                except (AlreadyThere, Contended):  # somebody else is at the same: each by itself finds out
-                    done = {}
-            return [
-                done.get(place) or (await self._intake.ingest(scope, one, vectors=vectors))
-                if isinstance(one, Given)
-                else one
-                for place, one in enumerate(batch)
-            ]
+        before, own = written
+        await before.wait()  # for good, where that one failed: who awaits both gives this one up
+        done: dict[int, IngestedDocument] = {}
+        if fresh:
+            try:
+                with timed("knowledge_write"):
+                    async with self._store.under(scope) as db:
+                        done = await self.write(db, fresh)
+            except (AlreadyThere, Contended):  # somebody else is at the same: each by itself finds out
+                done = {}
+        documents = [
+            done.get(place) or (await self._intake.ingest(scope, one, vectors=vectors))
+            if isinstance(one, Given)
+            else one
+            for place, one in enumerate(batch)
+        ]
+        own.set()
+        return documents
 
     async def ready(self, scope: Scope, files: Sequence[Given], *, vectors: bool, chain: Chain = ()) -> Ready:
         """Everything that comes before the transaction, for a few files of one collection."""
@@ -196,14 +210,13 @@ class Batches:
                 fresh[place] = file
             names.add(file.given.name)
             contents.add(file.fingerprint)
-        for file in fresh.values():
-            try:
-                prepared = await self._intake.seeing.read(scope, file.given.name, file.given.data, file.given.label)
-            except Refusal as no:
-                file.refusal = no
+        wanted = [(file.given.name, file.given.data, file.given.label) for file in fresh.values()]
+        for file, read in zip(fresh.values(), await self._intake.seeing.read_several(scope, wanted), strict=True):
+            if isinstance(read, Refusal):
+                file.refusal = read
                 continue
-            file.prepared = prepared
-            marked = class_of(prepared.reading.marks)
+            file.prepared = read
+            marked = class_of(read.reading.marks)
             if marked:
                 file.given = replace(file.given, label=file.given.label.join(Label(cls=marked)))
         await asyncio.to_thread(_sketch, list(fresh.values()), key)

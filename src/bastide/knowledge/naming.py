@@ -47,9 +47,9 @@ def marks(reading: Reading) -> list[int]:
     return found
 
 
-def word_sketches(reading: Reading) -> list[int]:
+def word_sketches(*readings: Reading) -> list[int]:
     """One sketch a node, of its title and its own words: what is alike is found again though it changed."""
-    return sketches([f"{node.title}\n{own_text(reading, node.ord)}" for node in reading.nodes])
+    return sketches([f"{node.title}\n{own_text(reading, node.ord)}" for reading in readings for node in reading.nodes])
 
 
 def own_text(reading: Reading, ord: int) -> str:

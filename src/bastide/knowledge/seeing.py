@@ -8,8 +8,9 @@ Pages that were recognised are not recognised again. Each picture is decided and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import replace
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from bastide.errors import BastideError, NoPermittedModel, Refusal, UnknownModel
 from bastide.inference import Inference
@@ -29,6 +30,17 @@ _HERE = "this document was shown to models as often as it may be"
 _CUT = "its answer was cut off by a limit of its server"
 
 _READERS = 2  # files read at a time: reading is CPU and memory
+_TURN_S = 0.1  # so long a reader goes on with small files
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """A file that is to be read; `upper` is None where no picture is shown to anybody."""
+
+    name: str
+    data: bytes
+    upper: Upper | None
+    heard: Callable[[int, int], None] | None = None
 
 
 class Seeing:
@@ -48,38 +60,50 @@ class Seeing:
 
         `heard` is told in another thread how many pages were read, and of how many.
         """
-        if not self._pictures_max:
-            return await self._once(name, data, None, heard)
-        upper = Upper(asks_max=self._pictures_max)
-        left_s = self._timeout_s
+        upper = Upper(asks_max=self._pictures_max) if self._pictures_max else None
+        first = (await self._turn([_Wish(name, data, upper, heard)]))[0]
+        return await self._shown(scope, _Wish(name, data, upper, heard), label, first)
+
+    async def read_several(self, scope: Scope, files: Sequence[tuple[str, bytes, Label]]) -> list[Prepared | Refusal]:
+        """The same for several files: of each what it says, or why it is refused. Small ones share a thread's turn."""
+        wishes = [
+            _Wish(name, data, Upper(asks_max=self._pictures_max) if self._pictures_max else None)
+            for name, data, _ in files
+        ]
+        found: list[Prepared | Refusal] = []
+        while len(found) < len(files):
+            for first in await self._turn(wishes[len(found) :]):
+                place = len(found)
+                try:
+                    found.append(await self._shown(scope, wishes[place], files[place][2], first))
+                except Refusal as no:
+                    found.append(no)
+        return found
+
+    async def _shown(self, scope: Scope, wish: _Wish, label: Label, first: Prepared | Refusal) -> Prepared:
+        """What a file says once all that it wants to be shown was shown. Raises the refusals of `reading`."""
+        upper, left_s = wish.upper, self._timeout_s
         for turn in range(1, _ROUNDS):
-            refused: Refusal | None = None
-            marks: tuple[str, ...] = ()
-            try:
-                prepared = await self._once(name, data, upper, heard)
-                marks = prepared.reading.marks
-            except Refusal as no:  # a picture of which nothing was read: its answers may change that
-                refused = no
-            if not upper.wanted:
-                if refused is not None:
-                    raise refused
-                return prepared
+            # A picture of which nothing was read is refused: its answers may change that.
+            if upper is None or not upper.wanted:
+                break
+            marks = () if isinstance(first, Refusal) else first.reading.marks
             marked = class_of([*marks, *upper.edges])  # what a page says of itself tightens its label, read or not
             began = asyncio.get_running_loop().time()
             await self._answer(scope, label.join(Label(cls=marked)) if marked else label, upper, began + left_s)
             left_s -= asyncio.get_running_loop().time() - began
             upper.closed = _HERE if turn == _ROUNDS - 1 else ""
-        return await self._once(name, data, upper, heard)
+            first = (await self._turn([wish]))[0]
+        if isinstance(first, Refusal):
+            raise first
+        return first
 
-    async def _once(
-        self, name: str, data: bytes, upper: Upper | None, heard: Callable[[int, int], None] | None
-    ) -> Prepared:
+    async def _turn(self, wishes: Sequence[_Wish]) -> list[Prepared | Refusal]:
+        """The first of them, read, and as many more as a thread reads before it is somebody else's turn."""
         async with self._readers:
-            with timed("knowledge_read"):
-                most = self._inference.embedder_tokens_max()
-                gauge = Gauge(most, self._inference.count_tokens) if most else None
-                limits = replace(self._limits, upper=upper, heard=heard)
-                return await asyncio.to_thread(prepare, name, data, limits, gauge)
+            most = self._inference.embedder_tokens_max()
+            gauge = Gauge(most, self._inference.count_tokens) if most else None
+            return await asyncio.to_thread(_read, wishes, self._limits, gauge)
 
     async def _answer(self, scope: Scope, label: Label, upper: Upper, until: float) -> None:
         """Every picture that is wanted gets its answer, or the reason why it has none."""
@@ -118,3 +142,18 @@ class Seeing:
         if not seen.whole:
             return Told(refused=_CUT, receipt=seen.receipt)
         return Told(seen.text, seen.model, seen.receipt)
+
+
+def _read(wishes: Sequence[_Wish], limits: Limits, gauge: Gauge | None) -> list[Prepared | Refusal]:
+    until = time.monotonic() + _TURN_S
+    found: list[Prepared | Refusal] = []
+    for wish in wishes:
+        try:
+            with timed("knowledge_read"):
+                own = replace(limits, upper=wish.upper, heard=wish.heard)
+                found.append(prepare(wish.name, wish.data, own, gauge))
+        except Refusal as no:
+            found.append(no)
+        if time.monotonic() > until:
+            break
+    return found

@@ -10,7 +10,7 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from bastide.knowledge.indexing import Known, Vectors
 from bastide.knowledge.likeness import Sketch, write_likenesses
 from bastide.knowledge.naming import marks, named, word_sketches
 from bastide.knowledge.preparing import Prepared
-from bastide.knowledge.reading import Box, Node, PageRead, Piece
+from bastide.knowledge.reading import Box, Node, PageRead, Piece, Reading
 from bastide.knowledge.recipe import RECIPE
 from bastide.knowledge.weaving import MENTION
 from bastide.store import Db, queries
@@ -87,12 +87,20 @@ async def _names_of(db: Db, entries: Sequence[Entry]) -> list[_Names]:
     for one in entries:
         known = None if one.new else await db.row(dict, _KNOWN_NODES, document=one.here.number)
         before.append(known or {"ids": [], "marks": [], "sketches": [], "last": -1})
-    return await asyncio.to_thread(lambda: [_named(one, known) for one, known in zip(entries, before, strict=True)])
+    return await asyncio.to_thread(_all_named, entries, before)
 
 
-def _named(one: Entry, known: Mapping[str, Any]) -> _Names:
-    own = marks(one.prepared.reading)
-    words = word_sketches(one.prepared.reading)
+def _all_named(entries: Sequence[Entry], before: Sequence[Mapping[str, Any]]) -> list[_Names]:
+    readings = [one.prepared.reading for one in entries]
+    words = iter(word_sketches(*readings))
+    return [
+        _named(reading, known, list(islice(words, len(reading.nodes))))
+        for reading, known in zip(readings, before, strict=True)
+    ]
+
+
+def _named(reading: Reading, known: Mapping[str, Any], words: Sequence[int]) -> _Names:
+    own = marks(reading)
     ids, last = named(known["ids"], known["marks"], known["last"], own, sketched=(known["sketches"], words))
     return _Names(ids, own, words, last)
 

@@ -15,6 +15,7 @@ from bastide.knowledge import Document, Knowledge
 from bastide.knowledge.batches import Batches
 from bastide.knowledge.embedders import Embedders
 from bastide.knowledge.intake import Intake
+from bastide.knowledge.meaning import Meaning
 from bastide.knowledge.placement import Placement
 from bastide.settings import KnowledgeSettings
 from bastide.store import Query, Scope
@@ -253,3 +254,48 @@ async def test_what_breaks_off_leaves_whole_documents_only(rooms: Rooms, small: 
     again = await small.ingest(ours, _given(NOTES))
     assert sum(one.status == "unchanged" for one in again.documents) == len(there)
     assert len(await _documents(rooms.knowledge, ours)) == len(NOTES)
+
+
+async def test_batches_are_written_in_their_order_whichever_has_its_vectors_first(
+    rooms: Rooms, small: Batches, ours: Scope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[int] = []
+    second = asyncio.Event()
+    real = Meaning.of_many
+
+    async def of_many(self: Meaning, *arguments: Any) -> Any:
+        begun.append(len(begun))
+        if begun[-1] == 0:
+            await asyncio.wait_for(second.wait(), 30)  # the second is embedded while the first one still is
+        found = await real(self, *arguments)
+        if len(begun) > 1:
+            second.set()
+        return found
+
+    monkeypatch.setattr(Meaning, "of_many", of_many)
+    await small.ingest(ours, _given(NOTES))
+    in_order = Query("test", "in_order", "select name from knowledge.document order by number")
+    async with rooms.store.under(ours) as db:
+        assert [name for (name,) in await db.rows(tuple, in_order)] == [name for name, _ in NOTES]
+
+
+async def test_nothing_is_written_behind_a_batch_that_failed(
+    rooms: Rooms, small: Batches, ours: Scope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[int] = []
+    both = asyncio.Event()
+    real = Meaning.of_many
+
+    async def of_many(self: Meaning, *arguments: Any) -> Any:
+        begun.append(len(begun))
+        if begun[-1] == 0:
+            await asyncio.wait_for(both.wait(), 30)
+            raise RuntimeError("the disk is full")
+        found = await real(self, *arguments)
+        both.set()
+        return found
+
+    monkeypatch.setattr(Meaning, "of_many", of_many)
+    with pytest.raises(RuntimeError, match="disk"):
+        await small.ingest(ours, _given(NOTES))
+    assert await _documents(rooms.knowledge, ours) == []

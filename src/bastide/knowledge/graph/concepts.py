@@ -84,8 +84,6 @@ def _parted(
     run: list[Token] = []
 
     def close() -> None:
-        if not run:
-            return
         while run and run[-1].text.lower() in inner:
             run.pop()
         while run and run[0].text.lower() in inner:
@@ -109,15 +107,18 @@ def _parted(
     for place, token in enumerate(words):
         low = token.text.lower()
         if not _WORD.match(token.text) or _in(token, masked) or (token.text[0].isupper() and place):
-            close()
+            if run:
+                close()
         elif low in inner:
             if run:
                 run.append(token)
         elif low in stop or len(low) < 3 or (low.endswith(verb) and not low.endswith(noun) and often[low] < 3):
-            close()
+            if run:
+                close()
         else:
             run.append(token)
-    close()
+    if run:
+        close()
     return found
 
 
