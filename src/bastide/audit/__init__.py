@@ -9,7 +9,7 @@ setting that switches it off.
 
 from bastide.audit.audit import Audit
 from bastide.audit.canonical import JsonValue, canonical
-from bastide.audit.committing import Entry
+from bastide.audit.committing import Entry, Promise
 from bastide.audit.journal import Journal
 from bastide.audit.values import CallFacts, Event, Exported, Health, Receipt, ReceiptFacts, Verification
 from bastide.audit.verify import verify_file
@@ -23,6 +23,7 @@ __all__ = [
     "Health",
     "Journal",
     "JsonValue",
+    "Promise",
     "Receipt",
     "ReceiptFacts",
     "Verification",

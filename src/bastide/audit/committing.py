@@ -82,7 +82,7 @@ class Entry:
             self.end = (facts, outcome, resource, subjects)
             # Here and not in the thread that writes: beside the event loop it would fight it for the interpreter.
             self.sides = (self.committed_input(), self._committed_output())
-            self._in, self._out = [], []
+            self._in, self._out, self.promise = [], [], None
             self._journal.note(self)
 
     def committed_input(self) -> bytes:

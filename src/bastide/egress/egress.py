@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import secrets
 import ssl
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -40,11 +41,12 @@ class Egress:
         resolver: Resolver = resolve,
         dial: httpcore2.AsyncNetworkBackend | None = None,
         connect: Connect | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] | None = None,
     ) -> None:
         """`resolver`, `dial` and, for lines, `connect` are the seams to the network below; tests give doubles there."""
         self._settings = settings
-        self._clock = clock
+        self._clock = clock or _utc
+        self._now: Callable[[], float] = time.time if clock is None else lambda: clock().timestamp()
         self._secret = secrets.token_bytes(32)
         self._context = _tls_context(settings)
         self._resolver = resolver
@@ -108,7 +110,13 @@ class Egress:
     def line(self, permit: Permit) -> Line:
         """The fast way to the permit's origin, for as long as the permit lasts: see `lines`."""
         self._still_allowed(permit)
-        return self._lines.line(permit, lambda: self._in_time(permit))
+        until, now = permit.expires_at.timestamp(), self._now
+
+        def in_time() -> None:  # asked for each call
+            if until <= now():
+                raise _expired(permit)
+
+        return self._lines.line(permit, in_time)
 
     def _reach(self, local: bool) -> Reach:
         return Reach(local, self._settings.air_gap, self._settings.allowed_networks)
@@ -128,10 +136,18 @@ class Egress:
 
     def _in_time(self, permit: Permit) -> None:
         if permit.expires_at <= self._clock():
-            raise PermitRefused("This permit has expired.", endpoint=permit.endpoint)
+            raise _expired(permit)
 
     def _seal(self, permit: Permit) -> bytes:
         return hmac.digest(self._secret, permit.sealed_facts(), "sha256")
+
+
+def _utc() -> datetime:
+    return datetime.now(UTC)
+
+
+def _expired(permit: Permit) -> PermitRefused:
+    return PermitRefused("This permit has expired.", endpoint=permit.endpoint)
 
 
 def _origin(url: str, endpoint: str) -> tuple[str, str, int]:

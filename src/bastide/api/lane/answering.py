@@ -25,6 +25,7 @@ _REASONS: Final = {
     503: b"Service Unavailable",
     504: b"Gateway Timeout",
 }
+_LINES: Final = {status: b"HTTP/1.1 %d %b\r\n" % (status, reason) for status, reason in _REASONS.items()}
 
 
 class Answering:
@@ -47,10 +48,15 @@ class Answering:
     def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """The answer begins."""
         self.status = status
-        lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
-        last = b"" if self.stays else b"connection: close\r\n"
-        self._head = b"HTTP/1.1 %d %b\r\n%b%b%b" % (status, _REASONS.get(status, b"Other"), lines, self._fixed, last)
-        self._streams = (b"content-type", b"text/event-stream") in headers
+        parts = [_LINES.get(status) or b"HTTP/1.1 %d Other\r\n" % status]
+        for name, value in headers:
+            parts += (name, b": ", value, b"\r\n")
+            if value == b"text/event-stream" and name == b"content-type":
+                self._streams = True
+        parts.append(self._fixed)
+        if not self.stays:
+            parts.append(b"connection: close\r\n")
+        self._head = b"".join(parts)
 
     def on_piece(self, piece: bytes) -> None:
         """Some of its body."""

@@ -6,22 +6,24 @@ import time
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-from bastide.audit import Entry
+from bastide.audit import CallFacts, Entry
 from bastide.egress import Exchange, TlsEvidence
 from bastide.errors import BastideError, BrokenReply, StreamBroken
 from bastide.inference.gateway.asking import Asking, encode
 from bastide.inference.gateway.behind import Behind
 from bastide.inference.gateway.holding import asks_to_wait
 from bastide.inference.gateway.pseudonyms import Hidden
+from bastide.inference.gateway.recording import subjects_of
 from bastide.inference.gateway.relaying import Relay, relay_for
 from bastide.inference.gateway.targets import Target
 from bastide.inference.gateway.turning_back import TurnedBack
 from bastide.inference.gateway.values import Headers, Sink
 from bastide.inference.upstream_faults import fault_of
-from bastide.inference.values import Usage
+from bastide.inference.values import UNUSED, Usage
 from bastide.policy import Decision
 from bastide.store import Scope
 
+_EXPECTED: Final = Usage(estimated=True)  # of a call that runs
 _FAULT_BYTES_MAX: Final = 64 * 1024
 
 
@@ -72,12 +74,16 @@ class Attempt:
         self.over = False
         self.tls: TlsEvidence | None = None
         self.exchange: Exchange | None = None
-        self.entry: Entry = call.gateway.recording.begin(
-            call.scope, decision, target.model.name, pseudonymised=self._kinds
-        )
-        self._started = time.time()
+        self.entry: Entry = call.gateway.recording.begin(call.scope, self.promised)
+        self._started = self.entry.started
         self._status = 0
         self._body: list[bytes] = []
+
+    def promised(self) -> CallFacts:
+        """What is known of it while it runs."""
+        return self._call.gateway.recording.facts(
+            self.decision, self.target.model.name, _EXPECTED, started=self._started, pseudonymised=self._kinds
+        )
 
     @property
     def _kinds(self) -> tuple[str, ...]:
@@ -93,12 +99,12 @@ class Attempt:
             self._relay = TurnedBack(self._relay, asking, self._hidden)
         adapter = target.adapter
         assert adapter is not None, "asked over a wire"
-        body = adapter.prepared(self._relay.request(asking, target.model.upstream), self.wire, call.gateway.pin(target))
+        way = target.way(self.decision, call.gateway)
+        body = adapter.prepared(self._relay.request(asking, target.model.upstream), self.wire, way.pin)
         data = encode(body)
         self.entry.input(call.data)
-        line = target.line(self.decision, call.gateway.open_line)
-        head = target.head(line, self.wire, stream=asking.stream)
-        self.exchange = line.send(head, data, self, call.gateway.patience(asking.stream))
+        head = target.head(way.line, self.wire, stream=asking.stream)
+        self.exchange = way.line.send(head, data, self, call.gateway.patience(asking.stream))
 
     # -- what the line tells ------------------------------------------------------------------------
 
@@ -196,16 +202,11 @@ class Attempt:
 
     def _close(self, outcome: str) -> None:
         self.over = True
-        usage = self._relay.usage(self._call.data) if self._status == 200 else Usage()
+        usage = self._relay.usage(self._call.data) if self._status == 200 else UNUSED
         self._call.used(self.target, usage)
-        self._call.gateway.recording.close(
-            self.entry,
-            self.decision,
-            model=self.target.model.name,
-            usage=usage,
-            tls=self.tls,
-            started=self._started,
-            outcome=outcome,
-            pseudonymised=self._kinds,
+        decision, model, gateway = self.decision, self.target.model.name, self._call.gateway
+        facts = gateway.recording.facts(
+            decision, model, usage, tls=self.tls, started=self._started, pseudonymised=self._kinds
         )
-        self._call.gateway.tally(self.decision.endpoint.kind, outcome)
+        self.entry.close(facts, outcome=outcome, resource=model, subjects=subjects_of(decision))
+        gateway.tally(decision.endpoint.kind, outcome)

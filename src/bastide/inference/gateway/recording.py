@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from bastide.audit import CallFacts, Entry, Journal
+from bastide.audit import CallFacts, Entry, Journal, Promise
 from bastide.egress import TlsEvidence
 from bastide.inference.calls import assurance
-from bastide.inference.values import Usage
+from bastide.inference.values import UNUSED, Usage
 from bastide.policy import Decision
 from bastide.store import Scope
 
@@ -25,52 +24,34 @@ class Recording:
         self._said: dict[int, tuple[Decision, Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]] = {}
         self._shown: dict[int, tuple[TlsEvidence, Mapping[str, Any]]] = {}
 
-    def begin(self, scope: Scope, decision: Decision, model: str, *, pseudonymised: tuple[str, ...] = ()) -> Entry:
-        """An entry; its id exists at once. Raises JournalUnwritable."""
-        usage = Usage(estimated=True)
-        return self._journal.begin(scope, partial(self._facts, decision, model, usage, None, None, pseudonymised))
+    def begin(self, scope: Scope, promise: Promise | None = None) -> Entry:
+        """An entry; its id exists at once. `promise` tells what is known of a call that goes on.
 
-    def close(
-        self,
-        entry: Entry,
-        decision: Decision,
-        *,
-        model: str,
-        usage: Usage,
-        tls: TlsEvidence | None,
-        started: float,
-        outcome: str,
-        pseudonymised: tuple[str, ...] = (),
-    ) -> None:
-        """The attempt is over; `pseudonymised` are the kinds of what was sent under pseudonyms."""
-        entry.close(
-            self._facts(decision, model, usage, tls, started, pseudonymised),
-            outcome=outcome,
-            resource=model,
-            subjects=sorted(decision.label.subjects) if decision.label.subjects else (),
-        )
+        Raises JournalUnwritable.
+        """
+        return self._journal.begin(scope, promise)
 
     def close_cached(
         self, entry: Entry, decision: Decision, *, model: str, place: Mapping[str, Any], started: float
     ) -> None:
         """An answer was given again: `place` names the endpoint and the receipt of the first."""
-        facts = msgspec.structs.replace(self._facts(decision, model, Usage(), None, started, ()), endpoint=place)
-        subjects = sorted(decision.label.subjects) if decision.label.subjects else ()
-        entry.close(facts, outcome="cached", resource=model, subjects=subjects)
+        facts = msgspec.structs.replace(self.facts(decision, model, UNUSED, started=started), endpoint=place)
+        entry.close(facts, outcome="cached", resource=model, subjects=subjects_of(decision))
 
-    def _facts(
+    def facts(
         self,
         decision: Decision,
         model: str,
         usage: Usage,
-        tls: TlsEvidence | None,
-        started: float | None,
-        pseudonymised: tuple[str, ...],
+        *,
+        started: float,
+        tls: TlsEvidence | None = None,
+        pseudonymised: tuple[str, ...] = (),
     ) -> CallFacts:
+        """What is known of a call now; `pseudonymised` are the kinds of what was sent under pseudonyms."""
         told, label, endpoint = self._wires(decision)
         if pseudonymised:
             told = {**told, "pseudonymised": list(pseudonymised)}
-        now = time.time()
         return CallFacts(
             act="inference",
             decision=told,
@@ -81,8 +62,8 @@ class Recording:
             tokens_out=usage.output,
             estimated=usage.estimated,
             tls=None if tls is None else self._evidence(tls),
-            started=now if started is None else started,
-            ended=now,
+            started=started,
+            ended=time.time(),
             assurance=assurance(decision),
         )
 
@@ -108,3 +89,8 @@ class Recording:
         made = tls.to_wire()
         self._shown[id(tls)] = (tls, made)
         return made
+
+
+def subjects_of(decision: Decision) -> Sequence[str]:
+    """The persons whom the content is about."""
+    return sorted(decision.label.subjects) if decision.label.subjects else ()

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from bastide import telemetry
@@ -30,6 +30,22 @@ _COOL_S: Final = 5.0  # a target that failed is asked last for so long
 _SLOWER: Final = 0.2  # how much of a new measurement goes into a target's latency
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a target is reached under one decision; `pin` is the upstream that a router must stay with, "" for none."""
+
+    decision: Decision
+    line: Line
+    pin: str
+
+
+class Ways(Protocol):
+    """Who makes them."""
+
+    def open_line(self, decision: Decision) -> Line: ...
+    def pin(self, target: Target) -> str: ...
+
+
 @dataclass(slots=True)
 class Target:
     """One model at one endpoint, with what every call of it needs made once."""
@@ -45,18 +61,16 @@ class Target:
     body_bytes_max: int | None = None
     root: str = ""
     heads: dict[tuple[str, bool], bytes] = field(default_factory=dict, repr=False)
-    _lines: dict[int, tuple[Decision, Line]] = field(default_factory=dict, repr=False)
+    _ways: dict[int, Way] = field(default_factory=dict, repr=False)
 
-    def line(self, decision: Decision, open_line: Callable[[Decision], Line]) -> Line:
-        """The line that this decision is worth; made once for each."""
-        known = self._lines.get(id(decision))
-        if known is not None:
-            return known[1]
-        if len(self._lines) > 256:
-            self._lines.clear()
-        made = open_line(decision)
-        self._lines[id(decision)] = (decision, made)
-        return made
+    def way(self, decision: Decision, behind: Ways) -> Way:
+        """The way that this decision is worth; made once for each."""
+        known = self._ways.get(id(decision))
+        if known is None:
+            if len(self._ways) > 256:
+                self._ways.clear()
+            known = self._ways[id(decision)] = Way(decision, behind.open_line(decision), behind.pin(self))
+        return known
 
     def head(self, line: Line, wire: str, *, stream: bool) -> bytes:
         """The head of a request in this wire, but for its length."""
