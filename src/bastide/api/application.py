@@ -122,7 +122,7 @@ def create(rooms: Rooms, *, notices: Notices = list) -> Gate:
     upload = max(rooms.settings.knowledge.document_bytes_max, Batches.FILE_BYTES_MAX) + 4 * 1024 * 1024
     talk = Talk(rooms, {one.name: one for one in OPERATIONS})
     doorkeeper = Doorkeeper(app, rooms, talk)
-    shared = Behind(lambda: rooms.inference.gateway, Callers(doorkeeper.let_in, lambda: rooms.tenancy))
+    shared = Behind(rooms.inference.gateway, Callers(doorkeeper.let_in, rooms.tenancy))
     return Gate(doorkeeper, BodyLimits(upload_bytes_max=upload), closing, lane(shared))
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from bastide.audit.leaf import SECRET_BYTES, derive, mac
+from bastide.audit.leaf import SECRET_BYTES, derive, mac, sides
 from bastide.audit.values import CallFacts
 from bastide.store import Scope, id_of
 
@@ -81,19 +81,21 @@ class Entry:
         if self.end is None:
             self.end = (facts, outcome, resource, subjects)
             # Here and not in the thread that writes: beside the event loop it would fight it for the interpreter.
-            self.sides = (self.committed_input(), self._committed_output())
+            sent, said = self._in, self._out
+            if self._mac is None and len(sent) == len(said) == 1:
+                self.sides = sides(self.secret, sent[0], said[0])
+            else:
+                self.sides = (self.committed_input(), self._committed_output())
             self._in, self._out, self.promise = [], [], None
             self._journal.note(self)
 
     def committed_input(self) -> bytes:
         """The commitment to what went in so far."""
-        sent = self._in
-        return mac(derive(self.secret, "input"), sent[0] if len(sent) == 1 else b"".join(sent))
+        return mac(derive(self.secret, "input"), b"".join(self._in))
 
     def _committed_output(self) -> bytes:
         if self._mac is None:
-            said = self._out
-            return mac(derive(self.secret, "output"), said[0] if len(said) == 1 else b"".join(said))
+            return mac(derive(self.secret, "output"), b"".join(self._out))
         self._fold()
         return self._mac.digest()
 

@@ -56,6 +56,15 @@ def mac(key: bytes, content: bytes) -> bytes:
     return sha256(block.translate(_OUTER) + sha256(block.translate(_INNER) + content).digest()).digest()
 
 
+def sides(secret: bytes, input: bytes, output: bytes) -> tuple[bytes, bytes]:
+    """Commitments to what went into a call and what came out: HMAC(derive(secret, "input"), input), and likewise."""
+    block = secret.ljust(_BLOCK, b"\0")
+    inner, outer = block.translate(_INNER), block.translate(_OUTER)
+    for_input = sha256(outer + sha256(inner + b"input").digest()).digest()
+    for_output = sha256(outer + sha256(inner + b"output").digest()).digest()
+    return mac(for_input, input), mac(for_output, output)
+
+
 def derive(secret: bytes, use: str) -> bytes:
     """A secret for one use."""
     return mac(secret, use.encode())

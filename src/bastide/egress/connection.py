@@ -49,9 +49,9 @@ class Exchange:
     """One request and its answer. `unanswered` while not a single byte of an answer has come."""
 
     __slots__ = (
-        "_connection",
         "body",
         "connect_by",
+        "connection",
         "first_by",
         "head",
         "listener",
@@ -70,7 +70,7 @@ class Exchange:
         self.over = False
         self.unanswered = True
         self.reused = False
-        self._connection: Connection | None = None
+        self.connection: Connection | None = None  # on which it goes out
         self.connect_by = self.first_by = self.total_by = 0.0
 
     def began(self, now: float) -> None:
@@ -79,25 +79,21 @@ class Exchange:
         self.first_by = now + self.patience.first_s
         self.total_by = now + self.patience.total_s
 
-    def carried_by(self, connection: Connection) -> None:
-        """It goes out on this connection."""
-        self._connection = connection
-
     def cancel(self) -> None:
         """Nobody wants the answer any more: the connection is closed, and nothing more is told."""
         self.over = True
-        if self._connection is not None:
-            self._connection.close()
+        if self.connection is not None:
+            self.connection.close()
 
     def pause(self) -> None:
         """Read no further until `resume`: whoever takes the answer is slower than the server."""
-        if self._connection is not None:
-            self._connection.hold(True)
+        if self.connection is not None:
+            self.connection.hold(True)
 
     def resume(self) -> None:
         """Read on."""
-        if self._connection is not None:
-            self._connection.hold(False)
+        if self.connection is not None:
+            self.connection.hold(False)
 
     def fail(self, fault: BastideError) -> None:
         """Tell the listener, once."""
@@ -144,7 +140,7 @@ class Connection(asyncio.Protocol):
         """Send the request of `exchange` and give it the answer."""
         assert self._transport is not None, "a connection is handed out once it stands"
         exchange.reused, self._used = self._used, True
-        exchange.carried_by(self)
+        exchange.connection = self
         self._exchange = exchange
         self._ended = self._headed = self._by_close = False
         self._head_bytes = self._body_bytes = 0
@@ -233,11 +229,12 @@ class Connection(asyncio.Protocol):
             self._finish(exchange)
 
     def _finish(self, exchange: Exchange) -> None:
-        self._exchange = exchange._connection = None
+        self._exchange = exchange.connection = None
         keep = self._keep and self.usable and not exchange.over and not self._by_close
         over, exchange.over = exchange.over, True
         if keep:
-            self.hold(False)
+            if self._held:
+                self.hold(False)
             self._pool.freed(self)
         else:
             self.close()

@@ -37,7 +37,7 @@ class _Known:
 class Callers:
     """Remembers for two seconds whom the doorkeeper let in; forgets at once when an identity changes here."""
 
-    def __init__(self, let_in: LetIn, identities: Callable[[], Tenancy]) -> None:
+    def __init__(self, let_in: LetIn, identities: Tenancy) -> None:
         self._let_in = let_in
         self._identities = identities
         self._seen = -1  # asked for at the first call
@@ -46,7 +46,7 @@ class Callers:
 
     def known(self, said: Said, headers: Mapping[str, str]) -> tuple[Scope, Label] | None:
         """The scope and label of these headers, if they were let in just now."""
-        changes = self._identities().changes()
+        changes = self._identities.changes()
         if self._seen != changes:
             self._known.clear()
             self._seen = changes
@@ -72,7 +72,7 @@ class Callers:
         return task
 
     async def _answer(self, said: Said, headers: Mapping[str, str]) -> _Known:
-        asked_at, changes = time.monotonic(), self._identities().changes()
+        asked_at, changes = time.monotonic(), self._identities.changes()
         try:
             caller = await self._let_in(Headers(headers=dict(headers)), "")
         except BaseException:
@@ -81,7 +81,7 @@ class Callers:
         found, before = _Known(asked_at, caller.scope, caller.label), self._known.get(said)
         if before is not None and (before.scope, before.label) == (found.scope, found.label):
             found.scope, found.label = before.scope, before.label  # what is remembered by these objects stays known
-        if changes == self._identities().changes():
+        if changes == self._identities.changes():
             if len(self._known) >= _REMEMBERED_MAX:
                 self._known.clear()
             self._known[said] = found

@@ -31,7 +31,7 @@ _SAFE: Final = b"".join([f"{name}: {value}\r\n".encode() for name, value in SAFE
 class Behind:
     """What all connections of a server share."""
 
-    def __init__(self, gateway: Callable[[], Gateway], callers: Callers) -> None:
+    def __init__(self, gateway: Gateway, callers: Callers) -> None:
         self.gateway = gateway
         self.callers = callers
         self.heads = Heads()
@@ -233,9 +233,7 @@ class Lane(asyncio.Protocol):
 
     def _begin(self, scope: Scope, label: Label, body: bytes, request_id: str, *, stays: bool) -> None:
         answering = self._answer(request_id, stays=stays)
-        running: Running = self._behind.gateway().begin(
-            scope, label, self._wire, body, answering, request_id=request_id
-        )
+        running: Running = self._behind.gateway.begin(scope, label, self._wire, body, answering, request_id=request_id)
         answering.running = running
 
     def _answer(self, request_id: str, *, stays: bool) -> Answering:

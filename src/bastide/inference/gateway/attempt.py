@@ -13,7 +13,6 @@ from bastide.inference.gateway.asking import Asking, encode
 from bastide.inference.gateway.behind import Behind
 from bastide.inference.gateway.holding import asks_to_wait
 from bastide.inference.gateway.pseudonyms import Hidden
-from bastide.inference.gateway.recording import subjects_of
 from bastide.inference.gateway.relaying import Relay, relay_for
 from bastide.inference.gateway.targets import Target
 from bastide.inference.gateway.turning_back import TurnedBack
@@ -208,5 +207,5 @@ class Attempt:
         facts = gateway.recording.facts(
             decision, model, usage, tls=self.tls, started=self._started, pseudonymised=self._kinds
         )
-        self.entry.close(facts, outcome=outcome, resource=model, subjects=subjects_of(decision))
+        self.entry.close(facts, outcome=outcome, resource=model, subjects=gateway.recording.said(decision).subjects)
         gateway.tally(decision.endpoint.kind, outcome)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -16,12 +17,24 @@ from bastide.policy import Decision
 from bastide.store import Scope
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A decision as receipts tell it; `subjects` are the persons whom the content is about."""
+
+    of: Decision
+    decision: Mapping[str, Any]
+    label: Mapping[str, Any]
+    endpoint: Mapping[str, Any]
+    assurance: str
+    subjects: tuple[str, ...]
+
+
 class Recording:
     """Opens an entry of the journal for an attempt and closes it with what came of it."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._said: dict[int, tuple[Decision, Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]] = {}
+        self._said: dict[int, Said] = {}
         self._shown: dict[int, tuple[TlsEvidence, Mapping[str, Any]]] = {}
 
     def begin(self, scope: Scope, promise: Promise | None = None) -> Entry:
@@ -36,7 +49,7 @@ class Recording:
     ) -> None:
         """An answer was given again: `place` names the endpoint and the receipt of the first."""
         facts = msgspec.structs.replace(self.facts(decision, model, UNUSED, started=started), endpoint=place)
-        entry.close(facts, outcome="cached", resource=model, subjects=subjects_of(decision))
+        entry.close(facts, outcome="cached", resource=model, subjects=self.said(decision).subjects)
 
     def facts(
         self,
@@ -49,14 +62,13 @@ class Recording:
         pseudonymised: tuple[str, ...] = (),
     ) -> CallFacts:
         """What is known of a call now; `pseudonymised` are the kinds of what was sent under pseudonyms."""
-        told, label, endpoint = self._wires(decision)
-        if pseudonymised:
-            told = {**told, "pseudonymised": list(pseudonymised)}
+        said = self.said(decision)
+        told = said.decision if not pseudonymised else {**said.decision, "pseudonymised": list(pseudonymised)}
         return CallFacts(
             act="inference",
             decision=told,
-            label=label,
-            endpoint=endpoint,
+            label=said.label,
+            endpoint=said.endpoint,
             model=model,
             tokens_in=usage.input,
             tokens_out=usage.output,
@@ -64,21 +76,25 @@ class Recording:
             tls=None if tls is None else self._evidence(tls),
             started=started,
             ended=time.time(),
-            assurance=assurance(decision),
+            assurance=said.assurance,
         )
 
-    # A decision holds for many calls: its long form is made once, and is one and the same object each time.
-    def _wires(self, decision: Decision) -> tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]:
+    def said(self, decision: Decision) -> Said:
+        """What a decision says in all receipts that rest on it: made once, one and the same objects each time."""
         known = self._said.get(id(decision))
-        if known is not None:
-            return known[1], known[2], known[3]
-        if len(self._said) > 4096:
-            self._said.clear()
-        place = decision.endpoint
-        endpoint = {"id": place.id, "record": decision.record_hash, "record_id": place.record_id}
-        made = (decision.to_wire(), decision.label.to_wire(), endpoint)
-        self._said[id(decision)] = (decision, *made)
-        return made
+        if known is None:
+            if len(self._said) > 4096:
+                self._said.clear()
+            place = decision.endpoint
+            known = self._said[id(decision)] = Said(
+                decision,
+                decision.to_wire(),
+                decision.label.to_wire(),
+                {"id": place.id, "record": decision.record_hash, "record_id": place.record_id},
+                assurance(decision),
+                tuple(sorted(decision.label.subjects)),
+            )
+        return known
 
     def _evidence(self, tls: TlsEvidence) -> Mapping[str, Any]:
         known = self._shown.get(id(tls))
@@ -89,8 +105,3 @@ class Recording:
         made = tls.to_wire()
         self._shown[id(tls)] = (tls, made)
         return made
-
-
-def subjects_of(decision: Decision) -> Sequence[str]:
-    """The persons whom the content is about."""
-    return sorted(decision.label.subjects) if decision.label.subjects else ()

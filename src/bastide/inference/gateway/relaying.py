@@ -61,7 +61,7 @@ def named(asking: Asking, upstream: str) -> dict[str, Any]:
 class Gathered:
     """A whole answer, kept until it is known to be one."""
 
-    __slots__ = ("_pieces", "_size", "_usage", "_wire", "begun", "media_type")
+    __slots__ = ("_pieces", "_size", "_usage", "_wire", "begun", "fault", "media_type")
 
     def __init__(self, wire: str) -> None:
         self._wire = wire
@@ -69,16 +69,12 @@ class Gathered:
         self._size = 0
         self._usage: Usage | None = None
         self.begun = False
+        self.fault: BastideError | None = None  # a whole answer is right or none
         self.media_type = JSON
 
     def request(self, asking: Asking, upstream: str) -> dict[str, Any]:
         """The body, as it came."""
         return named(asking, upstream)
-
-    @property
-    def fault(self) -> BastideError | None:
-        """A whole answer is right or none."""
-        return None
 
     def begins(self, content_type: str) -> None:
         """Whatever it calls itself, it is read as what was asked for."""

@@ -240,6 +240,10 @@ def usage_of(found: Any) -> Usage | None:
 
 
 def _counted(told: _Counts) -> Usage | None:
+    sent, got = told.prompt_tokens, told.completion_tokens
+    cached = told.cache_creation_input_tokens is not None or told.cache_read_input_tokens is not None
+    if type(sent) is int and type(got) is int and 0 <= sent < _TOKENS_MAX and 0 <= got < _TOKENS_MAX and not cached:
+        return Usage(sent, got)
     sent = _count(told.input_tokens if told.prompt_tokens is None else told.prompt_tokens)
     got = _count(told.output_tokens if told.completion_tokens is None else told.completion_tokens)
     if sent is None and got is None:
