@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+_SETTLED_S = 60.0
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _NGINX = """
 worker_processes 1; daemon off; pid {folder}/pid; error_log {folder}/error crit;
@@ -58,6 +59,17 @@ class Standing:
     def beside_s(self) -> float:
         """The same of what works for it elsewhere: the log's sequencer and the database."""
         return sum(_cpu_s(pid) for top in self.beside for pid in family(top))
+
+    def settle(self) -> None:
+        """Wait until what its answers left to do behind them is done."""
+        ends = time.monotonic() + _SETTLED_S
+        while self.beside and self._waiting() and time.monotonic() < ends:
+            time.sleep(0.1)
+
+    def _waiting(self) -> bool:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as told:
+            lines = [line.decode() for line in told if line.startswith(b"bastide_journal_waiting ")]
+        return any(float(line.split()[1]) > 0 for line in lines)
 
     def memory_mb(self) -> float:
         """Its share of memory (PSS)."""
