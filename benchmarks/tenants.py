@@ -135,4 +135,4 @@ async def web_growth(store: Store, scope: Scope) -> None:
     start = time.process_time()
     for _ in range(5):
         few = few.changed(one, list(one.numbers.tolist()))
-    print(f"web: one row of {len(one.chunks)} passages anew costs {(time.process_time() - start) * 200:.1f} ms of CPU")
+    print(f"web: one row of {len(one.chunks)} passages anew costs {(time.process_time() - start) * 200:.2f} ms of CPU")

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bastide.knowledge.weaving import Ints, Places, expand
+from bastide.knowledge.growing import Ints, Places, expand
 
 K1, B = 1.2, 0.75
 

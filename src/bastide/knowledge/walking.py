@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bastide.knowledge.growing import Bytes, Ints, Places, expand
 from bastide.knowledge.phrases import NOUNS_CAPITALISED, TITLE, WHOLE, asked, marked
-from bastide.knowledge.weaving import Bytes, Ints, Places, Web, expand
+from bastide.knowledge.weaving import Web
 
 # Chosen on HotpotQA-train-100 and MuSiQue-train-100, each value on a broad plateau (`make bench-knowledge`).
 COMMON_SHARE = 0.02  # a phrase of more passages than this share ties nothing together
@@ -153,12 +154,11 @@ def _numbered(many: int, *places: NDArray[Any]) -> tuple[Ints, Places]:
 
 def _holders(web: Web, phrases: Ints, alive: NDArray[np.bool_] | None) -> _Holders:
     """Who mentions these phrases, given by their places; all who do where `alive` is None."""
-    phrase, at = expand(web.first[phrases], web.first[phrases + 1])
-    holder = web.holders[at]
+    phrase, holder, kind, times = web.held.of(phrases)
     if alive is not None:
         here = alive[holder]
-        phrase, at, holder = phrase[here], at[here], holder[here]
-    return _Holders(phrase, holder, web.kinds[at], web.times[at])
+        phrase, holder, kind, times = phrase[here], holder[here], kind[here], times[here]
+    return _Holders(phrase, holder, kind, times)
 
 
 def _named(

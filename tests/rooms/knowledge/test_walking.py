@@ -100,6 +100,24 @@ def test_a_web_that_grew_and_shrank_walks_as_one_made_at_once(
     assert all(chunk // 100 in left for chunk in was.shares)
 
 
+@settings(deadline=None, max_examples=40)
+@given(DOCUMENTS)
+def test_a_web_that_took_in_one_after_the_other_is_the_same_and_what_it_was_stays(
+    documents: dict[int, list[tuple[str, str]]],
+) -> None:
+    webs = [EMPTY]
+    for number, chunks in documents.items():
+        webs.append(webs[-1].changed(batch({number: chunks})))
+        webs[-2].changed(batch({number + 100: chunks}), list(webs[-2].rows)[:1])  # another way on from the same web
+    seeds = {100 * number: 1.0 / number for number in documents}
+    for many, web in enumerate(webs):
+        fresh = EMPTY.changed(batch(dict(list(documents.items())[:many])))
+        was, now = (walk(one, "Where was Ada Vermeer born?", "en", seeds) for one in (web, fresh))
+        assert (was.named, was.linked) == (now.named, now.linked)
+        assert was.shares == pytest.approx(now.shares)
+        assert dict(was.phrases) == pytest.approx(now.phrases)
+
+
 def test_the_walk_leads_only_where_it_knows_the_way() -> None:
     order = [Scored(1, 0.9, 5.0, 0.5), Scored(2, 0.5, 3.0, 0.4)]
     astray = Walk({2: 0.9, 3: 0.1}, (), {})
