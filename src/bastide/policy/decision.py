@@ -112,6 +112,8 @@ class Snapshot:
             purpose,
             now,
             expires if facts.until is None or expires < facts.until else facts.until,
+            attempt,
+            original,
         )
 
     def _missing(self, endpoint: Endpoint, law: Governing) -> str:

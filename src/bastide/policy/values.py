@@ -130,6 +130,8 @@ class Decision:
     purpose: str
     decided_at: datetime
     expires_at: datetime
+    attempt: str = "direct"
+    original: str = ""  # the endpoint that it stands for, where it is no direct attempt
 
     @property
     def failed(self) -> tuple[RuleVerdict, ...]:
@@ -163,8 +165,10 @@ class Decision:
         )
 
     def to_wire(self) -> dict[str, Any]:
-        """As a receipt keeps it."""
+        """As a receipt keeps it; `attempt` and `original` are told of whatever is no direct attempt."""
+        stands_for = {} if self.attempt == "direct" else {"attempt": self.attempt, "original": self.original}
         return {
+            **stands_for,
             "allowed": self.allowed,
             "policy": self.policy_hash,
             "endpoint": self.endpoint.id,

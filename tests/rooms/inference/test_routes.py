@@ -130,6 +130,11 @@ async def test_the_next_member_answers_when_the_first_fails(rooms: Rooms, scope:
         assert [one.outcome for one in (failed, done)] == ["failed", "done"]
         receipt = await rooms.audit.receipt(scope, taken.headers["x-bastide-receipt"])
         assert receipt.body["model"] == "whole"
+        decision: Any = receipt.body["decision"]
+        assert (decision["attempt"], decision["rejected"]) == ("fallback", [])
+        first: Any = (await rooms.audit.receipt(scope, failed.id)).body
+        assert decision["original"] == first["endpoint"]["id"], "it says whom it stands for"
+        assert "attempt" not in first["decision"]
         assert (await call(rooms, scope, {**ASKED, "model": "writer"})).status == 200
         assert (len(broken.chats), len(whole.chats)) == (1, 2), "what failed is asked last for a while"
 
@@ -153,6 +158,8 @@ async def test_a_member_that_policy_refuses_is_never_asked(rooms: Rooms, scope: 
         assert "503" in taken.json["error"]["message"], "the last fault is told"
         receipt = await rooms.audit.receipt(scope, taken.headers["x-bastide-receipt"])
         assert (receipt.body["model"], receipt.body["outcome"]) == ("other", "failed")
+        (refused,) = receipt.body["decision"]["rejected"]  # type: ignore[call-overload, index]
+        assert (refused["endpoint"], refused["rules"]) == ("test/foreign/scripted", ["R05"])
         await route(rooms, scope, "far", name="only")
         alone = await call(rooms, scope, {**ASKED, "model": "only"}, label=CONFIDENTIAL)
         assert (alone.status, alone.json["error"]["code"]) == (409, "inference.no_permitted_model")
@@ -191,6 +198,7 @@ async def test_a_second_is_asked_when_the_first_is_slow_and_both_are_on_record(r
         assert found == {"slow": "aborted", "fast": "done"}
         receipt = await rooms.audit.receipt(scope, taken.headers["x-bastide-receipt"])
         assert (receipt.body["model"], receipt.body["outcome"]) == ("fast", "done")
+        assert receipt.body["decision"]["attempt"] == "hedge"  # type: ignore[call-overload, index]
         swift = await call(rooms, scope, {**ASKED, "model": "fast"})
         assert swift.status == 200
     assert (len(slow.chats), len(fast.chats)) == (1, 2)

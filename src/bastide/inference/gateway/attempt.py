@@ -35,6 +35,7 @@ class Caller(Protocol):
     asking: Asking
     data: bytes
     hidden: Hidden | None
+    refused: tuple[Decision, ...]
 
     def won(self, attempt: Attempt) -> bool: ...
     def unwon(self, attempt: Attempt) -> None: ...
@@ -81,7 +82,12 @@ class Attempt:
     def promised(self) -> CallFacts:
         """What is known of it while it runs."""
         return self._call.gateway.recording.facts(
-            self.decision, self.target.model.name, _EXPECTED, started=self._started, pseudonymised=self._kinds
+            self.decision,
+            self.target.model.name,
+            _EXPECTED,
+            started=self._started,
+            pseudonymised=self._kinds,
+            refused=self._call.refused,
         )
 
     @property
@@ -205,7 +211,13 @@ class Attempt:
         self._call.used(self.target, usage)
         decision, model, gateway = self.decision, self.target.model.name, self._call.gateway
         facts = gateway.recording.facts(
-            decision, model, usage, tls=self.tls, started=self._started, pseudonymised=self._kinds
+            decision,
+            model,
+            usage,
+            tls=self.tls,
+            started=self._started,
+            pseudonymised=self._kinds,
+            refused=self._call.refused,
         )
         self.entry.close(facts, outcome=outcome, resource=model, subjects=gateway.recording.said(decision).subjects)
         gateway.tally(decision.endpoint.kind, outcome)

@@ -62,6 +62,7 @@ class Running:
         "data",
         "gateway",
         "hidden",
+        "refused",
         "request_id",
         "scope",
         "sink",
@@ -79,6 +80,7 @@ class Running:
         self._label = label
         self.data = data
         self.hidden: Hidden | None = None
+        self.refused: tuple[Decision, ...] = ()
         self._over = False
         self._attempts: list[Attempt] = []
         self._winner: Attempt | None = None
@@ -154,7 +156,8 @@ class Running:
         self._go_by(self.gateway.plans.work_out(self.scope, self._label, self.asking, self._found, self.data, view))
 
     def _go_by(self, plan: Plan) -> None:
-        self._group, self._label, self.hidden, self._left = plan.group, plan.label, plan.hidden, plan.left()
+        self._group, self._label, self._left = plan.group, plan.label, plan.left()
+        self.hidden, self.refused = plan.hidden, plan.refused
         if self._left:
             self._pay()
         else:

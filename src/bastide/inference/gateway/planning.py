@@ -34,6 +34,7 @@ class Plan:
     label: Label
     group: Group
     verdicts: tuple[Decision, ...]
+    refused: tuple[Decision, ...]
     hidden: Hidden | None
     only: tuple[Target, Decision] | None  # the one target that may be asked, where it is one
     view: View
@@ -90,7 +91,8 @@ class Plans:
         ends = min((verdict.expires_at.timestamp() for verdict in verdicts), default=now)
         until = time.monotonic() + min(_GOOD_S, ends - now)
         only = able[0] if len(able) == 1 else None
-        plan = Plan(scope, caller, label, group, verdicts, hides, only, view, changes, until)
+        refused = tuple([verdict for verdict in verdicts if not verdict.allowed])
+        plan = Plan(scope, caller, label, group, verdicts, refused, hides, only, view, changes, until)
         if able and asking.label is None and not group.pseudonymises:
             if len(self._plans) >= _PLANS_MAX:
                 self._plans.clear()

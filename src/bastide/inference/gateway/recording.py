@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from bastide.audit import CallFacts, Entry, Journal, Promise
 from bastide.egress import TlsEvidence
-from bastide.inference.calls import assurance
+from bastide.inference.calls import assurance, rejected
 from bastide.inference.values import UNUSED, Usage
 from bastide.policy import Decision
 from bastide.store import Scope
+
+_REJECTED_MAX: Final = 32  # of the endpoints that were refused, as many stand in a receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,11 @@ class Recording:
         started: float,
         tls: TlsEvidence | None = None,
         pseudonymised: tuple[str, ...] = (),
+        refused: tuple[Decision, ...] = (),
     ) -> CallFacts:
-        """What is known of a call now; `pseudonymised` are the kinds of what was sent under pseudonyms."""
-        said = self.said(decision)
+        """What is known of a call now; `pseudonymised` are the kinds of what was sent under pseudonyms, `refused` the
+        verdicts on endpoints that it did not go to."""
+        said = self.said(decision, refused)
         told = said.decision if not pseudonymised else {**said.decision, "pseudonymised": list(pseudonymised)}
         return CallFacts(
             act="inference",
@@ -79,7 +83,7 @@ class Recording:
             assurance=said.assurance,
         )
 
-    def said(self, decision: Decision) -> Said:
+    def said(self, decision: Decision, refused: tuple[Decision, ...] = ()) -> Said:
         """What a decision says in all receipts that rest on it: made once, one and the same objects each time."""
         known = self._said.get(id(decision))
         if known is None:
@@ -88,7 +92,7 @@ class Recording:
             place = decision.endpoint
             known = self._said[id(decision)] = Said(
                 decision,
-                decision.to_wire(),
+                {**decision.to_wire(), "rejected": rejected(refused[:_REJECTED_MAX])},
                 decision.label.to_wire(),
                 {"id": place.id, "record": decision.record_hash, "record_id": place.record_id},
                 assurance(decision),
