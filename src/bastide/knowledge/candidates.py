@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from bastide.inference import Embedded
 from bastide.knowledge.postings import NOWHERE, Postings, Term, ranked, read
 from bastide.knowledge.ranking import OTHER_LANGUAGE_WEIGHT, PLACE_WEIGHT, term_key
@@ -18,7 +20,7 @@ from bastide.knowledge.webs import Held
 from bastide.store import Db, Query, queries, vector_text
 
 _Q = queries("bastide.knowledge")
-_POSTINGS, _NEAREST = _Q["postings"], _Q["nearest"]
+_POSTINGS, _POSTINGS_OF_DOCUMENTS, _NEAREST = _Q["postings"], _Q["postings_of_documents"], _Q["nearest"]
 _BY_GRAPH: Mapping[int, Query] = {384: _Q["nearest_384"], 768: _Q["nearest_768"], 1024: _Q["nearest_1024"]}
 
 MOST = 100  # from each ranking
@@ -69,7 +71,7 @@ async def candidates(db: Db, asked: Asked, held: Held) -> Candidates:
     if not asked.extents or asked.within == []:
         return Candidates({}, {}, {})
     terms = _terms(asked) if asked.mode != "vector" else []
-    words = ranked(terms, await _postings(db, [term.key for term in terms], held), asked.within)
+    words = ranked(terms, await postings_of(db, [term.key for term in terms], held), asked.within)
     best = words.best(MOST)
     found = await _meant(db, asked, list(best))
     usual = asked.extents[0].language
@@ -80,16 +82,23 @@ async def candidates(db: Db, asked: Asked, held: Held) -> Candidates:
     )
 
 
-async def _postings(db: Db, keys: Sequence[int], held: Held) -> dict[int, Postings]:
-    """Where each of these terms stands; read where it is not held."""
+async def postings_of(db: Db, keys: Sequence[int], held: Held) -> dict[int, Postings]:
+    """Where each of these terms stands; read where it is not held, and of what is held the documents that changed."""
     known = {key: held.postings[key] for key in keys if key in held.postings}
-    lacking = [key for key in keys if key not in known]
-    if lacking:
+    stale = [key for key, (_, changes) in known.items() if changes < len(held.changed)]
+    found = {key: postings for key, (postings, _) in known.items()}
+    fresh: dict[int, Postings] = {}
+    if stale:
+        documents = np.unique(held.changed[min(known[key].changes for key in stale) :])
+        rows = await db.rows(tuple, _POSTINGS_OF_DOCUMENTS, terms=stale, documents=documents.tolist())
+        there = {key: read(*columns) for key, *columns in rows}
+        fresh = {key: found[key].renewed(documents, there.get(key, NOWHERE)) for key in stale}
+    if len(known) < len(keys):
+        lacking = [key for key in keys if key not in known]
         rows = await db.rows(tuple, _POSTINGS, terms=lacking)
-        fresh = dict.fromkeys(lacking, NOWHERE) | {key: read(*columns) for key, *columns in rows}
-        held.keep_postings(fresh)
-        known |= fresh
-    return known
+        fresh |= dict.fromkeys(lacking, NOWHERE) | {key: read(*columns) for key, *columns in rows}
+    held.keep_postings(fresh)
+    return found | fresh
 
 
 async def _meant(db: Db, asked: Asked, best: list[int]) -> list[tuple[int, float | None, str | None]]:

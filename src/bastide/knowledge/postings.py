@@ -49,6 +49,17 @@ class Postings:
         """How much memory it takes."""
         return 12 * len(self.chunks) + 16 * len(self.documents) + 600
 
+    def renewed(self, documents: Ints, by: Postings) -> Postings:
+        """Without what stands in these documents, and with what stands in them now."""
+        stays = np.isin(self.documents, documents, invert=True)
+        here = np.repeat(stays, self.sizes)
+        return Postings(
+            np.concatenate([self.documents[stays], by.documents]),
+            np.concatenate([self.sizes[stays], by.sizes]),
+            np.concatenate([self.chunks[here], by.chunks]),
+            np.concatenate([self.counts[here], by.counts]),
+        )
+
 
 _NO_INTS = np.zeros(0, np.int64)
 NOWHERE = Postings(_NO_INTS, _NO_INTS, _NO_INTS, np.zeros(0, np.int32))

@@ -218,6 +218,13 @@ select p.term, string_agg(int8send(p.document), ''::bytea), string_agg(int4send(
 from knowledge.posting p where p.term = any(%(terms)s::bigint[])
 group by p.term
 
+-- name: postings_of_documents
+-- The same of some documents only: those that changed since the others were read.
+select p.term, string_agg(int8send(p.document), ''::bytea), string_agg(int4send(cardinality(p.chunks)), ''::bytea),
+       string_agg(array_send(p.chunks), ''::bytea), string_agg(array_send(p.counts), ''::bytea)
+from knowledge.posting p where p.term = any(%(terms)s::bigint[]) and p.document = any(%(documents)s::bigint[])
+group by p.term
+
 -- name: nearest
 -- The chunks whose vectors are nearest, exactly, and these chunks, each with its cosine: the inner product, because all
 -- vectors are of length one. None is near where `vector` is null.

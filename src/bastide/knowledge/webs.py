@@ -15,11 +15,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from bastide.knowledge.grams import Keys
+from bastide.knowledge.growing import Ints
 from bastide.knowledge.postings import Postings
 from bastide.knowledge.weaving import EMPTY, MENTION, Batch, Web
 from bastide.store import Db, queries
@@ -37,6 +38,7 @@ _ROWS_AT_ONCE = 20_000
 GRAMS_MAX = 20_000  # chunks of a tenant whose 5-grams are kept
 GRAMS_BYTES = 2_800  # of one: 680 of four bytes, and their place
 POSTINGS_MAX = 64 * 1024 * 1024  # bytes of a tenant's postings that are kept
+CHANGED_MAX = 2_000  # documents that may have changed since
 
 State = tuple[object, ...]
 """For each language of a tenant's index the transaction that changed it last; with closed collections, what is seen."""
@@ -53,6 +55,10 @@ class Extent(Protocol):
         """Of which language it is."""
 
     @property
+    def chunks(self) -> int:
+        """How many chunks there are."""
+
+    @property
     def written(self) -> int:
         """The transaction that changed it last."""
 
@@ -65,16 +71,26 @@ class Extent(Protocol):
         """What of the documents that leaves."""
 
 
+class Words(NamedTuple):
+    """The postings of a term, and how many changes they have seen."""
+
+    postings: Postings
+    changes: int
+
+
 @dataclass(slots=True)
 class Held:
     """What is held of one tenant in one state: `web` once somebody walked, the 5-grams of chunks once compared, the
-    postings of terms once searched."""
+    postings of terms once searched. `changed` are the documents that changed since the first of them was read, and
+    `whole` says that no chunk is here but those of the web, so that no other document changed."""
 
     state: State
     web: Web | None = None
     grams: dict[int, Keys] = field(default_factory=dict)
-    postings: dict[int, Postings] = field(default_factory=dict)
+    postings: dict[int, Words] = field(default_factory=dict)
     postings_bytes: int = 0
+    changed: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    whole: bool = False
     too_large: bool = False
     used: float = 0.0
     weighed: int = 0
@@ -93,13 +109,24 @@ class Held:
 
     def keep_postings(self, postings: Mapping[int, Postings]) -> None:
         """Keep where these terms stand, too; of 64 MiB at most."""
-        more = sum(one.bytes for one in postings.values())
-        if self.postings_bytes + more > POSTINGS_MAX:
+        self._weigh_postings([key for key in postings if key in self.postings], -1)
+        self.postings |= {key: Words(one, len(self.changed)) for key, one in postings.items()}
+        self._weigh_postings(list(postings), 1)
+        if self.postings_bytes > POSTINGS_MAX:
             self.postings.clear()
             self.postings_bytes = 0
-        if more <= POSTINGS_MAX:
-            self.postings.update(postings)
-            self.postings_bytes += more
+
+    def _weigh_postings(self, keys: Sequence[int], sign: int) -> None:
+        self.postings_bytes += sign * sum(self.postings[key].postings.bytes for key in keys)
+
+    def follow(self, before: Held, documents: Ints) -> None:
+        """Take over what still holds of another state, where these documents changed in between."""
+        web = self.web
+        assert web is not None, "the web was brought to this state first"
+        self.keep(_alive(web, before.grams))
+        if self.whole and before.whole and len(before.changed) + len(documents) <= CHANGED_MAX:
+            self.changed = np.concatenate([before.changed, documents])
+            self.postings, self.postings_bytes = dict(before.postings), before.postings_bytes
 
 
 class Webs:
@@ -126,7 +153,7 @@ class Webs:
             async with self._turns.setdefault(key, asyncio.Lock()):
                 held = self._held_in(key, state)
                 if held.web is None and not held.too_large:
-                    await self._bring(db, held, self._held.get(key, held))
+                    await self._bring(db, held, self._held.get(key, held), sum(extent.chunks for extent in extents))
                     self._held[key] = held
                     self._held.move_to_end(key)
         if held.weighed != held.bytes:
@@ -149,8 +176,8 @@ class Webs:
         return held
 
     # The state was read before the rows are: what is committed in between is found again at the next search.
-    async def _bring(self, db: Db, held: Held, before: Held) -> None:
-        web = before.web if before.web is not None else EMPTY
+    async def _bring(self, db: Db, held: Held, before: Held, chunks: int) -> None:
+        was = web = before.web if before.web is not None else EMPTY
         with timed("knowledge_web"):
             here: list[int] = await db.value(_NUMBERS) or []
             gone = web.rows.keys() - here
@@ -163,11 +190,14 @@ class Webs:
                 if room < 0:
                     held.too_large = True
                     return
+            more = _joined(batches)
             if gone or batches:
-                web = await asyncio.to_thread(web.changed, _joined(batches), gone)
-        held.web = web
+                web = await asyncio.to_thread(web.changed, more, gone)
+        held.web, held.whole = web, int(np.count_nonzero(web.alive)) == chunks
         if before is not held:
-            held.keep(_alive(web, before.grams))
+            held.follow(
+                before, np.concatenate([was.documents[[was.rows[number][0] for number in gone]], more.documents])
+            )
 
 
 def _named(tenant: str, extents: Sequence[Extent]) -> tuple[Key, State]:

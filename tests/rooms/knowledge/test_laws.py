@@ -83,6 +83,7 @@ class Seen:
     written: int
     closed: tuple[str, ...] = ()
     seen: str | None = None
+    chunks: int = 2
 
 
 async def test_what_is_held_forgets_the_erased_and_no_state_sees_another(rooms: Rooms, ours: Scope) -> None:

@@ -12,7 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bastide.knowledge import Knowledge
-from bastide.knowledge.postings import Postings, Term, ranked, read
+from bastide.knowledge.candidates import Extent, postings_of
+from bastide.knowledge.postings import NOWHERE, Postings, Term, ranked, read
+from bastide.knowledge.ranking import term_key
+from bastide.knowledge.webs import Held, Webs
 from bastide.settings import KnowledgeSettings
 from bastide.store import Query, Scope, new_id, queries
 
@@ -112,8 +115,53 @@ async def test_what_is_held_of_words_is_never_stale(rooms: Rooms, ours: Scope, n
     assert await looked() == {"lease.md", "menu.md"}
     await knowledge.delete(ours, lease)
     assert await looked() == {"menu.md"}
-    assert len({tuple(sorted(one.items())) for one in seen}) == 4
+    for n in range(3):
+        await knowledge.ingest(ours, f"{n}.md", f"# Workshop {n}\n\nIts lease {'ends. ' * (n + 1)}".encode())
+        await knowledge.reindex(ours, str((await knowledge.documents(ours)).items[0].id))
+        assert await looked() == {"menu.md", *(f"{m}.md" for m in range(n + 1))}
+    assert len({tuple(sorted(one.items())) for one in seen}) == 7
     assert set(await _words(knowledge, neighbour, query, mode)) == {"other.md"}
+
+
+async def test_what_is_held_of_words_follows_the_documents_that_change(rooms: Rooms, ours: Scope) -> None:
+    webs, terms = Webs(), [term_key("en", stem) for stem in ("leas", "workshop", "soup", "nowher")]
+    stored = queries("bastide.knowledge")
+
+    async def held() -> Held:
+        async with rooms.store.under(ours) as db:
+            found = await webs.of(db, ours.tenant, await db.rows(Extent, stored["extent"], model=""))
+            postings = await postings_of(db, terms, found)
+            everything = await db.rows(tuple, stored["postings"], terms=terms)
+        now = {key: read(*columns) for key, *columns in everything}
+        for key, one in postings.items():
+            assert sorted(one.chunks.tolist()) == sorted(now.get(key, NOWHERE).chunks.tolist())
+            assert sorted(one.documents.tolist()) == sorted(now.get(key, NOWHERE).documents.tolist())
+            assert sorted(one.counts.tolist()) == sorted(now.get(key, NOWHERE).counts.tolist())
+        assert found.postings_bytes == sum(one.postings.bytes for one in found.postings.values())
+        return found
+
+    lease = (await rooms.knowledge.ingest(ours, "lease.md", LEASE)).documents[0].id or ""
+    first = await held()
+    assert (first.whole, len(first.changed), set(first.postings)) == (True, 0, set(terms))
+    await rooms.knowledge.ingest(ours, "menu.md", MENU)
+    second = await held()
+    assert len(second.changed) == 1
+    assert {one.changes for one in second.postings.values()} == {1}
+    await rooms.knowledge.ingest(
+        ours, "lease.md", LEASE + b"\nThe workshop has a lease.\n"
+    )  # another row, same document
+    assert len((await held()).changed) == 3
+    async with rooms.store.under(ours) as db:  # as a house wrote it that knew no phrases: what changes is not told
+        row = await db.row(dict, stored["find_by_id"], id=lease)
+        assert row is not None
+        await db.run(stored["forget_mentions"], document=row["number"])
+    await rooms.knowledge.ingest(ours, "more.md", MENU + LEASE)
+    fourth = await held()
+    assert (fourth.whole, len(fourth.changed)) == (False, 0)
+    await rooms.knowledge.delete(ours, lease)
+    assert (await held()).whole
+    await rooms.knowledge.ingest(ours, "again.md", LEASE)
+    assert len((await held()).changed) == 1
 
 
 async def test_what_moves_behind_a_door_leaves_what_is_held(rooms: Rooms, ours: Scope) -> None:
