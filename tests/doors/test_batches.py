@@ -192,6 +192,29 @@ async def test_a_batch_is_cancelled_and_what_was_answered_stays(
         await client.batches.cancel(batch.id)
 
 
+async def test_a_batch_asks_nothing_more_for_a_key_that_was_disabled(
+    served: str, web: httpx2.AsyncClient, us: Company
+) -> None:
+    boss = bearer(us.keys["administrator"])
+    made = (await web.post("/api/v1/keys", json={"role": "member"}, headers=boss)).json()
+    async with ScriptedModel(Says("Yes.", pause_s=0.3)) as server:
+        spec = {"name": "slow", "url": server.url, "local": True, "model": "scripted", "capabilities": ["chat"]}
+        assert (await web.post("/api/v1/models", json=spec, headers=boss)).status_code == 201
+        async with openai.AsyncOpenAI(base_url=f"{served}/v1", api_key=made["key"], max_retries=0) as leaver:
+            batch = await batch_of(leaver, jsonl(*(chat(f"n{n}", "x", model="slow") for n in range(400))))
+        async with asyncio.timeout(30):
+            while len(server.chats) < 10:
+                await asyncio.sleep(0.05)
+        assert (await web.post(f"/api/v1/keys/{made['id']}:disable", headers=boss)).status_code == 200
+        async with openai.AsyncOpenAI(base_url=f"{served}/v1", api_key=us.keys["administrator"]) as chief:
+            done = await ended(chief, await chief.batches.retrieve(batch.id))
+            answers = await lines_of(chief, done.output_file_id)
+        await web.delete("/api/v1/models/slow", headers=boss)
+    assert done.errors is not None
+    assert (done.status, [one.code for one in done.errors.data or ()]) == ("failed", ["tenancy.disabled_key"])
+    assert 0 < len(answers) <= len(server.chats) < 200
+
+
 async def test_files_and_batches_are_listed_in_pages(client: openai.AsyncOpenAI, model: ScriptedModel) -> None:
     batches = [await batch_of(client, jsonl(chat("a", f"turn {turn}"))) for turn in range(3)]
     newest = [one.id for one in reversed(batches)]

@@ -110,6 +110,35 @@ async def test_an_answer_may_raise_the_label_of_the_output(house: House, ours: S
     assert (await house.batches.files.get(ours, str(batch.output_file))).label.personal == "personal"
 
 
+async def test_every_wire_that_clients_speak_may_be_the_endpoint(house: House, ours: Scope) -> None:
+    turn = [{"role": "user", "content": "Hello"}]
+    bodies: dict[str, dict[str, Any]] = {
+        CHATS: {"messages": turn},
+        "/v1/responses": {"input": "Hello"},
+        "/v1/messages": {"messages": turn, "max_tokens": 5},
+        "/v1/completions": {"prompt": "Hello"},
+        "/v1/embeddings": {"input": ["Hello"]},
+    }
+    async with ScriptedModel("Yes.") as server:
+        able = ("chat", "embeddings")
+        await house.inference.add_model(ours, ModelSpec("ours", server.url, local=True, capabilities=able))
+        made: list[Batch] = []
+        for endpoint, body in bodies.items():
+            line = {"custom_id": "a", "method": "POST", "url": endpoint, "body": {"model": "ours", **body}}
+            bad = {**line, "custom_id": "b", "body": {"model": "nowhere", **body}}
+            file = await house.batches.files.add(ours, "calls.jsonl", jsonl(line, bad), label=PLAIN)
+            made.append(await house.batches.create(ours, input_file=file.id, endpoint=endpoint, label=PLAIN))
+        for batch in made:
+            done = await ended(house, ours, batch)
+            assert (done.status, done.answered, done.failed) == ("completed", 1, 1), done.endpoint
+            assert done.tokens_in > 0, done.endpoint
+            (answer,) = await lines_of(house, ours, done.output_file)
+            assert "Yes." in json.dumps(answer["response"]["body"]) or done.endpoint == "/v1/embeddings"
+            (error,) = await lines_of(house, ours, done.error_file)
+            assert error["response"]["body"]["error"]["code"] == "inference.unknown_model"
+            assert error["response"]["body"].get("type") == ("error" if done.endpoint == "/v1/messages" else None)
+
+
 # -- time, and what was in the way ------------------------------------------------------------------
 
 

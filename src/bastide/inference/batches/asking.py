@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -87,16 +88,20 @@ class _Gathered:
 class Asking:
     """Makes the calls of one batch, in the name of who asked for it."""
 
-    def __init__(self, gateway: Gateway, scope: Scope, label: Label, wire: str, *, until: float) -> None:
-        """`until`: by the clock of the loop, when the window of the batch closes."""
+    def __init__(
+        self, gateway: Gateway, standing: Callable[[], Awaitable[Scope]], label: Label, wire: str, *, until: float
+    ) -> None:
+        """`standing` says how who asked stands now, and raises where that may ask no more: a batch can take days.
+        `until`: by the clock of the loop, when the window of the batch closes.
+        """
         self._gateway = gateway
-        self._scope = scope
+        self._standing = standing
         self._label = label
         self._wire = wire
         self.until = until
 
     async def entry(self, n: int, line: Line) -> Entry | None:
-        """What came of a line; None where the window closed before anything did."""
+        """What came of a line; None where the window closed before anything did. Raises DisabledKey."""
         loop = asyncio.get_running_loop()
         began, tries = loop.time(), 0
         while True:
@@ -115,8 +120,9 @@ class Asking:
             await asyncio.sleep(pause)
 
     async def _ask(self, body: bytes, request_id: str) -> _Gathered:
+        scope = await self._standing()
         taken = _Gathered()
-        running = self._gateway.begin(self._scope, self._label, self._wire, body, taken, request_id=request_id)
+        running = self._gateway.begin(scope, self._label, self._wire, body, taken, request_id=request_id)
         try:
             await taken.ended.wait()
         except asyncio.CancelledError:

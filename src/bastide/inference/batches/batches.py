@@ -41,7 +41,7 @@ class Batches:
         self._workflows = workflows
         self._sweeper: asyncio.Task[None] | None = None
         self.files = Files(store, audit, workflows)
-        workflows.register(Working(store, audit, gateway).type())
+        workflows.register(Working(audit, tenancy, gateway).type())
 
     async def start(self, *, work: bool) -> None:
         """Where work is done, delete each hour what is past its days."""

@@ -9,6 +9,7 @@ A line holds its place among those in flight until it is kept: a worker that die
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +24,8 @@ from bastide.inference.batches.lines import Line, Lines, Problem, read
 from bastide.inference.batches.values import ENDPOINTS, Batch
 from bastide.inference.gateway import Gateway
 from bastide.policy import Label, personal_kind
-from bastide.store import Db, Json, Store, queries
+from bastide.store import Db, Json, Scope, queries
+from bastide.tenancy import Tenancy
 from bastide.workflows import JobType, JsonValue, Limits, Retry, Run
 
 _Q = queries("bastide.inference")
@@ -46,9 +48,9 @@ class Wanted:
 class Working:
     """The code of the job type."""
 
-    def __init__(self, store: Store, audit: Audit, gateway: Gateway, *, at_once: int = _AT_ONCE) -> None:
-        self._store = store
+    def __init__(self, audit: Audit, tenancy: Tenancy, gateway: Gateway, *, at_once: int = _AT_ONCE) -> None:
         self._audit = audit
+        self._tenancy = tenancy
         self._gateway = gateway
         self._at_once = at_once
 
@@ -83,7 +85,7 @@ class Working:
         keeping = Keeping(run, batch.id, batch.label, done)
         until = asyncio.get_running_loop().time() + batch.left_s
         wire = ENDPOINTS[batch.endpoint]
-        asking = Asking(self._gateway, run.scope, batch.said, wire, until=until)
+        asking = Asking(self._gateway, Standing(self._tenancy, run.scope).now, batch.said, wire, until=until)
         await self._all(run, asking, keeping, lines)
         late = await _late(keeping, lines)
         return await self._end(run, "expired" if late else "completed", None)
@@ -133,6 +135,29 @@ class Working:
             "in": batch.tokens_in,
             "out": batch.tokens_out,
         }
+
+
+class Standing:
+    """How who asked for a batch stands while it runs."""
+
+    def __init__(self, tenancy: Tenancy, scope: Scope) -> None:
+        self._tenancy = tenancy
+        self._scope = scope
+
+    async def now(self) -> Scope:
+        """The scope, less what was taken from it since; the same object while nothing was. Raises DisabledKey."""
+        known = self._scope
+        found = await self._tenancy.scope_of_work(
+            known.tenant,
+            user=known.user,
+            app=known.app,
+            key=known.key,
+            permissions=known.permissions,
+            label=json.loads(known.label),
+        )
+        if found != known:
+            self._scope = found
+        return self._scope
 
 
 class Keeping:
