@@ -57,10 +57,13 @@ def gram_scores(query: str, language: str, texts: Sequence[Keys]) -> list[float]
         return [0.0] * len(texts)
     lengths = np.array([len(text) for text in texts], float)
     every = np.concatenate(texts)
-    at = np.minimum(np.searchsorted(wanted, every), len(wanted) - 1)
-    hits = np.flatnonzero(wanted[at] == every)
-    text = np.repeat(np.arange(len(texts)), lengths.astype(np.int64))[hits]
-    counts = np.bincount(text * len(wanted) + at[hits], minlength=len(texts) * len(wanted))
+    ends_so = np.zeros(1 << 16, np.bool_)  # most that is not wanted is told by its last sixteen bits
+    ends_so[wanted & _LAST] = True
+    likely = np.flatnonzero(ends_so[every & _LAST])
+    at = np.minimum(np.searchsorted(wanted, every[likely]), len(wanted) - 1)
+    same = wanted[at] == every[likely]
+    text = np.searchsorted(np.cumsum(lengths), likely[same], "right")
+    counts = np.bincount(text * len(wanted) + at[same], minlength=len(texts) * len(wanted))
     counts = counts.reshape(len(texts), len(wanted))
     holding = np.count_nonzero(counts, axis=0)
     weights = times * np.log(1 + (len(texts) - holding + 0.5) / (holding + 0.5))
