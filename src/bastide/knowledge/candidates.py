@@ -90,12 +90,12 @@ async def postings_of(db: Db, keys: Sequence[int], held: Held) -> dict[int, Post
     fresh: dict[int, Postings] = {}
     if stale:
         documents = np.unique(held.changed[min(known[key].changes for key in stale) :])
-        rows = await db.rows(tuple, _POSTINGS_OF_DOCUMENTS, terms=stale, documents=documents.tolist())
+        rows = await db.packed(_POSTINGS_OF_DOCUMENTS, terms=stale, documents=documents.tolist())
         there = {key: read(*columns) for key, *columns in rows}
         fresh = {key: found[key].renewed(documents, there.get(key, NOWHERE)) for key in stale}
     if len(known) < len(keys):
         lacking = [key for key in keys if key not in known]
-        rows = await db.rows(tuple, _POSTINGS, terms=lacking)
+        rows = await db.packed(_POSTINGS, terms=lacking)
         fresh |= dict.fromkeys(lacking, NOWHERE) | {key: read(*columns) for key, *columns in rows}
     held.keep_postings(fresh)
     return found | fresh

@@ -218,9 +218,7 @@ def _alive(web: Web, grams: Mapping[int, Keys]) -> dict[int, Keys]:
 
 
 async def _fetched(db: Db, numbers: list[int]) -> Batch:
-    row = await db.row(tuple, _ROWS, numbers=numbers)
-    assert row is not None, "an aggregate always gives a row"
-    there, documents, lengths, chunks, sizes, phrases = row
+    ((there, documents, lengths, chunks, sizes, phrases),) = await db.packed(_ROWS, numbers=numbers)
     return Batch(
         np.array(there or [], np.int64),
         np.array(documents or [], np.int64),

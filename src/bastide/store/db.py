@@ -115,6 +115,13 @@ class Db:
             await self._run(cursor, query, values)
             return cast("list[Row]", await cursor.fetchall())
 
+    async def packed(self, query: Query, **values: Any) -> list[tuple[Any, ...]]:
+        """All rows as tuples, sent in binary form: for columns of many bytes, which would be written out as twice as
+        many digits."""
+        async with self._connection.cursor(binary=True) as cursor:
+            await self._run(cursor, query, values)
+            return await cursor.fetchall()
+
     async def row(self, shape: type[Row], query: Query, **values: Any) -> Row | None:
         """The first row, or None."""
         async with self._connection.cursor(row_factory=_factory(shape)) as cursor:

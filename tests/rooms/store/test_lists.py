@@ -32,8 +32,12 @@ async def test_a_list_arrives_as_it_was_sent(store: Store, ours: Scope, type: st
     sent = data.draw(st.lists(_KINDS[type], max_size=20))
     async with store.under(ours) as db:
         came = await db.value(_asked(type), values=sent)
-    assert len(came) == len(sent)
-    assert all(one == other or (math.isnan(one) and math.isnan(other)) for one, other in zip(came, sent, strict=True))
+        ((packed,),) = await db.packed(_asked(type), values=sent)
+    for what in (came, packed):
+        assert len(what) == len(sent)
+        assert all(
+            one == other or (math.isnan(one) and math.isnan(other)) for one, other in zip(what, sent, strict=True)
+        )
 
 
 @pytest.mark.parametrize("sent", [['"', "\\", "{}", "NULL", "null", "", ",", " a ", "\n", "é", '\\"x'], ["null"], [""]])
