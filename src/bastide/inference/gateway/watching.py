@@ -33,13 +33,29 @@ class _Seen(msgspec.Struct):
     output: Any = None
 
 
+class _ChoiceSeen(msgspec.Struct):
+    index: Any = None
+    finish_reason: Any = None
+
+
+class _Chunk(msgspec.Struct):
+    """An event of the chat and completions wires; what it says is passed over, not decoded."""
+
+    type: Any = None
+    choices: list[_ChoiceSeen] | None = None
+    usage: Any = None
+    error: Any = None
+
+
 _DECODE: Final = msgspec.json.Decoder(_Seen).decode
+_DECODE_CHUNK: Final = msgspec.json.Decoder(_Chunk).decode
 
 
 class Watched:
     """An event stream of one wire. `ended` once it has said that it is whole; `events` counts what was said."""
 
     __slots__ = (
+        "_chunks",
         "_finished",
         "_held",
         "_others",
@@ -55,6 +71,7 @@ class Watched:
 
     def __init__(self, wire: str, *, usage_wanted: bool) -> None:
         self._wire = wire
+        self._chunks = wire in {"chat", "completions"}
         self._usage_wanted = usage_wanted
         self._held = b""
         self._separator = b"\n\n"
@@ -91,7 +108,7 @@ class Watched:
             self.fault = StreamBroken()
         if self.fault is not None:
             return rest
-        if self._wire in {"chat", "completions"} and not self.done:
+        if self._chunks and not self.done:
             rest += _DONE
         return rest
 
@@ -118,29 +135,26 @@ class Watched:
         if data == b"[DONE]":
             self.done = self.ended = True
             return True
+        seen: _Chunk | _Seen
         try:
-            seen = _DECODE(data)
+            seen = _DECODE_CHUNK(data) if self._chunks else _DECODE(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
-            raise StreamBroken("A piece of the stream is not a JSON object.") from fault
+            raise StreamBroken(_wrong_in(data)) from fault
         if seen.error is not None or seen.type == "error":
             told = told_in(msgspec.json.decode(data))
             raise StreamBroken(f"The model's server broke off: {told}")
         if seen.usage is not None:
             self._used(seen.usage)
-        if self._wire in {"chat", "completions"}:
-            self.events += 1
-            return self._chunk(seen)
-        return self._typed(seen)
+        return self._chunk(seen) if type(seen) is _Chunk else self._typed(seen)
 
-    def _chunk(self, seen: _Seen) -> bool:
+    def _chunk(self, seen: _Chunk) -> bool:
+        self.events += 1
         choices = seen.choices
-        if type(choices) is not list:
+        if choices is None:
             raise StreamBroken("A piece of the stream has no `choices`.")
         for choice in choices:
-            if type(choice) is not dict:
-                raise StreamBroken("A choice in a piece of the stream is not an object.")
-            index = choice.get("index")
-            if choice.get("finish_reason") is not None:
+            index = choice.index
+            if choice.finish_reason is not None:
                 self._finished.add(index if type(index) is int else 0)
                 self.ended = len(self._finished) > self._others
             elif type(index) is int and index > self._others:  # of several answers each must say its end
@@ -148,7 +162,7 @@ class Watched:
                 self.ended = False
         return bool(choices) or self._usage_wanted or seen.usage is None
 
-    def _typed(self, seen: _Seen) -> bool:
+    def _typed(self, seen: Any) -> bool:
         """The named events of the messages and responses wires; those that tell a piece of the answer are counted."""
         if type(seen.type) is not str:
             raise StreamBroken("A piece of the stream has no `type`.")
@@ -197,6 +211,16 @@ class _Chat(msgspec.Struct):
 
 
 _DECODE_CHAT: Final = msgspec.json.Decoder(_Chat).decode
+
+
+def _wrong_in(data: bytes) -> str:
+    try:
+        seen = _DECODE(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return "A piece of the stream is not a JSON object."
+    if type(seen.choices) is list:
+        return "A choice in a piece of the stream is not an object."
+    return "A piece of the stream has no `choices`."
 
 
 def whole_answer(wire: str, body: bytes) -> Usage | None:
