@@ -26,6 +26,7 @@ from bastide.policy import Decision, Endpoint, Price
 from bastide.store import Presence, Scope
 
 _ANSWER_S: Final = 10.0  # a database that is silent for longer is away
+_MADE_ANEW_S: Final = 60.0  # what is said has not changed; prices and limits that records tell may have run out
 _COOL_S: Final = 5.0  # a target that failed is asked last for so long
 _SLOWER: Final = 0.2  # how much of a new measurement goes into a target's latency
 
@@ -135,8 +136,12 @@ class Route:
 class View:
     """The models and routes of one tenant at one moment."""
 
-    def __init__(self, targets: Sequence[Target], routes: Sequence[Route], read_at: float) -> None:
-        self.read_at = read_at
+    def __init__(
+        self, targets: Sequence[Target], routes: Sequence[Route], read_at: float, known: Sequence[Known] = ()
+    ) -> None:
+        """`known` is what the targets were made of."""
+        self.read_at = self.made_at = read_at
+        self._said = (known, routes)
         self._targets = {one.model.name: one for one in targets}
         self._routes = {one.name: one for one in routes}
         self._groups: dict[tuple[str, str | None], Group] = {}
@@ -168,6 +173,10 @@ class View:
             does = " and ".join(target.model.capabilities)
             raise WrongCapability(f"{name} does {does}, not {capability}.", model=name)
         return Group.of([target])
+
+    def says(self, known: Sequence[Known], routes: Sequence[Route]) -> bool:
+        """Whether it is what would be made of these."""
+        return self._said == (known, routes)
 
     def keep(self, before: View) -> None:
         """What was learnt of targets that are still the same goes on."""
@@ -304,8 +313,11 @@ class Views:
         known, routes = await self._read(scope)
         if changes != self._changes:
             asked_at -= self._fresh_s
-        view = View([self._target(scope.tenant, one) for one in known], routes, asked_at)
         before = self._views.get(scope.tenant)
+        if before is not None and before.says(known, routes) and asked_at - before.made_at < _MADE_ANEW_S:
+            before.read_at = asked_at
+            return before
+        view = View([self._target(scope.tenant, one) for one in known], routes, asked_at, known)
         if before is not None:
             view.keep(before)
         self._views[scope.tenant] = view
