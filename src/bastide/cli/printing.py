@@ -15,6 +15,8 @@ from bastide.errors import BastideError
 
 Wire = Mapping[str, Any]
 
+_COLUMN_MAX = 60  # what is wider is told by --json alone
+
 
 def width(stream: TextIO | None = None) -> int:
     """Columns to write in: the terminal's, at most 110; 100 where there is none."""
@@ -54,7 +56,7 @@ def table(rows: Iterable[Sequence[object]], head: Sequence[str]) -> str:
 
 
 def _cell(value: object) -> str:
-    if value is None:
+    if value is None or value == "":
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -64,14 +66,50 @@ def _cell(value: object) -> str:
 
 
 def sheet(wire: Wire) -> str:
-    """One thing, a field a line; what is nested is shown as JSON."""
-    size = max((len(name) for name in wire), default=0)
+    """One thing, a field a line; a list of things is a table below, and what else is nested is shown as JSON."""
+    lists = {name: value for name, value in wire.items() if _is_list_of_things(value)}
+    plain = {name: value for name, value in wire.items() if name not in lists}
+    if lists and plain.get("next", "") is None:
+        del plain["next"]  # there is no further page
+    size = max((len(name) for name in plain), default=0)
     lines = []
-    for name, value in wire.items():
-        nested = isinstance(value, dict | list)
+    for name, value in plain.items():
+        nested = isinstance(value, dict) or (isinstance(value, list) and not all(isinstance(one, str) for one in value))
         shown = (json.dumps(value, ensure_ascii=False) if value else "none") if nested else _cell(value)
         lines.append(wrap(shown, " " * (size + 2), f"{name.ljust(size)}  "))
-    return "\n".join(lines)
+    parts = ["\n".join(lines)] if lines else []
+    for name, value in lists.items():
+        parts.append(_things(value) if len(wire) - ("next" in wire) == 1 else f"{name}\n{_things(value)}")
+    return "\n\n".join(parts)
+
+
+def _is_list_of_things(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value)
+
+
+def _things(things: list[Wire]) -> str:
+    """A table with as many of their plain fields as the line takes; `--json` has all."""
+    rows = [{name: _cell(value) for name, value in _flat(one).items()} for one in things]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns, left = [], width()
+    for name in names:
+        wide = max(len(name), *(len(row.get(name, "-")) for row in rows))
+        if wide <= left and wide <= _COLUMN_MAX:
+            columns.append(name)
+            left -= wide + 2
+    text = table([[row.get(name, "-") for name in columns] for row in rows], columns)
+    return text if len(columns) == len(names) else f"{text}\n(--json shows all of it)"
+
+
+def _flat(thing: Wire) -> Wire:
+    """What is plain in a thing, and in the things that it holds."""
+    flat: dict[str, Any] = {}
+    for name, value in thing.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{inner}": one for inner, one in _flat(value).items()}
+        elif not _is_list_of_things(value):
+            flat[name] = value
+    return flat
 
 
 def passage(wire: Wire) -> str:
