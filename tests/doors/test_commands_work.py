@@ -285,6 +285,7 @@ def test_two_persons_and_the_other_answers(server: Server) -> None:
     server.json("approval", "rule", "knowledge.erase", "--mode", "two_persons")
 
     def says(key: str, *words: str) -> subprocess.CompletedProcess[str]:
+        bastide("approval", "show", words[1], home=server.home, BASTIDE_API_KEY=key)  # nobody agrees to what is unread
         done = bastide("approval", *words, home=server.home, BASTIDE_API_KEY=key)
         assert done.returncode == 0, done.stderr
         return done
