@@ -311,6 +311,7 @@ async def test_here_models_answer_over_the_wire_too(rooms: Rooms, scope: Scope) 
 
 async def test_what_changes_here_holds_for_the_very_next_call(rooms: Rooms, scope: Scope, neighbour: Scope) -> None:
     asked = {**ASKED, "model": "ours"}
+    payer = replace(scope, permissions=scope.permissions | {"budget:manage"})
     async with ScriptedModel("Here.") as server:
         await add(rooms, scope, server)
         assert [(await call(rooms, scope, asked)).status for _ in range(3)] == [200] * 3
@@ -319,6 +320,11 @@ async def test_what_changes_here_holds_for_the_very_next_call(rooms: Rooms, scop
         receipts = [(await call(rooms, scope, body)).headers["x-bastide-receipt"] for body in (asked, other, asked)]
         labels = [(await rooms.audit.receipt(scope, one)).body["label"] for one in receipts]
         assert [one["personal"] for one in labels] == ["none", "personal", "none"], "and of what was found"
+        budget = await rooms.inference.accounts.set_budget(payer, of="tenant", tokens=1)
+        statuses = [(await call(rooms, scope, asked)).status for _ in range(2)]
+        assert statuses[-1] == 402, "a budget lets one call begin that it can begin to pay"
+        await rooms.inference.accounts.remove_budget(payer, budget.id)
+        assert (await call(rooms, scope, asked)).status == 200
         (model,) = [one for one in await rooms.inference.models(scope) if one.name == "ours"]
         await rooms.policy.contradict(model.record, "a probe says otherwise")
         assert (await call(rooms, scope, asked)).status == 409

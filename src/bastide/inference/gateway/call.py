@@ -123,7 +123,7 @@ class Running:
             asking = self.asking = read(self.wire, self.data)
             found = self._found = self.gateway.found_in(self._label, self.data)
             plan = self.gateway.plans.at_hand(self.scope, self._label, asking, found)
-            if plan is not None:
+            if plan is not None and self.gateway.accounts.at_hand(self.scope):
                 self._go_by(plan)
                 return
             view = self.gateway.views.at_hand(self.scope)
