@@ -255,6 +255,24 @@ async def search(rooms: Rooms, library: Library, count: int) -> None:
     print(f"query embedding with its receipt alone: p50 {p(times, 50):.1f} ms, p95 {p(times, 95):.1f} ms")
 
 
+async def after_intake(rooms: Rooms, library: Library, count: int) -> None:
+    """The first search of a tenant after each of `count` documents that came: what is held has to follow them."""
+    pool, times, burnt = _sentences(), list[float](), 0.0
+    scope, vectors = library.scopes[0], library.vectors[0][:10]
+    for n in range(count):
+        body = "".join(f"# Later {n} {place}\n\n{pool[(7 * n + place) % len(pool)]}\n\n" for place in range(8))
+        prepared = prepare("later.md", body.encode(), Limits())
+        library.documents[0].add(await _write(rooms, scope, f"later {n}.md", prepared, vectors[: len(prepared.pieces)]))
+        start, before = time.perf_counter(), time.process_time()
+        await rooms.knowledge.search(scope, " ".join(pool[n].split()[:9]), limit=10)
+        times.append(time.perf_counter() - start)
+        burnt += time.process_time() - before
+    print(
+        f"search, hybrid, right after a document came: p50 {p(times, 50):.1f} ms, p95 {p(times, 95):.1f} ms; "
+        f"{burnt / count * 1000:.1f} ms of this process's CPU each"
+    )
+
+
 async def peer(rooms: Rooms, library: Library, count: int) -> None:
     """PostgreSQL's own full text search and a plain pgvector scan, on the same rows, without our layer."""
     async with rooms.store.as_owner(reason="the peer of a benchmark") as owner:
@@ -446,6 +464,7 @@ async def measure(options: argparse.Namespace) -> None:
         print(f"library: {sum(map(len, library.texts))} chunks in {options.tenants} tenants")
         await web_growth(rooms.store, library.scopes[0])
         await search(rooms, library, options.queries)
+        await after_intake(rooms, library, 20)
         owners = list(zip(library.scopes, library.documents, strict=True))
         await strangers(rooms.knowledge, owners, _sentences(), options.strangers)
         await peer(rooms, library, options.queries)
