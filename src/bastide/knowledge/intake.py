@@ -118,9 +118,9 @@ class Intake:
         async with self._store.under(scope) as db:
             await need(db, given.collection, "write")
             fingerprint = await db.keyed(digest, purpose="knowledge content")
-            if await self._same(db, given, fingerprint) is not None:
+            same, older = await self._here(db, given, fingerprint)
+            if same is not None:
                 return partial(self._still, given, fingerprint)
-            older = await db.row(Known, _BY_NAME, collection=given.collection, name=given.name)
             key = await likeness_key(db)
         if older is not None:  # what holds for a document holds for its new version, the embedder's decision included
             given = replace(given, label=Label.from_wire(older.label).join(given.label))
@@ -199,15 +199,16 @@ class Intake:
 
     # -- what is here already -----------------------------------------------------------------------
 
-    async def _same(self, db: Db, given: Given, fingerprint: bytes) -> Known | None:
-        """The document that these bytes are: the one of that name if it has them, else one of equal content.
+    async def _here(self, db: Db, given: Given, fingerprint: bytes) -> tuple[Known | None, Known | None]:
+        """The document that these bytes are, and the one of that name, which has other content unless it is the same.
 
-        A name that is here with other content is not "the same", even if its new content stands elsewhere.
+        They are the document of that name if it has them, else one of equal content. A name that is here with other
+        content is not "the same", even if its new content stands elsewhere.
         """
         named = await db.row(Known, _BY_NAME, collection=given.collection, name=given.name)
         if named is not None:
-            return named if named.fingerprint == fingerprint else None
-        return await db.row(Known, _BY_CONTENT, collection=given.collection, fingerprint=fingerprint)
+            return named if named.fingerprint == fingerprint else None, named
+        return await db.row(Known, _BY_CONTENT, collection=given.collection, fingerprint=fingerprint), None
 
     async def _unchanged(self, db: Db, known: Known, given: Given) -> IngestedDocument:
         """Nothing to do, except that a stricter label than before holds from now on."""
@@ -228,7 +229,7 @@ class Intake:
         return IngestedDocument(known.id, known.name, "unchanged", known.chunks, known.version)
 
     async def _still(self, given: Given, fingerprint: bytes, db: Db) -> IngestedDocument:
-        known = await self._same(db, given, fingerprint)
+        known, _ = await self._here(db, given, fingerprint)
         if known is None:
             raise Contended("The document was deleted while it was handed in again.")
         return await self._unchanged(db, known, given)
@@ -262,10 +263,10 @@ class Intake:
     ) -> IngestedDocument:
         await db.run(_LOCK, keys=await self.lock_keys(db, given, fingerprint))
         await need(db, given.collection, "write")
-        known = await self._same(db, given, fingerprint)
+        known, named = await self._here(db, given, fingerprint)
         if known is not None:
             return await self._unchanged(db, known, given)
-        here, taken = await self._place(db, given, fingerprint)
+        here, taken = await self._place(db, given, fingerprint, named)
         blob = await db.put_blob(given.data)
         await describe(db, here.number, given.metadata)
         entry = Entry(here, blob, len(given.data), prepared, vectors, alike, new=here.version == 1)
@@ -326,10 +327,11 @@ class Intake:
         )
 
     @staticmethod
-    async def _place(db: Db, given: Given, fingerprint: bytes) -> tuple[Known, list[tuple[str, int, int]]]:
+    async def _place(
+        db: Db, given: Given, fingerprint: bytes, old: Known | None
+    ) -> tuple[Known, list[tuple[str, int, int]]]:
         """The document's row, new or renewed, and what its version before had added to the extent."""
         await db.run(_ADD_COLLECTION, name=given.collection)
-        old = await db.row(Known, _BY_NAME, collection=given.collection, name=given.name)
         if old is None:
             wire = given.label.to_wire()
             identifier = new_id("doc")
