@@ -16,6 +16,7 @@ import contextlib
 import ctypes
 import json
 import math
+import os
 import re
 import sys
 from collections import Counter
@@ -76,7 +77,8 @@ def _say(value: object) -> None:
 
 def read(data: bytes, pages_max: int, text_max: int, seconds: int, first: int) -> None:
     """Says everything there is to say about the PDF `data`, page by page."""
-    from pypdfium2 import PdfDocument, PdfiumError, raw  # noqa: PLC0415  # only once the process is confined
+    # Only once the process is confined.
+    from pdfium import PdfDocument, PdfiumError, raw  # type: ignore[import-not-found]  # noqa: PLC0415
 
     try:
         document = PdfDocument(data)
@@ -87,8 +89,7 @@ def read(data: bytes, pages_max: int, text_max: int, seconds: int, first: int) -
     if count > pages_max:
         return _say({"error": "too_large", "what": f"The PDF has {count:,} pages; the limit is {pages_max:,}."})
     _allow(seconds + _SECONDS_PER_PAGE * count)
-    title = document.get_metadata_dict(skip_empty=True).get("Title", "")
-    _say({"pages": count, "title": title, "outline": _outline(document, PdfiumError)})
+    _say({"pages": count, "title": document.title(), "outline": _outline(document, PdfiumError)})
     size = 0
     for number in range(first, count + 1):
         sys.stdout.buffer.flush()  # what was found is found, if the next page ends this process
@@ -110,12 +111,10 @@ def read(data: bytes, pages_max: int, text_max: int, seconds: int, first: int) -
 def _outline(document: Any, refused: type[Exception]) -> list[tuple[str, int, int]]:
     entries: list[tuple[str, int, int]] = []
     with contextlib.suppress(refused, ValueError):
-        for item in document.get_toc(max_depth=8):
-            target = item.get_dest()
-            page = target.get_index() if target is not None else None
-            title = " ".join(item.get_title().split())
+        for written, level, page in document.outline(depth_max=8):
+            title = " ".join(written.split())
             if title and page is not None and len(entries) < _OUTLINE_MAX:
-                entries.append((title, item.level + 1, page + 1))
+                entries.append((title, level + 1, page + 1))
     return entries
 
 
@@ -388,7 +387,8 @@ def _mark_notes(line: _Line, first: int, glyphs: _Glyphs) -> None:
 def main() -> None:
     """Reads standard input, writes standard output."""
     pages_max, text_max, seconds, memory = map(int, sys.argv[1:5])
-    sys.path.append(sys.argv[5])
+    sys.dont_write_bytecode = True  # it could not
+    sys.path += [sys.argv[5], os.path.dirname(__file__)]
     _confine(seconds, memory, seconds + math.ceil(_SECONDS_PER_PAGE * pages_max))
     try:
         read(sys.stdin.buffer.read(), pages_max, text_max, seconds, int(sys.argv[6]))
