@@ -244,11 +244,6 @@ from (select n.chunk, n.cosine from near n
                        where e.chunk = u.chunk and e.model = %(model)s)
       from unnest(%(chunks)s::bigint[]) as u(chunk) where u.chunk not in (select n.chunk from near n)) as f
 
--- name: term_counts
--- In how many chunks each term occurs.
-select p.term, sum(cardinality(p.chunks))::bigint as df
-from knowledge.posting p where p.term = any(%(terms)s::bigint[]) group by p.term
-
 -- name: nearest_384
 -- The same for a tenant with a partition of its own, by its graph; the cast is the indexed expression.
 with near as (

@@ -19,7 +19,7 @@ import numpy as np
 
 from bastide.errors import UnknownCollection
 from bastide.knowledge.bounds import Filters
-from bastide.knowledge.candidates import Asked, Candidates, Extent, candidates, query_language
+from bastide.knowledge.candidates import Asked, Candidates, Extent, candidates, postings_of, query_language
 from bastide.knowledge.embedders import Embedders, Query
 from bastide.knowledge.grams import gram_scores, grams_of
 from bastide.knowledge.preparing import headings
@@ -36,7 +36,7 @@ from bastide.telemetry import observe
 
 _Q = queries("bastide.knowledge")
 _EXTENT, _WITHIN, _HAS_COLLECTION = _Q["extent"], _Q["documents_within"], _Q["has_collection"]
-_TERM_COUNTS, _TEXTS, _PASSAGES = _Q["term_counts"], _Q["texts"], _Q["passages"]
+_TEXTS, _PASSAGES = _Q["texts"], _Q["passages"]
 _AROUND = {"neighbours": _Q["neighbours"], "section": _Q["rest_of_sections"]}
 
 COMPARED = 50  # so many of the best are read for their 5-grams
@@ -149,7 +149,7 @@ class Finder:
             rows: dict[int, _Row] = {}
             kept = await _kept(db, order, rows, limit)
             beside = await _beside(db, kept, context)
-            rare = await _rarity(db, query, asked.language, extents) if rarity else {}
+            rare = await _rarity(db, asked, held) if rarity else {}
         hits = _hits(asked, kept, rows, walked if explain else None, beside)
         took = time.perf_counter() - start
         observe("knowledge_search", took, mode=mode)
@@ -279,13 +279,13 @@ def _passage(
     )
 
 
-async def _rarity(db: Db, query: str, language: str, extents: list[Extent]) -> dict[str, float]:
+async def _rarity(db: Db, asked: Asked, held: Held) -> dict[str, float]:
     """How rare each stem of the query is, by its idf: 1 where no chunk has it, near 0 where all have it."""
-    total = next((extent.chunks for extent in extents if extent.language == language), 0)
+    total = next((extent.chunks for extent in asked.extents if extent.language == asked.language), 0)
 
     def idf(count: int) -> float:
         return math.log(1 + (total - count + 0.5) / (count + 0.5))
 
-    stems = {term_key(language, stem): stem for stem in terms(query, language)}
-    counts: dict[int, int] = dict(await db.rows(tuple, _TERM_COUNTS, terms=list(stems)))
-    return {stem: idf(min(counts.get(key, 0), total)) / idf(0) for key, stem in stems.items()}
+    stems = {term_key(asked.language, stem): stem for stem in terms(asked.query, asked.language)}
+    found = await postings_of(db, list(stems), held)
+    return {stem: idf(min(len(found[key].chunks), total)) / idf(0) for key, stem in stems.items()}
