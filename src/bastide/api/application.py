@@ -116,7 +116,7 @@ def create(rooms: Rooms, *, notices: Notices = list) -> Gate:
         identity,
         accounts,
     ):
-        app.include_router(part.router)
+        app.router.routes.extend(part.router.routes)  # as they are: including them would work each out once more
     app.router.routes.append(Route(PATH, Tools(rooms, OPERATIONS), methods=["POST"], include_in_schema=False))
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]  # FastAPI's own way to add to it
     upload = max(rooms.settings.knowledge.document_bytes_max, Batches.FILE_BYTES_MAX) + 4 * 1024 * 1024

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import sys
 from collections.abc import Callable
 
@@ -20,6 +21,8 @@ _NEXT = {
 
 def attended(work: Callable[[], int], *, as_json: bool) -> int:
     """The exit status of `work`, its failure told."""
+    gc.freeze()  # what was loaded stays
+    gc.enable()
     try:
         return work()
     except BastideError as fault:

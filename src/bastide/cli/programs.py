@@ -13,6 +13,7 @@ Each gets its words as one argument of JSON.
 
 from __future__ import annotations
 
+import gc
 import json
 import runpy
 import sys
@@ -23,6 +24,7 @@ Program = Literal["errand", "serving", "verifying", "exporting", "speaking", "re
 
 def run_program(name: Program, words: dict[str, Any]) -> int:
     """Run a program with its words; its exit status."""
+    gc.disable()  # loading makes many objects and hardly a circle; `attended` enables it again
     before = sys.argv
     sys.argv = [module_of(name), json.dumps(words, default=str)]
     try:

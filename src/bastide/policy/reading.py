@@ -16,6 +16,9 @@ from bastide.errors import BastideError
 BYTES_MAX = 1024 * 1024
 
 
+_SAFE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The safe loader in C where PyYAML was built with it: the records of a house are read at every start."""
+
 _BOOL = "tag:yaml.org,2002:bool"
 _RESOLVERS = {
     first: [(tag, pattern) for tag, pattern in pairs if tag != _BOOL or first in "tTfF"]
@@ -23,7 +26,7 @@ _RESOLVERS = {
 }
 
 
-class _Clerk(yaml.SafeLoader):
+class _Clerk(_SAFE):  # type: ignore[misc]
     """The safe loader, without repeated names and without `yes`, `no`, `on`, `off` as truth values."""
 
     yaml_implicit_resolvers = _RESOLVERS
@@ -36,7 +39,8 @@ class _Clerk(yaml.SafeLoader):
             if key.value in seen:
                 raise yaml.MarkedYAMLError(problem=f"{key.value!r} stands here twice", problem_mark=key.start_mark)
             seen.add(key.value)
-        return super().construct_mapping(node, deep)
+        found: dict[Any, Any] = super().construct_mapping(node, deep)
+        return found
 
 
 def read_sheet(path: Path, refusal: type[BastideError]) -> dict[str, Any]:
