@@ -271,7 +271,11 @@ class Reader:
 
     def _rest(self, path: Path) -> Iterator[tuple[int, bytes, bool]]:
         owner, folder = self._owned.name, self._owned.folder
-        with open(path, "rb") as file:
+        try:
+            file = open(path, "rb")  # noqa: SIM115
+        except FileNotFoundError:
+            return  # its process has just seen that all of it was carried
+        with file:
             size = os.fstat(file.fileno()).st_size
             while self._offset + _LENGTH <= size:
                 file.seek(self._offset)
