@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -201,11 +202,12 @@ def litellm(python: Path, folder: Path, to: int) -> Iterator[Standing]:
         "model_list:\n- model_name: fixed\n  litellm_params:\n    model: openai/fixed\n"
         f"    api_base: http://127.0.0.1:{to}/v1\n    api_key: none\n"
     )
-    offline = ("env", "LITELLM_LOCAL_MODEL_COST_MAP=True", "LITELLM_MODE=PRODUCTION")
+    key = "sk-" + secrets.token_hex(24)  # it does not start without one
+    offline = ("env", "LITELLM_LOCAL_MODEL_COST_MAP=True", "LITELLM_MODE=PRODUCTION", f"LITELLM_MASTER_KEY={key}")
     program = (str(python.with_name("litellm")), "--config", str(config), "--port", str(port), "--host", "127.0.0.1")
     with running(*offline, *program, core=1) as process:
         answers(port, "/health/liveliness")
-        yield Standing("LiteLLM", port, [process.pid], {"authorization": "Bearer none"}, "fixed")
+        yield Standing("LiteLLM", port, [process.pid], {"authorization": f"Bearer {key}"}, "fixed")
 
 
 @contextmanager
