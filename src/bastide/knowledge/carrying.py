@@ -1,7 +1,8 @@
-"""Carrying: an export of a collection comes back: documents with all versions, labels, members and days.
+"""Carrying: an export of a collection comes back: documents with all versions, labels, members and days, and merges.
 
 knowledge.import    the zip file of knowledge.export; every file is compared with its SHA-256 in the manifest before
                     anything is written. Documents get new ids, and labels that are as strict as they were, or stricter.
+                    Merges become decisions of who brings them; those that cannot be made again are told.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any, cast
 from bastide.audit import Audit
 from bastide.errors import BadLabel, BadName, BadOption, BrokenExport, ExportTooLarge, MembersOnly, NameHeld
 from bastide.knowledge import bounds
+from bastide.knowledge.graph import MERGES_MAX, Told, keys_named, remake
 from bastide.knowledge.intake import Given, Intake
 from bastide.knowledge.leaving import DOCUMENTS_MAX, EXPORT_BYTES_MAX, FORMAT
 from bastide.knowledge.members import MANAGE, Members, acting, need
@@ -36,6 +38,7 @@ IMPORT = "knowledge.import"
 
 _MANIFEST_BYTES_MAX = 64 * 1024 * 1024
 _REASON = "brought by knowledge.import"
+_SHOWN = 200  # merges that could not be made again, of which each is told
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class _Manifest:
     retention_days: int | None
     members: dict[str, str]
     documents: tuple[_Document, ...]
+    merges: tuple[Told, ...]
 
 
 def unpacked(data: bytes) -> tuple[_Manifest, zipfile.ZipFile]:
@@ -115,7 +119,13 @@ def _manifest(wire: Mapping[str, Any]) -> _Manifest:
     documents = tuple(_document(one) for one in wire["documents"])
     if len({one.name for one in documents}) < len(documents):
         raise ValueError("two documents of one name")
-    return _Manifest(bounds.collection(wire["collection"]), days, dict(wire["members"]), documents)
+    said = wire.get("merges", [])  # exports of earlier days have none
+    if not isinstance(said, list) or len(said) > MERGES_MAX:
+        raise ValueError("merges")
+    merges = tuple(Told.from_wire(one) for one in said)
+    if len({one.id for one in merges}) < len(merges):
+        raise ValueError("two merges of one id")
+    return _Manifest(bounds.collection(wire["collection"]), days, dict(wire["members"]), documents, merges)
 
 
 def _document(wire: Mapping[str, Any]) -> _Document:
@@ -135,6 +145,8 @@ class CarryingJobs:
     """The code of the type."""
 
     def __init__(self, store: Store, audit: Audit, intake: Intake, staging: Staging) -> None:
+        self._store = store
+        self._audit = audit
         self._intake = intake
         self._staging = staging
         self._members = Members(store, audit)
@@ -153,8 +165,9 @@ class CarryingJobs:
             ),
         )
 
-    # 1. the archive is compared with its manifest              3. documents come one by one, oldest version first
-    # 2. the collection is made, closed at once if it was       4. members and days are what they were; the file goes
+    # 1. the archive is compared with its manifest              4. merges are made again, the oldest first
+    # 2. the collection is made, closed at once if it was       5. members and days are what they were; the file goes
+    # 3. documents come one by one, oldest version first
     async def _import(self, run: Run[Brought]) -> JsonValue:
         if run.remembered("end") is not None:
             return await run.write("end", _recorded)
@@ -177,6 +190,7 @@ class CarryingJobs:
             else:
                 brought[document.id] = done["id"]
         await run.progress(len(manifest.documents), len(manifest.documents))
+        merges = await self._merge(run, manifest, [str(id) for id in brought.values()])
         if manifest.members:
             await self._members.set(run.scope, name, manifest.members, reason=_REASON)
         if manifest.retention_days is not None:
@@ -184,7 +198,7 @@ class CarryingJobs:
 
         async def end(db: Db) -> JsonValue:
             await self._staging.give_up(db, run.input.staged)
-            return {"collection": name, "documents": len(brought), "ids": brought, "refused": refused}
+            return {"collection": name, "documents": len(brought), "ids": brought, "refused": refused, "merges": merges}
 
         return await run.write("end", end)
 
@@ -221,6 +235,23 @@ class CarryingJobs:
 
             done = cast("dict[str, JsonValue]", await run.write(step, write))
         return done
+
+    async def _merge(self, run: Run[Brought], manifest: _Manifest, documents: Sequence[str]) -> dict[str, JsonValue]:
+        """What became of the merges: how many were made, were known already or are left, and of these why."""
+        async with self._store.under(run.scope) as db:
+            keys = await keys_named(db, manifest.merges, documents)
+        count = {"made": 0, "known": 0, "left": 0}
+        reasons: list[JsonValue] = []
+        for number, merge in enumerate(manifest.merges, start=1):
+
+            async def make(db: Db, merge: Told = merge) -> JsonValue:
+                return list(await remake(db, self._audit, run.scope, merge, keys, manifest.collection))
+
+            outcome, why = cast("tuple[str, str]", await run.write(f"merge {number}", make))
+            count[outcome] += 1
+            if outcome == "left" and len(reasons) < _SHOWN:
+                reasons.append({"id": merge.id, "entities": [str(one) for one in merge.entities], "why": why})
+        return {**count, "reasons": reasons}
 
 
 async def _recorded(db: Db) -> JsonValue:

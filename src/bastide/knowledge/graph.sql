@@ -138,6 +138,42 @@ order by d.id desc limit %(limit)s
 -- name: undone_splits
 select d.keys, d.moved from knowledge.decision d where d.kind = 'split' and d.undone_at is not null
 
+-- name: links_that_hold
+-- All that joins keys today, in the order in which it does: what documents say by themselves, then what was decided.
+select '' as id, 'said' as kind, array[s.b, s.a] as keys, '' as who, '' as why, now() as made_at
+from knowledge.alias_source s
+join knowledge.alias_source o on o.a = s.a
+group by s.a, s.b
+having max(s.score) >= %(automatic)s and count(distinct o.b) = 1
+union all
+select d.id, d.kind, case d.kind when 'split' then d.moved else d.keys end, d.who, d.why, d.made_at
+from knowledge.decision d
+where d.undone_at is null
+order by 1
+
+-- name: names_in_documents
+-- What these documents call these keys, the surest and most frequent first. What two keys are called is left out.
+with said as materialized (
+    select s.key, s.name, s.type, bool_or(s.extractor = %(rules)s) as by_rule, sum(s.times) as times
+    from knowledge.entity_source s
+    join knowledge.readable d on d.number = s.document
+    where d.id = any(%(documents)s::text[])
+    group by 1, 2, 3
+)
+select a.key, a.name, a.type
+from said a
+where a.key = any(%(keys)s::bigint[])
+  and not exists (select from said b where b.name = a.name and b.type = a.type and b.key <> a.key)
+order by a.by_rule desc, a.times desc, a.name, a.type
+
+-- name: keys_named
+select u.name, u.type, array_agg(distinct s.key)
+from unnest(%(names)s::text[], %(types)s::text[]) as u(name, type)
+join knowledge.entity_source s on s.name = u.name and s.type = u.type
+join knowledge.readable d on d.number = s.document
+where d.id = any(%(documents)s::text[])
+group by 1, 2
+
 -- name: sources_to_move
 select s.document, s.chunk, s.key
 from knowledge.entity_source s

@@ -4,7 +4,8 @@ knowledge.erase     an effect, with the oversight that the tenant asks for: who 
                     then each batch of documents goes in one transaction, and a stop is heeded between two;
                     schedules, triggers and files of calls that name a person go too; what names a document is paused
                     without it
-knowledge.export    the originals and a manifest in one zip file, kept sealed for a week: GET the job's artifact
+knowledge.export    the originals and a manifest in one zip file, kept sealed for a week: GET the job's artifact; the
+                    merges that people made go along where the documents name all that was merged
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from bastide.errors import BadOption, ExportTooLarge, UnknownCollection, Unknown
 from bastide.inference import Batches
 from bastide.knowledge import bounds
 from bastide.knowledge.documents import Shelf
+from bastide.knowledge.graph import told
 from bastide.knowledge.members import MANAGE, kept_collection
 from bastide.knowledge.retaining import Deleting
 from bastide.knowledge.staging import Staging
@@ -62,6 +64,16 @@ class Wanted:
     """Which collection is handed out."""
 
     collection: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    """What is in the zip file; and how many merges are not, because other documents name some of what was merged."""
+
+    documents: int
+    merges: int
+    merges_left: int
+    label: Label
 
 
 class LeavingJobs:
@@ -166,8 +178,8 @@ class LeavingJobs:
                 raise UnknownCollection(f"There is no collection {name!r} here.")
             ids = [id for (id,) in await db.rows(tuple, _OF, collection=name, subject=None, limit=DOCUMENTS_MAX)]
         with tempfile.TemporaryFile() as file:
-            listed, label = await self._pack(run, name, ids, file)
-            await run.tighten(label)
+            packed = await self._pack(run, name, ids, file)
+            await run.tighten(packed.label)
             file.seek(0)
             data = await asyncio.to_thread(file.read)
         digest = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
@@ -178,11 +190,13 @@ class LeavingJobs:
                 db,
                 "collection.export",
                 resource=run.id,
-                subjects=sorted(label.subjects),
-                details={"collection": name, "documents": listed, "bytes": len(data)},
+                subjects=sorted(packed.label.subjects),
+                details={"collection": name, "documents": packed.documents, "bytes": len(data)},
             )
             return {
-                "documents": listed,
+                "documents": packed.documents,
+                "merges": packed.merges,
+                "merges_left": packed.merges_left,
                 "bytes": len(data),
                 "sha256": digest,
                 "artifact": f"/api/v1/jobs/{run.id}/artifact",
@@ -190,7 +204,7 @@ class LeavingJobs:
 
         return await run.write("keep", keep)
 
-    async def _pack(self, run: Run[Wanted], name: str, ids: Sequence[str], file: IO[bytes]) -> tuple[int, Label]:
+    async def _pack(self, run: Run[Wanted], name: str, ids: Sequence[str], file: IO[bytes]) -> _Packed:
         entries: list[dict[str, object]] = []
         labels = [run.label]
         total = 0
@@ -213,16 +227,18 @@ class LeavingJobs:
                 labels.append(document.label)
             async with self._store.under(run.scope) as db:
                 kept = await kept_collection(db, name)
+                merges, left = await told(db, [str(one["id"]) for one in entries])
             manifest = {
                 "format": FORMAT,
                 "collection": name,
                 "retention_days": kept.retention_days,
                 "members": dict(kept.members),
                 "documents": entries,
+                "merges": [one.to_wire() for one in merges],
             }
             archive.writestr(_entry("manifest.json"), json.dumps(manifest, ensure_ascii=False, indent=1))
         await run.progress(len(ids), len(ids))
-        return len(entries), Label.join_all(labels)
+        return _Packed(len(entries), len(merges), left, Label.join_all(labels))
 
     async def _read(self, scope: Scope, id: str, version: int) -> bytes:
         async with self._store.under(scope) as db:

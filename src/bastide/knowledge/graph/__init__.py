@@ -8,16 +8,22 @@ from bastide.knowledge.graph.communities import CommunityJobs
 from bastide.knowledge.graph.enriching import EnrichJobs
 from bastide.knowledge.graph.extracting import Extracted, extracted
 from bastide.knowledge.graph.graph import Graph
+from bastide.knowledge.graph.remaking import MERGES_MAX, Told, keys_named, remake, told
 from bastide.knowledge.graph.values import GraphType
 from bastide.knowledge.graph.writing import forget_graph, write_graphs
 
 __all__ = [
+    "MERGES_MAX",
     "CommunityJobs",
     "EnrichJobs",
     "Extracted",
     "Graph",
     "GraphType",
+    "Told",
     "extracted",
     "forget_graph",
+    "keys_named",
+    "remake",
+    "told",
     "write_graphs",
 ]
