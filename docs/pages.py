@@ -55,7 +55,8 @@ def _cell(text: str) -> str:
 
 
 async def _described() -> dict[str, Any]:
-    rooms: Any = SimpleNamespace(settings=Settings.read(environment={}), workflows=None)  # the description asks no room
+    closed: Any = SimpleNamespace(gateway=None)  # the description asks no room
+    rooms: Any = SimpleNamespace(settings=Settings.read(environment={}), workflows=None, inference=closed, tenancy=None)
     async with local_client(create(rooms)) as client:
         reply = await client.request("GET", "/openapi.json")
     described: dict[str, Any] = json.loads(reply.body)

@@ -1371,6 +1371,12 @@ class FileNotWritten(Fault):
     code, next = "cli.file_not_written", "Choose another place for it, or make room on the disk."
 
 
+class FileThere(Conflict):
+    """A file of this name is there already, and is not written over."""
+
+    code, next = "cli.file_exists", "Give another name, or move that file away."
+
+
 class WrongUsage(BadRequest):
     """The command was not given as it is meant."""
 

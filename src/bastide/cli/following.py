@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bastide.cli.line import segment
 from bastide.cli.printing import LiveLine, how_long, sheet, wrap
+from bastide.cli.running import find
 from bastide.errors import (
     BastideError,
     BrokenReply,
@@ -42,6 +43,17 @@ async def follow(desk: Desk, line: Line, id: str, *, patience_s: float = PATIENC
 
     Raises LostServer when the server was away for `patience_s`.
     """
+    try:
+        job = await to_its_end(desk, line, id, patience_s=patience_s)
+    except asyncio.CancelledError:
+        print(f"\n{id} goes on. Follow it again with `bastide job follow {id}`.", file=sys.stderr)
+        return 130
+    desk.say(job, lambda: ended(job))
+    return 0 if job["status"] == "done" else 1
+
+
+async def to_its_end(desk: Desk, line: Line, id: str, *, patience_s: float = PATIENCE_S) -> dict[str, Any]:
+    """The job at its end, shown until then on the live line. Raises LostServer."""
     live = LiveLine(quiet=desk.as_json)
     said: str | None = None
     job: dict[str, Any] = {}
@@ -53,13 +65,34 @@ async def follow(desk: Desk, line: Line, id: str, *, patience_s: float = PATIENC
                     live.note(wrap(f"It waits: {said}"))
                 if job["status"] not in ENDED:
                     live.show(f"{job['type']}  {state(job)}")
-    except asyncio.CancelledError:
+    finally:
         live.clear()
-        print(f"\n{id} goes on. Follow it again with `bastide job follow {id}`.", file=sys.stderr)
-        return 130
-    live.clear()
-    desk.say(job, lambda: ended(job))
-    return 0 if job["status"] == "done" else 1
+    return job
+
+
+async def output_of(desk: Desk, line: Line, id: str) -> dict[str, Any]:
+    """What came out of a job that this command began. Raises ServerSaid, in its words, when it was not done."""
+    job = await to_its_end(desk, line, id)
+    if job["status"] != "done":
+        raise not_done(job)
+    output: dict[str, Any] = job["output"]
+    return output
+
+
+def not_done(job: dict[str, Any]) -> ServerSaid:
+    """What kept a job from its output, as the error of the command that began it."""
+    return ServerSaid(
+        job.get("error") or {"code": "workflows.cancelled", "message": f"{job['id']} was cancelled."}, 409
+    )
+
+
+async def left(desk: Desk, line: Line, id: str, *, how: str = "") -> str:
+    """What is said to somebody who leaves a job that this command began."""
+    if desk.tenant is not None:  # its jobs act with a key that is handed back when this command ends
+        await line.post(f"/api/v1/jobs/{segment(id)}:cancel", {"reason": "the command was left"})
+        return f"\n{id} was stopped: the key for {desk.tenant} was borrowed for as long as this command runs."
+    resumes = "" if find(desk.settings.home) else " when the house runs (`bastide up`)"
+    return f"\n{id} goes on{how}{resumes}: `bastide job follow {id}`."
 
 
 def _say_lost(live: LiveLine, tries: int, pause_s: float, fault: BastideError) -> None:

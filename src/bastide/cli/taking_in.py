@@ -14,18 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bastide.cli.following import ENDED
+from bastide.cli.following import ENDED, left, not_done
 from bastide.cli.giving import a_field, put_together
 from bastide.cli.line import Line, said_code, segment
 from bastide.cli.printing import Progress
 from bastide.cli.registering import errand
-from bastide.cli.running import find
 from bastide.errors import (
     BastideError,
     BrokenReply,
     FileTooLarge,
     MissingFile,
-    ServerSaid,
     Unauthorised,
     Unreachable,
     UnreadableFile,
@@ -175,26 +173,15 @@ async def _by_jobs(
         job = await _follow(line, intake, progress, sum(one["status"] == "refused" for one in handed))
     except asyncio.CancelledError:
         progress.clear()
-        print(await _left(desk, line, intake), file=sys.stderr)
+        print(await left(desk, line, intake, how=" with what was handed in"), file=sys.stderr)
         return 130
     if job["status"] != "done":
-        raise ServerSaid(
-            job.get("error") or {"code": "workflows.cancelled", "message": f"{intake} was cancelled."}, 409
-        )
+        raise not_done(job)
     became = {one["job"]: one for one in job["output"]["documents"]}
     found = [became.get(one.get("job"), one) for one in handed]
     for document in found:
         _tell(document, progress)
     return found
-
-
-async def _left(desk: "Desk", line: Line, intake: str) -> str:
-    """What is said to somebody who leaves."""
-    if desk.tenant is not None:  # its jobs act with a key that is handed back when this command ends
-        await line.post(f"/api/v1/jobs/{segment(intake)}:cancel", {"reason": "the command was left"})
-        return f"\n{intake} was stopped: the key for {desk.tenant} was borrowed for as long as this command runs."
-    resumes = "" if find(desk.settings.home) else " when the house runs (`bastide up`)"
-    return f"\n{intake} goes on with what was handed in{resumes}: `bastide job follow {intake}`."
 
 
 async def _hand_in(line: Line, files: list[File], fields: list[tuple[str, str]], progress: Progress) -> list[Document]:

@@ -21,6 +21,7 @@ from bastide.cli import (
     models,
     overseeing,
     routes,
+    shelves,
     starting,
     taking_in,
     timely,
@@ -61,6 +62,7 @@ def _before(
 for _part in (
     starting,
     taking_in,
+    shelves,
     asking,
     watching,
     calling,
