@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ import pytest
 from mcp.client.session import ClientSession
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
+from bastide.store import new_id
 from tests.journeys.processes import Living
 from tests.journeys.typist import typed
 
@@ -28,6 +31,7 @@ COMMANDS = (
     "up serve doctor ingest search ask receipt verify audit_verify audit_export provider_list provider_show "
     "provider_explain policy_show policy_test model_list model_add model_remove model_sync model_offered "
     "route_add route_list route_show route_remove "
+    "collection_list collection_show collection_export collection_import "
     + " ".join(
         f"{kind}_{verb}" for kind in ("tenant", "user", "app", "key") for verb in ["create", "list", "show", "disable"]
     )
@@ -224,6 +228,13 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
         (("provider", "show", "nothing"), "policy.unknown_record", 1),
         (("tenant", "show", "nothing"), "tenancy.unknown_tenant", 1),
         (("search", "x", "--tenant", "nothing"), "tenancy.unknown_tenant", 1),
+        (("collection", "show", "nothing"), "knowledge.unknown_collection", 1),
+        (("collection", "export", "default"), "cli.wrong_usage", 2),
+        (("collection", "export", "nothing", "--out", "/tmp/none.zip"), "knowledge.unknown_collection", 1),
+        (("collection", "export", "default", "--out", __file__), "cli.file_exists", 1),
+        (("collection", "export", "default", "--out", "/nowhere/at/all.zip"), "cli.missing_file", 1),
+        (("collection", "import", "/nowhere/at/all.zip"), "cli.missing_file", 1),
+        (("collection", "import", __file__), "knowledge.broken_export", 1),
     ],
 )
 def test_wrong_in_one_sentence(server: Server, arguments: tuple[str, ...], code: str, status: int) -> None:
@@ -360,6 +371,58 @@ def test_any_operation_can_be_called_by_name(server: Server) -> None:
     for words in (("call", "fly"), ("call", "fly", "--about"), ("call", "search", "--input", '{"query": ""}')):
         done = bastide(*words, home=server.home)
         assert (done.returncode, "Next:" in done.stderr) == (1, True), done.stderr
+
+
+def test_a_collection_goes_out_to_a_file_and_comes_in_again(server: Server, tmp_path: Path) -> None:
+    words = tmp_path / "board.md"
+    words.write_text("A. Schmidt lives in Berlin. Anna Schmidt met Peter Novak.\n")
+    server.json("ingest", str(words), "--collection", "board")
+    found = server.json("call", "entities.list", "--input", '{"query": "Schmidt"}')["entities"]
+    server.json(
+        "call", "graph.merge", "--input", json.dumps({"entities": [one["id"] for one in found], "reason": "one"})
+    )
+    assert "board" in [one["name"] for one in server.json("collection", "list")["collections"]]
+    assert "open to its tenant" in bastide("collection", "show", "board", home=server.home).stdout
+    file = tmp_path / "board.zip"
+    told = bastide("collection", "export", "board", "--out", str(file), home=server.home)
+    assert told.returncode == 0, told.stderr
+    assert "1 documents of board" in told.stdout
+    assert file.stat().st_mode & 0o777 == 0o600
+    again = server.json("collection", "export", "board", "--out", str(tmp_path / "again.zip"))
+    assert hashlib.sha256((tmp_path / "again.zip").read_bytes()).hexdigest() == again["sha256"]
+    assert (again["documents"], again["merges"], again["merges_left"]) == (1, 1, 0)
+    here = server.json("collection", "import", str(file), "--into", "copy")
+    assert (here["collection"], here["documents"], here["merges"]["known"]) == ("copy", 1, 1)
+    server.json("tenant", "create", "elsewhere")
+    there = bastide("collection", "import", str(file), "--tenant", "elsewhere", home=server.home)
+    assert there.returncode == 0, there.stderr
+    assert "1 made again" in there.stdout
+    held = bastide("collection", "import", str(file), "--json", home=server.home)
+    assert (held.returncode, json.loads(held.stderr)["error"]["code"]) == (1, "knowledge.name_held")
+    server.json("call", "collections.set-members", "collection=board", f'members:={{"{new_id("usr")}": "read"}}')
+    closed = bastide("collection", "export", "board", "--out", str(tmp_path / "b.zip"), "--json", home=server.home)
+    assert (closed.returncode, json.loads(closed.stderr)["error"]["code"]) == (1, "knowledge.members_only")
+    assert not (tmp_path / "b.zip").exists()
+
+
+def test_ctrl_c_leaves_an_export_to_be_fetched_later(server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "default.zip"
+    server.json("job", "pause")
+    words = [BASTIDE, "collection", "export", "default", "--out", str(file), "--home", str(server.home)]
+    follower = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=CLEAN)
+    waiting: list[dict[str, Any]] = []
+    deadline = time.monotonic() + 60
+    while not waiting and time.monotonic() < deadline:
+        waiting = server.json("job", "list", "--type", "knowledge.export", "--status", "queued")["jobs"]
+    follower.send_signal(signal.SIGINT)
+    out, said = follower.communicate(timeout=30)
+    assert (follower.returncode, out, "Traceback" in said) == (130, "", False), said
+    assert not file.exists()
+    server.json("job", "resume")
+    id = next(word for word in said.split() if word.startswith("job_"))
+    assert f"--job {id}" in said
+    assert server.json("collection", "export", "default", "--out", str(file), "--job", id)["job"] == id
+    assert zipfile.is_zipfile(file)
 
 
 def test_a_watched_folder_is_taken_in_and_remembered(server: Server, tmp_path: Path) -> None:
