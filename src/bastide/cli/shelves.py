@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import shlex
 import sys
 import zipfile
 from pathlib import Path
@@ -101,9 +102,10 @@ async def export_collection(desk: "Desk", name: Name, out: Out, job: Made = None
         try:
             found = await output_of(desk, line, began)
         except asyncio.CancelledError:
-            print(await left(desk, line, began), file=sys.stderr)
-            if desk.tenant is None:
-                print(f"Then: `bastide collection export {name} --out {place} --job {began}`.", file=sys.stderr)
+            print(f"\n{began} goes on." if job else await left(desk, line, began), file=sys.stderr)
+            if job or desk.tenant is None:
+                again = shlex.join(["bastide", "collection", "export", name, "--out", str(place), "--job", began])
+                print(f"Then: `{again}`.", file=sys.stderr)
             return 130
         except ServerSaid as fault:
             if kept["members"] and said_code(fault) == UnknownCollection.code:  # seen by who manages, read by members

@@ -79,7 +79,7 @@ class Told:
     def reason(self, collection: str) -> str:
         """Why it is made again: where it comes from, and what was said there."""
         head = f"Brought with the collection {collection}, where {self.who} decided it on {self.made_at.date()}: "
-        return (head + self.why)[: bounds.REASON_CHARACTERS_MAX]
+        return (head + self.why)[: bounds.REASON_CHARACTERS_MAX].strip()
 
 
 @dataclass(frozen=True, slots=True)
