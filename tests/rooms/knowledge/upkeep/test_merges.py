@@ -140,9 +140,10 @@ async def test_an_undone_merge_stays_behind(house: House, ours: Scope) -> None:
     assert told(await exported(house, ours, "cases")) == []
 
 
-async def test_what_rests_on_a_split_stays_behind_and_is_counted(house: House, ours: Scope) -> None:
+@pytest.mark.parametrize("rest", ["cases", "staff"])
+async def test_what_rests_on_a_split_stays_behind_and_is_counted(house: House, ours: Scope, rest: str) -> None:
     graph = house.knowledge.graph
-    await take(house, ours, "a.md", CASES, "cases")
+    await take(house, ours, "a.md", CASES, rest)
     await take(house, ours, "b.md", "Anna Schmidt met Karl Weber.", "cases")
     anna = await by_name(graph, ours, "Anna Schmidt")
     (apart,) = [one for one in (await graph.mentions(ours, anna.id)).items if one.passage.name == "b.md"]
