@@ -31,7 +31,7 @@ from bastide.audit.segments import SYNC, Folder, Owned, Sync, Writer
 from bastide.audit.values import CallFacts
 from bastide.errors import BastideError, JournalUnwritable
 from bastide.settings import AuditSettings
-from bastide.store import Scope, Store
+from bastide.store import Scope, Store, ended
 from bastide.telemetry import count, gauge, log
 
 _AT_ONCE: Final = 64  # entries' worth of randomness that the operating system is asked for
@@ -131,15 +131,12 @@ class Journal:
 
     async def stop(self) -> None:
         """Note what runs as interrupted, and carry what can be carried in a few seconds; the rest stays on the disk."""
-        for task in (self._collecting, self._tidying):
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+        await ended(self._collecting, self._tidying)
         self._collecting = self._tidying = None
         self._interrupt()
-        await _ended(self._keeping, _STOP_S)
+        await _over(self._keeping, _STOP_S)
         self._leaving = True
-        await _ended(self._carrying, 0.1 if self._store.presence.away else _STOP_S)
+        await _over(self._carrying, 0.1 if self._store.presence.away else _STOP_S)
         self._keeping = self._carrying = None
         if self._thread is not None:
             await self._off(self._give_up)
@@ -313,11 +310,8 @@ class Journal:
         return await asyncio.get_running_loop().run_in_executor(self._executor(), work)
 
 
-async def _ended(task: asyncio.Task[None] | None, within_s: float) -> None:
+async def _over(task: asyncio.Task[None] | None, within_s: float) -> None:
     """Wait for a task, and end it if that takes too long."""
-    if task is None:
-        return
-    with suppress(TimeoutError):
-        await asyncio.wait_for(asyncio.shield(task), within_s)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    if task is not None:
+        await asyncio.wait({task}, timeout=within_s)
+        await ended(task)

@@ -22,7 +22,7 @@ from bastide.audit.note import Checkpoint, SecretKey
 from bastide.audit.tiles import Frontier, Tiles, edge_tiles
 from bastide.errors import BastideError, LogDamaged
 from bastide.settings import AuditSettings
-from bastide.store import Db, Store, queries
+from bastide.store import Db, Store, ended, queries
 from bastide.telemetry import count, gauge, log, observe
 
 _Q = queries("bastide.audit")
@@ -74,11 +74,7 @@ class Sequencer:
 
     async def stop(self) -> None:
         """End after the turn that is under way; what is still waiting is appended once more."""
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        await ended(*self._tasks)
         self._tasks = []
         try:
             while await self.turn() == self._settings.batch_max:

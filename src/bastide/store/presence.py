@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from bastide.errors import BastideError, DatabaseUnavailable
+from bastide.store.ending import ended
 from bastide.telemetry import gauge, log
 
 Answer = TypeVar("Answer")
@@ -65,9 +66,7 @@ class Presence:
 
     async def stop(self) -> None:
         """Look no more."""
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.gather(self._looking, return_exceptions=True)
+        await ended(self._looking)
 
     async def promptly(self, asked: Coroutine[Any, Any, Answer], *, within_s: float) -> Answer:
         """What `asked` gives. Raises DatabaseUnavailable when the database is away, or silent for `within_s`.

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Final
 
 from bastide.errors import BastideError
-from bastide.store import Store
+from bastide.store import Store, ended
 from bastide.tenancy.admission import Admission
 
 _CHANNEL: Final = "tenancy_changed"
@@ -34,10 +34,8 @@ class Listening:
 
     async def stop(self) -> None:
         """Listen no more."""
-        for task in (self._task, self._renewing):
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+        await ended(self._task)
+        await ended(self._renewing)
         self._task = self._renewing = None
 
     async def _listen(self) -> None:

@@ -14,7 +14,7 @@ from time import monotonic
 
 from bastide.errors import BastideError
 from bastide.settings import WorkSettings
-from bastide.store import Store, queries
+from bastide.store import Store, ended, queries
 from bastide.telemetry import log, timed
 from bastide.workflows.queue import SCHEMA
 from bastide.workflows.registry import Registry
@@ -88,9 +88,7 @@ class Feeder:
         """Hand nothing over any more."""
         tasks, self._tasks = self._tasks, []
         self._ended = True
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await ended(*tasks)
         with suppress(BastideError):
             async with self._store.as_operator(reason="give the duties up") as db:
                 await db.run(_DROP_DUTY, name="duties", holder=self._holder)

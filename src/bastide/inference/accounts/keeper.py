@@ -12,6 +12,7 @@ from bastide.inference.accounts.book import Book
 from bastide.inference.accounts.leasing import Held, Leasing
 from bastide.inference.accounts.pots import Gate
 from bastide.inference.accounts.settling import Spool
+from bastide.store import ended
 
 _TICK_S: Final = 0.5
 _PATIENCE_S: Final = 10.0
@@ -38,9 +39,7 @@ class Keeper:
 
     async def stop(self) -> None:
         """Write what there is, or keep it on the disk; give back all slices."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await ended(self._task)
         for book in self.books.values():
             if not (book.ledger.waiting or book.pots or book.gates):
                 continue

@@ -15,7 +15,7 @@ from bastide.inference.batches.values import ENDPOINTS, Batch
 from bastide.inference.batches.working import TYPE, Working
 from bastide.inference.gateway import Gateway
 from bastide.policy import Label
-from bastide.store import Db, Json, Page, Scope, Store, is_id, new_id, queries
+from bastide.store import Db, Json, Page, Scope, Store, ended, is_id, new_id, queries
 from bastide.telemetry import log
 from bastide.tenancy import Tenancy
 from bastide.workflows import Job, Workflows
@@ -50,9 +50,7 @@ class Batches:
 
     async def stop(self) -> None:
         """Sweep no more."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            await asyncio.gather(self._sweeper, return_exceptions=True)
+        await ended(self._sweeper)
 
     async def create(
         self,

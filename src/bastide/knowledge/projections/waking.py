@@ -15,7 +15,7 @@ from bastide import telemetry
 from bastide.errors import BastideError
 from bastide.knowledge.projections.jobs import PROJECT
 from bastide.knowledge.projections.values import KINDS
-from bastide.store import Store, from_uuid, queries
+from bastide.store import Store, ended, from_uuid, queries
 from bastide.telemetry import log
 from bastide.tenancy import Tenancy
 from bastide.workflows import Job, Workflows
@@ -53,10 +53,8 @@ class Waking:
 
     async def stop(self) -> None:
         """Look no more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await ended(self._task)
+        self._task = None
 
     async def waiting(self) -> Waiting:
         """What waits, in all tenants."""
