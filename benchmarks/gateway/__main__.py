@@ -85,6 +85,12 @@ def _measure(standing: Standing, folder: Path, seconds: int, base: tuple[float, 
         p50, p99 = at_a_rate(standing, 1000, seconds)
         print(f"{'':22} at 1,000/s added p50 {p50 - base[0]:.2f} ms, p99 {p99 - base[1]:.2f} ms", flush=True)
         print(f"{'':22} pieces " + _ages(standing), flush=True)
+        if standing.beside:
+            with standing.alone():
+                p50, p99 = at_a_rate(standing, 1000, min(seconds, 4))
+            standing.settle()
+            told = f"p50 {p50 - base[0]:.2f} ms, p99 {p99 - base[1]:.2f} ms"
+            print(f"{'':22} the same while nothing of it shares the client's core: {told}", flush=True)
     except (TimeoutError, OSError, AssertionError) as fault:
         print(f"{'':22} not at 1,000/s: {fault}", flush=True)
 

@@ -61,6 +61,17 @@ class Standing:
         """The same of what works for it elsewhere: the log's sequencer and the database."""
         return sum(_cpu_s(pid) for top in self.beside for pid in family(top))
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """What works for it elsewhere stands still: here that shares the client's core. It catches up afterwards."""
+        for pid in self.beside[:1]:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in self.beside[:1]:
+                os.kill(pid, signal.SIGCONT)
+
     def settle(self) -> None:
         """Wait until what its answers left to do behind them is done."""
         ends = time.monotonic() + _SETTLED_S
