@@ -84,7 +84,7 @@ async def ground() -> AsyncIterator[Ground]:
 
 @pytest.fixture
 async def house(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
-    monkeypatch.setattr("bastide.audit.journal._SWEEP_S", 0.3)
+    monkeypatch.setattr("bastide.audit.collecting._LEFT_S", 0.3)
     monkeypatch.setenv("BASTIDE_DATABASE_URL", ground.url)
     async with open_house(Settings.read(ground.home), sequence=True) as opened:
         yield opened

@@ -250,9 +250,10 @@ class Journal:
                 else:
                     await self._ours().step()
                     place = self._ours().place
-                if self._arrived(place):
+                if self._reach[0][0] <= place:
                     since = time.monotonic()
                     await self._off(lambda place=place: self._tidy(place))  # type: ignore[misc]
+                    self._arrived(place)
                 pause = _RETRY_S
             except Exception as fault:  # what waits is on the disk, and goes on by itself when what broke is mended
                 count("journal_carries_failed")
@@ -272,9 +273,8 @@ class Journal:
             self._way = Carrying(self._store, self._owned, self._composer, self._executor())
         return self._way
 
-    def _arrived(self, place: int) -> bool:
-        """The frames before `place` are in the outbox; whether that is news."""
-        before = self.waiting
+    def _arrived(self, place: int) -> None:
+        """The frames before `place` are in the outbox."""
         while self._reach and self._reach[0][0] <= place:
             _, calls, ids = self._reach.popleft()
             self.waiting -= calls
@@ -282,7 +282,6 @@ class Journal:
         if not self.waiting:
             self._more_coming = False
         gauge("journal_waiting", self.waiting)
-        return self.waiting != before
 
     def _tidy(self, place: int) -> None:
         """In the thread: files whose frames were all carried go."""
