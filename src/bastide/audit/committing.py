@@ -90,8 +90,9 @@ class Entry:
             self._journal.note(self)
 
     def committed_input(self) -> bytes:
-        """The commitment to what went in so far."""
-        return mac(derive(self.secret, "input"), b"".join(self._in))
+        """The commitment to what went in so far. May be asked for beside the event loop, in which the call may end."""
+        sent = self._in  # taken first: it is empty only once `sides` are there
+        return self.sides[0] or mac(derive(self.secret, "input"), b"".join(sent))
 
     def _committed_output(self) -> bytes:
         if self._mac is None:
