@@ -10,12 +10,13 @@ from bastide.inference.values import ChatRequest
 from bastide.policy import Label, personal_kind
 from bastide.store import Scope
 
-_RAISED: Final = frozenset({"none", "pseudonymised"})  # what found data can raise: more than "personal" it cannot say
+RAISED: Final = frozenset({"none", "pseudonymised"})
+"""What found data can raise: more than "personal" it cannot say."""
 
 
 def looked_into(label: Label, texts: Iterable[str]) -> Label:
     """The label of what these texts are part of, joined with what is found in them."""
-    if label.personal not in _RAISED:
+    if label.personal not in RAISED:
         return label
     kind = personal_kind("\n".join(texts).encode("utf-8", "replace"))
     return label if kind == "none" else label.join(Label(personal=kind))

@@ -9,8 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from bastide.errors import UpstreamFailed, UpstreamGarbage
 from bastide.inference import ModelSpec, Running
+from bastide.inference.gateway.watching import Watched, whole_answer
 from bastide.policy import Label
 from bastide.store import Scope, new_id
 from bastide.testing import Fails, Raw, Says, ScriptedModel
@@ -236,8 +240,9 @@ STOP = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
         chunked(SAID, b'data: {"choices":[{"del\n\n', STOP),
         chunked(SAID, b'data: {"error":{"message":"out of memory"}}\n\n'),
         chunked(SAID, b"data: [1]\n\n"),
+        chunked(SAID, SAID.replace(b"In", b"\xff"), STOP),
     ],
-    ids=["cut", "no end", "malformed", "an error inside", "no object"],
+    ids=["cut", "no end", "malformed", "an error inside", "no object", "no text"],
 )
 async def test_a_stream_that_fails_says_so_and_never_just_stops(rooms: Rooms, scope: Scope, answer: Any) -> None:
     async with ScriptedModel(answer) as server:
@@ -251,6 +256,28 @@ async def test_a_stream_that_fails_says_so_and_never_just_stops(rooms: Rooms, sc
     tokens = receipt.body["tokens"]
     assert isinstance(tokens, dict)
     assert tokens["output"] == 1, "what was seen is counted"
+
+
+WHOLE = b'{"choices":[{"index":0,"message":{"content":"H\\u00e9 \xc3\xa9"}}],"usage":{"prompt_tokens":5}}'
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.integers(0, 999), st.integers(0, 255), st.booleans())
+def test_what_is_passed_over_is_json_and_text_all_the_same(place: int, byte: int, stream: bool) -> None:
+    """Most of an answer is not decoded; what is passed on must be what an independent parser takes."""
+    data = bytearray(SAID[6:-2].replace(b"In", b"\xc3\xa9 \\u00e9") if stream else WHOLE)
+    data[place % len(data)] = byte
+    if stream:
+        watched = Watched("chat", usage_wanted=True)
+        passed = watched.feed(b"data: %b\n\n" % data) and watched.fault is None and b"\n" not in data
+    else:
+        try:
+            whole_answer("chat", bytes(data))
+            passed = True
+        except (UpstreamGarbage, UpstreamFailed):
+            passed = False
+    if passed:
+        assert isinstance(json.loads(data.decode()), dict)
 
 
 @pytest.mark.parametrize("cut", [1, 3, 7, 20, 1000])

@@ -18,6 +18,7 @@ from bastide.inference.gateway.planning import Plans
 from bastide.inference.gateway.recording import Recording
 from bastide.inference.gateway.targets import Group, Read, Target, View, Views
 from bastide.inference.gateway.values import Sink
+from bastide.inference.looking import RAISED
 from bastide.inference.pacing import limits_of
 from bastide.inference.registry import Known
 from bastide.inference.values import Embedded
@@ -150,7 +151,7 @@ class Gateway:
 
     def found_in(self, caller: Label, body: bytes) -> str:
         """The kind of personal data that a body holds; "" where none is found, or what is would add nothing."""
-        if caller.personal not in _RAISED:
+        if caller.personal not in RAISED:
             return ""
         kind = personal_kind(body)
         return "" if kind == "none" else kind
@@ -202,6 +203,3 @@ class Gateway:
         tallies, self._tallies = self._tallies, {}
         for (place, outcome), times in tallies.items():
             telemetry.count("model_calls", times, place=place, outcome=outcome)
-
-
-_RAISED: Final = frozenset({"none", "pseudonymised"})  # what found data can raise: more than "personal" it cannot say

@@ -6,8 +6,8 @@ a fault, and an event that only tells of usage is kept back from a client that d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -49,6 +49,18 @@ class _Chunk(msgspec.Struct):
 
 _DECODE: Final = msgspec.json.Decoder(_Seen).decode
 _DECODE_CHUNK: Final = msgspec.json.Decoder(_Chunk).decode
+
+Wire = TypeVar("Wire")
+
+
+def _decoded(decode: Callable[[bytes], Wire], data: bytes) -> Wire:
+    """What `decode` finds. It passes over text that nobody looks at, and would over what is not UTF-8 in it, too.
+
+    Raises msgspec.DecodeError, UnicodeDecodeError or RecursionError.
+    """
+    if not data.isascii():
+        data.decode()
+    return decode(data)
 
 
 class Watched:
@@ -137,7 +149,7 @@ class Watched:
             return True
         seen: _Chunk | _Seen
         try:
-            seen = _DECODE_CHUNK(data) if self._chunks else _DECODE(data)
+            seen = _decoded(_DECODE_CHUNK, data) if self._chunks else _decoded(_DECODE, data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
             raise StreamBroken(_wrong_in(data)) from fault
         if seen.error is not None or seen.type == "error":
@@ -215,7 +227,7 @@ _DECODE_CHAT: Final = msgspec.json.Decoder(_Chat).decode
 
 def _wrong_in(data: bytes) -> str:
     try:
-        seen = _DECODE(data)
+        seen = _decoded(_DECODE, data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return "A piece of the stream is not a JSON object."
     if type(seen.choices) is list:
@@ -227,7 +239,7 @@ def whole_answer(wire: str, body: bytes) -> Usage | None:
     """What a whole answer used. Raises UpstreamGarbage for no answer, UpstreamFailed for an error in disguise."""
     if wire == "chat":
         try:
-            chat = _DECODE_CHAT(body)
+            chat = _decoded(_DECODE_CHAT, body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass  # what is wrong with it is found out below
         else:
@@ -238,7 +250,7 @@ def whole_answer(wire: str, body: bytes) -> Usage | None:
 
 def _looked_into(wire: str, body: bytes) -> Usage | None:
     try:
-        seen = _DECODE(body)
+        seen = _decoded(_DECODE, body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
         raise UpstreamGarbage("The answer is not a JSON object.") from fault
     if seen.error is not None or (wire == "responses" and seen.status in ("failed", "cancelled")):
