@@ -331,7 +331,8 @@ async def quality(rooms: Rooms, options: argparse.Namespace) -> None:
             rooms, corpus, options.home / f"{name.replace('/', '-')}.json" if options.home else None
         )
         asked = [json.loads(line) for line in corpus.with_name("queries.jsonl").read_text("utf-8").splitlines()]
-        asked = asked[:: max(1, len(asked) // options.queries)][: options.queries]
+        if options.queries:  # of the whole set, not of its beginning
+            asked = asked[:: max(1, math.ceil(len(asked) / options.queries))]
         print(f"\n{name}: {len(asked)} questions")
         figures: dict[str, dict[str, float]] = {}
         for mode in MODES:
@@ -457,17 +458,17 @@ async def measure(options: argparse.Namespace) -> None:
             return
         if options.shares:
             known = (await rooms.inference.embed(tenant(), _sentences()[:1500], label=Label())).vectors
-            await recall_by_share(rooms.store, rooms.settings, known, options.shares, options.queries)
+            await recall_by_share(rooms.store, rooms.settings, known, options.shares, options.queries or 200)
             return
         await ingest(rooms)
         library = await fill(rooms, options.tenants, options.chunks)
         print(f"library: {sum(map(len, library.texts))} chunks in {options.tenants} tenants")
         await web_growth(rooms.store, library.scopes[0])
-        await search(rooms, library, options.queries)
+        await search(rooms, library, options.queries or 200)
         await after_intake(rooms, library, 20)
         owners = list(zip(library.scopes, library.documents, strict=True))
         await strangers(rooms.knowledge, owners, _sentences(), options.strangers)
-        await peer(rooms, library, options.queries)
+        await peer(rooms, library, options.queries or 200)
 
 
 def main() -> None:
@@ -476,7 +477,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--tenants", type=int, default=20)
     parser.add_argument("--chunks", type=int, default=10_000)
-    parser.add_argument("--queries", type=int, default=200)
+    parser.add_argument("--queries", type=int, help="200 of what is timed, and all of a set, unless named")
     parser.add_argument("--strangers", type=int, default=400)
     parser.add_argument("--shares", type=int, default=0)
     parser.add_argument("--home", type=Path)
