@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -20,6 +21,7 @@ import pytest
 from mcp.client.session import ClientSession
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
+from bastide.cli.attending import attended
 from bastide.store import new_id
 from tests.journeys.processes import Living
 from tests.journeys.typist import typed
@@ -437,3 +439,12 @@ def test_a_watched_folder_is_taken_in_and_remembered(server: Server, tmp_path: P
     (folder / "pier.md").unlink()
     gone = server.json("watch", str(folder), "--collection", "watched", "--once", "--mirror")
     assert gone["deleted"] == 1
+
+
+def test_the_collector_of_circles_works_while_a_program_does() -> None:
+    gc.disable()  # as while it is loaded
+    try:
+        assert attended(lambda: 7 if gc.isenabled() else 0, as_json=True) == 7
+    finally:
+        gc.enable()
+        gc.unfreeze()

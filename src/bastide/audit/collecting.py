@@ -57,7 +57,7 @@ class Collector:
                     await self._left()
                     looked = time.monotonic()
                 if not (for_all and await self._taken_office()):
-                    await asyncio.sleep(_LEFT_S)
+                    await asyncio.sleep(_RETRY_S if for_all else _LEFT_S)
                     continue
                 quiet = 0 if await self._running() else quiet + 1
                 await asyncio.sleep(_LOOK_S if quiet < _QUIET_LOOKS else _QUIET_LOOK_S)
