@@ -42,6 +42,8 @@ class Collector:
         self._ways: dict[str, Carrying] = {}
         self._office: Office | None = None
         self._told: set[str] = set()
+        self._looked = float("-inf")
+        self._quiet = 0  # looks without anything
 
     @property
     def in_office(self) -> bool:
@@ -50,21 +52,30 @@ class Collector:
 
     async def run(self, *, for_all: bool) -> None:
         """Look again and again; `for_all` asks for the office of carrying for the processes that run."""
-        looked, quiet = float("-inf"), 0
         try:
             while True:
-                if time.monotonic() - looked > _LEFT_S:
-                    await self._left()
-                    looked = time.monotonic()
-                if not (for_all and await self._taken_office()):
-                    await asyncio.sleep(_RETRY_S if for_all else _LEFT_S)
-                    continue
-                quiet = 0 if await self._running() else quiet + 1
-                await asyncio.sleep(_LOOK_S if quiet < _QUIET_LOOKS else _QUIET_LOOK_S)
+                try:
+                    pause = await self._turn(for_all=for_all)
+                except OSError as fault:  # of the folder; what lies there waits
+                    log.warning("the journal's folder cannot be read: %s", fault)
+                    pause = _RETRY_S
+                await asyncio.sleep(pause)
         finally:
             if self._office is not None:
                 self._office.leave()
                 self._office = None
+
+    async def _turn(self, *, for_all: bool) -> float:
+        """One look; how long to wait before the next."""
+        if time.monotonic() - self._looked > _LEFT_S:
+            await self._left()
+            self._looked = time.monotonic()
+        if not for_all:
+            return _LEFT_S
+        if not await self._taken_office():
+            return _RETRY_S
+        self._quiet = 0 if await self._running() else self._quiet + 1
+        return _LOOK_S if self._quiet < _QUIET_LOOKS else _QUIET_LOOK_S
 
     async def _taken_office(self) -> bool:
         if self._office is None:
@@ -99,12 +110,7 @@ class Collector:
         return carried
 
     async def _left(self) -> None:
-        try:
-            orphans = await self._off(lambda: list(self._folder.orphans()))
-        except OSError as fault:
-            log.warning("the journal's folder cannot be read: %s", fault)
-            return
-        for owned in orphans:
+        for owned in await self._off(lambda: list(self._folder.orphans())):
             self._ways.pop(owned.name, None)
             await self._adopt(owned)
 

@@ -459,6 +459,31 @@ async def test_an_office_that_carries_nothing_holds_up_nobody(
     assert not Folder(tmp_path).somebody_carries()
 
 
+async def test_a_folder_that_cannot_be_read_for_a_while_is_looked_at_again(
+    logged: Logged, journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bastide.audit.collecting._RETRY_S", 0.05)
+    owners, fails = Folder.owners, iter([True, True])
+
+    def unreadable(self: Folder) -> list[str]:
+        if next(fails, False):
+            raise OSError(errno.EIO, "Input/output error")
+        return owners(self)
+
+    monkeypatch.setattr(Folder, "owners", unreadable)
+    office = Journal(logged.store, AuditSettings(home=tmp_path))
+    await office.start(for_all=True)
+    async with asyncio.timeout(5):
+        while not Folder(tmp_path).somebody_carries():
+            await asyncio.sleep(0.01)
+    ours = somebody()
+    ids = [made(journal, ours) for _ in range(3)]
+    await carried(journal)
+    assert journal._ours()._reader.number == 0, "the office has carried them"
+    assert await recorded(logged, ours) == ids
+    await office.stop()
+
+
 _CALLS = """
 import asyncio, sys
 from pathlib import Path
