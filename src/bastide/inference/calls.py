@@ -16,7 +16,7 @@ from bastide.audit import Audit, CallFacts, Entry, JsonValue, ReceiptFacts
 from bastide.egress import Egress, Permit, TlsEvidence
 from bastide.errors import NoPermittedModel, PinMismatch, UnknownModel, UpstreamPaced
 from bastide.inference.accounts import Accounts, Admission
-from bastide.inference.pacing import Paces, limits_of
+from bastide.inference.pacing import Paces, Sharing, limits_of
 from bastide.inference.registry import Known
 from bastide.inference.values import Model, Usage
 from bastide.policy import Decision, Endpoint, Label, Nearest, Policy, Price
@@ -70,11 +70,17 @@ class Calls:
         self._audit = audit
         self._policy = policy
         self._recording: set[asyncio.Task[None]] = set()
-        self.paces = Paces()
+        self._sharing = Sharing(store, new_id("prc"))
+        self.paces = Paces(self._sharing)
+
+    def start(self) -> None:
+        """Begin to share the rates of endpoints with other processes."""
+        self._sharing.start()
 
     async def stop(self) -> None:
-        """Wait for the receipts of calls that were given up."""
+        """Wait for the receipts of calls that were given up; give back what is held of rates."""
         await asyncio.gather(*self._recording, return_exceptions=True)
+        await self._sharing.stop()
 
     async def choose(
         self,
@@ -135,7 +141,8 @@ class Calls:
         model = known.model
         if model.built_in:
             return
-        pace = self.paces.of(scope.tenant, model, known.key, limits_of(self._policy, model).requests_per_minute)
+        pace = self.paces.of(scope, model, known.key, limits_of(self._policy, model).requests_per_minute)
+        await self.paces.at_hand()
         while wait := pace.take(time.monotonic()):
             if wait > _TURN_S:
                 raise UpstreamPaced(model=model.name, retry_after_s=math.ceil(wait))

@@ -74,6 +74,7 @@ class Inference:
     async def start(self) -> None:
         """Open the books and the local models. Raises UnsupportedEmbedder for a model folder that cannot be run."""
         await self._accounts.start()
+        self._calls.start()
         await self._local.start()
 
     async def stop(self) -> None:

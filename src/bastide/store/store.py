@@ -22,6 +22,7 @@ from bastide.store.backup import BackedUp, back_up
 from bastide.store.context import Context, agree_on_key, operator_begin
 from bastide.store.db import Db, is_silent
 from bastide.store.embedded import EmbeddedPostgres, Server
+from bastide.store.hearing import Hearing
 from bastide.store.identifiers import to_uuid
 from bastide.store.keys import KeyRing, TenantKeys
 from bastide.store.lint import Fault, faults
@@ -62,6 +63,7 @@ class Store:
         self._reviving = asyncio.Lock()
         self._server: Server | None = None
         self.presence = Presence(self._look, self._reopen)
+        self.hearing = Hearing(self.listen, self.presence)
 
     @property
     def kind(self) -> str:
@@ -90,6 +92,7 @@ class Store:
 
     async def stop(self) -> None:
         """Close the pools; the embedded server stops when its last user has left."""
+        await self.hearing.stop()
         await self.presence.stop()
         await self._pools.close()
         if self._embedded:
@@ -234,10 +237,14 @@ class Store:
         """As `Db.unseal`, outside a transaction."""
         return (await self._tenant_keys(scope)).unseal(bytes(sealed), about)
 
-    async def listen(self, channel: str) -> AsyncIterator[str]:
-        """Payloads notified on `channel`; ends when the connection is lost, so that the caller listens anew."""
+    async def listen(self, channel: str, *, begun: Callable[[], None] = lambda: None) -> AsyncIterator[str]:
+        """Payloads notified on `channel`; ends when the connection is lost, so that the caller listens anew.
+
+        `begun` is called when nothing that is notified from then on can be missed.
+        """
         async with await connect(self._urls[1]) as connection:
             await connection.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
+            begun()
             try:
                 async for notify in connection.notifies():
                     yield notify.payload

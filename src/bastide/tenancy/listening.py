@@ -7,15 +7,13 @@ database goes away must not be let in for as long as that lasts.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Callable
 from typing import Final
 
-from bastide.errors import BastideError
 from bastide.store import Store, ended
 from bastide.tenancy.admission import Admission
 
-_CHANNEL: Final = "tenancy_changed"
-_RETRY_S: Final = 0.5
+_TOPIC: Final = "tenancy"
 _SETTLED_S: Final = 0.5
 
 
@@ -25,28 +23,23 @@ class Listening:
     def __init__(self, store: Store, admission: Admission) -> None:
         self._store = store
         self._admission = admission
-        self._task: asyncio.Task[None] | None = None
+        self._leave: Callable[[], None] = lambda: None
         self._renewing: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Listen until `stop`."""
-        self._task = asyncio.get_running_loop().create_task(self._listen())
+        self._leave = self._store.hearing.on(_TOPIC, self._told)
 
     async def stop(self) -> None:
         """Listen no more."""
-        await ended(self._task)
+        self._leave()
         await ended(self._renewing)
-        self._task = self._renewing = None
+        self._renewing = None
 
-    async def _listen(self) -> None:
-        while True:
-            with suppress(BastideError):
-                async for _ in self._store.listen(_CHANNEL):
-                    self._admission.forget()
-                    if self._renewing is None or self._renewing.done():
-                        self._renewing = asyncio.get_running_loop().create_task(self._renew())
-            self._store.presence.gone()  # what was remembered before this does not outlast another absence
-            await asyncio.sleep(_RETRY_S)
+    def _told(self, _: str) -> None:
+        self._admission.forget()
+        if self._renewing is None or self._renewing.done():
+            self._renewing = asyncio.get_running_loop().create_task(self._renew())
 
     async def _renew(self) -> None:
         await asyncio.sleep(_SETTLED_S)  # many changes may come together

@@ -317,16 +317,17 @@ class Views:
         if before is not None and before.says(known, routes) and asked_at - before.made_at < _MADE_ANEW_S:
             before.read_at = asked_at
             return before
-        view = View([self._target(scope.tenant, one) for one in known], routes, asked_at, known)
+        view = View([self._target(scope, one) for one in known], routes, asked_at, known)
+        await self._paces.at_hand()
         if before is not None:
             view.keep(before)
         self._views[scope.tenant] = view
         return view
 
-    def _target(self, tenant: str, known: Known) -> Target:
+    def _target(self, scope: Scope, known: Known) -> Target:
         model, endpoint = known.model, endpoint_of(known.model)
         limits = self._limits_of(model)
-        pace = self._paces.of(tenant, model, known.key, limits.requests_per_minute)
+        pace = self._paces.of(scope, model, known.key, limits.requests_per_minute)
         adapter = None if model.built_in else ADAPTERS[model.kind]
         root = urlsplit(model.url).path.rstrip("/")
         return Target(
