@@ -132,3 +132,9 @@ update inference.kept_answers set emptied = emptied + 1
 
 -- name: remove_keeps
 delete from inference.kept_answers where model = %(model)s
+
+-- name: hold_book
+select inference.hold_book(%(holder)s)
+
+-- name: leave_book
+delete from inference.book_holder where holder = %(holder)s

@@ -4,7 +4,7 @@
     admitted    the same, waiting for slices: one transaction for all that a call lacks
     the keeper  twice a second: writes settlements, prolongs slices, asks for more before they run out, gives back
 
-The database away: slices at hand go on; then each process lets a twentieth of a budget be spent, and the whole of a
+The database away: slices at hand go on; then each process lets a twentieth of a budget be spent, and its part of a
 rate, without having been lent it. A budget that was known to be spent stays spent. What is used meanwhile is written
 when the database is back.
 """
@@ -133,7 +133,7 @@ class Accounts:
 
     async def _fetch(self, scope: Scope) -> Book:
         asked_at, changes = time.monotonic(), self._changes
-        budgets, rates, departments, keeps = await self._leasing.read(scope)
+        said = await self._leasing.read(scope)
         if changes != self._changes:
             asked_at -= _FRESH_S
         book = self._keeper.books.get(scope.tenant)
@@ -141,7 +141,7 @@ class Accounts:
             left = self._left.pop(scope.tenant, [])
             book = self._keeper.books[scope.tenant] = Book(scope, Ledger(self._currencies, left))
         book.scope = scope
-        book.learn(budgets, rates, departments, keeps, asked_at)
+        book.learn(said, asked_at)
         telemetry.gauge("budgets_near_limit", self.near())
         return book
 

@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from bastide.inference.accounts.pots import Gate, Pot, Reserved
+from bastide.inference.accounts.gates import Gate
+from bastide.inference.accounts.pots import Pot, Reserved
 from bastide.inference.accounts.settling import Ledger
 from bastide.inference.accounts.values import Keeps
 from bastide.inference.values import Usage

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
 from bastide.inference.accounts.admission import Purse
-from bastide.inference.accounts.pots import Gate, Pot
+from bastide.inference.accounts.gates import Gate
+from bastide.inference.accounts.leasing import Said
+from bastide.inference.accounts.pots import Pot
 from bastide.inference.accounts.settling import Ledger
-from bastide.inference.accounts.values import EACH, WARN_AT, Budget, Department, Keeps, Rate, period_at
+from bastide.inference.accounts.values import EACH, WARN_AT, Budget, Keeps, Rate, period_at
 from bastide.store import Scope
 
 _PURSES_MAX: Final = 8192
@@ -31,9 +32,8 @@ class Book:
     near: int = 0  # budgets of which four fifths are spent
     pots: dict[tuple[str, str, float], Pot] = field(default_factory=dict)
     gates: dict[tuple[str, str], Gate] = field(default_factory=dict)
-    _budgets: Sequence[Budget] = ()
+    _said: Said = field(default_factory=Said)
     _keeps: dict[str, Keeps] = field(default_factory=dict)
-    _rates: Sequence[Rate] = ()
     _departments: dict[tuple[str, str], str] = field(default_factory=dict)
     _purses: dict[tuple[str | None, str | None, str | None, str], Purse] = field(default_factory=dict)
 
@@ -42,18 +42,11 @@ class Book:
         """Whether nothing is held, running or to be written."""
         return not (self.pots or self.gates or self.ledger.running or self.ledger.waiting)
 
-    def learn(
-        self,
-        budgets: Sequence[Budget],
-        rates: Sequence[Rate],
-        departments: Iterable[Department],
-        keeps: Iterable[Keeps],
-        read_at: float,
-    ) -> None:
+    def learn(self, said: Said, read_at: float) -> None:
         """What the database says now. What is held of a budget that is gone or was changed is held no more."""
-        said = {one.id: one for one in budgets}
+        budgets = {one.id: one for one in said.budgets}
         for place, pot in list(self.pots.items()):
-            now = said.get(pot.budget.id)
+            now = budgets.get(pot.budget.id)
             if now is None:
                 del self.pots[place]
             elif (now.eur, now.tokens, now.hard) != (pot.budget.eur, pot.budget.tokens, pot.budget.hard):
@@ -62,16 +55,18 @@ class Book:
                 pot.budget = now
             else:
                 pot.budget = now
-        kept = {one.id: one for one in rates}
+        kept = {one.id: one for one in said.rates}
         for key, gate in list(self.gates.items()):
             rate = kept.get(gate.rate.id)
             if rate is None or (rate.requests, rate.tokens) != (gate.rate.requests, gate.rate.tokens):
                 del self.gates[key]
-        self._budgets, self._rates = budgets, rates
-        self._keeps = {one.model: one for one in keeps}
-        self._departments = {(one.kind, one.subject): one.name for one in departments}
+            else:
+                gate.sharers = said.holders
+        self._said = said
+        self._keeps = {one.model: one for one in said.keeps}
+        self._departments = {(one.kind, one.subject): one.name for one in said.departments}
         self._purses.clear()
-        self.near = sum(one.share >= WARN_AT for one in budgets)
+        self.near = sum(one.share >= WARN_AT for one in said.budgets)
         self.read_at = read_at
 
     def purse(self, scope: Scope, model: str) -> Purse:
@@ -95,8 +90,8 @@ class Book:
             "key": scope.key or "",
             "model": model,
         }
-        pots = [self._pot(one, who[one.scope]) for one in self._budgets if _meant(one, who[one.scope])]
-        gates = tuple(self._gate(one, who[one.scope]) for one in self._rates if _meant(one, who[one.scope]))
+        pots = [self._pot(one, who[one.scope]) for one in self._said.budgets if _meant(one, who[one.scope])]
+        gates = tuple(self._gate(one, who[one.scope]) for one in self._said.rates if _meant(one, who[one.scope]))
         return Purse(
             app=app,
             user=user,
@@ -124,7 +119,7 @@ class Book:
         key = (rate.id, whose)
         gate = self.gates.get(key)
         if gate is None:
-            gate = self.gates[key] = Gate(rate, whose, used_at=time.monotonic())
+            gate = self.gates[key] = Gate(rate, whose, used_at=time.monotonic(), sharers=self._said.holders)
         return gate
 
     def forget_person(self, user: str) -> None:

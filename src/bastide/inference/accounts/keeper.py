@@ -9,8 +9,8 @@ from typing import Final
 from bastide import telemetry
 from bastide.errors import BastideError, Contended, DatabaseUnavailable
 from bastide.inference.accounts.book import Book
+from bastide.inference.accounts.gates import Gate
 from bastide.inference.accounts.leasing import Held, Leasing
-from bastide.inference.accounts.pots import Gate
 from bastide.inference.accounts.settling import Spool
 from bastide.store import ended
 
@@ -19,6 +19,7 @@ _PATIENCE_S: Final = 10.0
 _PROLONG_S: Final = 12.0  # a slice that this process may count on for less long is prolonged
 _IDLE_S: Final = 10.0  # what was not used for so long is given back
 _BUSY_S: Final = 2.0  # more is asked for what was used so lately
+_SEEN_S: Final = 60.0  # what was let through longer ago than this is of no account for a rate
 _QUIET_S: Final = 900.0  # a book that nobody asked for is closed
 _FORGET_S: Final = 3600.0
 
@@ -47,8 +48,7 @@ class Keeper:
                 async with asyncio.timeout(_PATIENCE_S):
                     await self.write(book)
                     await self._leasing.keep(book.scope, [], _given_back(book, float("inf")))
-                    if book.pots:
-                        await self._leasing.leave(book.scope)
+                    await self._leasing.leave(book.scope)
             except (BastideError, TimeoutError):
                 await self._spare()
                 break
@@ -123,9 +123,15 @@ class Keeper:
             if pot.budget.hard and pot.own_until > now and pot.used_at > now - _BUSY_S and pot.low()
             if now >= pot.dry_until
         ]
-        if low:
+        gates = []
+        for gate in book.gates.values():
+            if gate.used_at > now - _SEEN_S:
+                gate.look(now)
+                if gate.used_at > now - _BUSY_S and gate.low(now):
+                    gates.append(gate)
+        if low or gates:
             asked = True
-            await self._leasing.lend(book.scope, low, [], eur=0.0, tokens=1)
+            await self._leasing.lend(book.scope, low, gates, eur=0.0, tokens=1, ahead=True)
         if self.away and not asked:
             await self._leasing.read(book.scope)
             asked = True
@@ -166,6 +172,5 @@ def _given_back(book: Book, now: float) -> list[tuple[Gate, float, float]]:
     found = []
     for gate in book.gates.values():
         if gate.used_at < now - _IDLE_S and (gate.requests > 0 or gate.tokens > 0):
-            found.append((gate, max(gate.requests, 0.0), max(gate.tokens, 0.0)))
-            gate.requests, gate.tokens = min(gate.requests, 0.0), min(gate.tokens, 0.0)
+            found.append((gate, *gate.given_back()))
     return found

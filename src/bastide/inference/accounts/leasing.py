@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bastide.inference.accounts.pots import LEASE_S, Gate, Pot, Slice
+from bastide.inference.accounts.gates import Gate
+from bastide.inference.accounts.pots import LEASE_S, Pot, Slice
 from bastide.inference.accounts.settling import Settlement
 from bastide.inference.accounts.values import Budget, Department, Keeps, Rate
 from bastide.store import Json, Scope, Store, queries
@@ -15,6 +16,7 @@ from bastide.store import Json, Scope, Store, queries
 _Q: Final = queries("bastide.inference")
 _BUDGETS, _RATES, _DEPARTMENTS, _KEEPS = _Q["budgets"], _Q["rates"], _Q["departments"], _Q["keeps"]
 _LEND, _KEEP, _LEAVE = _Q["lend"], _Q["keep_lease"], _Q["leave_leases"]
+_HOLD_BOOK, _LEAVE_BOOK = _Q["hold_book"], _Q["leave_book"]
 _DRAW, _GIVE_BACK = _Q["draw"], _Q["give_back"]
 _SETTLE, _FORGET = _Q["settle"], _Q["forget_settled"]
 
@@ -28,6 +30,17 @@ class Held:
     tokens: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A tenant's book as the database has it; `holders` of rates are the processes that have it at hand."""
+
+    budgets: Sequence[Budget] = ()
+    rates: Sequence[Rate] = ()
+    departments: Sequence[Department] = ()
+    keeps: Sequence[Keeps] = ()
+    holders: int = 1
+
+
 class Leasing:
     """Leases of one process, which is known by `holder`."""
 
@@ -35,18 +48,28 @@ class Leasing:
         self._store = store
         self._holder = holder
 
-    async def read(self, scope: Scope) -> tuple[list[Budget], list[Rate], list[Department], list[Keeps]]:
-        """The tenant's budgets, rates, departments and kept answers. Raises DatabaseUnavailable, as all of these do."""
+    async def read(self, scope: Scope) -> Said:
+        """What the tenant's book says. Raises DatabaseUnavailable, as all of these do."""
         async with self._store.under(scope) as db:
-            return (
-                await db.rows(Budget, _BUDGETS),
-                await db.rows(Rate, _RATES),
-                await db.rows(Department, _DEPARTMENTS),
-                await db.rows(Keeps, _KEEPS),
-            )
+            budgets, rates = await db.rows(Budget, _BUDGETS), await db.rows(Rate, _RATES)
+            departments, keeps = await db.rows(Department, _DEPARTMENTS), await db.rows(Keeps, _KEEPS)
+            holders = await db.value(_HOLD_BOOK, holder=self._holder) if rates else 1
+        return Said(budgets, rates, departments, keeps, int(holders))
 
-    async def lend(self, scope: Scope, pots: Sequence[Pot], gates: Sequence[Gate], *, eur: float, tokens: int) -> None:
-        """Slices of all of these, for calls that need so much; always in one order, so that nobody waits in a ring."""
+    async def lend(
+        self,
+        scope: Scope,
+        pots: Sequence[Pot],
+        gates: Sequence[Gate],
+        *,
+        eur: float,
+        tokens: int,
+        ahead: bool = False,
+    ) -> None:
+        """Slices of all of these, for calls that need so much; always in one order, so that nobody waits in a ring.
+
+        `ahead` of any call that needs them: a rate that has nothing left refuses nobody for it.
+        """
         asked_at = time.monotonic()
         lent: list[tuple[Pot, tuple[float, int], Slice | None]] = []
         drawn: list[tuple[Gate, tuple[int, int, float] | None]] = []
@@ -60,7 +83,7 @@ class Leasing:
                 lent.append((pot, asked, await db.row(tuple, _LEND, **self._place(pot), **values)))
         for gate, got in drawn:  # only what was committed is held
             if got is not None:
-                gate.drawn(time.monotonic(), *got)
+                gate.drawn(time.monotonic(), *got, ahead=ahead)
         for pot, asked, slice_ in lent:
             if slice_ is not None:
                 pot.lend(asked_at, asked, slice_)
@@ -97,9 +120,10 @@ class Leasing:
             pot.keep(asked_at, kept=still)
 
     async def leave(self, scope: Scope) -> None:
-        """Give back every slice of the tenant."""
+        """Give back every slice of the tenant, and its book."""
         async with self._store.under(scope) as db:
             await db.run(_LEAVE, holder=self._holder)
+            await db.run(_LEAVE_BOOK, holder=self._holder)
 
     def _place(self, pot: Pot) -> dict[str, object]:
         return {"budget": pot.budget.id, "whose": pot.whose, "starts": pot.starts, "holder": self._holder}

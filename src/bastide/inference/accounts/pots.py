@@ -1,4 +1,4 @@
-"""Pots and gates: the slices of budgets and rates that this process holds, as counters in memory.
+"""Pots: the slices of budgets that this process holds, as counters in memory.
 
 A slice holds until a moment of the monotonic clock that comes before the one at which the database gives it to others,
 so that a clock that is set, or a process that was stopped for a while, spends nothing that is not its own any more.
@@ -7,12 +7,12 @@ so that a clock that is set, or a process that was stopped for a while, spends n
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from bastide.errors import BudgetSpent, RateLimited
-from bastide.inference.accounts.values import Budget, Rate
+from bastide.errors import BudgetSpent
+from bastide.inference.accounts.values import Budget
 
 LEASE_S: Final = 30.0
 _OWN_S: Final = 24.0  # of them, how long this process counts on it
@@ -185,79 +185,3 @@ class Pot:
                 message = f"The budget of {whom} cannot be looked up while the database is away."
             step = f"Try again in a few seconds. {step}"
         return BudgetSpent(message, next_step=step, **facts)
-
-
-@dataclass(slots=True)
-class Gate:
-    """What this process holds of one rate, for one of those it is for."""
-
-    rate: Rate
-    whose: str
-    requests: float = 0.0
-    tokens: float = 0.0
-    shut_until: float = _NEVER
-    used_at: float = _NEVER
-    _filled_at: float = field(default=_NEVER)
-
-    def has(self) -> bool:
-        """Whether a call may begin on what is held."""
-        return not (
-            (self.rate.requests is not None and self.requests < 1)
-            or (self.rate.tokens is not None and self.tokens <= 0)
-        )
-
-    def take(self, now: float, tokens: int) -> None:
-        """One call begins."""
-        self.used_at = now
-        self.requests -= 1
-        self.tokens -= tokens
-
-    def put(self, tokens: int) -> None:
-        """A call used so many less than was thought."""
-        self.tokens += tokens
-        if self.has():
-            self.shut_until = _NEVER
-
-    def drawn(self, now: float, requests: int, tokens: int, wait_s: float) -> None:
-        """The database's answer."""
-        if wait_s > 0:
-            self.shut_until = now + wait_s
-            return
-        self.requests += requests
-        self.tokens += tokens
-        self._filled_at = _NEVER
-
-    def without(self, now: float) -> bool:
-        """Whether a call may begin while nobody can be asked: each process then holds the whole rate by itself."""
-        requests, tokens = self.rate.requests or 0, self.rate.tokens or 0
-        passed = 60.0 if self._filled_at == _NEVER else now - self._filled_at
-        self._filled_at = now
-        self.requests = min(requests, self.requests + passed * requests / 60)
-        self.tokens = min(tokens, self.tokens + passed * tokens / 60)
-        if self.has():
-            return True
-        waits = [1.0]
-        if self.rate.requests is not None:
-            waits.append((1 - self.requests) * 60 / requests)
-        if self.rate.tokens is not None:
-            waits.append((1 - self.tokens) * 60 / tokens)
-        self.shut_until = now + max(waits)
-        return False
-
-    def refusal(self, now: float) -> RateLimited:
-        """Which rate it is, and how long to wait."""
-        rate = self.rate
-        limits = []
-        if rate.requests is not None:
-            limits.append(f"{rate.requests} requests")
-        if rate.tokens is not None:
-            limits.append(f"{rate.tokens} tokens")
-        whom = "this tenant" if rate.scope == "tenant" else f"{rate.scope} {self.whose}"
-        wait = max(0.1, round(self.shut_until - now, 1))
-        return RateLimited(
-            f"More than {' or '.join(limits)} a minute were asked for by {whom}.",
-            retry_after_s=wait,
-            rate=rate.id,
-            scope=rate.scope,
-            subject=self.whose,
-        )

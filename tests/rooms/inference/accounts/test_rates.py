@@ -1,15 +1,21 @@
-"""Rates hold over processes, and are the whole of each process while the database is away."""
+"""Rates hold over processes, and are divided among those that there were while the database is away."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from tests.conftest import scope_of
 
 from bastide.errors import RateLimited
 from bastide.inference import Usage
 from bastide.inference.accounts import Accounts, Keeping
-from bastide.store import Scope
+from bastide.settings import Settings
+from bastide.store import Scope, Store, new_id
 
 from .conftest import Process, member_of
 from .test_budgets import FREE, call
@@ -32,6 +38,57 @@ async def test_processes_share_the_requests_of_a_minute(process: Process, keepin
     done = await asyncio.gather(*(_until_refused(one, ours) for one in processes for _ in range(2)))
     passed = asyncio.get_running_loop().time() - began
     assert 64 - 3 * 4 <= sum(done) <= 64 + passed * 64 / 60 + 1
+
+
+@examples(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@given(rate=st.sampled_from([32, 64, 640]), count=st.integers(1, 4), before=st.integers(0, 200))
+async def test_law_without_the_database_processes_have_a_rate_together(
+    process: Process, keeping: Keeping, settings: Settings, rate: int, count: int, before: int
+) -> None:
+    """Some calls, then the database goes away, and each asks as often as it can."""
+    ours = scope_of(new_id("ten"))
+    await keeping.set_rate(ours, of="tenant", requests=rate)
+    own = Store(settings.store)
+    await own.start()
+    processes = [await process(own, patience_s=1.0) for _ in range(count)]
+    began, done = time.monotonic(), 0
+    for one in processes:  # a process that comes later is heard of when the book is read again
+        await one.fetch(ours)
+    for one in processes:
+        one.forget(ours.tenant)
+        await one.fetch(ours)
+    for _ in range(before):
+        try:
+            await call(processes[0], ours, 1)
+        except RateLimited:
+            break
+        done += 1
+    await own.stop()
+    done += sum(await asyncio.gather(*(_until_refused(one, ours, most=2000) for one in processes)))
+    passed = time.monotonic() - began
+    # A burst and what the minute brings. Who asked nobody still has his part of a burst: one that the others may have
+    # used before him. And each rounds up what is drawn and what is his.
+    burst = rate + min(before, rate) * (count - 1) / count
+    assert done <= burst + passed * rate / 60 + count * (rate / 16 + 1)
+    assert done >= rate - count * (rate / 8 + 2)
+
+
+async def test_a_rate_is_drawn_ahead_and_a_call_waits_for_nobody(
+    keeping: Keeping, accounts: Accounts, ours: Scope
+) -> None:
+    await keeping.set_rate(ours, of="tenant", requests=6400)
+    await call(accounts, ours, 1)
+    waited = 0
+    for _ in range(5):
+        for _ in range(180):
+            admission = accounts.admit(ours, "m", tokens=1, price=FREE)
+            if admission is None:
+                waited += 1
+                admission = await accounts.admitted(ours, "m", tokens=1, price=FREE)
+            admission.settle(Usage(1), cost_eur=0.0, outcome="done", endpoint="e")
+        await asyncio.sleep(0.6)
+    assert waited == 0
+    assert await _until_refused(accounts, ours, most=7000) >= 6400 - 900 - 400, "what was drawn ahead is not lost"
 
 
 async def test_tokens_of_a_minute_are_those_that_were_used(keeping: Keeping, accounts: Accounts, ours: Scope) -> None:
