@@ -73,7 +73,9 @@ class Pace:
 
     def wait_s(self, now: float) -> float:
         """How long to wait before the next request may go; 0 if it may go now."""
-        held = max(0.0, self._held_until - now)
+        held = self._held_until - now if self._held_until > now else 0.0
+        if self.per_minute is None:
+            return held
         most = self._most(now)
         if most is None or len(self._asked) < most:
             return held
