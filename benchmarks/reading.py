@@ -1,6 +1,6 @@
 """Text recognition: character errors and bands, by language and by what the copier did.
 
-python -m benchmarks.reading [--full] [--languages en,el] [--damages fax,worn]
+python -m benchmarks.reading [--full] [--languages en,el] [--damages fax,worn] [--at-once 2]
 
 Without --full: every language in the light and medium forms. With it: the heavy forms too, and sixty random mixtures of
 damages, with which the thresholds of acceptance are checked: no accepted page may have more than 5 % wrong.
@@ -135,7 +135,7 @@ def main() -> int:
     full = "--full" in sys.argv
     damages = _option("--damages", [*pages.LIGHT, *pages.MEDIUM, *(pages.HEAVY if full else ())])
     asked = [(language, damage) for language in _option("--languages", list(TEXTS)) for damage in damages]
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(int(_option("--at-once", ["2"])[0])) as pool:
         outcomes = list(pool.map(lambda a: outcome(*a, pages.scan(pages.typeset(TEXTS[a[0]]), a[1])), asked))
         table(outcomes)
         sums([o for o in outcomes if o.damage not in pages.HEAVY])

@@ -1124,7 +1124,8 @@ class ArtifactGone(NotFound):
 class ExportTooLarge(TooLarge):
     """These documents are more than one export holds."""
 
-    code, next = "knowledge.export_too_large", "Export the collections one by one."
+    code = "knowledge.export_too_large"
+    next = "Move documents into a second collection and export both, or let an administrator raise BASTIDE_EXPORT_MB."
 
 
 class MembersOnly(Forbidden):
@@ -1296,6 +1297,13 @@ class BodyTooLarge(TooLarge):
 
     code = "request.body_too_large"
     next = "Send less at a time; an administrator may raise the limit of one document with BASTIDE_DOCUMENT_MB."
+
+
+class ArchiveTooLarge(BodyTooLarge):
+    """The export that is to come in is over the limit."""
+
+    code = "request.archive_too_large"
+    next = "An administrator may raise the limit with BASTIDE_EXPORT_MB; or export a smaller collection."
 
 
 class PortTaken(Conflict):

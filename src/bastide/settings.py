@@ -101,13 +101,19 @@ class InferenceSettings:
 
 @dataclass(frozen=True, slots=True)
 class KnowledgeSettings:
-    """Limits of one document, when a tenant's vectors get a partition of their own, when an intake closes by itself."""
+    """Limits of a document and of an export, when vectors get a partition of their own, when an intake closes."""
 
     document_bytes_max: int = 100 * 1024 * 1024
+    export_bytes_max: int = 1024 * 1024 * 1024  # of originals in one export of a collection, or one import
     partition_chunks_min: int = 10_000
     intake_idle_s: float = 3600.0
     vision_pictures_max: int = 48  # of one document that vision models are shown; 0 = none
     vision_timeout_s: float = 300.0  # for all of them together
+
+    @property
+    def archive_bytes_max(self) -> int:
+        """Of an export's zip file: what it holds, its manifest, its names, and what packing adds to packed bytes."""
+        return self.export_bytes_max + 128 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +198,7 @@ class Settings:
             ),
             knowledge=KnowledgeSettings(
                 document_bytes_max=env.number("BASTIDE_DOCUMENT_MB", 100, 1, 4096) * 1024 * 1024,
+                export_bytes_max=env.number("BASTIDE_EXPORT_MB", 1024, 1, 65_536) * 1024 * 1024,
                 partition_chunks_min=env.number("BASTIDE_PARTITION_CHUNKS", 10_000, 1_000, 10_000_000),
                 vision_pictures_max=env.number("BASTIDE_VISION_PICTURES", 48, 0, 10_000),
                 vision_timeout_s=float(env.number("BASTIDE_VISION_TIMEOUT", 300, 1, 86_400)),

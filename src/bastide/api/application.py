@@ -35,7 +35,7 @@ from bastide.api import (
 )
 from bastide.api.closing import Closing
 from bastide.api.doorkeeper import HOOKS, OPEN, Doorkeeper
-from bastide.api.gate import BodyLimits, Gate
+from bastide.api.gate import IMPORT_PATH, BodyLimits, Gate
 from bastide.api.lane import Behind, Callers, lane
 from bastide.api.queues import Queues
 from bastide.api.socket import Talk
@@ -123,7 +123,10 @@ def create(rooms: Rooms, *, notices: Notices = list) -> Gate:
     talk = Talk(rooms, {one.name: one for one in OPERATIONS})
     doorkeeper = Doorkeeper(app, rooms, talk)
     shared = Behind(rooms.inference.gateway, Callers(doorkeeper.let_in, rooms.tenancy))
-    return Gate(doorkeeper, BodyLimits(upload_bytes_max=upload), closing, lane(shared))
+    limits = BodyLimits(
+        upload_bytes_max=upload, uploads_to={IMPORT_PATH: rooms.settings.knowledge.archive_bytes_max + 1024 * 1024}
+    )
+    return Gate(doorkeeper, limits, closing, lane(shared))
 
 
 def _described(app: FastAPI) -> dict[str, Any]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
+import tempfile
 from collections.abc import AsyncGenerator, Sequence
-from typing import Annotated, Any, cast
+from typing import IO, Annotated, Any, cast
 from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Path, Query, Request
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from bastide.api.describing import BYTES, UPLOAD, answers
 from bastide.api.doorkeeper import Asking, Behind
@@ -27,6 +28,7 @@ _FIELDS_MAX = 5000
 _FIELDS = ("file", "collection", "label", "subjects", "metadata", "job")
 _STAGED_MAX, _STAGED_BYTES_MAX = 64, 1024 * 1024
 _LOOKS = 20
+_PIECE_BYTES = 256 * 1024
 _ASYNC = re.compile(r"(?:^|[,;])\s*respond-async\s*(?:$|[,;])", re.IGNORECASE)
 
 router = APIRouter(route_class=Route, tags=["documents"])
@@ -181,7 +183,21 @@ async def close_intake(id: str, caller: Asking, rooms: Behind) -> Any:
 @router.get("/api/v1/jobs/{id}/artifact", summary="The file that a job made", response_class=Response, responses=BYTES)
 async def artifact(id: str, caller: Asking, rooms: Behind) -> Response:
     """An export, for one: bit for bit, for a week."""
-    return _attached(await rooms.knowledge.artifact(caller.scope, id))
+    file = tempfile.TemporaryFile()  # noqa: SIM115  # closed when the last piece is sent
+    try:
+        made = await rooms.knowledge.artifact_into(caller.scope, id, file)
+        file.seek(0)
+    except BaseException:
+        file.close()
+        raise
+    headers = {**_disposition(made.name), "content-length": str(made.bytes)}
+    return StreamingResponse(_pieces(file), media_type=made.media_type, headers=headers)
+
+
+async def _pieces(file: IO[bytes]) -> AsyncGenerator[bytes]:
+    with file:
+        while piece := await asyncio.to_thread(file.read, _PIECE_BYTES):
+            yield piece
 
 
 def _taken(done: list[dict[str, Any]], request: Request) -> Response:
@@ -285,18 +301,21 @@ async def original(
 async def bring(request: Request, caller: Asking, rooms: Behind) -> Response:
     """The zip file of the job knowledge.export, as `file` of a form; a job brings its documents, versions and labels.
 
+    It may be larger than a document: what BASTIDE_EXPORT_MB says, and is read from the disk piece by piece.
+
     `collection` puts them elsewhere. Nothing that is there is replaced, and a file that was changed is refused.
     """
     caller.scope.need("knowledge:write")
     form, given = await _given(request)
     try:
-        async for _, data in given.each():
-            made = await rooms.knowledge.upkeep.bring(caller.scope, data, collection=given.collection)
-            return JSONResponse({"job": made.id}, 202)
+        file = given.files[0] if given.files else None
+        if not isinstance(file, UploadFile):
+            raise FieldsWrong("The form holds no file.", next_step="Send the zip file as a part named `file`.")
+        made = await rooms.knowledge.upkeep.bring(caller.scope, file.file, collection=given.collection)
+        return JSONResponse({"job": made.id}, 202)
     finally:
         if form is not None:
             await form.close()
-    raise FieldsWrong("The form holds no file.", next_step="Send the zip file as a part named `file`.")
 
 
 @router.get(
@@ -320,9 +339,8 @@ async def page_image(
 
 
 def _attached(found: Original) -> Response:
-    name = found.name.rpartition("/")[2]
-    return Response(
-        found.data,
-        media_type=found.media_type,
-        headers={"content-disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}"},
-    )
+    return Response(found.data, media_type=found.media_type, headers=_disposition(found.name))
+
+
+def _disposition(name: str) -> dict[str, str]:
+    return {"content-disposition": f"attachment; filename*=UTF-8''{quote(name.rpartition('/')[2], safe='')}"}

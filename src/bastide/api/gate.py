@@ -12,9 +12,9 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -23,7 +23,7 @@ from starlette.websockets import WebSocketDisconnect
 from bastide import telemetry
 from bastide.api.closing import Closing, unless
 from bastide.api.refusals import refusal
-from bastide.errors import BadRequest, BastideError, BodyTooLarge, Broken, Stopping
+from bastide.errors import ArchiveTooLarge, BadRequest, BastideError, BodyTooLarge, Broken, Stopping
 from bastide.store import new_id
 
 Message = MutableMapping[str, Any]
@@ -32,6 +32,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Door = Callable[[Wires, Receive, Send], Awaitable[None]]
 
+IMPORT_PATH = "/api/v1/collections:import"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _GOODBYE_S = 2.0  # how long a socket's last word may take: the other side may not be reading
 _DRAINED_S = 20.0  # how long the rest of a body that is too large is read and thrown away
@@ -47,16 +48,17 @@ SAFETY = {
 
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
-    """Bytes of one request's body: of JSON, and of an upload of files."""
+    """Bytes of one request's body: of JSON, of an upload of files, and of one to a path that has its own limit."""
 
     json_bytes_max: int = 16 * 1024 * 1024
     upload_bytes_max: int = 128 * 1024 * 1024
+    uploads_to: Mapping[str, int] = field(default_factory=dict)
     message_bytes_max: int = 1024 * 1024  # of one message of a WebSocket
 
-    def of(self, headers: Headers) -> int:
-        """The limit for a request with these headers."""
+    def of(self, headers: Headers, path: str) -> int:
+        """The limit for a request to this path with these headers."""
         upload = headers.get("content-type", "").lower().startswith("multipart/form-data")
-        return self.upload_bytes_max if upload else self.json_bytes_max
+        return self.uploads_to.get(path, self.upload_bytes_max) if upload else self.json_bytes_max
 
 
 class Gate:
@@ -96,7 +98,7 @@ class _Passage:
     def __init__(self, inner: Door, limits: BodyLimits, scope: Wires, receive: Receive, send: Send) -> None:
         self._inner, self._scope, self._receive, self._send = inner, scope, receive, send
         self._headers = Headers(scope=scope)
-        self._limit = limits.of(self._headers)
+        self._limit = limits.of(self._headers, scope["path"])
         self.request_id = _request_id(scope, self._headers)
         self._seen = 0
         self._ended = False  # the whole body has been read
@@ -131,9 +133,8 @@ class _Passage:
             raise self._over()
 
     def _over(self) -> BodyTooLarge:
-        return BodyTooLarge(
-            f"The body is over the limit of {self._limit // (1024 * 1024)} MiB.", limit_bytes=self._limit
-        )
+        kind = ArchiveTooLarge if self._scope["path"] == IMPORT_PATH else BodyTooLarge
+        return kind(f"The body is over the limit of {self._limit // (1024 * 1024)} MiB.", limit_bytes=self._limit)
 
     async def _counted_receive(self) -> Message:
         message = await self._receive()

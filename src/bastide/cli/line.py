@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from bastide.errors import BastideError, BrokenReply, ServerSaid, WrongUsage
@@ -13,10 +15,38 @@ from bastide.errors import BastideError, BrokenReply, ServerSaid, WrongUsage
 if TYPE_CHECKING:
     from bastide.egress import Client, Flow, Reply
 
+_PIECE = 256 * 1024
+
 
 def said_code(fault: BastideError) -> str:
     """The stable code of an error, whoever said it."""
     return fault.wire_code if isinstance(fault, ServerSaid) else fault.code
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A file to be sent: its name, its size in bytes, and who is told how many of them have gone."""
+
+    name: str
+    size: int
+    file: IO[bytes]
+    told: Callable[[int], object]
+
+    async def between(self, head: bytes, tail: bytes) -> AsyncGenerator[bytes]:
+        """The file, with what stands before and behind it; never more than `size` of it."""
+        yield head
+        gone = 0
+        while gone < self.size and (piece := await asyncio.to_thread(self.file.read, min(_PIECE, self.size - gone))):
+            yield piece
+            gone += len(piece)
+            self.told(gone)
+        yield tail
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    length: int
+    pieces: AsyncIterable[bytes]
 
 
 class Line:
@@ -46,9 +76,13 @@ class Line:
         """DELETE."""
         return _json(await self._request("DELETE", path))
 
-    async def raw(self, path: str) -> bytes:
-        """GET, the body as it is."""
-        return _checked(await self._request("GET", path)).body
+    async def fetch(self, path: str, take: Callable[[bytes], object]) -> None:
+        """GET, the body as it is: `take` gets it piece by piece."""
+        async with self._client.stream("GET", path, headers=self._said()) as flow:
+            if flow.status >= 400:
+                raise _refusal(flow.status, await flow.read())
+            async for piece in flow:
+                take(piece)
 
     async def upload(self, path: str, files: Sequence[tuple[str, bytes]], fields: Sequence[tuple[str, str]]) -> Any:
         """POST files with their fields; a refusal that lists the files is an answer too."""
@@ -61,6 +95,14 @@ class Line:
         )
         wire = _parsed(reply.status, reply.body)
         return wire if isinstance(wire, dict) and "documents" in wire else _json(reply)
+
+    async def send(self, path: str, file: Sent, fields: Sequence[tuple[str, str]]) -> Any:
+        """POST one file that need not fit into memory, with its fields."""
+        boundary = secrets.token_hex(16)
+        head, tail = _multipart(boundary, [(file.name, b"")], fields).rsplit(b"\r\n--", 1)
+        body = _Body(len(head) + file.size + len(tail) + 4, file.between(head, b"\r\n--" + tail))
+        headers = {"content-type": f"multipart/form-data; boundary={boundary}"}
+        return _json(await self._request("POST", path, content=body, headers=headers))
 
     async def all(self, path: str, **query: Any) -> list[dict[str, Any]]:
         """Every item of a list, page by page; the list is called as the last word of its path."""
@@ -75,7 +117,7 @@ class Line:
 
     async def events(self, path: str, body: Any = None) -> AsyncGenerator[Any]:
         """What a stream of Server-Sent Events says, event by event, until the server ends it; POST with a body."""
-        headers = {"authorization": f"Bearer {self._key}", "accept": "text/event-stream"}
+        headers = self._said(accept="text/event-stream")
         sent = {"json": body} if body is not None else {}
         async with self._client.stream("POST" if sent else "GET", path, headers=headers, **sent) as flow:
             if flow.status >= 400:
@@ -88,9 +130,11 @@ class Line:
                     yield _event("\n".join(data))
                     data = []
 
+    def _said(self, **headers: str) -> dict[str, str]:
+        return {"authorization": f"Bearer {self._key}", **headers}
+
     async def _request(self, method: str, path: str, **rest: Any) -> Reply:
-        headers = {"authorization": f"Bearer {self._key}", **rest.pop("headers", {})}
-        return await self._client.request(method, path, headers=headers, **rest)
+        return await self._client.request(method, path, headers=self._said(**rest.pop("headers", {})), **rest)
 
 
 def address(path: str, query: Mapping[str, Any]) -> str:

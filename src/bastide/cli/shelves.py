@@ -2,23 +2,25 @@
 
 import asyncio
 import hashlib
+import os
 import shlex
 import sys
 import zipfile
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bastide.cli.following import left, output_of
-from bastide.cli.line import Line, said_code, segment
-from bastide.cli.printing import sheet, table, when, wrap
+from bastide.cli.line import Line, Sent, said_code, segment
+from bastide.cli.printing import LiveLine, sheet, table, when, wrap
 from bastide.cli.registering import errand
-from bastide.cli.writing import write_file
+from bastide.cli.writing import fresh_file
 from bastide.errors import (
     BrokenExport,
     BrokenReply,
-    ExportTooLarge,
     FileThere,
     MembersOnly,
     MissingFile,
@@ -38,8 +40,6 @@ Archive = Annotated[Path, typer.Argument(metavar="FILE", help="A zip file of `ba
 Into = Annotated[
     str | None, typer.Option("--into", metavar="NAME", help="The collection to put it into.  [default: its own]")
 ]
-
-_ARCHIVE_BYTES_MAX = 512 * 1024 * 1024  # more than an export can be
 
 _collection = typer.Typer(help="What stands on which shelf; out to a file, and in again.", no_args_is_help=True)
 
@@ -90,7 +90,7 @@ async def _kept(line: Line, name: str) -> dict[str, Any]:
 
 
 async def export_collection(desk: "Desk", name: Name, out: Out, job: Made = None) -> int:
-    """Write a collection to a zip file: originals, versions, labels, members, days, merges; as a job.
+    """Write a collection to a zip file: originals, versions, labels, members, days, merges, splits; as a job.
 
     Ctrl-C leaves the job running; --job fetches later what it made.
     """
@@ -111,11 +111,20 @@ async def export_collection(desk: "Desk", name: Name, out: Out, job: Made = None
             if kept["members"] and said_code(fault) == UnknownCollection.code:  # seen by who manages, read by members
                 raise MembersOnly(f"{name!r} has members, and you are none of them.") from fault
             raise
-        data = await line.raw(f"/api/v1/jobs/{segment(began)}/artifact")
-    if hashlib.sha256(data).hexdigest() != found.get("sha256"):
-        raise BrokenReply(f"The file that came is not the one that {began} made.")
-    _refuse_taken(place)
-    write_file(place, data, mode=0o600)
+        _refuse_taken(place)
+        digest, shown = hashlib.sha256(), LiveLine(quiet=desk.as_json)
+        with fresh_file(place, mode=0o600) as file:
+
+            def take(piece: bytes) -> None:
+                digest.update(piece)
+                file.write(piece)
+                shown.show(f"fetching {place.name}: {_share(file.tell(), found.get('bytes'))}")
+
+            await line.fetch(f"/api/v1/jobs/{segment(began)}/artifact", take)
+            shown.clear()
+            if digest.hexdigest() != found.get("sha256"):
+                raise BrokenReply(f"The file that came is not the one that {began} made.")
+            _refuse_taken(place)
     wire = {"job": began, "file": str(place), **found}
     desk.say(wire, lambda: _exported(name, place, found))
     return 0
@@ -136,8 +145,13 @@ def _exported(name: str, place: Path, found: dict[str, Any]) -> str:
     lines = [f"{found['documents']} documents of {name} are in {place} ({found['bytes']:,} bytes)."]
     if found.get("merges"):
         lines.append(f"Merges of entities that go along: {found['merges']}.")
-    if found.get("merges_left"):
-        lines.append(f"Merges left behind, with what other documents name or a split: {found['merges_left']}.")
+    if found.get("splits"):
+        lines.append(f"Splits of entities that go along: {found['splits']}.")
+    if found.get("merges_left") or found.get("splits_left"):
+        lines.append(
+            f"Left behind, with what other documents name: "
+            f"{found['merges_left']} merges, {found['splits_left']} splits."
+        )
     lines.append(f"Bring it in elsewhere: bastide collection import {place}")
     return "\n".join(map(wrap, lines))
 
@@ -152,40 +166,63 @@ async def import_collection(desk: "Desk", file: Archive, into: Into = None) -> i
     refused.
     """
     place = Path(file)
-    data = _read(place)
     fields = [("collection", into)] if into is not None else []
-    async with desk.server() as line:
-        began = (await line.upload("/api/v1/collections:import", [(place.name, data)], fields))["job"]
-        del data
-        try:
-            found = await output_of(desk, line, began)
-        except asyncio.CancelledError:
-            print(await left(desk, line, began), file=sys.stderr)
-            return 130
+    with _archive(place) as data:
+        async with desk.server() as line:
+            began = await _sent(line, place, data, fields, LiveLine(quiet=desk.as_json))
+            return await _brought(desk, line, began)
+
+
+async def _sent(line: Line, place: Path, data: IO[bytes], fields: list[tuple[str, str]], shown: LiveLine) -> str:
+    """The job that takes the archive in."""
+    size = data.seek(0, os.SEEK_END)
+    data.seek(0)
+
+    def told(gone: int) -> None:
+        last = "" if gone < size else "; it is being compared with its manifest"
+        shown.show(f"sending {place.name}: {_share(gone, size)}{last}")
+
+    job: str = (await line.send("/api/v1/collections:import", Sent(place.name, size, data, told), fields))["job"]
+    shown.clear()
+    return job
+
+
+async def _brought(desk: "Desk", line: Line, began: str) -> int:
+    try:
+        found = await output_of(desk, line, began)
+    except asyncio.CancelledError:
+        print(await left(desk, line, began), file=sys.stderr)
+        return 130
     desk.say({"job": began, **found}, lambda: _imported(found))
     return 1 if found["refused"] else 0
 
 
-def _read(place: Path) -> bytes:
-    """The bytes of an archive. Raises MissingFile, BrokenExport, ExportTooLarge."""
+@contextmanager
+def _archive(place: Path) -> Generator[IO[bytes]]:
+    """An archive, open. Raises MissingFile, BrokenExport."""
     if not place.is_file():
         raise MissingFile(f"There is no file {place}.")
     if not zipfile.is_zipfile(place):
         raise BrokenExport(f"{place} is not a zip file.")
-    if place.stat().st_size > _ARCHIVE_BYTES_MAX:
-        raise ExportTooLarge(f"{place} holds more than {_ARCHIVE_BYTES_MAX // 1024**2} MiB.")
-    return place.read_bytes()
+    with place.open("rb") as file:
+        yield file
+
+
+def _share(some: int, all: object) -> str:
+    """So much of all, in MiB."""
+    return f"{some / 1024**2:,.0f} of {all / 1024**2 if isinstance(all, int) else 0:,.0f} MiB"
 
 
 def _imported(found: dict[str, Any]) -> str:
-    refused, merges = found["refused"], found["merges"]
+    refused = found["refused"]
     lines = [f"{found['documents']} documents came into {found['collection']}, {len(refused)} were refused."]
     for one in refused:
         error = one["error"] or {}
         lines.append(f"- {one['name']}: {error.get('message')} {error.get('next') or ''} ({error.get('code')})")
-    if any(merges[word] for word in ("made", "known", "left")):
-        lines.append(
-            f"Merges of entities: {merges['made']} made again, {merges['known']} known already, {merges['left']} left."
-        )
-    lines += [f"- {' = '.join(one['entities'])}: {one['why']}" for one in merges["reasons"]]
+    for kind, sign in (("splits", " + "), ("merges", " = ")):
+        count = found[kind]
+        if any(count[word] for word in ("made", "known", "left")):
+            became = f"{count['made']} made again, {count['known']} known already, {count['left']} left."
+            lines.append(f"{kind.capitalize()} of entities: {became}")
+        lines += [f"- {sign.join(one['entities'])}: {one['why']}" for one in count["reasons"]]
     return "\n".join(wrap(one, "  ", "") for one in lines)

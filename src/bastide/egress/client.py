@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import httpx2
@@ -33,6 +33,18 @@ class Limits:
     idle_s: float
     total_s: float
     reply_bytes_max: int
+
+
+class Body(Protocol):
+    """A request's body that is sent piece by piece, once: it need not fit into memory."""
+
+    @property
+    def length(self) -> int:
+        """How many bytes."""
+
+    @property
+    def pieces(self) -> AsyncIterable[bytes]:
+        """The bytes."""
 
 
 class Flow:
@@ -89,7 +101,7 @@ class Client:
         path: str,
         *,
         json: Any = None,
-        content: bytes | None = None,
+        content: bytes | Body | None = None,
         headers: Mapping[str, str] | None = None,
         files: Mapping[str, tuple[str, bytes, str]] | None = None,
     ) -> Reply:
@@ -107,7 +119,7 @@ class Client:
         path: str,
         *,
         json: Any = None,
-        content: bytes | None = None,
+        content: bytes | Body | None = None,
         headers: Mapping[str, str] | None = None,
         files: Mapping[str, tuple[str, bytes, str]] | None = None,
     ) -> AsyncGenerator[Flow]:
@@ -141,12 +153,14 @@ class Client:
         path: str,
         *,
         json: Any,
-        content: bytes | None,
+        content: bytes | Body | None,
         headers: Mapping[str, str] | None,
         files: Mapping[str, tuple[str, bytes, str]] | None,
     ) -> httpx2.Request:
         check_line(method, path)
         sent = {"user-agent": "bastide", "accept-encoding": "identity", **checked_headers(headers or {})}
+        if content is not None and not isinstance(content, bytes):
+            sent["content-length"] = str(content.length)
         patience = {
             "connect": self._limits.connect_s,
             "read": self._limits.idle_s,
@@ -159,7 +173,7 @@ class Client:
                 self._origin + path,
                 headers=sent,
                 json=json,
-                content=content,
+                content=content if content is None or isinstance(content, bytes) else content.pieces,
                 files=files,
                 extensions={"timeout": patience},
             )

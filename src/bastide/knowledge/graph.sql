@@ -152,19 +152,36 @@ where d.undone_at is null
 order by 1
 
 -- name: names_in_documents
--- What these documents call these keys, the surest and most frequent first. What two keys are called is left out.
-with said as materialized (
-    select s.key, s.name, s.type, bool_or(s.extractor = %(rules)s) as by_rule, sum(s.times) as times
+-- What these documents call these keys, the surest and most frequent first. What two keys are called is left out, unless
+-- a split made one of the other: `roots` is what each key was before any split. `root` of a name, too: it is called so
+-- by mentions that were split off as well.
+with known as (select * from unnest(%(keys)s::bigint[], %(roots)s::bigint[]) as u(key, root)),
+said as materialized (
+    select s.key, coalesce(k.root, s.key) as root, s.name, s.type, bool_or(s.extractor = %(rules)s) as by_rule,
+           sum(s.times) as times
     from knowledge.entity_source s
     join knowledge.readable d on d.number = s.document
+    left join known k on k.key = s.key
     where d.id = any(%(documents)s::text[])
-    group by 1, 2, 3
+    group by 1, 2, 3, 4
 )
-select a.key, a.name, a.type
+select a.key, a.root, a.name, a.type
 from said a
-where a.key = any(%(keys)s::bigint[])
-  and not exists (select from said b where b.name = a.name and b.type = a.type and b.key <> a.key)
+where exists (select from known k where k.key = a.key)
+  and not exists (select from said b where b.name = a.name and b.type = a.type and b.root <> a.root)
 order by a.by_rule desc, a.times desc, a.name, a.type
+
+-- name: all_splits
+-- The oldest first. Those undone as well: what was split from what they made may still be apart.
+select d.id, d.keys, d.moved, d.who, d.why, d.made_at, d.undone_at is null as holds
+from knowledge.decision d where d.kind = 'split' order by d.made_at, d.id
+
+-- name: places_in_documents
+select s.key, d.id, s.start_at
+from knowledge.entity_source s
+join knowledge.readable d on d.number = s.document
+where d.id = any(%(documents)s::text[]) and s.key = any(%(keys)s::bigint[])
+group by 1, 2, 3
 
 -- name: keys_named
 select u.name, u.type, array_agg(distinct s.key)
@@ -175,7 +192,7 @@ where d.id = any(%(documents)s::text[])
 group by 1, 2
 
 -- name: sources_to_move
-select s.document, s.chunk, s.key
+select s.document, s.chunk, s.key, s.start_at
 from knowledge.entity_source s
 join knowledge.readable d on d.number = s.document
 join unnest(%(documents)s::text[], %(starts)s::integer[]) as u(id, start_at) on u.id = d.id and u.start_at = s.start_at

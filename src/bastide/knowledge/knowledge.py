@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Unpack
+from typing import IO, Unpack
 
 from bastide.audit import Audit
 from bastide.inference import Inference
 from bastide.knowledge import bounds
 from bastide.knowledge.answer import Answering
 from bastide.knowledge.batches import Batches
-from bastide.knowledge.carrying import CarryingJobs
+from bastide.knowledge.carrying import Carrying, CarryingJobs
 from bastide.knowledge.documents import Shelf
 from bastide.knowledge.embedders import Embedders
 from bastide.knowledge.evaluating import Evaluating
@@ -29,7 +30,7 @@ from bastide.knowledge.reembedding import ReembeddingJobs
 from bastide.knowledge.retaining import RetainingJobs
 from bastide.knowledge.search import Finder
 from bastide.knowledge.seeking import Seeker
-from bastide.knowledge.staging import Gathering, Staged, Staging, Waiting
+from bastide.knowledge.staging import Artifact, Gathering, Staged, Staging, Waiting
 from bastide.knowledge.together import Together
 from bastide.knowledge.told import Answer, AnswerOptions, SearchOptions, Telling
 from bastide.knowledge.upkeep import Upkeep
@@ -80,14 +81,15 @@ class Knowledge:
         self.batches = Batches(store, policy, self._intake, self._placement)
         together = Together(workflows.companions, self._staging, self.batches)
         self.graph = Graph(store, audit)
-        self.upkeep = Upkeep(store, audit, inference, workflows, embedders, self._shelf, self._staging, mending)
+        carrying = Carrying(self._staging, settings.export_bytes_max)
+        self.upkeep = Upkeep(store, audit, inference, workflows, embedders, self._shelf, carrying, mending)
         for jobs in (
             IntakeJobs(self._intake, together, self._staging, self._placement, idle_s=settings.intake_idle_s),
             mending,
             ReembeddingJobs(store, audit, inference, embedders),
-            LeavingJobs(store, audit, workflows, self._shelf, self._staging),
+            LeavingJobs(store, audit, workflows, self._shelf, self._staging, settings.export_bytes_max),
             RetainingJobs(store, self._shelf),
-            CarryingJobs(store, audit, self._intake, self._staging),
+            CarryingJobs(store, audit, self._intake, self._staging, settings.export_bytes_max),
             Evaluating(finder, self._answering),
             EnrichJobs(store, inference),
             CommunityJobs(store, inference),
@@ -192,8 +194,15 @@ class Knowledge:
 
     async def artifact(self, scope: Scope, job: str) -> Original:
         """The file that a job of the caller's made, such as an export. Raises UnknownJob or ArtifactGone."""
+        content = io.BytesIO()
+        made = await self.artifact_into(scope, job, content)
+        return Original(made.name, 1, made.media_type, content.getvalue())
+
+    async def artifact_into(self, scope: Scope, job: str, file: IO[bytes]) -> Artifact:
+        """The same, written to a file: it may be more than fits into memory. What was written is worth nothing if it
+        raises."""
         scope.need(READ)
-        return await self._staging.artifact(scope, job)
+        return await self._staging.artifact(scope, job, file)
 
     async def reindex(self, scope: Scope, document_id: str) -> IngestedDocument:
         """Read, cut, embed and index a document's original anew. Raises UnknownDocument."""

@@ -5,7 +5,7 @@ knowledge.erase     an effect, with the oversight that the tenant asks for: who 
                     schedules, triggers and files of calls that name a person go too; what names a document is paused
                     without it
 knowledge.export    the originals and a manifest in one zip file, kept sealed for a week: GET the job's artifact; the
-                    merges that people made go along where the documents name all that was merged
+                    merges and splits that people made go along where the documents name what they are about
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -25,8 +26,9 @@ from bastide.audit import Audit
 from bastide.errors import BadOption, ExportTooLarge, UnknownCollection, UnknownDocument
 from bastide.inference import Batches
 from bastide.knowledge import bounds
+from bastide.knowledge.archive import DOCUMENTS_MAX, FORMAT
 from bastide.knowledge.documents import Shelf
-from bastide.knowledge.graph import told
+from bastide.knowledge.graph import Decided, told
 from bastide.knowledge.members import MANAGE, kept_collection
 from bastide.knowledge.retaining import Deleting
 from bastide.knowledge.staging import Staging
@@ -37,13 +39,6 @@ from bastide.workflows import Effect, Example, JobType, JsonValue, Limits, Run, 
 
 _Q = queries("bastide.knowledge")
 _OF, _HAS, _ORIGINAL = _Q["documents_of"], _Q["has_collection"], _Q["original"]
-
-DOCUMENTS_MAX = 50_000
-EXPORT_BYTES_MAX = 256 * 1024 * 1024
-"""Bytes of originals in one export: it is one blob, packed and sealed as a whole."""
-
-FORMAT = "bastide/collection/1"
-"""What the manifest of an export calls itself."""
 
 _SHOWN = 20
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same documents give the same bytes
@@ -68,18 +63,20 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class _Packed:
-    """What is in the zip file; and how many merges are not, because other documents name some of what was merged."""
+    """What is in the zip file; of decisions also how many are not, because other documents name what they are about."""
 
     documents: int
-    merges: int
-    merges_left: int
+    decided: Decided
     label: Label
 
 
 class LeavingJobs:
     """The code of both types."""
 
-    def __init__(self, store: Store, audit: Audit, workflows: Workflows, shelf: Shelf, staging: Staging) -> None:
+    def __init__(
+        self, store: Store, audit: Audit, workflows: Workflows, shelf: Shelf, staging: Staging, export_bytes_max: int
+    ) -> None:
+        self._export_bytes_max = export_bytes_max
         self._store = store
         self._audit = audit
         self._workflows = workflows
@@ -180,24 +177,29 @@ class LeavingJobs:
         with tempfile.TemporaryFile() as file:
             packed = await self._pack(run, name, ids, file)
             await run.tighten(packed.label)
-            file.seek(0)
-            data = await asyncio.to_thread(file.read)
-        digest = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
+            return await self._keep(run, name, packed, file)
+
+    async def _keep(self, run: Run[Wanted], name: str, packed: _Packed, file: IO[bytes]) -> JsonValue:
+        size = file.seek(0, os.SEEK_END)
+        digest = await asyncio.to_thread(_digest, file)
+        decided = packed.decided
 
         async def keep(db: Db) -> JsonValue:
-            await self._staging.keep(db, run.id, f"{name}.zip", "application/zip", data)
+            await self._staging.keep(db, run.id, f"{name}.zip", "application/zip", file)
             await self._audit.record(
                 db,
                 "collection.export",
                 resource=run.id,
                 subjects=sorted(packed.label.subjects),
-                details={"collection": name, "documents": packed.documents, "bytes": len(data)},
+                details={"collection": name, "documents": packed.documents, "bytes": size},
             )
             return {
                 "documents": packed.documents,
-                "merges": packed.merges,
-                "merges_left": packed.merges_left,
-                "bytes": len(data),
+                "merges": len(decided.merges),
+                "merges_left": decided.merges_left,
+                "splits": len(decided.splits),
+                "splits_left": decided.splits_left,
+                "bytes": size,
                 "sha256": digest,
                 "artifact": f"/api/v1/jobs/{run.id}/artifact",
             }
@@ -217,8 +219,9 @@ class LeavingJobs:
                     for version in sorted(one.version for one in await self._shelf.versions(run.scope, id)):
                         data = await self._read(run.scope, id, version)
                         total += len(data)
-                        if total > EXPORT_BYTES_MAX:
-                            raise ExportTooLarge(f"The collection holds more than {EXPORT_BYTES_MAX // 1024**2} MiB.")
+                        if total > self._export_bytes_max:
+                            most = self._export_bytes_max // 1024**2
+                            raise ExportTooLarge(f"The collection holds more than {most} MiB.")
                         versions.append(_version(document, version, data))
                         await asyncio.to_thread(archive.writestr, _entry(str(versions[-1]["file"])), data)
                 except UnknownDocument:
@@ -227,18 +230,19 @@ class LeavingJobs:
                 labels.append(document.label)
             async with self._store.under(run.scope) as db:
                 kept = await kept_collection(db, name)
-                merges, left = await told(db, [str(one["id"]) for one in entries])
+                decided = await told(db, [str(one["id"]) for one in entries])
             manifest = {
                 "format": FORMAT,
                 "collection": name,
                 "retention_days": kept.retention_days,
                 "members": dict(kept.members),
                 "documents": entries,
-                "merges": [one.to_wire() for one in merges],
+                "splits": [one.to_wire() for one in decided.splits],
+                "merges": [one.to_wire() for one in decided.merges],
             }
             archive.writestr(_entry("manifest.json"), json.dumps(manifest, ensure_ascii=False, indent=1))
         await run.progress(len(ids), len(ids))
-        return _Packed(len(entries), len(merges), left, Label.join_all(labels))
+        return _Packed(len(entries), decided, Label.join_all(labels))
 
     async def _read(self, scope: Scope, id: str, version: int) -> bytes:
         async with self._store.under(scope) as db:
@@ -246,6 +250,11 @@ class LeavingJobs:
             if row is None:
                 raise UnknownDocument
             return await db.get_blob(row["blob"])
+
+
+def _digest(file: IO[bytes]) -> str:
+    file.seek(0)
+    return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # wants a name for what it reads
 
 
 def _past_members(scope: Scope, asked: Doomed) -> bool:

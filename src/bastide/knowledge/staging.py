@@ -7,13 +7,13 @@ leaves stays for its retry, and goes after thirty days with the next intake of i
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import IO, TypedDict
 
 from bastide.errors import ArtifactGone, IntakeClosed, JobEnded, StagedGone, UnknownIntake
-from bastide.knowledge.values import Original
 from bastide.policy import Label
 from bastide.store import Db, Json, Scope, Store, new_id, queries
 from bastide.workflows import Dispatched, Job, JsonValue, Workflows
@@ -66,6 +66,15 @@ class Waiting:
     name: str
     data: bytes
     metadata: Mapping[str, JsonValue] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """What a job made, as it is fetched."""
+
+    name: str
+    media_type: str
+    bytes: int
 
 
 class Staging:
@@ -151,24 +160,27 @@ class Staging:
         return made
 
     async def put_for(
-        self, scope: Scope, job_type: str, given: dict[str, JsonValue], name: str, data: bytes, label: Label
+        self, scope: Scope, job_type: str, given: dict[str, JsonValue], name: str, file: IO[bytes], label: Label
     ) -> Dispatched:
-        """Keep bytes for a job of another type, which gets their id as `staged`, and dispatch it: both or neither."""
+        """Keep a file for a job of another type, which gets its id as `staged`, and dispatch it: both or neither."""
         staged = new_id("stg")
+        size = file.seek(0, os.SEEK_END)
         async with self._store.under(scope) as db:
-            blob = await db.put_blob(data)
+            blob = await db.put_file(file)
             made = await self._workflows.dispatch(scope, Job(job_type, {**given, "staged": staged}, label=label), db=db)
             subjects = sorted(label.subjects)
-            await db.run(_ADD, id=staged, job=made.id, name=name, blob=blob, bytes=len(data), subjects=subjects)
+            await db.run(_ADD, id=staged, job=made.id, name=name, blob=blob, bytes=size, subjects=subjects)
         return made
 
     async def take(self, scope: Scope, staged: str) -> bytes:
         """The bytes of a staged file. Raises StagedGone."""
         async with self._store.under(scope) as db:
-            blob = await db.value(_FIND, id=staged)
-            if blob is None:
-                raise StagedGone
-            return await db.get_blob(blob)
+            return await db.get_blob(await _staged(db, staged))
+
+    async def take_into(self, scope: Scope, staged: str, file: IO[bytes]) -> None:
+        """Write a staged file into another, which need not fit into memory. Raises StagedGone."""
+        async with self._store.under(scope) as db:
+            await db.get_into(await _staged(db, staged), file)
 
     @staticmethod
     async def give_up(db: Db, staged: str) -> None:
@@ -222,20 +234,29 @@ class Staging:
     # -- artifacts ----------------------------------------------------------------------------------
 
     @staticmethod
-    async def keep(db: Db, job: str, name: str, media_type: str, data: bytes) -> None:
+    async def keep(db: Db, job: str, name: str, media_type: str, file: IO[bytes]) -> None:
         """Keep what a job made, to be fetched by whoever may see the job."""
-        blob = await db.put_blob(data)
-        await db.run(_ADD_ARTIFACT, job=job, name=name, media_type=media_type, blob=blob, bytes=len(data))
+        size = file.seek(0, os.SEEK_END)
+        blob = await db.put_file(file)
+        await db.run(_ADD_ARTIFACT, job=job, name=name, media_type=media_type, blob=blob, bytes=size)
 
-    async def artifact(self, scope: Scope, job: str) -> Original:
-        """What a job of the caller's made. Raises UnknownJob or ArtifactGone."""
+    async def artifact(self, scope: Scope, job: str, file: IO[bytes]) -> Artifact:
+        """Write what a job of the caller's made into `file`. Raises UnknownJob or ArtifactGone."""
         await self._workflows.job(scope, job)
         async with self._store.under(scope) as db:
             row = await db.row(tuple, _FIND_ARTIFACT, job=job)
             if row is None:
                 raise ArtifactGone
-            name, media_type, blob = row
-            return Original(name, 1, media_type, await db.get_blob(blob))
+            name, media_type, size, blob = row
+            await db.get_into(blob, file)
+        return Artifact(name, media_type, size)
+
+
+async def _staged(db: Db, staged: str) -> str:
+    blob: str | None = await db.value(_FIND, id=staged)
+    if blob is None:
+        raise StagedGone
+    return blob
 
 
 async def _gathering(db: Db, job: str) -> Gathering:

@@ -58,7 +58,7 @@ insert into knowledge.artifact (job, name, media_type, blob, bytes)
 values (%(job)s, %(name)s, %(media_type)s, %(blob)s, %(bytes)s)
 
 -- name: find_artifact
-select name, media_type, blob from knowledge.artifact where job = %(job)s
+select name, media_type, bytes, blob from knowledge.artifact where job = %(job)s
 
 -- name: forget_old_artifacts
 delete from knowledge.artifact where made_at < now() - make_interval(days => %(days)s) returning blob

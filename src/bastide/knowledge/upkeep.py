@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
+from typing import IO
 
 from bastide.audit import Audit
 from bastide.errors import BadOption
@@ -17,7 +19,6 @@ from bastide.knowledge.mending import MendingJobs
 from bastide.knowledge.moving import Moving
 from bastide.knowledge.past import PastAnswer, PastAnswers, Relabelled
 from bastide.knowledge.quality import Doubtful, Quality, QualityReport
-from bastide.knowledge.staging import Staging
 from bastide.knowledge.switching import Switching
 from bastide.knowledge.values import Document
 from bastide.knowledge.watching import Watched, WatchedFile, watched_place
@@ -38,7 +39,7 @@ class Upkeep:
         workflows: Workflows,
         embedders: Embedders,
         shelf: Shelf,
-        staging: Staging,
+        carrying: Carrying,
         mending: MendingJobs,
     ) -> None:
         self._workflows = workflows
@@ -46,7 +47,7 @@ class Upkeep:
         self.shelf = shelf
         self._embedders = embedders
         self._switching = Switching(store, audit, embedders)
-        self._carrying = Carrying(staging)
+        self._carrying = carrying
         self._members = Members(store, audit)
         self._moving = Moving(store, audit)
         self._likeness = Likeness(store)
@@ -191,15 +192,15 @@ class Upkeep:
 
     # -- carrying -----------------------------------------------------------------------------------
 
-    async def bring(self, scope: Scope, data: bytes, *, collection: str | None = None) -> Dispatched:
+    async def bring(self, scope: Scope, data: bytes | IO[bytes], *, collection: str | None = None) -> Dispatched:
         """Take in a collection as the job knowledge.export gave it out (its zip file); the job that does it.
 
-        Into a collection of its own name unless another is named; nothing that is there is replaced. Raises
-        BrokenExport for a file that is none, or was changed.
+        Into a collection of its own name unless another is named; nothing that is there is replaced. A file is read
+        piece by piece. Raises BrokenExport for what is none, or was changed; ExportTooLarge.
         """
         scope.need(WRITE)
         where = None if collection is None else bounds.collection(collection)
-        return await self._carrying.bring(scope, bytes(data), where)
+        return await self._carrying.bring(scope, io.BytesIO(data) if isinstance(data, bytes) else data, where)
 
     # -- watched folders ----------------------------------------------------------------------------
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import select
+import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from typing import IO, Any, TypeVar, cast
 
 import psycopg
 import zstandard
@@ -14,6 +16,7 @@ from psycopg.rows import class_row, dict_row, tuple_row
 from psycopg.types.json import Jsonb
 
 from bastide.errors import AlreadyThere, BlobDamaged, Contended, DatabaseDiskFull, NotFound
+from bastide.store import blobs
 from bastide.store.keys import TenantKeys
 from bastide.store.questions import Query, queries
 from bastide.store.values import Scope
@@ -24,9 +27,11 @@ Row = TypeVar("Row")
 _Q = queries("bastide.store")
 _USE_BLOBS, _ADD_BLOB_PIECES, _BLOB_PIECES = _Q["use_blobs"], _Q["add_blob_pieces"], _Q["blob_pieces"]
 _RELEASE_BLOB, _DROP_BLOB = _Q["release_blob"], _Q["drop_blob"]
+_COUNT_PIECES, _PIECES_FROM = _Q["count_blob_pieces"], _Q["blob_pieces_from"]
 
 _PIECE_BYTES = 1024 * 1024
-_PIECES_BYTES = 8 * _PIECE_BYTES  # in one statement
+_PIECES_AT_ONCE = 8
+_PIECES_BYTES = _PIECES_AT_ONCE * _PIECE_BYTES  # in one statement
 
 
 def _factory(shape: type[Row]) -> Any:
@@ -230,6 +235,39 @@ class Db:
         if self._keys.keyed(content, "blob address") != address:
             raise BlobDamaged
         return content
+
+    async def put_file(self, file: IO[bytes]) -> str:
+        """Keep the bytes of a file, from its beginning, as `put_blob` does; they need not fit into memory."""
+        size, address = await asyncio.to_thread(blobs.measured, file, self._keys)
+        held = await self.row(tuple, _USE_BLOBS, addresses=[address], bytes=[size], uses=[1])
+        if held is not None and held[1] == 1:  # nobody held it before
+            with tempfile.TemporaryFile() as packed:
+                count = await asyncio.to_thread(blobs.pack, file, size, packed, _PIECE_BYTES)
+                for first in range(0, count, _PIECES_AT_ONCE):
+                    ords = range(first, min(first + _PIECES_AT_ONCE, count))
+                    pieces = [packed.read(_PIECE_BYTES) for _ in ords]
+                    await self._add_pieces(await asyncio.to_thread(self._sealed, address, ords, pieces, count))
+        return address.hex()
+
+    def _sealed(
+        self, address: bytes, ords: Sequence[int], pieces: Sequence[bytes], count: int
+    ) -> list[tuple[bytes, int, bytes]]:
+        return [
+            (address, ord_, self._keys.seal_piece(piece, f"{address.hex()}|{ord_}|{count}"))
+            for ord_, piece in zip(ords, pieces, strict=True)
+        ]
+
+    async def get_into(self, reference: str, file: IO[bytes]) -> None:
+        """Write the bytes to a file. Verified at the end: where it raises as `get_blob` does, nothing there is good."""
+        address = bytes.fromhex(reference)
+        count = await self.value(_COUNT_PIECES, address=address)
+        if not count:
+            raise NotFound("There are no such bytes here.")
+        unpacking = blobs.Unpacking(file, self._keys, address)
+        for first in range(0, count, _PIECES_AT_ONCE):
+            pieces = await self.rows(tuple, _PIECES_FROM, address=address, first=first, limit=_PIECES_AT_ONCE)
+            await asyncio.to_thread(unpacking.add, pieces, count)
+        unpacking.verify()
 
     async def drop_blob(self, reference: str) -> None:
         """Give the bytes up; they are deleted when nobody holds them any more."""

@@ -106,6 +106,10 @@ class TenantKeys:
         """HMAC-SHA256 of `content` under this tenant's key for `purpose`: 32 bytes."""
         return hmac.digest(self._keyed, purpose.encode() + b"\0" + content, "sha256")
 
+    def keying(self, purpose: str) -> hmac.HMAC:
+        """The same for content that comes in pieces: update it with each, then take its digest."""
+        return hmac.new(self._keyed, purpose.encode() + b"\0", "sha256")
+
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:

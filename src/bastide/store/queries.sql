@@ -29,6 +29,13 @@ from unnest(%(addresses)s::bytea[], %(ords)s::integer[], %(pieces)s::bytea[]) as
 -- name: blob_pieces
 select ord, sealed from store.blob_piece where address = %(address)s order by ord
 
+-- name: count_blob_pieces
+select count(*) from store.blob_piece where address = %(address)s
+
+-- name: blob_pieces_from
+-- Some pieces at a time: all of them need not fit into memory.
+select ord, sealed from store.blob_piece where address = %(address)s and ord >= %(first)s order by ord limit %(limit)s
+
 -- name: release_blob
 update store.blob set uses = uses - 1 where address = %(address)s returning uses
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import io
 import os
 import signal
 import time
@@ -133,6 +134,25 @@ async def test_a_blob_comes_back_bit_for_bit_and_goes_when_nobody_holds_it(
         await db.drop_blob(first)
         with pytest.raises(NotFound):
             await db.get_blob(first)
+        with pytest.raises(NotFound):
+            await db.get_into(first, io.BytesIO())
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"x", os.urandom(9_500_000), b"a" * 5_000_000], ids=["empty", "one", "random", "run"]
+)
+async def test_a_file_is_the_same_blob_as_its_bytes(store: Store, ours: Scope, content: bytes) -> None:
+    """Nine and a half million random bytes are ten pieces: more than one statement takes."""
+    async with store.under(ours) as db:
+        reference = await db.put_file(io.BytesIO(content))
+        assert await db.get_blob(reference) == content
+        assert await db.put_blob(content) == reference
+        file = io.BytesIO()
+        await db.get_into(reference, file)
+        assert file.getvalue() == content
+        await db.drop_blob(reference)
+        await db.drop_blob(reference)
+        assert await db.rows(tuple, _BLOBS) == []
 
 
 async def test_a_damaged_blob_is_named_as_such(store: Store, ours: Scope) -> None:
@@ -142,6 +162,8 @@ async def test_a_damaged_blob_is_named_as_such(store: Store, ours: Scope) -> Non
         await db.run(swap)
         with pytest.raises(BlobDamaged):
             await db.get_blob(reference)
+        with pytest.raises(BlobDamaged):
+            await db.get_into(reference, io.BytesIO())
 
 
 async def test_an_error_rolls_back(store: Store, ours: Scope) -> None:

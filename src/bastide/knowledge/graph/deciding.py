@@ -139,20 +139,52 @@ async def split(db: Db, who: str, identifier: str, sources: Sequence[str], why: 
     places = [_place(source) for source in sources]
     await db.run(_LOCK)
     _, keys, _ = await asking.one(db, identifier)
-    rows: list[tuple[int, int, int]] = await db.rows(
-        tuple, _TO_MOVE, documents=[one for one, _ in places], starts=[start for _, start in places], keys=keys
-    )
-    named = sorted(set(rows))
-    if not named:
-        raise BadMerge("None of these sources names this entity.")
+    named, _ = await _named(db, keys, places)
     all_ = await asking.mentions(db, keys, after=None, limit=len(named) + 1)
     if len({(one.passage.document_id, one.passage.start, one.entity) for one in all_}) <= len(named):
         raise BadMerge("These are all its sources: nothing would be left.")
     made = new_id("spl")
     old = sorted({row[2] for row in named})
-    moved = {key: key_of(f"{made} {key}") for key in old}
-    await _move(db, named, moved)
+    moved = await _apart(db, named, made)
     return await _decided(db, "split", old, [moved[key] for key in old], who, why, made)
+
+
+async def part(
+    db: Db, who: str, keys: Sequence[int], places: Sequence[tuple[str, int]], why: str, *, into: dict[int, int] | None
+) -> tuple[str | None, list[int], int]:
+    """Split by document and offset what keys name there, all of it if need be; or move it `into` what a split made.
+
+    The id of the new decision, the keys of what it made, and how many places were found. Raises BadMerge if none was.
+    """
+    await db.run(_LOCK)
+    named, count = await _named(db, keys if into is None else list(into), places)
+    if into is not None:
+        await _move(db, named, into)
+        return None, list(into.values()), count
+    made = new_id("spl")
+    old = sorted({row[2] for row in named})
+    moved = await _apart(db, named, made)
+    await _decided(db, "split", old, [moved[key] for key in old], who, why, made)
+    return made, [moved[key] for key in old], count
+
+
+async def _named(
+    db: Db, keys: Sequence[int], places: Sequence[tuple[str, int]]
+) -> tuple[list[tuple[int, int, int]], int]:
+    """What of these keys is named at these places, as (document, chunk, key); and how many of the places name it."""
+    rows: list[tuple[int, int, int, int]] = await db.rows(
+        tuple, _TO_MOVE, documents=[one for one, _ in places], starts=[start for _, start in places], keys=list(keys)
+    )
+    if not rows:
+        raise BadMerge("None of these sources names this entity.")
+    return sorted({row[:3] for row in rows}), len({(row[0], row[3]) for row in rows})
+
+
+async def _apart(db: Db, named: Sequence[tuple[int, int, int]], made: str) -> dict[int, int]:
+    """Give what is named keys of its own, made from the decision's id; old key -> new key."""
+    moved = {key: key_of(f"{made} {key}") for key in {row[2] for row in named}}
+    await _move(db, named, moved)
+    return moved
 
 
 async def undo(db: Db, who: str, identifier: str, why: str) -> Decision:

@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 
 from bastide.app import House, open_house
 from bastide.errors import BrokenExport
+from bastide.knowledge.graph.carried import MERGES_MAX, Called, Part, Place
 from bastide.knowledge.graph.merging import Link as Joint
 from bastide.knowledge.graph.merging import joined
-from bastide.knowledge.graph.remaking import MERGES_MAX, Called, Link, tellable
+from bastide.knowledge.graph.parting import Lineage, Split, partable
+from bastide.knowledge.graph.remaking import Link, tellable
 from bastide.settings import Settings
 from bastide.store import Scope, Store, new_id
 from tests.rooms.knowledge.graph.test_graph import by_name
@@ -47,11 +49,11 @@ async def merge(house: House, scope: Scope, *names: str, why: str = "the same si
     return (await house.knowledge.graph.merge(scope, ids, why)).id
 
 
-def told(data: bytes) -> list[dict[str, Any]]:
-    """The merges in the manifest of an export."""
+def told(data: bytes, kind: str = "merges") -> list[dict[str, Any]]:
+    """The decisions of a kind in the manifest of an export."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        merges: list[dict[str, Any]] = json.loads(archive.read("manifest.json"))["merges"]
-    return merges
+        found: list[dict[str, Any]] = json.loads(archive.read("manifest.json"))[kind]
+    return found
 
 
 def rewritten(data: bytes, change: Callable[[dict[str, Any]], object]) -> bytes:
@@ -140,20 +142,128 @@ async def test_an_undone_merge_stays_behind(house: House, ours: Scope) -> None:
     assert told(await exported(house, ours, "cases")) == []
 
 
-@pytest.mark.parametrize("rest", ["cases", "staff"])
-async def test_what_rests_on_a_split_stays_behind_and_is_counted(house: House, ours: Scope, rest: str) -> None:
+async def entities(house: House, scope: Scope, collection: str) -> set[tuple[frozenset[str], frozenset[str]]]:
+    """Who is named in a collection: the names of each person there, with the files that name him."""
     graph = house.knowledge.graph
-    await take(house, ours, "a.md", CASES, rest)
+    here = {one.id for one in (await house.knowledge.documents(scope, collection=collection)).items}
+    found = set()
+    for one in (await graph.entities(scope, type="person", collection=collection)).items:
+        said = [m for m in (await graph.mentions(scope, one.id)).items if m.passage.document_id in here]
+        found.add((frozenset(m.written for m in said), frozenset(m.passage.name for m in said)))
+    return found
+
+
+async def apart(house: House, scope: Scope, id: str, *files: str, why: str = "another one") -> str:
+    """The entity that a split makes of what these files name."""
+    graph = house.knowledge.graph
+    sources = [one.id for one in (await graph.mentions(scope, id)).items if one.passage.name in files]
+    made = (await graph.split(scope, id, sources, why)).made
+    assert made is not None
+    return made
+
+
+async def test_a_split_goes_along_with_what_rests_on_it(house: House, ours: Scope, neighbour: Scope) -> None:
+    graph = house.knowledge.graph
+    await take(house, ours, "a.md", CASES, "cases")
     await take(house, ours, "b.md", "Anna Schmidt met Karl Weber.", "cases")
+    await take(house, ours, "c.md", "Anna Schmidt lives in Rome.", "cases")
     anna = await by_name(graph, ours, "Anna Schmidt")
-    (apart,) = [one for one in (await graph.mentions(ours, anna.id)).items if one.passage.name == "b.md"]
-    other = (await graph.split(ours, anna.id, [apart.id], "another one")).made
-    assert other is not None
-    karl = await by_name(graph, ours, "Karl Weber")
-    await graph.merge(ours, [karl.id, other], "his pen name")
+    other = await apart(house, ours, anna.id, "b.md", "c.md", why="the aunt")
+    third = await apart(house, ours, other, "c.md", why="the grandmother")
+    await graph.merge(ours, [(await by_name(graph, ours, "Karl Weber")).id, other], "his pen name")
     made = await run(house, ours, "knowledge.export", collection="cases")
     assert isinstance(made.output, dict)
-    assert (made.output["merges"], made.output["merges_left"]) == (0, 1)
+    assert [made.output[word] for word in ("merges", "merges_left", "splits", "splits_left")] == [1, 0, 2, 0]
+    data = (await house.knowledge.artifact(ours, made.id)).data
+    done = await house.knowledge.upkeep.bring(neighbour, data)
+    out = await gave(house, neighbour, done.id)
+    assert out["splits"] == out["merges"] | {"made": 2} == {"made": 2, "known": 0, "left": 0, "reasons": []}
+    here, there = await entities(house, ours, "cases"), await entities(house, neighbour, "cases")
+    assert here == there
+    assert (frozenset({"Anna Schmidt"}), frozenset({"c.md"})) in there
+    assert third != other
+    decided = (await graph.decisions(neighbour)).items
+    assert [one.kind for one in decided] == ["split", "split", "merge"]
+    assert decided[1].why.endswith(": the aunt")
+    assert {one.who for one in decided} == {neighbour.user}
+    again = await exported(house, neighbour, "cases")
+    assert [len(each["places"]) for each in told(again, "splits")] == [2, 1]
+
+
+async def test_a_split_that_stands_here_takes_the_copies_in(house: House, ours: Scope) -> None:
+    graph = house.knowledge.graph
+    await take(house, ours, "a.md", CASES, "cases")
+    await take(house, ours, "b.md", "Anna Schmidt met Karl Weber.", "cases")
+    await apart(house, ours, (await by_name(graph, ours, "Anna Schmidt")).id, "b.md")
+    data = await exported(house, ours, "cases")
+    done = await gave(house, ours, (await house.knowledge.upkeep.bring(ours, data, collection="copies")).id)
+    assert done["splits"] == {"made": 0, "known": 1, "left": 0, "reasons": []}
+    assert await entities(house, ours, "copies") == await entities(house, ours, "cases")
+    assert len((await graph.decisions(ours)).items) == 1
+
+
+async def test_of_a_split_only_the_places_in_the_collection_go_along(
+    house: House, ours: Scope, neighbour: Scope
+) -> None:
+    """What is named in the collection is another Anna than the one whom the house knows first."""
+    graph = house.knowledge.graph
+    await take(house, ours, "secret.md", CASES, "staff")
+    await take(house, ours, "c.md", "Anna Schmidt lives in Rome.", "staff")
+    await take(house, ours, "b.md", "Anna Schmidt met Maria Rossi.", "cases")
+    anna = await by_name(graph, ours, "Anna Schmidt")
+    other = await apart(house, ours, anna.id, "b.md", "c.md")
+    await graph.merge(ours, [(await by_name(graph, ours, "Peter Novak")).id, other], "a pen name")
+    made = await run(house, ours, "knowledge.export", collection="cases")
+    assert isinstance(made.output, dict)
+    assert [made.output[word] for word in ("merges", "merges_left", "splits", "splits_left")] == [0, 1, 1, 0]
+    data = (await house.knowledge.artifact(ours, made.id)).data
+    (split,) = told(data, "splits")
+    (document,) = {place["document"] for place in split["places"]}
+    assert (await house.knowledge.document(ours, document)).name == "b.md"
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert b"Novak" not in archive.read("manifest.json")
+    await take(house, neighbour, "own.md", "Anna Schmidt lives in Vienna.", "own")
+    out = await gave(house, neighbour, (await house.knowledge.upkeep.bring(neighbour, data)).id)
+    assert out["splits"] == {"made": 1, "known": 0, "left": 0, "reasons": []}
+    both = [one for one in (await graph.entities(neighbour, query="Anna Schmidt")).items if one.type == "person"]
+    assert [one.documents for one in both] == [1, 1]
+
+
+async def test_an_undone_split_stays_behind(house: House, ours: Scope) -> None:
+    graph = house.knowledge.graph
+    await take(house, ours, "a.md", CASES, "cases")
+    await take(house, ours, "b.md", "Anna Schmidt met Karl Weber.", "cases")
+    await apart(house, ours, (await by_name(graph, ours, "Anna Schmidt")).id, "b.md")
+    (made,) = (await graph.decisions(ours)).items
+    await graph.undo(ours, made.id, reason="one person")
+    assert told(await exported(house, ours, "cases"), "splits") == []
+
+
+async def test_a_split_whose_places_are_not_found_is_told(house: House, ours: Scope, neighbour: Scope) -> None:
+    graph = house.knowledge.graph
+    await take(house, ours, "a.md", CASES, "cases")
+    await take(house, ours, "b.md", "Anna Schmidt met Karl Weber.", "cases")
+    await take(house, ours, "c.md", "Anna Schmidt met Karl Weber again.", "cases")
+    other = await apart(house, ours, (await by_name(graph, ours, "Anna Schmidt")).id, "b.md", "c.md")
+    await graph.merge(ours, [(await by_name(graph, ours, "Peter Novak")).id, other], "a pen name")
+    data = await exported(house, ours, "cases")
+
+    def moved(manifest: dict[str, Any]) -> None:
+        manifest["splits"][0]["places"][0]["start"] += 3
+
+    out = await gave(house, neighbour, (await house.knowledge.upkeep.bring(neighbour, rewritten(data, moved))).id)
+    assert (out["splits"]["made"], out["merges"]["made"]) == (1, 1)
+    assert out["splits"]["reasons"][0]["why"] == "1 of its 2 places were found"
+
+    def all_moved(manifest: dict[str, Any]) -> None:
+        for place in manifest["splits"][0]["places"]:
+            place["start"] += 3
+
+    data = rewritten(data, all_moved)
+    out = await gave(house, neighbour, (await house.knowledge.upkeep.bring(neighbour, data, collection="more")).id)
+    assert (out["splits"]["left"], out["merges"]["left"]) == (1, 1)
+    assert "none of its places" in out["splits"]["reasons"][0]["why"]
+    assert "is not apart here" in out["merges"]["reasons"][0]["why"]
 
 
 async def test_a_merge_that_cannot_be_made_again_is_told(house: House, ours: Scope, neighbour: Scope) -> None:
@@ -171,7 +281,9 @@ async def test_a_merge_that_cannot_be_made_again_is_told(house: House, ours: Sco
 
 async def test_an_export_of_earlier_days_comes_in(house: House, ours: Scope, neighbour: Scope) -> None:
     await take(house, ours, "cases.md", CASES, "cases")
-    old = rewritten(await exported(house, ours, "cases"), lambda manifest: manifest.pop("merges"))
+    old = rewritten(
+        await exported(house, ours, "cases"), lambda manifest: (manifest.pop("merges"), manifest.pop("splits"))
+    )
     assert await brought(house, neighbour, old) == {"made": 0, "known": 0, "left": 0, "reasons": []}
 
 
@@ -196,9 +308,27 @@ async def test_merges_that_cannot_be_are_refused(house: House, ours: Scope, neig
         [{**good, "who": 7}],
         [{**good, "made_at": "2026-11-29T10:00:00"}],
         [{word: value for word, value in good.items() if word != "made_at"}],
+        [{**good, "entities": [named, {"split": "spl_that_nobody_told"}]}],
+        [{**good, "entities": [named, {"split": 7}]}],
     ]
-    for merges in wrong:
-        changed = rewritten(data, lambda manifest, merges=merges: manifest.update(merges=merges))  # type: ignore[misc]
+    place = {"document": "doc_1", "start": 0}
+    split = {**good, "entities": [named], "places": [place]}
+    for splits in (
+        [good],
+        [{**split, "places": []}],
+        [{**split, "places": [place, place]}],
+        [{**split, "places": [{**place, "start": -1}]}],
+        [{**split, "places": [{**place, "start": True}]}],
+        [{**split, "places": [{**place, "document": "a\0"}]}],
+        [{**split, "places": [{**place, "start": n} for n in range(1001)]}],
+        [{**split, "entities": []}],
+        [{**split, "entities": [{"split": good["id"]}]}],
+        [split, split],
+    ):
+        wrong.append({"splits": splits, "merges": []})
+    for said in wrong:
+        change = said if isinstance(said, dict) and "splits" in said else {"merges": said}
+        changed = rewritten(data, lambda manifest, change=change: manifest.update(change))  # type: ignore[misc]
         with pytest.raises(BrokenExport):
             await house.knowledge.upkeep.bring(neighbour, changed)
     assert await house.knowledge.collections(neighbour) == ()
@@ -245,3 +375,23 @@ def test_an_entity_is_called_by_what_was_one_with_it() -> None:
     short, third = Called("EDPB", "organisation"), Called("Board", "organisation")
     found, left = tellable(links, {2: short, 3: third})
     assert ([one.entities for one in found], left) == ([(short, third)], 1)
+
+
+@given(st.lists(st.tuples(st.integers(0, 8), st.booleans()), max_size=10), st.sets(st.integers(1, 10)))
+def test_what_splits_made_is_found_again_in_order(made: list[tuple[int, bool]], named: set[int]) -> None:
+    """Split `n` takes from key 0, or from what an earlier one made, and makes key `n`; every key is named somewhere."""
+    splits = [
+        Split(f"spl_{n:02}", [min(of, n - 1)], [n], "usr", "why", NOW, holds) for n, (of, holds) in enumerate(made, 1)
+    ]
+    known = Lineage.of(splits)
+    places = {key: [Place("doc", key)] for key in named & set(known.by)}
+    told, left = partable(known, places, {0: Called("name", "person")})
+    assert left == 0
+    at = dict.fromkeys((one.start for found in places.values() for one in found), "")
+    for split in told:  # made again one after the other
+        (entity,) = split.entities
+        before = entity.split if isinstance(entity, Part) else ""
+        for place in split.places:
+            assert at[place.start] == before
+            at[place.start] = split.id
+    assert at == {key: known.by[key] for key in places}
