@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
+import secrets
 import zipfile
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import httpx2
 import pytest
+from starlette.datastructures import Headers
 
+from bastide.api import create
+from bastide.api.application import limits_of
+from bastide.api.gate import IMPORT_PATH, BodyLimits
 from bastide.app import House, open_house
 from bastide.settings import Settings
 from tests.doors.conftest import Company, bearer, company
+from tests.doors.test_gate import envelope
 
 NOTES = {f"note-{n}.md": f"# Note {n}\n\nThe word marker{n} stands here alone.".encode() for n in range(5)}
 
@@ -121,6 +129,50 @@ async def test_an_export_is_fetched(web: httpx2.AsyncClient, staff: Company, the
         assert b"The deed of the mill." in [archive.read(name) for name in archive.namelist()]
     foreign = await web.get(job["output"]["artifact"], headers=bearer(them.keys["member"]))
     assert foreign.status_code == 404
+
+
+async def test_an_export_comes_in_that_is_larger_than_an_upload(
+    web: httpx2.AsyncClient, staff: Company, house: House, worker: House
+) -> None:
+    """The same as with the limits of the settings, only that all of them are smaller."""
+    key = staff.keys["member"]
+    scope = await house.tenancy.authenticate(key)
+    for name in ("one.html", "two.html"):
+        page = f"<p>The well of {name}.</p><!-- {secrets.token_hex(1_200_000)} -->".encode()
+        taken = await house.knowledge.ingest(scope, name, page, collection="wells", vectors=False)
+        assert taken.documents[0].status == "ready"
+    made = await web.post(
+        "/api/v1/jobs", json={"type": "knowledge.export", "input": {"collection": "wells"}}, headers=bearer(key)
+    )
+    job = await ended(web, key, made.json()["id"])
+    data = (await web.get(job["output"]["artifact"], headers=bearer(key))).content
+    assert hashlib.sha256(data).hexdigest() == job["output"]["sha256"]
+    mib = 1024 * 1024
+    assert 2 * mib < len(data) < 4 * mib
+    small = BodyLimits(upload_bytes_max=mib, uploads_to={IMPORT_PATH: 4 * mib})
+    transport = httpx2.ASGITransport(app=create(house, limits=small))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://small", timeout=60) as narrow:
+        parts: Any = [("file", ("wells.zip", data))]
+        alone = await narrow.post("/api/v1/documents", files=parts, headers=bearer(key))
+        envelope(alone, 413, "request.body_too_large")
+        brought = await narrow.post(IMPORT_PATH, files=parts, data={"collection": "copies"}, headers=bearer(key))
+        assert brought.status_code == 202, brought.text
+        padded: Any = [("file", ("wells.zip", data + bytes(2 * mib)))]
+        refused = await narrow.post(IMPORT_PATH, files=padded, data={"collection": "more"}, headers=bearer(key))
+        envelope(refused, 413, "request.archive_too_large")
+        assert "BASTIDE_EXPORT_MB" in refused.json()["error"]["next"]
+    assert (await ended(web, key, brought.json()["job"]))["output"]["documents"] == 2
+    again = await house.knowledge.upkeep.collection(scope, "copies")
+    assert again.documents == 2
+
+
+def test_whatever_may_be_exported_may_come_in(settings: Settings) -> None:
+    form = Headers({"content-type": "multipart/form-data; boundary=x"})
+    for mib in (1, 1024, 65_536):
+        knowledge = replace(settings.knowledge, export_bytes_max=mib * 1024 * 1024)
+        limits = limits_of(replace(settings, knowledge=knowledge))
+        assert limits.of(form, IMPORT_PATH) > knowledge.export_bytes_max
+        assert limits.of(form, "/api/v1/documents") == limits.upload_bytes_max
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ from bastide.api.socket import Talk
 from bastide.api.tools import PATH, Tools
 from bastide.api.values import Notices, Rooms
 from bastide.inference import Batches
+from bastide.settings import Settings
 
 _ABOUT = """Documents in, answers with their sources out, and a receipt for every call to a model.
 
@@ -78,8 +79,11 @@ OPERATIONS = (
 """What a message of the WebSocket may name, and what is a tool of MCP."""
 
 
-def create(rooms: Rooms, *, notices: Notices = list) -> Gate:
-    """The ASGI application on these rooms; `notices` adds to what /readyz says."""
+_FORM_BYTES = 4 * 1024 * 1024  # of an upload, besides what is in the files
+
+
+def create(rooms: Rooms, *, notices: Notices = list, limits: BodyLimits | None = None) -> Gate:
+    """The ASGI application on these rooms; `notices` adds to what /readyz says. `limits`: those of the settings."""
     app = FastAPI(
         title="Bastide",
         version=__version__,
@@ -119,14 +123,17 @@ def create(rooms: Rooms, *, notices: Notices = list) -> Gate:
         app.router.routes.extend(part.router.routes)  # as they are: including them would work each out once more
     app.router.routes.append(Route(PATH, Tools(rooms, OPERATIONS), methods=["POST"], include_in_schema=False))
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]  # FastAPI's own way to add to it
-    upload = max(rooms.settings.knowledge.document_bytes_max, Batches.FILE_BYTES_MAX) + 4 * 1024 * 1024
     talk = Talk(rooms, {one.name: one for one in OPERATIONS})
     doorkeeper = Doorkeeper(app, rooms, talk)
     shared = Behind(rooms.inference.gateway, Callers(doorkeeper.let_in, rooms.tenancy))
-    limits = BodyLimits(
-        upload_bytes_max=upload, uploads_to={IMPORT_PATH: rooms.settings.knowledge.archive_bytes_max + 1024 * 1024}
-    )
-    return Gate(doorkeeper, limits, closing, lane(shared))
+    return Gate(doorkeeper, limits or limits_of(rooms.settings), closing, lane(shared))
+
+
+def limits_of(settings: Settings) -> BodyLimits:
+    """How large a body may be. What an export holds comes in again, so an archive may be larger than a document."""
+    upload = max(settings.knowledge.document_bytes_max, Batches.FILE_BYTES_MAX) + _FORM_BYTES
+    archive = settings.knowledge.archive_bytes_max + _FORM_BYTES
+    return BodyLimits(upload_bytes_max=upload, uploads_to={IMPORT_PATH: archive})
 
 
 def _described(app: FastAPI) -> dict[str, Any]:
