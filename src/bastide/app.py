@@ -33,6 +33,7 @@ from bastide.workflows import Job, Workflows
 Role = Literal["api", "worker", "sequencer", "all"]
 
 ADMIN_KEY = Path("secrets") / "admin-key"
+STOPPING_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 """Where the first administrator's key lies, below the home."""
 
 
@@ -330,15 +331,16 @@ class _Stopping:
 @asynccontextmanager
 async def _stopping(stop: asyncio.Event | None) -> AsyncGenerator[_Stopping]:
     stopping, loop = _Stopping(), asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOPPING_SIGNALS:
         loop.add_signal_handler(number, stopping.ask)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING_SIGNALS)  # the program held them back until now
     watcher = loop.create_task(_obey(stop, stopping)) if stop else None
     try:
         yield stopping
     finally:
         if watcher:
             watcher.cancel()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in STOPPING_SIGNALS:
             loop.remove_signal_handler(number)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -14,7 +15,7 @@ from typing import Any
 
 import uvloop
 
-from bastide.app import ADMIN_KEY, Role, Served, serve
+from bastide.app import ADMIN_KEY, STOPPING_SIGNALS, Role, Served, serve
 from bastide.cli.attending import attended
 from bastide.cli.running import Running, announce, claimed, prepare
 from bastide.errors import AlreadyRunning, BastideError, StartFailed
@@ -59,6 +60,9 @@ def _serve(words: Words) -> int:
     quiet = words["as_json"]
     with ExitStack() as held:
         prepare(settings.home)
+        # A signal that comes while there is a loop and nobody listens yet would leave a house half open.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING_SIGNALS)
+        held.callback(signal.pthread_sigmask, signal.SIG_SETMASK, before)
         written = _claim(held, settings.home, role)
         said = _silent if quiet else _progress
 
