@@ -17,10 +17,10 @@ up: $(VENV)/.installed      ## install, start, load the examples, ask one questi
 	@$(BIN)/python examples/first_question.py --port $(PORT)
 
 test: $(VENV)/.tested       ## every test in its short form
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow"
+	$(BIN)/python -m pytest -q -n $(WORKERS) --no-loadscope-reorder -m "not slow"
 
 test-all: $(VENV)/.tested   ## the long soak and crash suites too
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
+	$(BIN)/python -m pytest -q -n $(WORKERS) --no-loadscope-reorder
 
 check: $(VENV)/.tested      ## format, lint, types, import contracts, house tests
 	$(BIN)/ruff format --check .

@@ -10,19 +10,19 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from bastide.app import House, open_house
 from bastide.settings import Settings
 from bastide.store import Scope, Store, new_id
 
-# Fixtures of a module that start a server: whoever uses one goes to the worker that has it already.
-SERVERS = {
-    "tests/doors/test_commands.py": "server",
-    "tests/doors/test_commands_work.py": "server",
-    "tests/doors/test_serving.py": "home",
-    "tests/journeys/test_pages.py": "served",
+# Files whose tests share what is dear to set up once a session: they go to one worker.
+TOGETHER = {
+    "tests/rooms/knowledge/test_answer.py": "library",
+    "tests/rooms/knowledge/test_search.py": "library",
 }
 
 ALL_PERMISSIONS = frozenset(
@@ -60,13 +60,22 @@ def scope_of(tenant: str, *, permissions: frozenset[str] = ALL_PERMISSIONS) -> S
     )
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests of one server stay together, and what takes long begins first."""
-    for item in items:
-        place = item.path.relative_to(config.rootpath).as_posix()
-        if SERVERS.get(place, "") in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+class ByFile(LoadScopeScheduling):
+    """Gives the tests of a file to one worker, so that what a file sets up is set up once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return TOGETHER.get(file, file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """The order of distribution; without workers nobody asks."""
+    return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first."""
     items.sort(key=lambda item: item.get_closest_marker("early") is None)
 
 

@@ -39,8 +39,6 @@ _EFFECTS = Query(
 )
 KEY = Path("secrets") / "admin-key"
 
-pytestmark = pytest.mark.xdist_group("work-crash")
-
 
 class Player(Forked):
     """A process of the house that knows the types of `work_types`."""

@@ -31,8 +31,6 @@ _STEPS = Query(
 )
 _OPENED = Query("effects", "opened", "select who from workflows.verdict where approval = %(approval)s")
 
-pytestmark = pytest.mark.xdist_group("work-effects")
-
 
 class Player(Forked):
     """A process of the house that knows the types of `effect_types`."""

@@ -19,8 +19,6 @@ from tests.rooms.knowledge.reading.made import paragraph, pdf
 
 from .conftest import EXAMPLES, LEASE, MENU, Rooms
 
-pytestmark = pytest.mark.xdist_group("library")  # the same long documents: read once
-
 LOCAL = {"class": "internal", "personal": "none"}
 
 

@@ -31,7 +31,6 @@ KNOWN_PLACES = [
         "L231-1",
     ),
 ]
-pytestmark = pytest.mark.xdist_group("library")  # the same long documents: read once
 
 
 @pytest.mark.parametrize(("question", "name", "place"), KNOWN_PLACES)
