@@ -72,14 +72,17 @@ class Calls:
         self._recording: set[asyncio.Task[None]] = set()
         self._sharing = Sharing(store, new_id("prc"))
         self.paces = Paces(self._sharing)
+        self._leave: Callable[[], None] = lambda: None
 
-    def start(self) -> None:
-        """Begin to share the rates of endpoints with other processes."""
+    def start(self, told: Callable[[str], None]) -> None:
+        """Begin to share rates of endpoints with other processes; `told` hears which tenant's models they change."""
         self._sharing.start()
+        self._leave = self._store.hearing.of_tenants("inference.models", told)
 
     async def stop(self) -> None:
         """Wait for the receipts of calls that were given up; give back what is held of rates."""
         await asyncio.gather(*self._recording, return_exceptions=True)
+        self._leave()
         await self._sharing.stop()
 
     async def choose(

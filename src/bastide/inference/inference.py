@@ -74,7 +74,7 @@ class Inference:
     async def start(self) -> None:
         """Open the books and the local models. Raises UnsupportedEmbedder for a model folder that cannot be run."""
         await self._accounts.start()
-        self._calls.start()
+        self._calls.start(self.gateway.views.told)
         await self._local.start()
 
     async def stop(self) -> None:

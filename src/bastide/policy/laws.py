@@ -1,14 +1,20 @@
-"""The laws of tenants as this process knows them: read for a call, good for a moment, and longer without a database."""
+"""The laws of tenants as this process knows them: read for a call, good for a moment, and longer without a database.
+
+A law that was changed elsewhere is in doubt as soon as that is heard: calls that begin from then on wait until it has
+been read anew, which is begun at once. If it cannot be read, they are refused.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
-from bastide.errors import DatabaseUnavailable
+from bastide.errors import BastideError, DatabaseUnavailable
 from bastide.policy.decision import Governing
-from bastide.store import Presence, Scope
+from bastide.store import Presence, Scope, ended
 
 _ANSWER_S: Final = 10.0  # a database that is silent for longer is away
 
@@ -25,12 +31,15 @@ class Laws:
         self._fresh_s = fresh_s
         self._stale_s = stale_s
         self._laws: dict[str, tuple[float, Governing]] = {}
+        self._scopes: dict[str, Scope] = {}  # under which each was read last
+        self._doubts: dict[str, int] = {}
+        self._reading: set[asyncio.Task[None]] = set()
         self.changes = 0  # of any law that was known before
 
     async def of(self, scope: Scope) -> Governing:
         """The tenant's law; with the database away, as it was read lately. Raises DatabaseUnavailable."""
         held, presence = self._laws.get(scope.tenant), self._presence
-        if held and time.monotonic() - held[0] <= self._fresh_s:
+        if held and time.monotonic() - held[0] <= self._fresh_s and scope.tenant not in self._doubts:
             return held[1]
         try:
             if held and presence.away:
@@ -38,13 +47,42 @@ class Laws:
             read = self._learn(scope)
             return await (presence.promptly(read, within_s=_ANSWER_S) if held else read)
         except DatabaseUnavailable:
-            if held is None or not presence.excuses(held[0], stale_s=self._stale_s):
+            in_doubt = held is None or scope.tenant in self._doubts
+            if held is None or in_doubt or not presence.excuses(held[0], stale_s=self._stale_s):
                 raise
             return held[1]
 
+    def doubt(self, tenant: str) -> None:
+        """It was changed elsewhere: it is read anew, and nothing begins under it until then."""
+        scope = self._scopes.get(tenant)
+        if scope is None or tenant not in self._laws:
+            return
+        self.changes += 1
+        self._doubts[tenant] = self.changes
+        task = asyncio.get_running_loop().create_task(self._read_again(scope))
+        self._reading.add(task)
+        task.add_done_callback(self._reading.discard)
+
+    def doubt_all(self) -> None:
+        """Something has changed for everybody: each is read anew by the next call that needs it."""
+        self.changes += 1
+        self._doubts.update(dict.fromkeys(self._laws, self.changes))
+
+    async def stop(self) -> None:
+        """Forget all, and read no more."""
+        await ended(*self._reading)
+        self.clear()
+
+    async def _read_again(self, scope: Scope) -> None:
+        with suppress(BastideError):  # the next call that needs it says why it cannot be read
+            await self._learn(scope)
+
     async def _learn(self, scope: Scope) -> Governing:
-        asked_at, held = time.monotonic(), self._laws.get(scope.tenant)
+        asked_at, held, doubt = time.monotonic(), self._laws.get(scope.tenant), self._doubts.get(scope.tenant)
         law = await self._read(scope)
+        self._scopes[scope.tenant] = scope
+        if doubt is not None and self._doubts.get(scope.tenant) == doubt:
+            del self._doubts[scope.tenant]
         if held and held[1].hash == law.hash:
             law = held[1]
         if self._laws.get(scope.tenant) is held:  # nobody has set another meanwhile
@@ -63,6 +101,8 @@ class Laws:
     def clear(self) -> None:
         """Forget all."""
         self._laws.clear()
+        self._scopes.clear()
+        self._doubts.clear()
         self.changes += 1
 
     def held(self, scope: Scope) -> Governing | None:
@@ -73,12 +113,13 @@ class Laws:
     def ready(self, scope: Scope) -> bool:
         """Whether the tenant's law is at hand and need not be read anew for the next calls."""
         held = self._laws.get(scope.tenant)
-        return held is not None and time.monotonic() - held[0] <= self._fresh_s / 2
+        fresh = held is not None and time.monotonic() - held[0] <= self._fresh_s / 2
+        return fresh and scope.tenant not in self._doubts
 
     def at_hand(self, scope: Scope) -> bool:
         """Whether the tenant's law may be used as it is: it is fresh, or the database is away and it is not old."""
         held, presence = self._laws.get(scope.tenant), self._presence
-        if held is None:
+        if held is None or scope.tenant in self._doubts:
             return False
         fresh = time.monotonic() - held[0] <= self._fresh_s
         return fresh or (presence.away and presence.excuses(held[0], stale_s=self._stale_s))

@@ -61,6 +61,7 @@ class Policy:
         self._moment = 0  # counts what changes under decisions that were worked out before
         self._tables: dict[tuple[str, str, str], Table] = {}
         self._looked = float("-inf")
+        self._leave: list[Callable[[], None]] = []
 
     # -- opening and closing ------------------------------------------------------------------------
 
@@ -78,13 +79,23 @@ class Policy:
             kept = ({"hash": r.hash, "id": r.id, "content": Json(r.to_wire())} for r in records.values())
             await db.many(_KEEP_RECORD, kept)
             self._quarantine = dict(await db.rows(tuple, _QUARANTINED))
+        hearing = self._store.hearing
+        self._leave.append(hearing.of_tenants("policy", self._laws.doubt))
+        self._leave.append(hearing.on("policy.quarantine", self._in_quarantine))
         log.info("policy knows %d provider records", len(records))
 
     async def stop(self) -> None:
         """Forget everything; from here on every decision is no."""
-        self._laws.clear()
+        for leave in self._leave:
+            leave()
+        await self._laws.stop()
         self._tables.clear()
         self._snapshot = Snapshot({})
+
+    def _in_quarantine(self, _: str) -> None:
+        """The quarantine was changed, here or elsewhere, or that may have been missed."""
+        self._looked = float("-inf")
+        self._laws.doubt_all()
 
     # -- what a tenant has decided ------------------------------------------------------------------
 

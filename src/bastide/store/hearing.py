@@ -11,9 +11,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Final, Protocol
+from uuid import UUID
 
 from bastide.errors import BastideError
 from bastide.store.ending import ended
+from bastide.store.identifiers import from_uuid
 from bastide.store.presence import Presence
 from bastide.telemetry import log
 
@@ -47,6 +49,15 @@ class Hearing:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
         return lambda: self._leave(topic, told)
+
+    def of_tenants(self, topic: str, told: Told) -> Callable[[], None]:
+        """The same where a tenant's id is what is said; nobody is told that something may have been missed."""
+
+        def one(said: str) -> None:
+            if said:
+                told(from_uuid("ten", UUID(said)))
+
+        return self.on(topic, one)
 
     async def stop(self) -> None:
         """Listen no more."""

@@ -49,14 +49,17 @@ class Accounts:
         self._currencies: dict[str, str] = {}
         self._changes = 0  # what was read before a change is read again
         self._reading: dict[str, asyncio.Task[Book]] = {}
+        self._leave: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
         """Find what an earlier process could not write; begin to keep the books."""
+        self._leave = self._leasing.hearing.of_tenants("inference.accounts", self.told)
         self._left = await asyncio.to_thread(self._spool.found)
         self._keeper.start()
 
     async def stop(self) -> None:
         """Write what was used and give back what is held."""
+        self._leave()
         for task in self._reading.values():
             task.cancel()
         await asyncio.gather(*self._reading.values(), return_exceptions=True)
@@ -107,6 +110,23 @@ class Accounts:
             book.read_at = float("-inf")
         self._changes += 1
         self._reading.pop(tenant, None)
+
+    def told(self, tenant: str) -> None:
+        """A budget or a rate of the tenant was changed elsewhere: it is read at once, and calls wait for that.
+
+        If it cannot be read, they go on under what was known before.
+        """
+        book = self._keeper.books.get(tenant)
+        if book is None:
+            return
+        before = book.read_at
+        self.forget(tenant)
+
+        def read(task: asyncio.Task[Book]) -> None:
+            if (task.cancelled() or task.exception()) and book.read_at == float("-inf"):
+                book.read_at = before
+
+        self._read(book.scope).add_done_callback(read)
 
     async def write(self, scope: Scope) -> None:
         """Write at once what the tenant's calls have used in this process. Raises DatabaseUnavailable."""

@@ -47,6 +47,7 @@ class Leasing:
     def __init__(self, store: Store, holder: str) -> None:
         self._store = store
         self._holder = holder
+        self.hearing = store.hearing
 
     async def read(self, scope: Scope) -> Said:
         """What the tenant's book says. Raises DatabaseUnavailable, as all of these do."""

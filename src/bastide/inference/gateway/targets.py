@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 from urllib.parse import urlsplit
@@ -141,6 +142,7 @@ class View:
     ) -> None:
         """`known` is what the targets were made of."""
         self.read_at = self.made_at = read_at
+        self.scope: Scope | None = None  # under which it was read
         self._said = (known, routes)
         self._targets = {one.model.name: one for one in targets}
         self._routes = {one.name: one for one in routes}
@@ -177,6 +179,12 @@ class View:
     def says(self, known: Sequence[Known], routes: Sequence[Route]) -> bool:
         """Whether it is what would be made of these."""
         return self._said == (known, routes)
+
+    def outdated(self) -> View:
+        """The same, for nobody to go by: another is read."""
+        other = copy(self)
+        other.read_at = float("-inf")
+        return other
 
     def keep(self, before: View) -> None:
         """What was learnt of targets that are still the same goes on."""
@@ -289,6 +297,16 @@ class Views:
         self._views.pop(tenant, None)
         self._reading.pop(tenant, None)
 
+    def told(self, tenant: str) -> None:
+        """Something of the tenant was changed elsewhere: it is read at once, and calls that begin wait for that."""
+        view = self._views.get(tenant)
+        if view is None or view.scope is None:
+            return
+        self._changes += 1
+        self._reading.pop(tenant, None)
+        self._views[tenant] = view.outdated()
+        self._begin(view.scope)
+
     async def stop(self) -> None:
         """End what is being read."""
         for task in self._reading.values():
@@ -319,6 +337,7 @@ class Views:
             return before
         view = View([self._target(scope, one) for one in known], routes, asked_at, known)
         await self._paces.at_hand()
+        view.scope = scope
         if before is not None:
             view.keep(before)
         self._views[scope.tenant] = view
