@@ -62,7 +62,7 @@ returning holder
 delete from inference.lease where holder = %(holder)s
 
 -- name: draw
-select requests, tokens, wait_s from inference.draw(%(rate)s, %(whose)s, %(tokens)s)
+select requests, tokens, wait_s, left_requests, left_tokens from inference.draw(%(rate)s, %(whose)s, %(tokens)s)
 
 -- name: give_back
 -- What was drawn of a rate and not used; it never holds more than a minute's worth.

@@ -6,10 +6,10 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from bastide.inference.accounts.gates import Gate
+from bastide.inference.accounts.gates import KINDS, Gate
 from bastide.inference.accounts.pots import Pot, Reserved
 from bastide.inference.accounts.settling import Ledger
-from bastide.inference.accounts.values import Keeps
+from bastide.inference.accounts.values import Keeps, Left
 from bastide.inference.values import Usage
 from bastide.policy import Price
 
@@ -57,6 +57,21 @@ class Admission:
     def keeps(self) -> Keeps | None:
         """Whether and how long the answer is kept."""
         return self._purse.keeps
+
+    @property
+    def bounded(self) -> bool:
+        """Whether a rate bounds such calls."""
+        return bool(self._purse.gates)
+
+    def left(self) -> dict[str, Left]:
+        """What is left of the narrowest rate of requests and of tokens, by `requests` and `tokens`."""
+        found: dict[str, Left] = {}
+        now = time.monotonic()
+        for gate in self._purse.gates:
+            for kind, left in zip(KINDS, gate.left(now), strict=True):
+                if left is not None and (kind not in found or left.remaining < found[kind].remaining):
+                    found[kind] = left
+        return found
 
     def settle(self, usage: Usage, *, cost_eur: float | None, outcome: str, endpoint: str) -> None:
         """What the call used and cost, once; a second time is nothing. Without a known price it is None."""

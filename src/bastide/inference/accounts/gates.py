@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from bastide.errors import RateLimited
-from bastide.inference.accounts.values import Rate
+from bastide.inference.accounts.values import Left, Rate
 
 _MINUTE_S: Final = 60.0
 _NEVER: Final = float("-inf")
+KINDS: Final = ("requests", "tokens")
+"""What a rate may bound."""
+
 SLICES: Final = 16  # a slice of a rate is one part in so many
 _AHEAD_FROM: Final = 128  # of a smaller rate nothing is drawn ahead: it would lie where nobody needs it
 
@@ -44,6 +47,9 @@ class Gate:
     sharers: int = 1  # processes that have the tenant's book at hand
     _lent_requests: float = 0.0  # all that was ever drawn
     _lent_tokens: float = 0.0
+    _left_at: float = _NEVER  # when the database said what is left there
+    _left_requests: float = 0.0
+    _left_tokens: float = 0.0
     _own: _Own | None = None
 
     def has(self) -> bool:
@@ -65,8 +71,19 @@ class Gate:
         if self.has():
             self.shut_until = _NEVER
 
-    def drawn(self, now: float, requests: int, tokens: int, wait_s: float, *, ahead: bool = False) -> None:
+    def drawn(
+        self,
+        now: float,
+        requests: int,
+        tokens: int,
+        wait_s: float,
+        left_requests: float = 0.0,
+        left_tokens: float = 0.0,
+        *,
+        ahead: bool = False,
+    ) -> None:
         """The database's answer; where it was asked `ahead`, a no shuts nothing."""
+        self._left_at, self._left_requests, self._left_tokens = now, left_requests, left_tokens
         if wait_s > 0:
             if ahead:
                 self.dry_until = now + wait_s
@@ -118,6 +135,14 @@ class Gate:
         self.shut_until = now + max(waits)
         return False
 
+    def left(self, now: float) -> tuple[Left | None, Left | None]:
+        """What is left of the requests and of the tokens of a minute, where they are bounded."""
+        rate, since = self.rate, max(0.0, now - self._left_at) if self._left_at != _NEVER else 0.0
+        return (
+            _left(rate.requests, self.requests, self._left_requests, since),
+            _left(rate.tokens, self.tokens, self._left_tokens, since),
+        )
+
     def _lend(self, requests: float, tokens: float) -> None:
         self.requests += requests
         self.tokens += tokens
@@ -137,7 +162,16 @@ class Gate:
         return RateLimited(
             f"More than {' or '.join(limits)} a minute were asked for by {whom}.",
             retry_after_s=wait,
+            limits={name: one.to_wire() for name, one in zip(KINDS, self.left(now), strict=True) if one is not None},
             rate=rate.id,
             scope=rate.scope,
             subject=self.whose,
         )
+
+
+def _left(limit: int | None, held: float, left: float, since: float) -> Left | None:
+    """Of one kind: what is held here, and what lay in the database and has come in since."""
+    if limit is None:
+        return None
+    remaining = max(0.0, min(limit, held + left + since * limit / _MINUTE_S))
+    return Left(limit, int(remaining), (limit - remaining) * _MINUTE_S / limit)

@@ -73,7 +73,7 @@ class Leasing:
         """
         asked_at = time.monotonic()
         lent: list[tuple[Pot, tuple[float, int], Slice | None]] = []
-        drawn: list[tuple[Gate, tuple[int, int, float] | None]] = []
+        drawn: list[tuple[Gate, tuple[int, int, float, float, float] | None]] = []
         async with self._store.under(scope) as db:
             for gate in sorted(gates, key=lambda one: (one.rate.id, one.whose)):
                 row = await db.row(tuple, _DRAW, rate=gate.rate.id, whose=gate.whose, tokens=tokens)

@@ -67,6 +67,19 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """What a caller has left of a rate, as far as this process knows: others may use it, too."""
+
+    limit: int
+    remaining: int
+    reset_s: float  # until all of it is there again, if nobody calls
+
+    def to_wire(self) -> dict[str, object]:
+        """As an error shows it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
 class Department:
     """Of which department an app or a user is."""
 

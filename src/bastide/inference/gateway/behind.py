@@ -7,7 +7,7 @@ from typing import Protocol
 
 from bastide.egress import Line, Patience
 from bastide.errors import PinMismatch
-from bastide.inference.accounts import Keeps
+from bastide.inference.accounts import Keeps, Left
 from bastide.inference.gateway.asking import Asking
 from bastide.inference.gateway.caching import Cache
 from bastide.inference.gateway.planning import Plans
@@ -25,6 +25,13 @@ class Admission(Protocol):
     @property
     def keeps(self) -> Keeps | None:
         """Whether and how long its answer is kept."""
+
+    @property
+    def bounded(self) -> bool:
+        """Whether a rate bounds such calls."""
+
+    def left(self) -> dict[str, Left]:
+        """What is left of the narrowest rate of requests and of tokens, by `requests` and `tokens`."""
 
     def settle(self, usage: Usage, *, cost_eur: float | None, outcome: str, endpoint: str) -> None:
         """What it used, once."""

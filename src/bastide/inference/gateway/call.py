@@ -29,6 +29,7 @@ from bastide.inference.gateway.attempt import Attempt
 from bastide.inference.gateway.behind import Admission, Behind
 from bastide.inference.gateway.caching import Answer, Copying
 from bastide.inference.gateway.holding import another_may_answer, held_back, worth_telling
+from bastide.inference.gateway.limits import Limited
 from bastide.inference.gateway.planning import Plan
 from bastide.inference.gateway.pseudonyms import Hidden
 from bastide.inference.gateway.refusing import last_event, refusal
@@ -184,6 +185,8 @@ class Running:
     def _go(self, model: str) -> None:
         """A kept answer, or that of the best target."""
         cache, keeps = self.gateway.cache, self._admission.keeps if self._admission else None
+        if self._admission is not None and self._admission.bounded:
+            self.sink = Limited(self.sink, self.wire, self._admission)
         keys = None if keeps is None else cache.keys(keeps, self, model, self._label, self._left[0][1])
         if keeps is None or keys is None:
             self._try_next()

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from bastide.errors import BastideError, Unavailable
+from bastide.inference.gateway.limits import limits_told
 from bastide.inference.gateway.values import JSON, Headers
 
 _TYPES: Final[Mapping[int, str]] = {
@@ -40,6 +41,8 @@ def refusal(wire: str, fault: BastideError, request_id: str) -> tuple[int, Heade
         headers.append((b"retry-after", b"1"))
     elif fault.status != 429:
         headers.append((b"x-should-retry", b"false"))  # some clients would try a 409 and a 500 three times
+    if "limits" in fault.facts:
+        headers += limits_told(wire, fault.facts["limits"])
     return fault.status, headers, _ENCODER.encode(_body(wire, fault, request_id))
 
 
