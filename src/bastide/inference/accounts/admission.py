@@ -69,7 +69,7 @@ class Admission:
         now = time.monotonic()
         for gate in self._purse.gates:
             for kind, left in zip(KINDS, gate.left(now), strict=True):
-                if left is not None and (kind not in found or left.remaining < found[kind].remaining):
+                if left is not None and (kind not in found or left[1] < found[kind][1]):
                     found[kind] = left
         return found
 

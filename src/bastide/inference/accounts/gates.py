@@ -162,7 +162,11 @@ class Gate:
         return RateLimited(
             f"More than {' or '.join(limits)} a minute were asked for by {whom}.",
             retry_after_s=wait,
-            limits={name: one.to_wire() for name, one in zip(KINDS, self.left(now), strict=True) if one is not None},
+            limits={
+                kind: {"limit": one[0], "remaining": one[1], "reset_s": round(one[2], 1)}
+                for kind, one in zip(KINDS, self.left(now), strict=True)
+                if one is not None
+            },
             rate=rate.id,
             scope=rate.scope,
             subject=self.whose,
@@ -174,4 +178,4 @@ def _left(limit: int | None, held: float, left: float, since: float) -> Left | N
     if limit is None:
         return None
     remaining = max(0.0, min(limit, held + left + since * limit / _MINUTE_S))
-    return Left(limit, int(remaining), (limit - remaining) * _MINUTE_S / limit)
+    return limit, int(remaining), (limit - remaining) * _MINUTE_S / limit

@@ -12,6 +12,10 @@ GROUPS: Final = ("app", "user", "department", "model", "endpoint", "outcome", "d
 EACH: Final = "*"
 WARN_AT: Final = 0.8
 
+Left = tuple[int, int, float]
+"""What a caller has left of a rate, as far as this process knows (others may use it, too): the limit of a minute, what
+remains of it, and seconds until all of it is there again if nobody calls."""
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -64,19 +68,6 @@ class Rate:
     def to_wire(self) -> dict[str, object]:
         """As the wire shows it."""
         return {**asdict(self), "made_at": self.made_at.isoformat()}
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """What a caller has left of a rate, as far as this process knows: others may use it, too."""
-
-    limit: int
-    remaining: int
-    reset_s: float  # until all of it is there again, if nobody calls
-
-    def to_wire(self) -> dict[str, object]:
-        """As an error shows it."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,26 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from bastide.inference.accounts import Left
 from bastide.inference.gateway.behind import Admission
 from bastide.inference.gateway.values import Headers, Sink
 
-_KINDS: Final = ("requests", "tokens")
+_OPENAI: Final = {
+    kind: (
+        b"x-ratelimit-limit-" + kind.encode(),
+        b"x-ratelimit-remaining-" + kind.encode(),
+        b"x-ratelimit-reset-" + kind.encode(),
+    )
+    for kind in ("requests", "tokens")
+}
+_ANTHROPIC: Final = {
+    kind: (
+        b"anthropic-ratelimit-%b-limit" % kind.encode(),
+        b"anthropic-ratelimit-%b-remaining" % kind.encode(),
+        b"anthropic-ratelimit-%b-reset" % kind.encode(),
+    )
+    for kind in ("requests", "tokens")
+}
 
 
 class Limited:
@@ -27,8 +43,7 @@ class Limited:
 
     def on_head(self, status: int, headers: Headers) -> None:
         """With what is left."""
-        left = {kind: (one.limit, one.remaining, one.reset_s) for kind, one in self._admission.left().items()}
-        self._sink.on_head(status, [*headers, *limit_headers(self._wire, left)])
+        self._sink.on_head(status, headers + limit_headers(self._wire, self._admission.left()))
 
     def on_piece(self, piece: bytes) -> None:
         """As it is."""
@@ -39,20 +54,14 @@ class Limited:
         self._sink.on_end()
 
 
-def limit_headers(wire: str, left: Mapping[str, tuple[int, int, float]]) -> Headers:
-    """The headers for `left`: by kind, the limit of a minute, what remains of it, seconds until it is whole."""
+def limit_headers(wire: str, left: Mapping[str, Left]) -> Headers:
+    """The headers for what is `left` of requests and of tokens."""
     headers: Headers = []
-    for kind in _KINDS:
-        if kind not in left:
-            continue
-        limit, remaining, reset_s = left[kind]
-        if wire == "messages":
-            whole = (datetime.now(UTC) + timedelta(seconds=reset_s)).strftime("%Y-%m-%dT%H:%M:%SZ")
-            said = {"limit": str(limit), "remaining": str(remaining), "reset": whole}
-            headers += [(f"anthropic-ratelimit-{kind}-{name}".encode(), value.encode()) for name, value in said.items()]
-        else:
-            said = {"limit": str(limit), "remaining": str(remaining), "reset": duration(reset_s)}
-            headers += [(f"x-ratelimit-{name}-{kind}".encode(), value.encode()) for name, value in said.items()]
+    anthropic = wire == "messages"
+    for kind, (limit, remaining, reset_s) in left.items():
+        of_limit, of_remaining, of_reset = (_ANTHROPIC if anthropic else _OPENAI)[kind]
+        whole = moment(reset_s) if anthropic else duration(reset_s)
+        headers += ((of_limit, b"%d" % limit), (of_remaining, b"%d" % remaining), (of_reset, whole))
     return headers
 
 
@@ -63,9 +72,14 @@ def limits_told(wire: str, limits: Any) -> Headers:
     return limit_headers(wire, {kind: (one["limit"], one["remaining"], one["reset_s"]) for kind, one in limits.items()})
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float) -> bytes:
     """As OpenAI says how long: `120ms`, `6s`, `1m30s`."""
     if seconds < 1:
-        return f"{round(seconds * 1000)}ms"
+        return b"%dms" % round(seconds * 1000)
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
+    return b"%dm%ds" % (minutes, rest) if minutes else b"%ds" % rest
+
+
+def moment(seconds: float) -> bytes:
+    """As Anthropic says when: in UTC, by RFC 3339."""
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ").encode()

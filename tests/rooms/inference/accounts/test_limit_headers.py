@@ -31,7 +31,7 @@ def limits_in(taken: Taken) -> dict[str, str]:
 
 @pytest.mark.parametrize(("seconds", "said"), [(0.0, "0ms"), (0.12, "120ms"), (6, "6s"), (59.6, "1m0s"), (90, "1m30s")])
 def test_a_duration_is_said_as_openai_says_it(seconds: float, said: str) -> None:
-    assert duration(seconds) == said
+    assert duration(seconds) == said.encode()
 
 
 async def test_openais_clients_read_what_is_left(rooms: Rooms, chief: Scope) -> None:
