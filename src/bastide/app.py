@@ -21,7 +21,8 @@ from bastide.audit import Audit
 from bastide.compliance import Upkeep, bring_up_to_date
 from bastide.egress import Egress
 from bastide.errors import BastideError, ExamplesNotEmbedded
-from bastide.inference import Batches, Inference, job_types
+from bastide.inference import Inference
+from bastide.inference.jobs import Batches, job_types
 from bastide.knowledge import Knowledge, Projections
 from bastide.policy import Policy
 from bastide.settings import Settings

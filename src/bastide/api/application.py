@@ -41,7 +41,7 @@ from bastide.api.queues import Queues
 from bastide.api.socket import Talk
 from bastide.api.tools import PATH, Tools
 from bastide.api.values import Notices, Rooms
-from bastide.inference import Batches
+from bastide.inference.jobs import Batches
 from bastide.settings import Settings
 
 _ABOUT = """Documents in, answers with their sources out, and a receipt for every call to a model.

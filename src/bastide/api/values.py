@@ -8,7 +8,8 @@ from typing import Literal
 
 from bastide.audit import Audit
 from bastide.egress import Egress
-from bastide.inference import Batches, Inference
+from bastide.inference import Inference
+from bastide.inference.jobs import Batches
 from bastide.knowledge import Knowledge, Projections
 from bastide.policy import Label, Policy
 from bastide.settings import Settings

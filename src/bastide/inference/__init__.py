@@ -2,17 +2,15 @@
 
 A model is called by the name that a tenant gave it. Each call is decided by `policy` before a byte
 moves, leaves through `egress` if it leaves at all, and is recorded in `audit` whatever came of it.
-Nothing here keeps a question or an answer.
+Nothing here keeps a question or an answer. What is done as jobs has a face of its own, `inference.jobs`.
 """
 
 from bastide.inference.accounts import Used
-from bastide.inference.batches import Batches
 from bastide.inference.gateway import Gateway, Running, refusal
 from bastide.inference.inference import Inference
 from bastide.inference.media import MediaAnswer, Sent
 from bastide.inference.routing import ModelRoute
 from bastide.inference.runtimes import choose_runtime, watched_runtime
-from bastide.inference.syncing import job_types
 from bastide.inference.values import (
     EXTRACTIVE,
     ChatPiece,
@@ -30,7 +28,6 @@ from bastide.inference.vision import PictureReading
 
 __all__ = [
     "EXTRACTIVE",
-    "Batches",
     "ChatPiece",
     "ChatReply",
     "ChatRequest",
@@ -50,7 +47,6 @@ __all__ = [
     "Usage",
     "Used",
     "choose_runtime",
-    "job_types",
     "refusal",
     "watched_runtime",
 ]

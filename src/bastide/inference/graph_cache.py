@@ -8,6 +8,7 @@ its own and renames it, and whoever comes last replaces equal bytes by equal byt
     <digest>-int8.onnx.sha256    the fingerprint of its bytes
     <stat>.digest                the digest of a folder whose files have not been touched since: hashing
                                  gigabytes of weights at every start would take seconds
+    <stat>-<kind>.json           what is known of the model without opening it: see `resting`
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ def graph_bytes(folder: ModelFolder, cache: Path) -> bytes:
     found = _read_checked(file)
     if found is None:
         found = make_graph(folder, precision="int8")
-        _write(file, found)
-        _write(_beside(file), hashlib.sha256(found).hexdigest().encode())
+        write(file, found)
+        write(_beside(file), hashlib.sha256(found).hexdigest().encode())
     return found
 
 
@@ -49,18 +50,23 @@ def make_graph(folder: ModelFolder, *, precision: Precision) -> bytes:
 
 def known_digest(folder: ModelFolder, cache: Path) -> str:
     """The folder's digest, remembered for as long as no file of it is written, moved or replaced."""
-    seen = hashlib.sha256(str(REVISION).encode())
-    for file in folder.files():
-        stat = file.stat()
-        seen.update(f"{file.absolute()}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ctime_ns}|{stat.st_ino}\n".encode())
-    note = cache / f"{seen.hexdigest()}.digest"
+    note = cache / f"{seen(folder)}.digest"
     with contextlib.suppress(OSError, UnicodeDecodeError):
         digest = note.read_text(encoding="ascii").strip()
         if len(digest) == 64 and set(digest) <= set("0123456789abcdef"):
             return digest
     digest = hashlib.sha256(f"{REVISION}|{folder.digest()}".encode()).hexdigest()
-    _write(note, digest.encode())
+    write(note, digest.encode())
     return digest
+
+
+def seen(folder: ModelFolder) -> str:
+    """What is another word once a file of the folder is written, moved or replaced; no file is read for it."""
+    found = hashlib.sha256(str(REVISION).encode())
+    for file in folder.files():
+        stat = file.stat()
+        found.update(f"{file.absolute()}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ctime_ns}|{stat.st_ino}\n".encode())
+    return found.hexdigest()
 
 
 def _beside(file: Path) -> Path:
@@ -78,7 +84,7 @@ def _read_checked(file: Path) -> bytes | None:
     return None
 
 
-def _write(file: Path, content: bytes) -> None:
+def write(file: Path, content: bytes) -> None:
     """Whole or not at all; a cache that cannot be written costs time at the next start, nothing else."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

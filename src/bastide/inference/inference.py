@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-import numpy as np
-from numpy.typing import NDArray
 
 from bastide.audit import Audit
 from bastide.egress import Egress
@@ -45,6 +43,10 @@ from bastide.policy import Label, Policy
 from bastide.settings import InferenceSettings
 from bastide.store import Scope, Store
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 _BATCH = 64  # texts that a remote embedding endpoint is sent at a time
 _STREAM_TIMES = 10  # a stream may take this many times as long as a whole answer: it shows that it lives
 
@@ -72,10 +74,14 @@ class Inference:
         self.media = Media(self._calls, egress, settings, choose=self._choose, place=self._place)
 
     async def start(self) -> None:
-        """Open the books and the local models. Raises UnsupportedEmbedder for a model folder that cannot be run."""
+        """Open the books and find the local models. Raises UnsupportedEmbedder for a folder that cannot be run."""
         await self._accounts.start()
         self._calls.start(self.gateway.views.told)
         await self._local.start()
+
+    def open_ahead(self) -> None:
+        """Open in the background what is only opened when it is first needed: who asks first shall not wait for it."""
+        self._local.open_ahead()
 
     async def stop(self) -> None:
         """Finish the receipts of calls that were given up, close the books, then the local models."""

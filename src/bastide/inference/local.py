@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Literal
 
 from bastide.errors import NoEmbedder
 from bastide.inference.cross_encoder import CrossEncoder, open_cross_encoder
-from bastide.inference.embedder import Embedder, open_embedder
+from bastide.inference.embedder import Embedder
 from bastide.inference.extractive import Extract, extract
+from bastide.inference.resting import Resting, rest
 from bastide.inference.values import EXTRACTIVE, Model
 from bastide.settings import InferenceSettings
+from bastide.telemetry import log
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Kind = Literal["passage", "query"]
 RECORD = "local/onnx"
@@ -29,29 +32,34 @@ class LocalModels:
 
     def __init__(self, settings: InferenceSettings) -> None:
         self._settings = settings
-        self._embedder: Embedder | None = None
-        self._beside: dict[str, Embedder] = {}
+        self._embedder: Resting | None = None
+        self._beside: dict[str, Resting] = {}
         self._reranker: CrossEncoder | None = None
         self._bulk = ThreadPoolExecutor(1, thread_name_prefix="bastide-bulk")
         self._quick = ThreadPoolExecutor(max(1, settings.threads), thread_name_prefix="bastide-quick")
 
     async def start(self) -> None:
-        """Open the embedding models and the re-ranker, where they are there.
+        """Look at the embedding models and open the re-ranker, where they are there.
 
         Raises UnsupportedEmbedder or UnsupportedReranker for a folder that cannot be run.
         """
-        self._embedder = await self._open(self._settings.embedder_folder)
+        self._embedder = await self._find(self._settings.embedder_folder)
         for folder in self._settings.embedder_folders_beside:
-            opened = await self._open(folder)
-            if opened is not None:
-                self._beside[opened.name] = opened
+            found = await self._find(folder)
+            if found is not None:
+                self._beside[found.name] = found
         reranker = partial(open_cross_encoder, self._settings.reranker_folder, threads=self._settings.threads)
         self._reranker = await asyncio.get_running_loop().run_in_executor(self._bulk, reranker)
 
-    async def _open(self, folder: Path | None) -> Embedder | None:
+    async def _find(self, folder: Path | None) -> Resting | None:
         cache = self._settings.home / "cache" / "embedder"
-        opening = partial(open_embedder, folder, cache, threads=self._settings.threads)
-        return await asyncio.get_running_loop().run_in_executor(self._bulk, opening)
+        finding = partial(rest, folder, cache, threads=self._settings.threads)
+        return await asyncio.get_running_loop().run_in_executor(self._bulk, finding)
+
+    def open_ahead(self) -> None:
+        """Open the embedding model in the background: who asks first shall not wait for it."""
+        if self._embedder is not None:
+            self._quick.submit(self._embedder.open).add_done_callback(_told)
 
     async def stop(self) -> None:
         """Let what runs finish, drop what waits."""
@@ -112,12 +120,17 @@ class LocalModels:
             raise NoEmbedder
         loop = asyncio.get_running_loop()
         lane = self._quick if len(texts) == 1 else self._bulk
-        found, tokens = [np.zeros((0, embedder.dimensions), dtype=np.float32)], 0
-        for start in range(0, len(texts), _TURN):
+        found: list[NDArray[np.float32]] = []
+        tokens = 0
+        for start in range(0, max(1, len(texts)), _TURN):
             turn = texts[start : start + _TURN]
             vectors, counted = await loop.run_in_executor(lane, _embed, embedder, turn, kind)
             found.append(vectors)
             tokens += counted
+        if len(found) == 1:
+            return found[0], tokens
+        import numpy as np
+
         return np.concatenate(found), tokens
 
     async def extract(self, question: str, passages: Sequence[str], language: str | None) -> list[Extract]:
@@ -127,7 +140,13 @@ class LocalModels:
         return await asyncio.get_running_loop().run_in_executor(self._quick, work)
 
 
-def _model(embedder: Embedder, rank: int) -> Model:
+def _told(opening: Future[Embedder]) -> None:
+    fault = None if opening.cancelled() else opening.exception()
+    if fault is not None:
+        log.warning("the embedding model was not opened ahead: %s", fault)
+
+
+def _model(embedder: Resting, rank: int) -> Model:
     return Model(
         embedder.name,
         "onnx",
@@ -140,6 +159,6 @@ def _model(embedder: Embedder, rank: int) -> Model:
     )
 
 
-def _embed(embedder: Embedder, texts: Sequence[str], kind: Kind) -> tuple[NDArray[np.float32], int]:
+def _embed(embedder: Resting, texts: Sequence[str], kind: Kind) -> tuple[NDArray[np.float32], int]:
     vectors, counted = embedder.embed_counted(texts, kind=kind)
     return vectors, sum(counted)

@@ -12,14 +12,14 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from typing import TYPE_CHECKING, Any, Literal
 
 from bastide.errors import UnsupportedEmbedder
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from tokenizers import Tokenizer
 
 # Where positions begin: RoBERTa and its children count from the padding's id + 1.
 _OFFSET_AFTER_PADDING = {"bert": False, "roberta": True, "xlm-roberta": True, "camembert": True}
@@ -115,6 +115,9 @@ def read_folder(path: Path) -> ModelFolder:
 
 def open_weights(file: Path) -> Callable[[str], NDArray[np.float32]]:
     """Reads tensors of a safetensors file by name as float32, whatever prefix the file puts before them."""
+    import numpy as np
+    from safetensors import SafetensorError, safe_open
+
     try:
         opened: Any = safe_open(str(file), framework="numpy")  # the library's types are incomplete
         names = list(opened.keys())
@@ -134,6 +137,8 @@ def open_weights(file: Path) -> Callable[[str], NDArray[np.float32]]:
 
 def open_tokenizer(path: Path) -> Tokenizer:
     """The folder's tokenizer, without padding or truncation of its own."""
+    from tokenizers import Tokenizer
+
     ready, vocabulary = path / "tokenizer.json", path / "vocab.txt"
     try:
         if ready.is_file():
@@ -152,6 +157,8 @@ def open_tokenizer(path: Path) -> Tokenizer:
 
 
 def _wordpiece(path: Path, vocabulary: Path) -> Tokenizer:
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
     lower = bool(_json(path / "tokenizer_config.json").get("do_lower_case", True))
     tokenizer = Tokenizer(models.WordPiece.from_file(str(vocabulary), unk_token="[UNK]"))  # noqa: S106
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lower)

@@ -9,10 +9,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from bastide.egress import Client, Flow
 from bastide.errors import (
@@ -27,6 +24,10 @@ from bastide.inference.event_stream import events
 from bastide.inference.speaking import chat_stream, put, put_back
 from bastide.inference.upstream_faults import fault_of, told_in
 from bastide.inference.values import Usage
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _TOKENS_MAX = 1_000_000_000
 
@@ -325,6 +326,8 @@ def _join_tool_call(calls: dict[int, dict[str, str]], part: Mapping[str, Any], p
 
 def normalised(batches: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     """The rows of all batches, each of length 1. Raises UpstreamGarbage when their widths differ."""
+    import numpy as np
+
     if not batches:
         return np.zeros((0, 0), dtype=np.float32)
     if len({batch.shape[1] for batch in batches}) != 1:
@@ -335,6 +338,8 @@ def normalised(batches: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
 
 
 def _matrix(rows: list[Any]) -> NDArray[np.float32]:
+    import numpy as np
+
     try:
         found = np.asarray(rows, dtype=np.float32)
     except (TypeError, ValueError) as fault:

@@ -24,7 +24,7 @@ from typing import IO, cast
 
 from bastide.audit import Audit
 from bastide.errors import BadOption, ExportTooLarge, UnknownCollection, UnknownDocument
-from bastide.inference import Batches
+from bastide.inference.jobs import Batches
 from bastide.knowledge import bounds
 from bastide.knowledge.archive import DOCUMENTS_MAX, FORMAT
 from bastide.knowledge.documents import Shelf

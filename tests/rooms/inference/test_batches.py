@@ -15,9 +15,10 @@ from tests.conftest import scope_of
 
 from bastide.app import House, open_house
 from bastide.errors import BatchFileTooLarge, FileInUse, Forbidden, UnknownBatch, UnknownFile
-from bastide.inference import Batches, ModelSpec
+from bastide.inference import ModelSpec
 from bastide.inference.batches.lines import LINES_MAX, declared, read
 from bastide.inference.batches.values import Batch
+from bastide.inference.jobs import Batches
 from bastide.policy import Label
 from bastide.settings import Settings
 from bastide.store import Query, Scope, Store

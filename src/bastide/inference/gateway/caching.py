@@ -14,11 +14,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from bastide import telemetry
 from bastide.errors import BastideError
@@ -30,6 +28,10 @@ from bastide.inference.gateway.values import Headers, Sink
 from bastide.inference.values import Embedded
 from bastide.policy import Decision, Label
 from bastide.store import Scope
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _BYTES_MAX: Final = 64 * 1024 * 1024  # of all answers of a process
 _ANSWER_BYTES_MAX: Final = 1024 * 1024

@@ -8,7 +8,6 @@ from contextlib import aclosing
 from typing import Any, Final, Literal, Protocol
 
 import msgspec
-import numpy as np
 
 from bastide import telemetry
 from bastide.errors import BadRequest, BastideError, Broken, WrongCapability
@@ -130,6 +129,8 @@ def _give(sink: Sink, said: bytes) -> None:
 
 
 def _row(index: int, vector: Any, *, packed: bool) -> dict[str, Any]:
+    import numpy as np
+
     values = np.ascontiguousarray(vector, dtype="<f4")
     said = base64.b64encode(values.tobytes()).decode() if packed else [float(value) for value in values]
     return {"object": "embedding", "index": index, "embedding": said}
