@@ -1,10 +1,11 @@
-"""How long a start takes, and what it weighs: an empty home, an existing home, the first question after it.
+"""How long a start takes, and what it weighs: an empty home, an existing home, the first question after it, a gateway.
 
 python -m benchmarks.start
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,11 @@ def _resident_mb(pid: int) -> float:
     return total
 
 
+def _children_s() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
+
+
 def main() -> int:
     """Print the figures."""
     with tempfile.TemporaryDirectory(prefix="bastide-bench-") as folder:
@@ -57,10 +63,18 @@ def main() -> int:
         print(f"existing home: ready after {min(starts):.2f} to {max(starts):.2f} s ({ROUNDS} starts)")
         print(f"first question after that: {min(questions):.2f} to {max(questions):.2f} s")
         print(f"memory of the server's process tree (PSS): {_resident_mb(process.process.pid):.0f} MB")
+        for words in (["--help"], ["key", "list", "--home", str(home)]):
+            spent, begun = _children_s(), time.perf_counter()
+            subprocess.run([BASTIDE, *words], stdout=subprocess.DEVNULL, check=True)
+            took = time.perf_counter() - begun
+            print(f"bastide {' '.join(words[:2])}: {took:.2f} s, {_children_s() - spent:.2f} s of CPU")
+        begun = time.perf_counter()
+        words = ("serve", "--role", "gateway", "--port", str(port := free_port()))
+        gateway = Process(home, *words, port=port).wait_ready()
+        print(f"role gateway beside it: ready after {time.perf_counter() - begun:.2f} s")
+        print(f"memory of that process (PSS): {_resident_mb(gateway.process.pid):.0f} MB")
+        gateway.stop()
         process.stop()
-    begun = time.perf_counter()
-    subprocess.run([BASTIDE, "--help"], stdout=subprocess.DEVNULL, check=True)
-    print(f"bastide --help: {time.perf_counter() - begun:.2f} s")
     return 0
 
 

@@ -57,9 +57,9 @@ def _all(folder: Path, port: int, options: argparse.Namespace) -> Iterator[Stand
     with nginx(folder / "nginx", port) as standing:
         yield standing
     with ours(folder, port) as (standing, ready):
-        weight = f"{standing.memory_mb():.0f} MB a worker (target 60)"
-        print(f"ours: ready {ready:.2f} s after its start (target 1.5), {weight}")
+        print(f"ours, role gateway: ready {ready:.2f} s after its start (target 1.5), {_weight(standing)}")
         yield standing
+        print(f"{'':22} {_weight(standing)} after all of this", flush=True)
     with ExitStack() as stack:
         if options.portkey:
             yield stack.enter_context(portkey(options.portkey, port))
@@ -93,6 +93,11 @@ def _measure(standing: Standing, folder: Path, seconds: int, base: tuple[float, 
             print(f"{'':22} the same while nothing of it shares the client's core: {told}", flush=True)
     except (TimeoutError, OSError, AssertionError) as fault:
         print(f"{'':22} not at 1,000/s: {fault}", flush=True)
+
+
+def _weight(standing: Standing) -> str:
+    shared, own = standing.memory_mb()
+    return f"{shared:.0f} MB a worker (PSS; target 60), {own:.0f} of them its own"
 
 
 def _ages(standing: Standing) -> str:

@@ -148,10 +148,10 @@ def in_streams(standing: Standing, streams: int) -> tuple[float, float, float]:
     async def run() -> tuple[float, float, float]:
         request = _request(standing, stream=True, pace=10)
         clients = [await _open(standing, looks=n % _LOOKS == 0) for n in range(streams)]
-        before = standing.memory_mb()
+        before, _ = standing.memory_mb()
         asked = [asyncio.create_task(client.ask(request)) for client in clients]
         await asyncio.sleep(0.5)
-        grown = standing.memory_mb() - before
+        grown = standing.memory_mb()[0] - before
         await asyncio.gather(*asked)
         ages = [age / 1e6 for client in clients for age in client.ages]
         assert len(ages) >= 90 * streams // _LOOKS, f"{len(ages)} pieces of {streams} streams"

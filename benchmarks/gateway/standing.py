@@ -83,9 +83,11 @@ class Standing:
             lines = [line.decode() for line in told if line.startswith(b"bastide_journal_waiting ")]
         return any(float(line.split()[1]) > 0 for line in lines)
 
-    def memory_mb(self) -> float:
-        """Its share of memory (PSS)."""
-        return sum(_pss_mb(pid) for top in self.pids for pid in family(top))
+    def memory_mb(self) -> tuple[float, float]:
+        """Its share of memory (PSS), and what is all its own (USS)."""
+        members = [pid for top in self.pids for pid in family(top)]
+        shared = sum(_held_mb(pid, "Pss:") for pid in members)
+        return shared, sum(_held_mb(pid, "Private_Clean:", "Private_Dirty:") for pid in members)
 
 
 def family(top: int) -> set[int]:
@@ -106,12 +108,12 @@ def _cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) * _TICK_S
 
 
-def _pss_mb(pid: int) -> float:
+def _held_mb(pid: int, *kinds: str) -> float:
     try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        lines = [line.split() for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()]
     except OSError:
         return 0.0
-    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) / 1024
+    return sum(int(line[1]) for line in lines if line[0] in kinds) / 1024
 
 
 def free_port() -> int:
@@ -184,7 +186,7 @@ def _post(port: int, path: str, key: str, body: object) -> None:
 
 @contextmanager
 def ours(folder: Path, to: int) -> Iterator[tuple[Standing, float]]:
-    """Our gateway as one worker on the second core, its sequencer elsewhere; and how long it took to be ready."""
+    """Our gateway as one worker of its own role on the second core, its sequencer elsewhere; how long to be ready."""
     home, port, program = str(folder / "home"), free_port(), [str(Path(sys.executable).with_name("bastide"))]
     with running(*program, "up", "--no-examples", "--home", home, "--port", str(port), core=None):
         answers(port)
@@ -194,7 +196,7 @@ def ours(folder: Path, to: int) -> Iterator[tuple[Standing, float]]:
     serve = [*program, "serve", "--home", home]
     with running(*serve, "--role", "sequencer", core=0) as sequencer:
         time.sleep(8)
-        with running(*serve, "--role", "api", "--port", str(port), core=1) as worker:
+        with running(*serve, "--role", "gateway", "--port", str(port), core=1) as worker:
             ready = answers(port)
             label = json.dumps({"class": "internal", "personal": "none"})
             headers = {"authorization": f"Bearer {key}", "x-label": label}

@@ -1,4 +1,4 @@
-"""The house: the one place where rooms are built and joined, opened in order and closed in reverse.
+"""The house: where rooms are built and joined, opened in order and closed in reverse; its ground is the gatehouse.
 
 open_house   the rooms, for as long as a block runs         serve         the doors, until a signal asks to stop
 first_start  the first administrator's key                  Examples      what a new house has to show
@@ -7,34 +7,28 @@ first_start  the first administrator's key                  Examples      what a
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
-import signal
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from bastide.api import Part, Rooms, Server, address_of, bound, create
-from bastide.audit import Audit
+from bastide.api import Rooms, Server, create
 from bastide.compliance import Upkeep, bring_up_to_date
-from bastide.egress import Egress
 from bastide.errors import BastideError, ExamplesNotEmbedded
-from bastide.inference import Inference
+from bastide.gatehouse import Stopping, open_gatehouse, settle_down, stopping
 from bastide.inference.jobs import Batches, job_types
 from bastide.knowledge import Knowledge, Projections
-from bastide.policy import Policy
+from bastide.lane import Part, address_of, bound
 from bastide.settings import Settings
-from bastide.store import Scope, Store
+from bastide.store import Scope
 from bastide.telemetry import log
-from bastide.tenancy import Tenancy
 from bastide.workflows import Job, Workflows
 
 Role = Literal["api", "worker", "sequencer", "all"]
 
 ADMIN_KEY = Path("secrets") / "admin-key"
-STOPPING_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 """Where the first administrator's key lies, below the home."""
 
 
@@ -51,36 +45,25 @@ async def open_house(
 
     `register` may add job types before that. A room that does not open closes those that did, and raises.
     """
-    store = Store(settings.store)
-    audit = Audit(store, settings.audit)
-    tenancy = Tenancy(store, audit, settings.tenancy)
-    policy = Policy(store, audit, settings.policy)
-    egress = Egress(settings.egress)
-    workflows = Workflows(store, audit, tenancy, policy, settings.work)
-    inference = Inference(store, audit, policy, egress, settings.inference)
-    knowledge = Knowledge(store, audit, policy, inference, workflows, settings.knowledge)
-    projections = Projections(store, audit, tenancy, policy, egress, workflows)
-    for kind in job_types(inference):
-        workflows.register(kind)
-    batches = Batches(store, audit, tenancy, workflows, inference.gateway)
-    Upkeep(store, audit, knowledge, inference, settings).register(workflows)
-    async with AsyncExitStack() as opened:
-        opened.push_async_callback(store.stop)
-        await store.start()
-        opened.push_async_callback(audit.stop)
-        await audit.start(sequence=sequence)
-        opened.push_async_callback(tenancy.listening.stop)
-        tenancy.listening.start()
-        for room in (policy, egress, inference, knowledge):
-            opened.push_async_callback(room.stop)
-            await room.start()
+    async with open_gatehouse(settings, sequence=sequence) as calls, AsyncExitStack() as opened:
+        store, audit, tenancy, policy = calls.store, calls.audit, calls.tenancy, calls.policy
+        inference = calls.inference
+        workflows = Workflows(store, audit, tenancy, policy, settings.work)
+        knowledge = Knowledge(store, audit, policy, inference, workflows, settings.knowledge)
+        projections = Projections(store, audit, tenancy, policy, calls.egress, workflows)
+        for kind in job_types(inference):
+            workflows.register(kind)
+        batches = Batches(store, audit, tenancy, workflows, inference.gateway)
+        Upkeep(store, audit, knowledge, inference, settings).register(workflows)
+        opened.push_async_callback(knowledge.stop)
+        await knowledge.start()
         house = House(
             settings=settings,
             store=store,
             audit=audit,
             tenancy=tenancy,
             policy=policy,
-            egress=egress,
+            egress=calls.egress,
             workflows=workflows,
             inference=inference,
             batches=batches,
@@ -251,32 +234,36 @@ async def serve(
     said: Callable[[str], None] = lambda line: None,
     stop: asyncio.Event | None = None,
     register: Callable[[House], None] = lambda house: None,
+    ahead: bool = True,
 ) -> None:
     """Play a role until SIGTERM, SIGINT or `stop`: then finish what runs, at most ten seconds, and close the house.
 
     `on_open` is called when the doors answer, `on_ready` when the examples of a first start can be asked as well.
+    `ahead`: what is opened when it is first needed is opened soon after the doors, so that nobody waits for it.
     The address is bound before anything else is opened. Raises PortTaken or AddressUnusable, and what the rooms
     raise. A second signal does not wait for running requests.
     """
-    doors = role in {"api", "all"}
+    doors, work = role in {"api", "all"}, role in {"worker", "all"}
     sockets = await bound(settings.server) if doors else []
-    async with _stopping(stop) as stopping, _opened(settings, role, register) as house:
+    async with stopping(stop) as asked, _opened(settings, role, work=work, register=register) as house:
         shown = Examples(house, examples_folder() if examples else None)
         if doors and await first_start(house):
             shown.want()
         if not doors:
             on_ready(Served(house, None, shown))
-            await stopping.asked.wait()
-        elif not stopping.asked.is_set():
+            if work and ahead:
+                house.inference.open_ahead()
+            await asked.wait()
+        elif not asked.is_set():
             url = address_of(settings.server.host, sockets[0].getsockname()[1])
             served = Served(house, url, shown)
-            await _answer(served, stopping, sockets, show=_show(served, on_open, on_ready, said))
+            await _answer(served, asked, sockets, show=_show(served, on_open, on_ready, said, ahead=ahead))
 
 
-def _opened(settings: Settings, role: Role, register: Callable[[House], None]) -> AbstractAsyncContextManager[House]:
-    return open_house(
-        settings, sequence=role in {"sequencer", "all"}, work=role in {"worker", "all"}, register=register
-    )
+def _opened(
+    settings: Settings, role: Role, *, work: bool, register: Callable[[House], None]
+) -> AbstractAsyncContextManager[House]:
+    return open_house(settings, sequence=role in {"sequencer", "all"}, work=work, register=register)
 
 
 async def _show(
@@ -284,67 +271,30 @@ async def _show(
     on_open: Callable[[Served], Any],
     on_ready: Callable[[Served], Any],
     said: Callable[[str], None],
+    *,
+    ahead: bool,
 ) -> None:
     on_open(served)
-    _settle_down()
+    if ahead:
+        served.house.inference.open_ahead()
+    settle_down()
     if served.examples.pending:
         await served.examples.load(said, on_searchable=lambda: on_ready(served))
     else:
         on_ready(served)
 
 
-def _settle_down() -> None:
-    """What is loaded by now stays: the collector of circles need not look at it again, nor look often."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
-
-
-async def _answer(served: Served, stopping: _Stopping, sockets: list[Any], *, show: Coroutine[Any, Any, None]) -> None:
+async def _answer(served: Served, asked: Stopping, sockets: list[Any], *, show: Coroutine[Any, Any, None]) -> None:
     tasks: list[asyncio.Task[None]] = []
     doors = create(served.house, notices=served.examples.notices)
-    server = stopping.server = Server(doors, lambda: tasks.append(asyncio.create_task(show)))
+    server = Server(doors, lambda: tasks.append(asyncio.create_task(show)))
+
+    def obey(asked: Stopping) -> None:
+        server.should_exit, server.force_exit = True, asked.hurried
+
+    asked.obey = obey
     try:
         await server.serve(sockets)
     finally:
         show.close() if not tasks else tasks[0].cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-class _Stopping:
-    """What a signal does: the first asks, the second hurries."""
-
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
-        self.server: Server | None = None
-        self._task = asyncio.current_task()
-
-    def ask(self) -> None:
-        """Stop, once what runs has finished; asked again, stop now."""
-        if self.server:
-            self.server.force_exit = self.asked.is_set()
-            self.server.should_exit = True
-        elif self.asked.is_set() and self._task:
-            self._task.cancel()
-        self.asked.set()
-
-
-@asynccontextmanager
-async def _stopping(stop: asyncio.Event | None) -> AsyncGenerator[_Stopping]:
-    stopping, loop = _Stopping(), asyncio.get_running_loop()
-    for number in STOPPING_SIGNALS:
-        loop.add_signal_handler(number, stopping.ask)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING_SIGNALS)  # the program held them back until now
-    watcher = loop.create_task(_obey(stop, stopping)) if stop else None
-    try:
-        yield stopping
-    finally:
-        if watcher:
-            watcher.cancel()
-        for number in STOPPING_SIGNALS:
-            loop.remove_signal_handler(number)
-
-
-async def _obey(stop: asyncio.Event, stopping: _Stopping) -> None:
-    await stop.wait()
-    stopping.ask()

@@ -1312,6 +1312,13 @@ class PortTaken(Conflict):
     code, next = "app.port_taken", "Stop that program, or choose another port with --port."
 
 
+class AnsweredElsewhere(Unavailable):
+    """This process answers calls of models only, and what answers the rest is not to be reached."""
+
+    code = "app.answered_elsewhere"
+    next = "Start `bastide serve --role api` on the same home and machine, or ask its address yourself."
+
+
 class AddressUnusable(Refusal):
     """The house cannot listen at this address."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -16,8 +17,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
+from bastide.testing import Says, ScriptedModel
+from tests.doors.conftest import bearer
+from tests.journeys.processes import free_port
 from tests.journeys.typist import Begun, begun_and_heard
 
 BASTIDE = str(Path(sys.executable).with_name("bastide"))
@@ -98,6 +103,56 @@ def test_a_running_request_is_finished_when_asked_to_stop(home: Path) -> None:
     status, answer = done[0]
     assert status == 201 or answer["error"]["code"] == "app.stopping", done
     assert not (home / "run.json").exists()
+
+
+@pytest.fixture
+def slow() -> Iterator[str]:
+    """A model's server that takes its time, in a thread of its own."""
+    place: list[str] = []
+    up, over = threading.Event(), threading.Event()
+
+    async def serve() -> None:
+        async with ScriptedModel(Says("one two three four five", pause_s=0.2)) as made:
+            place.append(made.url)
+            up.set()
+            await asyncio.to_thread(over.wait)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    up.wait(20)
+    yield place[0]
+    over.set()
+    thread.join(20)
+
+
+def test_processes_beside_the_server_of_the_home(home: Path, slow: str) -> None:
+    key = (home / "secrets" / "admin-key").read_text().strip()
+    port = str(free_port())
+    gateway = ("serve", "--role", "gateway", "--port", port)
+    with running("serve", "--role", "all", "--port", "0", home=home) as (_, server):
+        model = {"name": "slow", "url": slow, "local": True, "model": "slow", "capabilities": ["chat"]}
+        client = httpx2.Client(headers=bearer(key), timeout=60)
+        assert client.post(f"{server['url']}/api/v1/models", json=model).status_code == 201
+        with running(*gateway, home=home) as (first, line), running(*gateway, home=home) as (second, other):
+            assert line == other == {"role": "gateway", "url": f"http://127.0.0.1:{port}"}
+            assert json.loads((home / "run.json").read_text())["url"] == server["url"]
+            assert get(f"{line['url']}/api/v1/me", key)[0] == 200
+            os.kill(second.pid, signal.SIGTERM)
+            assert second.wait(timeout=30) == 0
+            asked = {"model": "slow", "stream": True, "messages": [{"role": "user", "content": "Count."}]}
+            with client.stream("POST", f"{line['url']}/v1/chat/completions", json=asked) as answer:
+                pieces = answer.iter_bytes()
+                said = next(pieces)
+                os.kill(first.pid, signal.SIGTERM)  # what runs is finished first
+                said += b"".join(pieces)
+            assert said.endswith(b"data: [DONE]\n\n")
+            assert b"five" in said
+            assert first.wait(timeout=30) == 0
+        receipt = answer.headers["x-bastide-receipt"]
+        told = client.get(f"{server['url']}/api/v1/receipts/{receipt}")
+        assert told.json().get("act") == "inference" or told.status_code == 503, told.text
+        assert client.delete(f"{server['url']}/api/v1/models/slow").status_code < 300
+        client.close()
 
 
 @pytest.mark.early

@@ -8,8 +8,8 @@ decided here: a request becomes a scope, one operation of one room, and its valu
 
 from bastide.api.application import create
 from bastide.api.bridge import speak
-from bastide.api.serving import Server, address_of, bound
+from bastide.api.serving import Server
 from bastide.api.tools import PATH as MCP_PATH
-from bastide.api.values import Notices, Part, Rooms
+from bastide.api.values import Notices, Rooms
 
-__all__ = ["MCP_PATH", "Notices", "Part", "Rooms", "Server", "address_of", "bound", "create", "speak"]
+__all__ = ["MCP_PATH", "Notices", "Rooms", "Server", "create", "speak"]

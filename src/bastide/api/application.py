@@ -36,12 +36,13 @@ from bastide.api import (
 from bastide.api.closing import Closing
 from bastide.api.doorkeeper import HOOKS, OPEN, Doorkeeper
 from bastide.api.gate import IMPORT_PATH, BodyLimits, Gate
-from bastide.api.lane import Behind, Callers, lane
 from bastide.api.queues import Queues
+from bastide.api.serving import before
 from bastide.api.socket import Talk
 from bastide.api.tools import PATH, Tools
 from bastide.api.values import Notices, Rooms
 from bastide.inference.jobs import Batches
+from bastide.lane import Behind, Callers
 from bastide.settings import Settings
 
 _ABOUT = """Documents in, answers with their sources out, and a receipt for every call to a model.
@@ -125,8 +126,8 @@ def create(rooms: Rooms, *, notices: Notices = list, limits: BodyLimits | None =
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]  # FastAPI's own way to add to it
     talk = Talk(rooms, {one.name: one for one in OPERATIONS})
     doorkeeper = Doorkeeper(app, rooms, talk)
-    shared = Behind(rooms.inference.gateway, Callers(doorkeeper.let_in, rooms.tenancy))
-    return Gate(doorkeeper, limits or limits_of(rooms.settings), closing, lane(shared))
+    shared = Behind(rooms.inference.gateway, Callers(rooms.tenancy))
+    return Gate(doorkeeper, limits or limits_of(rooms.settings), closing, before(shared))
 
 
 def limits_of(settings: Settings) -> BodyLimits:

@@ -14,9 +14,10 @@ from bastide.api.describing import BYTES, model_answers
 from bastide.api.doorkeeper import Asking, Behind
 from bastide.api.operations import Ask, Nothing, Operation, routes
 from bastide.api.paging import Paged
-from bastide.api.reading import Route, check_text
+from bastide.api.reading import Route
 from bastide.api.shapes import batches as shapes
 from bastide.errors import BadFile
+from bastide.lane import check_text
 
 Wire = dict[str, Any]
 

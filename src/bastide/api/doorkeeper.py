@@ -7,9 +7,7 @@ tighten the label. What is missing, malformed or foreign is refused, never assum
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
@@ -18,11 +16,10 @@ from starlette.datastructures import Headers
 from bastide.api.closing import Closing
 from bastide.api.entrance import Entrance
 from bastide.api.gate import Door, Receive, Send, Wires
-from bastide.api.reading import parse
 from bastide.api.values import Caller, Rooms
-from bastide.errors import BadLabel, BadRequest
-from bastide.policy import Label
-from bastide.store import Scope, is_id
+from bastide.errors import BadRequest
+from bastide.lane import let_in
+from bastide.store import is_id
 
 OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
 """The addresses that ask for no key. They tell nothing about any tenant."""
@@ -60,16 +57,7 @@ class Doorkeeper:
         for name in _NARROWING:
             if len(headers.getlist(name)) > 1:
                 raise BadRequest(f"The header {name} came more than once.", next_step="Send it once.")
-        scope = await self._rooms.tenancy.authenticate(
-            _bearer(headers),
-            company=headers.get("x-company-id"),
-            user=headers.get("x-user-id"),
-            app=headers.get("x-app-id"),
-        )
-        label = Label.of_scope(scope)
-        if "x-label" in headers:
-            label = label.join(_label(headers["x-label"], label))
-            scope = _under(scope, label)
+        scope, label = await let_in(self._rooms.tenancy, headers)
         return Caller(scope, label, request_id)
 
 
@@ -77,25 +65,6 @@ def _is_open(scope: Wires) -> bool:
     path: str = scope["path"]
     hook = path.startswith(HOOKS) and is_id(path.removeprefix(HOOKS), "trg") and scope["method"] == "POST"
     return path in OPEN or hook
-
-
-def _bearer(headers: Headers) -> str | None:
-    if "authorization" not in headers:  # as Anthropic's clients say it
-        return headers.get("x-api-key")
-    scheme, _, key = headers.get("authorization", "").partition(" ")
-    return key.strip() if scheme.lower() == "bearer" else None
-
-
-def _label(text: str, default: Label) -> Label:
-    try:
-        wire = parse(text.encode())
-    except BadRequest as fault:
-        raise BadLabel("The header X-Label is not JSON.") from fault
-    return Label.from_wire(wire, default)
-
-
-def _under(scope: Scope, label: Label) -> Scope:
-    return replace(scope, label=json.dumps(label.to_wire(), sort_keys=True, separators=(",", ":")))
 
 
 async def _let_in(request: Request) -> Caller:

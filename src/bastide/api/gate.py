@@ -24,6 +24,7 @@ from bastide import telemetry
 from bastide.api.closing import Closing, unless
 from bastide.api.refusals import refusal
 from bastide.errors import ArchiveTooLarge, BadRequest, BastideError, BodyTooLarge, Broken, Stopping
+from bastide.lane import SAFETY
 from bastide.store import new_id
 
 Message = MutableMapping[str, Any]
@@ -36,14 +37,6 @@ IMPORT_PATH = "/api/v1/collections:import"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _GOODBYE_S = 2.0  # how long a socket's last word may take: the other side may not be reading
 _DRAINED_S = 20.0  # how long the rest of a body that is too large is read and thrown away
-SAFETY = {
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
-    "cross-origin-resource-policy": "same-origin",
-    "cache-control": "no-store",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +64,7 @@ class Gate:
         closing: Closing | None = None,
         protocol: Callable[..., Any] | None = None,
     ) -> None:
-        """`protocol` is what a server makes a connection's protocol with: see `lane`."""
+        """`protocol` is what a server makes a connection's protocol with: see `serving`."""
         self._inner = inner
         self._limits = limits
         self._closing = closing or Closing()

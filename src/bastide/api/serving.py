@@ -1,18 +1,17 @@
-"""Serving: sockets that hold an address, and the server behind them. Signals are the caller's."""
+"""Serving: the server behind sockets that are held already. Signals are the caller's."""
 
 from __future__ import annotations
 
-import asyncio
-import errno
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final, cast
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bastide.api.gate import Gate
-from bastide.errors import AddressUnusable, PortTaken
-from bastide.settings import ServerSettings
+from bastide.lane import Behind, Lane
 
 _MESSAGE_BYTES_MAX: Final = 1024 * 1024  # of one message of a WebSocket
 _GRACE_S: Final = 10  # running requests may take so long to finish once we are asked to stop
@@ -55,25 +54,11 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-async def bound(settings: ServerSettings) -> list[Any]:
-    """Sockets that hold the address but do not listen yet, so that nobody waits for a house that is still opening."""
-    loop = asyncio.get_running_loop()
-    try:
-        held = await loop.create_server(asyncio.Protocol, settings.host, settings.port, start_serving=False)
-    except OSError as fault:
-        place = f"{settings.host}, port {settings.port}"
-        if fault.errno == errno.EADDRINUSE:
-            raise PortTaken(f"Another program already listens at {place}.", port=settings.port) from fault
-        raise AddressUnusable(f"The house cannot listen at {place}: {fault.strerror or fault}.") from fault
-    sockets = [socket.dup() for socket in held.sockets]
-    held.close()
-    return sockets if settings.port else sockets[:1]
+def before(shared: Behind) -> Callable[..., Lane]:
+    """What the server makes a connection's protocol with: the lane, which hands on to uvicorn's own what is not its."""
 
+    def made(config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> Lane:
+        behind = partial(HttpToolsProtocol, config=config, server_state=server_state, app_state=app_state, _loop=_loop)
+        return Lane(shared, server_state.connections, behind)
 
-def address_of(host: str, port: int) -> str:
-    """The address that a command on this machine uses."""
-    if host in {"0.0.0.0", "", "*"}:  # noqa: S104 compared, not bound
-        host = "127.0.0.1"
-    elif host == "::":
-        host = "::1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return made

@@ -15,11 +15,12 @@ from bastide.api.describing import answers
 from bastide.api.doorkeeper import Asking, Behind, Ending
 from bastide.api.operations import Ask, Nothing, Operation, routes
 from bastide.api.paging import page, whole
-from bastide.api.reading import Route, check_text
+from bastide.api.reading import Route
 from bastide.api.shapes import work as shapes
 from bastide.api.shapes.ground import Listed
 from bastide.api.values import Caller, Rooms
 from bastide.errors import BadRequest, NoSuchJobType, Stopping, UnknownJobType
+from bastide.lane import check_text
 from bastide.policy import Label
 from bastide.workflows import Job, JobRecord, Lane
 

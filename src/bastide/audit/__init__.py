@@ -10,6 +10,7 @@ setting that switches it off.
 from bastide.audit.audit import Audit
 from bastide.audit.canonical import JsonValue, canonical
 from bastide.audit.committing import Entry, Promise
+from bastide.audit.counsel import log_step
 from bastide.audit.journal import Journal
 from bastide.audit.values import CallFacts, Event, Exported, Health, Receipt, ReceiptFacts, Verification
 from bastide.audit.verify import verify_file
@@ -28,5 +29,6 @@ __all__ = [
     "ReceiptFacts",
     "Verification",
     "canonical",
+    "log_step",
     "verify_file",
 ]

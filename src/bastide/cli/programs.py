@@ -5,8 +5,8 @@ client or the rooms is a module that is run as a program, in this process, when 
 
     errand      speaks to the server             verifying   reads evidence from files
     serving     is the server                    exporting   writes the log's files
-    speaking    speaks MCP on standard input     restoring   reads a backup into a home
-    hosting     serves a model folder
+    gatekeeping answers calls of models          restoring   reads a backup into a home
+    speaking    speaks MCP on standard input     hosting     serves a model folder
 
 Each gets its words as one argument of JSON.
 """
@@ -19,7 +19,7 @@ import runpy
 import sys
 from typing import Any, Literal
 
-Program = Literal["errand", "serving", "verifying", "exporting", "speaking", "restoring", "hosting"]
+Program = Literal["errand", "serving", "verifying", "exporting", "speaking", "restoring", "hosting", "gatekeeping"]
 
 
 def run_program(name: Program, words: dict[str, Any]) -> int:

@@ -57,8 +57,13 @@ def errand(group: typer.Typer, name: str, *, example: str) -> Callable[[Errand],
     return register
 
 
-def program(group: typer.Typer, name: str, kind: Program, *, example: str) -> Callable[[Callable[..., None]], None]:
-    """Register a command that is a program of its own; the function shows its options and has no body."""
+def program(
+    group: typer.Typer, name: str, kind: Program | Callable[[dict[str, Any]], Program], *, example: str
+) -> Callable[[Callable[..., None]], None]:
+    """Register a command that is a program of its own, perhaps chosen by what it is given.
+
+    The function shows the options and has no body.
+    """
 
     def register(function: Callable[..., None]) -> None:
         parameters = list(inspect.signature(function).parameters.values())
@@ -68,7 +73,7 @@ def program(group: typer.Typer, name: str, kind: Program, *, example: str) -> Ca
             example=example,
             function=function,
             own=parameters,
-            words=lambda given: (kind, {"command": name, **given}),
+            words=lambda given: (kind(given) if callable(kind) else kind, {"command": name, **given}),
         )
 
     return register

@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 import os
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -15,8 +14,9 @@ from typing import Any
 
 import uvloop
 
-from bastide.app import ADMIN_KEY, STOPPING_SIGNALS, Role, Served, serve
+from bastide.app import ADMIN_KEY, Role, Served, serve
 from bastide.cli.attending import attended
+from bastide.cli.beginning import logs, settings_of, signals_held_back
 from bastide.cli.running import Running, announce, claimed, prepare
 from bastide.errors import AlreadyRunning, BastideError, StartFailed
 from bastide.settings import Settings
@@ -33,36 +33,19 @@ _NO_DOORS = {
 
 def run(words: Words) -> int:
     """Serve as the words say; the exit status."""
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO if words.get("verbose") else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
-    for noisy in ("uvicorn.error", "httpx2", "httpcore2"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logs(verbose=bool(words.get("verbose")))
     if words["command"] == "guest":
         return _guest(words)
     return attended(lambda: _serve(words), as_json=words["as_json"])
 
 
-def _settings(words: Words) -> Settings:
-    return Settings.read(
-        Path(words["home"]) if words["home"] else None,
-        air_gap=True if words.get("air_gap") else None,
-        host=words.get("host"),
-        port=words.get("port"),
-    )
-
-
 def _serve(words: Words) -> int:
-    settings = _settings(words)
+    settings = settings_of(words)
     role: Role = words.get("role") or "all"
     quiet = words["as_json"]
     with ExitStack() as held:
         prepare(settings.home)
-        # A signal that comes while there is a loop and nobody listens yet would leave a house half open.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING_SIGNALS)
-        held.callback(signal.pthread_sigmask, signal.SIG_SETMASK, before)
+        held.enter_context(signals_held_back())
         written = _claim(held, settings.home, role)
         said = _silent if quiet else _progress
 
@@ -142,7 +125,7 @@ def _silent(line: str) -> None:
 def _guest(words: Words) -> int:
     """Serve on a free port until standard input ends; the first line of output says where, or what went wrong."""
     try:
-        asyncio.run(_serve_guest(_settings({**words, "host": "127.0.0.1", "port": 0})))
+        asyncio.run(_serve_guest(settings_of({**words, "host": "127.0.0.1", "port": 0})))
     except BastideError as fault:
         print(json.dumps({"error": fault.to_wire()}, default=str), flush=True)
         return 1
@@ -161,7 +144,7 @@ async def _serve_guest(settings: Settings) -> None:
     def ready(served: Served) -> None:
         print(json.dumps({"url": served.url}), flush=True)
 
-    await serve(settings, role="all", on_ready=ready, stop=stop)
+    await serve(settings, role="all", on_ready=ready, stop=stop, ahead=False)
 
 
 def _at_end(stop: asyncio.Event) -> Callable[[], None]:

@@ -1,10 +1,11 @@
 """`bastide up` and `bastide serve`, and `bastide restore` for a home that has lost its database."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
+from bastide.cli.programs import Program
 from bastide.cli.registering import program
 
 Port = Annotated[int | None, typer.Option("--port", min=0, max=65535, help="0 takes a free one.  [default: 8092]")]
@@ -13,7 +14,7 @@ AirGap = Annotated[bool, typer.Option("--air-gap", help="Reach nothing but loopb
 NoExamples = Annotated[bool, typer.Option("--no-examples", help="Do not load the example documents at first start.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Log every request on standard error, without its content.")]
 RoleName = Annotated[
-    Literal["api", "worker", "sequencer", "all"], typer.Option("--role", help="What this process does.")
+    Literal["api", "gateway", "worker", "sequencer", "all"], typer.Option("--role", help="What this process does.")
 ]
 Backup = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that the job store.backup wrote.")]
 
@@ -21,7 +22,7 @@ Backup = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that the
 def add_to(root: typer.Typer) -> None:
     """Register the commands."""
     program(root, "up", "serving", example="bastide up --port 8092 --air-gap")(up)
-    program(root, "serve", "serving", example="bastide serve --role api --host 0.0.0.0")(serve)
+    program(root, "serve", _serving, example="bastide serve --role api --host 0.0.0.0")(serve)
     program(root, "restore", "restoring", example="bastide restore /mnt/safe/nightly --home /srv/bastide")(restore)
 
 
@@ -44,7 +45,13 @@ def serve(
     """Play one role, for more than one process or machine.
 
     `api` answers HTTP, `sequencer` carries events into the log, `worker` does durable work, `all` is the three.
+    `gateway` answers calls of models, in little memory, and passes everything else on to the `api` or `all` of the home
+    on this machine; several may share a port.
     """
+
+
+def _serving(given: dict[str, Any]) -> Program:
+    return "gatekeeping" if given["role"] == "gateway" else "serving"
 
 
 def restore(folder: Backup) -> None:

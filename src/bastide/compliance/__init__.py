@@ -8,8 +8,7 @@ Of this, the platform's upkeep is here: the log verified and exported, the datab
 over, each as a job. The rest has its place and no operation yet.
 """
 
-from bastide.compliance.counsel import log_step
 from bastide.compliance.upgrading import bring_up_to_date
 from bastide.compliance.upkeep import Upkeep
 
-__all__ = ["Upkeep", "bring_up_to_date", "log_step"]
+__all__ = ["Upkeep", "bring_up_to_date"]

@@ -17,8 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from bastide.audit import Audit
-from bastide.compliance.counsel import log_step
+from bastide.audit import Audit, log_step
 from bastide.errors import BadJob, BastideError
 from bastide.inference import Inference
 from bastide.knowledge import Knowledge

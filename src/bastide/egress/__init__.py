@@ -10,7 +10,7 @@ from bastide.egress.client import Client, Flow
 from bastide.egress.connection import Exchange, Listener, Patience
 from bastide.egress.egress import Egress
 from bastide.egress.lines import Line
-from bastide.egress.loopback import local_client
+from bastide.egress.loopback import local_client, local_connection
 from bastide.egress.values import Permit, Reply, TlsEvidence
 
 __all__ = [
@@ -27,4 +27,5 @@ __all__ = [
     "TlsEvidence",
     "check_addresses",
     "local_client",
+    "local_connection",
 ]

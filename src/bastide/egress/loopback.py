@@ -1,11 +1,12 @@
-"""The command line's way to its own server: loopback only, or the application in this very process."""
+"""The way to our own server: loopback only, or the application in this very process."""
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpcore2
@@ -14,9 +15,29 @@ import httpx2
 from bastide.egress.addresses import Reach, is_localhost, literal, resolve
 from bastide.egress.client import Client, Limits
 from bastide.egress.wire import CheckedBackend, CheckedTransport
-from bastide.errors import AddressRefused
+from bastide.errors import AddressRefused, Unreachable
 
+_CONNECT_S = 5.0
 _LIMITS = Limits(connect_s=5.0, idle_s=900.0, total_s=3600.0, reply_bytes_max=4 * 1024**3)
+
+
+Spoken = TypeVar("Spoken", bound=asyncio.Protocol)
+
+
+async def local_connection(server: str, protocol: Callable[[], Spoken]) -> Spoken:
+    """A connection to our own server at this http address, as bare bytes.
+
+    Raises AddressRefused for any host but loopback, Unreachable when nobody answers there.
+    """
+    parts = urlsplit(_loopback_origin(server))
+    try:
+        async with asyncio.timeout(_CONNECT_S):
+            _, made = await asyncio.get_running_loop().create_connection(
+                protocol, parts.hostname or "", parts.port or 80
+            )
+    except (OSError, TimeoutError) as fault:
+        raise Unreachable(f"{server} does not accept a connection.") from fault
+    return made
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -177,7 +178,7 @@ class Inference:
                 finally:
                     call.tls = client.tls
             call.output = found.said
-            call.usage = found.usage or _guessed(body, call.output)
+            call.usage = found.usage or Usage.guessed(body, call.output)
         return ChatReply(
             text=found.text,
             model=choice.model.name,
@@ -225,7 +226,7 @@ class Inference:
                     yield ChatPiece(found.text, model.name, call.receipt, raw, found.finish)
         finally:
             call.output = gathered.said
-            call.usage = gathered.usage or _guessed(body, call.output)
+            call.usage = gathered.usage or Usage.guessed(body, call.output)
 
     async def _chat_extractively(
         self, scope: Scope, choice: Choice, request: ChatRequest, receipt: str | None
@@ -236,7 +237,7 @@ class Inference:
             found = await self._local.extract(question, passages, None)
             text = reply_text([one.text for one in found])
             call.output = text.encode()
-            call.usage = _guessed(body, call.output)
+            call.usage = Usage.guessed(body, call.output)
         raw = completion(text, call.usage, call.receipt)
         return ChatReply(text, choice.model.name, "stop", call.usage, call.receipt, raw, mode="extractive")
 
@@ -283,7 +284,7 @@ class Inference:
         async with self._calls.made(scope, choice, sent, receipt=receipt_id) as call:
             found = await self._local.extract(question, passages, language)
             call.output = "\n".join(one.text for one in found).encode("utf-8", "replace")
-            call.usage = _guessed(sent, call.output)
+            call.usage = Usage.guessed(sent, call.output)
         sentences = tuple(ExtractedSentence(one.text, one.passage, one.start, one.end, one.score) for one in found)
         return ExtractiveReply(sentences, call.receipt)
 
@@ -317,7 +318,9 @@ class Inference:
                     await self._calls.turn(scope, call.choice.known)
                 vectors, tokens = await wire.embed(client, place, call.choice.model.upstream, batch)
                 call.tls = client.tls
-                counted = Usage(tokens) if tokens is not None else _guessed("".join(batch).encode("utf-8", "replace"))
+                counted = (
+                    Usage(tokens) if tokens is not None else Usage.guessed("".join(batch).encode("utf-8", "replace"))
+                )
                 call.usage = Usage(call.usage.input + counted.input, 0, call.usage.estimated or counted.estimated)
                 found.append(vectors)
         return wire.normalised(found)
@@ -343,7 +346,7 @@ class Inference:
                 scores, tokens = await self._local.rerank(query, texts)
                 call.usage = Usage(tokens)
             else:
-                scores = await self._rerank_remotely(call, query, texts, _guessed(sent))
+                scores = await self._rerank_remotely(call, query, texts, Usage.guessed(sent))
             call.output = json.dumps(scores, separators=(",", ":")).encode()
         return Reranked(tuple(scores), choice.model.name, call.receipt, call.usage)
 
@@ -366,13 +369,8 @@ class Inference:
         if name is None and capability == "embeddings":
             name = self._local.embedder_name  # the usual case, found without asking the database
         candidates = await self._candidates(scope, name, capability)
-        return await self._calls.choose(
-            scope,
-            candidates,
-            label,
-            capability=act or capability,
-            others=lambda: self._candidates(scope, None, capability),
-        )
+        others = partial(self._candidates, scope, None, capability)
+        return await self._calls.choose(scope, candidates, label, capability=act or capability, others=others)
 
     def _place(self, known: Known) -> wire.Place:
         model = known.model
@@ -398,8 +396,3 @@ class Inference:
         if known.model.pseudonymise:
             raise WrongCapability(f"{name} is asked over the model wires (/v1/...) only.", model=name)
         return [known]
-
-
-def _guessed(sent: bytes, got: bytes = b"") -> Usage:
-    """Tokens where nobody counted them: four bytes each, said to be an estimate."""
-    return Usage(-(-len(sent) // 4), -(-len(got) // 4), estimated=True)

@@ -14,8 +14,7 @@ import pytest
 
 from bastide.api import create
 from bastide.app import House, open_house
-from bastide.audit import verify_file
-from bastide.compliance import log_step
+from bastide.audit import log_step, verify_file
 from bastide.egress import local_client
 from bastide.errors import BackupElsewhere, BackupFailed, Forbidden, JournalUnwritable
 from bastide.settings import Settings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bastide.audit import Audit
+from bastide.audit.audit import Audit
 from bastide.errors import JournalUnwritable
 
 

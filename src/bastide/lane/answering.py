@@ -7,6 +7,16 @@ from typing import Final
 
 from bastide.inference import Running
 
+SAFETY: Final = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+"""Headers that every answer has."""
+
 _REASONS: Final = {
     200: b"OK",
     400: b"Bad Request",

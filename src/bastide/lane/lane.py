@@ -1,4 +1,4 @@
-"""The protocol of a connection: one request at a time, each for the gateway, until one is for the server behind."""
+"""The protocol of a connection: one request at a time, each for the gateway, until one is for somebody else."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
 from bastide import telemetry
-from bastide.api.gate import SAFETY
-from bastide.api.lane.answering import Answering
-from bastide.api.lane.callers import Callers
-from bastide.api.lane.head import HEAD_BYTES_MAX, Elsewhere, Head, Heads, may_be_ours
 from bastide.errors import BastideError, BodyTooLarge, Broken, HeadTooLarge, RequestTooSlow
 from bastide.inference import Gateway, Running, refusal
+from bastide.lane.answering import SAFETY, Answering
+from bastide.lane.callers import Callers
+from bastide.lane.head import HEAD_BYTES_MAX, Elsewhere, Head, Heads, may_be_ours
 from bastide.policy import Label
 from bastide.store import Scope, new_id
 
@@ -68,12 +65,12 @@ class Behind:
 class Lane(asyncio.Protocol):
     """One connection."""
 
-    def __init__(self, behind: Behind, config: Any, server_state: Any, app_state: Any, loop: Any) -> None:
+    def __init__(self, behind: Behind, connections: set[Any], elsewhere: Callable[[], asyncio.Protocol]) -> None:
+        """`connections` are the open ones of the server; `elsewhere` makes whoever takes this one on."""
         self._behind = behind
-        self._server = (config, server_state, app_state, loop)
-        self._connections: set[Any] = server_state.connections
-        self._server_state = server_state
-        self._loop: asyncio.AbstractEventLoop = loop or asyncio.get_running_loop()
+        self._connections = connections
+        self._elsewhere = elsewhere
+        self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
         self._head: Head | None = None
@@ -136,6 +133,11 @@ class Lane(asyncio.Protocol):
         if self._answering is None and self._task is None and self._transport is not None:
             self._transport.close()
 
+    def abort(self) -> None:
+        """It stops now: what is not answered will not be."""
+        if self._transport is not None:
+            self._transport.abort()
+
     def late(self, now: float) -> bool:
         """Whether a request does not come to its end, or none comes at all."""
         if self._answering is not None or self._task is not None:
@@ -194,13 +196,12 @@ class Lane(asyncio.Protocol):
         return True
 
     def _go_elsewhere(self) -> None:
-        """The connection is the server's from here on; it gets the bytes as they came."""
-        config, state, app_state, loop = self._server
+        """The connection is another's from here on, who gets the bytes as they came."""
         transport, buffer = self._transport, self._buffer
         assert transport is not None, "bytes come over a connection"
         self._leave()
         self._buffer, self._transport = b"", None
-        server = HttpToolsProtocol(config=config, server_state=state, app_state=app_state, _loop=loop)
+        server = self._elsewhere()
         transport.set_protocol(server)
         server.connection_made(transport)
         if self._held:
@@ -260,7 +261,6 @@ class Lane(asyncio.Protocol):
         answering, self._answering = self._answering, None
         assert answering is not None, "it was just answered"
         self._behind.count(self._wire, answering.status)
-        self._server_state.total_requests += 1
         self._heard = self._began = self._loop.time()
         transport = self._transport
         if transport is None:
@@ -280,12 +280,3 @@ class Lane(asyncio.Protocol):
     def _again(self) -> None:
         if self._answering is None and self._task is None and self._buffer and self._transport is not None:
             self._next()
-
-
-def lane(behind: Behind) -> Callable[..., Lane]:
-    """What the server makes a protocol with for each connection."""
-
-    def made(config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> Lane:
-        return Lane(behind, config, server_state, app_state, _loop)
-
-    return made

@@ -1,33 +1,29 @@
-"""Callers that were let in a moment ago: what the doorkeeper found for the very same headers."""
+"""Callers that were let in a moment ago: whom the very same headers named."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from starlette.datastructures import Headers
-
-from bastide.api.values import Caller
+from bastide.lane.letting_in import let_in
 from bastide.policy import Label
 from bastide.store import Scope
 from bastide.tenancy import Tenancy
 
-_FRESH_S: Final = 1.0  # after this the doorkeeper is asked again, behind those who go on asking
+_FRESH_S: Final = 1.0  # after this their key is looked up again, behind those who go on asking
 _HELD_S: Final = 2.0  # and after this nobody is let in before it has answered
 _REMEMBERED_MAX: Final = 10_000
 
 Said = tuple[str | None, ...]
 """The values of the headers that say who asks, in the order of `NAMES`."""
 
-LetIn = Callable[[Headers, str], Awaitable[Caller]]
-
 
 @dataclass(slots=True)
 class _Known:
-    """Whom some headers let in, and when the doorkeeper said so."""
+    """Whom some headers let in, and when."""
 
     asked_at: float
     scope: Scope
@@ -35,10 +31,9 @@ class _Known:
 
 
 class Callers:
-    """Remembers for two seconds whom the doorkeeper let in; forgets at once when an identity changes here."""
+    """Remembers for two seconds who was let in; forgets at once when an identity changes here."""
 
-    def __init__(self, let_in: LetIn, identities: Tenancy) -> None:
-        self._let_in = let_in
+    def __init__(self, identities: Tenancy) -> None:
         self._identities = identities
         self._seen = -1  # asked for at the first call
         self._known: dict[Said, _Known] = {}
@@ -61,7 +56,7 @@ class Callers:
         return found.scope, found.label
 
     async def ask(self, said: Said, headers: Mapping[str, str]) -> tuple[Scope, Label]:
-        """Let in or refused, by the doorkeeper, whose answer is shared. Raises what it raises."""
+        """Let in or refused; who asks at once shares the answer. Raises what `let_in` raises."""
         found = await asyncio.shield(self._asking.get(said) or self._ask(said, headers))
         return found.scope, found.label
 
@@ -74,11 +69,11 @@ class Callers:
     async def _answer(self, said: Said, headers: Mapping[str, str]) -> _Known:
         asked_at, changes = time.monotonic(), self._identities.changes()
         try:
-            caller = await self._let_in(Headers(headers=dict(headers)), "")
+            scope, label = await let_in(self._identities, headers)
         except BaseException:
             self._known.pop(said, None)
             raise
-        found, before = _Known(asked_at, caller.scope, caller.label), self._known.get(said)
+        found, before = _Known(asked_at, scope, label), self._known.get(said)
         if before is not None and (before.scope, before.label) == (found.scope, found.label):
             found.scope, found.label = before.scope, before.label  # what is remembered by these objects stays known
         if changes == self._identities.changes():
