@@ -321,7 +321,7 @@ def test_commands_without_a_server_open_the_house_themselves(tmp_path: Path) -> 
     assert alone.json("ingest", str(file))["ingested"] == 1
     answer = alone.json("ask", "How many arches has the bridge?")
     assert "seven" in answer["answer"]
-    parts = alone.json("doctor")["parts"]
+    parts = alone.json("doctor")["checks"]
     assert parts
     assert not [part for part in parts if part["state"] != "ok" and part["name"] != "disk"]
     assert not (home / "run.json").exists()
