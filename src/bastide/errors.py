@@ -1007,7 +1007,7 @@ class EmptyFile(Unprocessable):
     """There is no text in this file."""
 
     code = "knowledge.empty_file"
-    next = "Check that the file is the one you meant; a scan without a text layer needs text recognition (OCR) first."
+    next = "Check that the file is the one you meant, and that its text is not a picture of text."
 
 
 class UnreadableFile(Unprocessable):
@@ -1037,7 +1037,7 @@ class UnsupportedType(Unprocessable):
 class FileTooLarge(TooLarge):
     """The file is over the limit for one document."""
 
-    code, next = "knowledge.too_large", "Split the file, or let an administrator raise the limit."
+    code, next = "knowledge.too_large", "Split the file into smaller ones and send those."
 
 
 class ReaderUnavailable(Unavailable):

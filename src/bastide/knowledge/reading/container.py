@@ -164,5 +164,8 @@ def _unparsed(what: str, error: etree.XMLSyntaxError, damaged: str) -> Refusal:
     if _TOO_MUCH not in (error.msg or ""):
         return UnreadableFile(damaged)
     if "depth" in (error.msg or ""):
-        return FileTooLarge(f"The elements of {what} are nested too deeply; the limit is 256.")
+        return FileTooLarge(
+            f"The elements of {what} are nested too deeply; the limit is 256.",
+            next_step="Send the part that matters as text or as a table.",
+        )
     return FileTooLarge(f"{what[0].upper()}{what[1:]} holds more text in one piece than an XML file may have here.")

@@ -127,7 +127,17 @@ def clean(text: str, problems: list[str], *, binary_refused: bool = False) -> st
     text, tags = _TAGS.subn("", text)
     text = _INVISIBLE.sub("", text)
     if controls:
-        problems.append(f"{controls} control characters (such as NUL) were removed")
+        _told_once(problems, controls, "control characters (such as NUL) were removed")
     if tags:
-        problems.append(f"{tags} invisible tag characters were removed; they can carry hidden instructions")
+        _told_once(problems, tags, "invisible tag characters were removed; they can carry hidden instructions")
     return text
+
+
+def _told_once(problems: list[str], count: int, what: str) -> None:
+    """The same, found in many pieces of a file, is told as one sum."""
+    for at, said in enumerate(problems):
+        before, _, rest = said.partition(" ")
+        if rest == what:
+            problems[at] = f"{int(before) + count} {what}"
+            return
+    problems.append(f"{count} {what}")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import PurePath
 
 from bastide.errors import EmptyFile, FileTooLarge
-from bastide.knowledge.reading import media
+from bastide.knowledge.reading import media, ocr
 from bastide.knowledge.reading.archives import open_bzip2, open_gzip, open_tar, open_xz, open_zip
 from bastide.knowledge.reading.arranging import arrange
 from bastide.knowledge.reading.blocks import FORMLESS, Block, Draft
@@ -91,9 +91,12 @@ def read(name: str, data: bytes, limits: Limits | None = None, *, extractors: Se
     """
     limits = limits or Limits()
     if len(data) > limits.bytes_max:
-        raise FileTooLarge(f"The file has {len(data):,} bytes; the limit is {limits.bytes_max:,}.")
+        raise FileTooLarge(
+            f"The file has {len(data):,} bytes; the limit is {limits.bytes_max:,}.",
+            next_step="Split the file, or let an administrator raise BASTIDE_DOCUMENT_MB.",
+        )
     if not data.strip(b"\0 \t\r\n"):
-        raise EmptyFile("The file is empty.")
+        raise EmptyFile("The file is empty.", next_step="Check that the file is the one you meant.")
     kind = media.media_type(name, data)
     draft = extract(data, limits, extractors or extractors_for(kind))
     _check(draft, limits)
@@ -134,12 +137,26 @@ def _check(draft: Draft, limits: Limits) -> None:
     draft.blocks = kept
     draft.marks = [mark for mark in (clean(mark, []).strip() for mark in draft.marks) if mark]
     if not kept:
-        pages = f" in its {draft.pages} pages" if draft.pages else ""
-        raise EmptyFile(f"There is no text in this file{pages}.")
+        raise _empty(draft)
     if size > limits.text_max:
         raise FileTooLarge(f"The file holds {size:,} characters of text; the limit is {limits.text_max:,}.")
     if len(kept) > limits.nodes_max:
         raise FileTooLarge(f"The file holds {len(kept):,} paragraphs and rows; the limit is {limits.nodes_max:,}.")
+
+
+def _empty(draft: Draft) -> EmptyFile:
+    """Why nothing came out of a file: of a PDF, what kept its pages from being read."""
+    if not draft.pages:
+        return EmptyFile("There is no text in this file.")
+    reasons = draft.problems or list(dict.fromkeys(read.reason for read in draft.page_reads if read.reason))
+    told = "; ".join(reasons[:3])
+    ready = ocr.available()
+    how = "If there is writing on it, scan it again: straight, at 300 dpi, dark on white."
+    how = how if ready.ready else f"Text recognition is missing here: {ready.next}"
+    return EmptyFile(
+        f"There is no text in this file, in its {draft.pages} pages{': ' + told if told else ''}.",
+        next_step=f"Check that the file is the one you meant. {how}",
+    )
 
 
 def _only_outermost(blocks: list[Block]) -> str:

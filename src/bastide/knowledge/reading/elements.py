@@ -40,7 +40,10 @@ class _Elements:
         while stack:
             element, depth = stack.pop()
             if depth > self._limits.depth_max:
-                raise FileTooLarge(f"The file's elements are nested deeper than {self._limits.depth_max:,}.")
+                raise FileTooLarge(
+                    f"The file's elements are nested deeper than {self._limits.depth_max:,}.",
+                    next_step="Send the part that matters as text or as a table.",
+                )
             children = [child for child in element if isinstance(child.tag, str)]
             if not children or _mixed(element):
                 self._leaf(element, depth)

@@ -22,6 +22,7 @@ _OPS = "{http://www.idpf.org/2007/ops}"
 _XHTML = "{http://www.w3.org/1999/xhtml}"
 _PAGES = {"application/xhtml+xml", "text/html", "application/x-dtbook+xml"}
 _FONT_LOCKS = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
+_NO_ORDER = "the book does not say in which order its parts are read; they stand in the order in which it lists them"
 _DOCTYPE = re.compile(rb"<!DOCTYPE[^\[>]*>")
 
 
@@ -37,9 +38,11 @@ def read_epub(data: bytes, limits: Limits) -> Draft:
     folder = posixpath.dirname(package)
     items = {item.get("id", ""): item for item in root.iter(f"{_OPF}item")}
     spine = [items[ref.get("idref", "")] for ref in root.iter(f"{_OPF}itemref") if ref.get("idref", "") in items]
+    ordered = bool(spine)
+    spine = spine or list(items.values())
     if len(spine) > limits.pages_max:
         raise FileTooLarge(f"The book has {len(spine):,} parts; the limit is {limits.pages_max:,}.")
-    draft = Draft([])
+    draft = Draft([], problems=[] if ordered else [_NO_ORDER])
     draft.title = " ".join((next((e.text or "" for e in root.iter(f"{_DC}title")), "")).split())
     titles = _contents(container, root, folder)
     size = tables = 0

@@ -15,6 +15,7 @@ from bastide.knowledge.reading.blocks import Draft
 from bastide.knowledge.reading.confining import LIBRARY, PAGES, confined, lines
 from bastide.knowledge.reading.drawn import dots
 from bastide.knowledge.reading.headings import Outline
+from bastide.knowledge.reading.languages import common_words
 from bastide.knowledge.reading.layout import lay_out
 from bastide.knowledge.reading.printed import UNSEEN, Line, Sheet, Word
 from bastide.knowledge.reading.scanned import ranges, recognised, told
@@ -27,6 +28,10 @@ _DRAWN_BEFORE = np.zeros((0, 0), np.uint8)
 _LEGIBLE = 0.5
 """Points a letter takes along its line, below which nobody reads it; a font's own size may say anything."""
 _MEANINGLESS = re.compile("[\ufffd\ue000-\uf8ff]")
+_UNMAPPED = 0.1
+"""Share of letters without a meaning from which a page is looked into; formulas alone have fewer."""
+_COMMON = 2
+"""Common words of one language, below which a text is none: as for a layer under a picture."""
 _ENGINE = f"pdfium {version('pypdfium2')}"
 _HARMS = "it is damaged, or made to do harm"
 _HARMFUL = f"The PDF makes its reader fail: {_HARMS}."
@@ -52,15 +57,39 @@ def read_pdf(data: bytes, limits: Limits) -> Draft:
     draft = Draft([], title=about["title"], pages=about["pages"])
     if broken:
         draft.problems.append(f"pages that could not be read: {ranges(broken)}")
-    unseen = sum(_take_unseen(sheet) for sheet in sheets)
+    unseen = sum(_take_unseen(sheet) for sheet in sheets if not _mapless(sheet))
     if unseen:
         draft.problems.append(f"{unseen} hidden lines were left out; they can carry hidden instructions")
     sheets, draft.page_reads = _with_scans(data, sheets, limits, draft.problems)
+    _take_mapless(sheets, draft)
     silent = [sheet.page for sheet in sheets if not sheet.lines and sheet.source != "ocr"]
     if silent and len(silent) < len(sheets):
         draft.problems.append(f"pages without text (blank or pictures): {ranges(silent)}")
     draft.blocks, draft.marks = lay_out(sheets, [Outline(*entry) for entry in about["outline"]])
     return draft
+
+
+def _mapless(sheet: Sheet) -> str | None:
+    """Why the letters of a page say nothing: its fonts do not tell which they are, and no words come of guessing."""
+    if sheet.unmapped < _UNMAPPED:
+        return None
+    text = sheet.text
+    if ocr.trustworthy(text) is None and max(common_words(text).values(), default=0) >= _COMMON:
+        return None
+    return f"its fonts do not say which letters {sheet.unmapped:.0%} of its text are"
+
+
+def _take_mapless(sheets: list[Sheet], draft: Draft) -> None:
+    """Takes off what such pages seem to say, where text recognition did not help: it is not what anybody wrote."""
+    gone: list[int] = []
+    for at, sheet in enumerate(sheets):
+        if sheet.source != "ocr" and sheet.lines and (why := _mapless(sheet)):
+            sheet.lines = []
+            draft.page_reads[at] = replace(draft.page_reads[at], tier="none", band="rejected", reason=why)
+            gone.append(sheet.page)
+    if gone:
+        told = "pages left out, because their fonts do not say which letters they show"
+        draft.problems.append(f"{told}: {ranges(gone)}")
 
 
 def _take_unseen(sheet: Sheet) -> int:
@@ -136,6 +165,8 @@ def _unreadable(sheet: Sheet) -> str | None:
     if not sheet.lines:
         return "the page has no text layer" if sheet.images else None
     text, scan = sheet.text, sheet.pictured()
+    if (mapless := _mapless(sheet)) is not None:
+        return mapless
     if not scan and _MEANINGLESS.search(text) is None:
         return None  # a page of figures or of few words is none the worse for it
     reason = ocr.trustworthy(text, scan)
@@ -216,7 +247,8 @@ def _sheet(told: dict[str, Any]) -> Sheet:
         for text, words, bottom, top, size, hyphen, note, upright in told["lines"]
     ]
     rules, images = ([tuple(box) for box in told[name]] for name in ("rules", "images"))
-    return Sheet(page, told["width"], told["height"], told["turn"], _joined(lines), rules, images)
+    size = told["width"], told["height"], told["turn"]
+    return Sheet(page, *size, _joined(lines), rules, images, unmapped=told["unmapped"])
 
 
 def _page_read(sheet: Sheet, why: str) -> PageRead:

@@ -1,13 +1,13 @@
 """The pages of a PDF, found by a process of their own: run as a script, never imported.
 
 PDFium is native code, and three kilobytes of nested forms can keep it busy for hours in all the memory there is. So it
-works here, with limits on time and memory, no environment and nothing of ours; what comes out is JSON, a line a page.
-Input: the PDF. Arguments: pages_max, text_max, seconds, bytes of memory, folder of pypdfium2, first page.
-Output: {"pages", "title", "outline": [[title, level, page], ...]} or {"error", ...}; then for each page {"page",
-"width", "height", "turn", "lines", "rules", "images"} or {"page", "broken": true}; {"end"} behind the last.
-A line is [text, words, bottom, top, size, hyphen, note, upright]; a word is [start, left, right, look], where look
-counts 1 for bold, 2 for typewriter, 4 for mathematics, 8 for italic, 16 for what is not shown. Lengths in points from
-the lower left corner of the page turned so that most of its text stands upright; `turn` says by how many degrees.
+works here, with limits on time and memory and nothing of ours; what comes out is JSON, a line a page. Input: the PDF.
+Arguments: pages_max, text_max, seconds, bytes of memory, folder of pypdfium2, first page.
+Output: {"pages", "title", "outline": [[title, level, page], ...]} or {"error", ...}; a page {"page", "width", "height",
+"turn", "lines", "unmapped", "rules", "images"} or {"page", "broken": true}; {"end"}. A line is [text, words, bottom,
+top, size, hyphen, note, upright]; a word is [start, left, right, look], where look counts 1 for bold, 2 for typewriter,
+4 for mathematics, 8 for italic, 16 for what is not shown. Lengths in points from the lower left corner of the page as
+turned by `turn` degrees, so that most of its text stands upright.
 """
 
 from __future__ import annotations
@@ -36,8 +36,7 @@ _FIXED_PITCH, _FORCE_BOLD = 1, 1 << 18
 _PAGE_CHARS_MAX, _OUTLINE_MAX = 1_000_000, 10_000
 _OBJECTS_MAX, _RULES_MAX, _DEPTH_MAX = 20_000, 4_000, 3
 _AS_IT_IS: tuple[float, ...] = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)
-_THIN = 2.5
-"""A path that is no thicker, in points, is a rule."""
+_THIN = 2.5  # a path that is no thicker, in points, is a rule
 _SECONDS_PER_PAGE = 0.2
 
 
@@ -138,7 +137,7 @@ class _Page:
             text = textpage.get_text_range() if count > 0 else ""
             if len(text) != count:
                 text = "".join(_letter(self._raw.FPDFText_GetUnicode(textpage.raw, i)) for i in range(count))
-            glyphs = _Glyphs(self._raw, textpage.raw)
+            glyphs, unmapped = _Glyphs(self._raw, textpage.raw), round(textpage.unmapped(), 2)
             lines = [line for line in (_line(match, glyphs) for match in _SEGMENT.finditer(text)) if line is not None]
         finally:
             textpage.close()
@@ -155,6 +154,7 @@ class _Page:
             "height": round(wide if turned else high, 1),
             "turn": (self.angle - self._page.get_rotation()) % 360,
             "lines": [line.told(self) for line in lines],
+            "unmapped": unmapped,
             "rules": rules,
             "images": images,
         }

@@ -27,7 +27,10 @@ def read_picture(data: bytes, limits: Limits) -> Draft:
     draft = read_pictures((replace(picture, key=key) for picture in ocr.pictures(data, limits)), limits)
     if not draft.blocks:
         reasons = ", ".join(dict.fromkeys(read.reason for read in draft.page_reads if read.reason))
-        raise EmptyFile(f"No text was recognised in this picture: {reasons or 'there is none'}.")
+        raise EmptyFile(
+            f"No text was recognised in this picture: {reasons or 'there is none'}.",
+            next_step="If there is writing on it, scan it again: straight, at 300 dpi, dark on white.",
+        )
     return draft
 
 

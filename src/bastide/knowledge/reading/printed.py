@@ -116,6 +116,8 @@ class Sheet:
     images: list[tuple[float, float, float, float]] = field(default_factory=list)
     source: str = ""
     """"ocr" where it was recognised."""
+    unmapped: float = 0.0
+    """Share of its letters that mean nothing outside their fonts."""
 
     @property
     def wide(self) -> float:

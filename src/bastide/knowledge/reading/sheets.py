@@ -23,6 +23,8 @@ _XDR = "{http://schemas.openxmlformats.org/drawingml/2006/spreadsheetDrawing}"
 _REFERENCE = re.compile(r"\$?([A-Z]{1,3})\$?(\d{1,7})")
 _MERGED = re.compile(rb"<(?:\w+:)?mergeCell\s[^>]*?ref=\"([A-Z0-9$:]{4,24})\"")
 _MERGED_MAX = 200_000
+_ROWS_MAX = 2_500_000
+"""Rows that are looked at: two sheets as long as they can be."""
 _GAP_MAX = 20
 """Empty cells between two filled ones that are kept, so that rows stand below each other."""
 _CODES = re.compile(r"&(?:\"[^\"]*\"|K[0-9A-Fa-f]{6}|\d{1,3}|[A-Za-z])")
@@ -42,6 +44,8 @@ class _Book:
     unknown: int = 0
     """Formulas without a computed value."""
     rows: int = 0
+    filled: int = 0
+    """Of them those with something in a cell: formats reach further down than what somebody wrote."""
     size: int = 0
 
 
@@ -113,6 +117,9 @@ class _Sheet:
             fields = list(self._fields(element, number))
             if any(field.text for field in fields):
                 self._area.append(fields)
+                book.filled += 1
+                if book.filled > book.limits.nodes_max:
+                    raise FileTooLarge(f"The workbook has more than {book.limits.nodes_max:,} rows.")
             else:
                 self._flush()
         self._flush()
@@ -125,8 +132,11 @@ class _Sheet:
     def _fields(self, element: etree._Element, number: int) -> Iterator[Field]:
         book = self._book
         book.rows += 1
-        if book.rows > book.limits.nodes_max:
-            raise FileTooLarge(f"The workbook has more than {book.limits.nodes_max:,} rows.")
+        if book.rows > _ROWS_MAX:
+            raise FileTooLarge(
+                f"The workbook has more than {_ROWS_MAX:,} rows, empty ones included.",
+                next_step="Delete the empty rows behind the last one that is filled, save it, and send it again.",
+            )
         following = 0
         filled = -1
         for cell in element.iterfind(f"{self._space}c"):

@@ -71,6 +71,16 @@ def test_damaged_and_locked_books() -> None:
         read("b.epub", data, Limits(text_max=300))
 
 
+@pytest.mark.parametrize("order", ["", "<spine/>", '<spine><itemref idref="nobody"/></spine>'])
+def test_a_book_without_an_order_of_its_parts_is_read_as_it_lists_them(order: str) -> None:
+    chapters = [("a.xhtml", page("<p>The first words.</p>")), ("b.xhtml", page("<p>The second words.</p>"))]
+    whole = epub(chapters, title="The Book")
+    spine = '<spine><itemref idref="c0"/><itemref idref="c1"/></spine>'
+    reading = read("b.epub", rewritten(whole, "OPS/book.opf", spine.encode(), order.encode()))
+    assert reading.text.split("\n\n")[-2:] == ["The first words.", "The second words."]
+    assert "does not say in which order" in reading.problems[0]
+
+
 def test_a_missing_chapter_is_told() -> None:
     data = rewritten(contract_epub(), "OPS/book.opf", b'href="one.xhtml"', b'href="gone.xhtml"')
     reading = read("b.epub", data)

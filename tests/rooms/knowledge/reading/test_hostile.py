@@ -45,6 +45,35 @@ def test_a_page_tree_that_holds_itself_gives_the_pages_that_there_are() -> None:
         read("a.pdf", _circular("2 0 R"))
 
 
+def _coded(names: Callable[[str], str]) -> bytes:
+    """A page whose font says by these names which letter each of its codes is."""
+    said = "The lease of the workshop ends on the last of June, and the deposit is nine hundred euros."
+    letters = sorted(set(said))
+    codes = "".join(f"\\{letters.index(letter) + 33:03o}" for letter in said)
+    shown = f"BT /F1 11 Tf 72 700 Td ({codes}) Tj ET"
+    objects = [
+        "<< /Type /Catalog /Pages 2 0 R >>",
+        "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R "
+        "/Resources << /Font << /F1 5 0 R >> >> >>",
+        f"<< /Length {len(shown)} >>\nstream\n{shown}\nendstream",
+        "<< /Type /Font /Subtype /Type1 /BaseFont /ABCDEF+Own /FirstChar 33 "
+        f"/LastChar {32 + len(letters)} /Widths [{' '.join(['600'] * len(letters))}] "
+        f"/Encoding << /Type /Encoding /Differences [33 {' '.join(map(names, letters))}] >> >>",
+    ]
+    return written([body.encode() for body in objects])
+
+
+def test_a_font_that_does_not_say_which_letters_it_shows_gives_no_text() -> None:
+    """PDFium then tells the codes; what they look like is no word of anybody."""
+    known = read(
+        "a.pdf", _coded(lambda letter: {" ": "/space", ",": "/comma", ".": "/period"}.get(letter, f"/{letter}"))
+    )
+    assert known.text.startswith("The lease of the workshop")
+    with pytest.raises(errors.EmptyFile, match="its fonts do not say which letters 100% of its text are"):
+        read("a.pdf", _coded(lambda letter: f"/g{ord(letter)}"))
+
+
 @pytest.mark.parametrize(
     "broken",
     [

@@ -18,7 +18,7 @@ from openpyxl.comments import Comment
 from openpyxl.worksheet.table import Table
 
 from bastide import errors
-from bastide.knowledge.reading import Limits, Reading, read
+from bastide.knowledge.reading import Limits, Reading, read, sheets
 from bastide.knowledge.reading.formats_of_numbers import BUILT_IN, plain, shown
 from tests.rooms.knowledge.reading.office import contract_xlsx, saved
 from tests.rooms.knowledge.reading.test_formats import kinds, outline
@@ -183,6 +183,23 @@ def test_two_thousand_rows_and_limits() -> None:
         read("a.xlsx", data, Limits(nodes_max=1_000))
     with pytest.raises(errors.FileTooLarge, match="characters"):
         read("a.xlsx", data, Limits(text_max=5_000))
+
+
+def test_rows_that_only_have_a_format_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody coloured a column down to its end; two rows are filled."""
+    book = openpyxl.Workbook()
+    assert book.active is not None
+    book.active.append(["Name", "Value"])
+    book.active.append(["first", 7])
+    book.active["A1048576"] = "the last row"
+    empty = "".join(f'<row r="{number}"><c r="A{number}" s="0"/></row>' for number in range(3, 5000)).encode()
+    last = b'<row r="1048576"'
+    data = rewritten(saved(book.save), SHEET, last, empty + last)
+    assert read("a.xlsx", data, Limits(nodes_max=10)).text == "Sheet\n\nName | Value\nfirst | 7\n\nthe last row"
+    monkeypatch.setattr(sheets, "_ROWS_MAX", 4_000)
+    with pytest.raises(errors.FileTooLarge, match="empty ones included") as refused:
+        read("a.xlsx", data)
+    assert "Delete the empty rows" in refused.value.next_step
 
 
 def test_workbooks_that_lie() -> None:

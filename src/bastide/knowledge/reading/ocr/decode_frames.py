@@ -71,7 +71,8 @@ def main() -> None:
     except MemoryError:
         last = {"error": "bomb", "what": "Decoding the picture would take more memory than a document may have."}
     except Exception as error:
-        last = {"error": "damaged", "what": str(error)[:200]}
+        unknown = type(error).__name__ == "UnidentifiedImageError"
+        last = {"error": "damaged", "what": "its format is not known" if unknown else str(error)[:200]}
     sys.stdout.buffer.write(json.dumps(last).encode("ascii") + b"\n")
 
 
