@@ -248,7 +248,7 @@ def _sheet(told: dict[str, Any]) -> Sheet:
     ]
     rules, images = ([tuple(box) for box in told[name]] for name in ("rules", "images"))
     size = told["width"], told["height"], told["turn"]
-    return Sheet(page, *size, _joined(lines), rules, images, unmapped=told["unmapped"])
+    return Sheet(page, *size, _joined(lines), rules, images, unmapped=told.get("unmapped", 0.0))
 
 
 def _page_read(sheet: Sheet, why: str) -> PageRead:
