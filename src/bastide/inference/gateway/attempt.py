@@ -55,6 +55,7 @@ class Attempt:
         "_relay",
         "_started",
         "_status",
+        "_unusable",
         "_upstream_headers",
         "decision",
         "entry",
@@ -77,6 +78,7 @@ class Attempt:
         self.entry: Entry = call.gateway.recording.begin(call.scope, self.promised)
         self._started = self.entry.started
         self._status = 0
+        self._unusable = ""  # why what came with status 200 is no answer
         self._body: list[bytes] = []
 
     def promised(self) -> CallFacts:
@@ -190,6 +192,7 @@ class Attempt:
         if self.exchange is not None:
             self.exchange.cancel()
         if not self._relay.begun:
+            self._unusable = fault.code
             self._call.unwon(self)
             self._no_answer(fault)
             return
@@ -207,7 +210,8 @@ class Attempt:
 
     def _close(self, outcome: str) -> None:
         self.over = True
-        usage = self._relay.usage(self._call.data) if self._status == 200 else UNUSED
+        given = self._status == 200 and not self._unusable
+        usage = self._relay.usage(self._call.data) if given else UNUSED
         self._call.used(self.target, usage)
         decision, model, gateway = self.decision, self.target.model.name, self._call.gateway
         facts = gateway.recording.facts(
@@ -218,6 +222,7 @@ class Attempt:
             started=self._started,
             pseudonymised=self._kinds,
             refused=self._call.refused,
+            unusable=self._unusable,
         )
         self.entry.close(facts, outcome=outcome, resource=model, subjects=gateway.recording.said(decision).subjects)
         gateway.tally(decision.endpoint.kind, outcome)

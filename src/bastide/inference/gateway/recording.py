@@ -63,11 +63,14 @@ class Recording:
         tls: TlsEvidence | None = None,
         pseudonymised: tuple[str, ...] = (),
         refused: tuple[Decision, ...] = (),
+        unusable: str = "",
     ) -> CallFacts:
         """What is known of a call now; `pseudonymised` are the kinds of what was sent under pseudonyms, `refused` the
-        verdicts on endpoints that it did not go to."""
+        verdicts on endpoints that it did not go to, `unusable` the error that what came instead of an answer is."""
         said = self.said(decision, refused)
         told = said.decision if not pseudonymised else {**said.decision, "pseudonymised": list(pseudonymised)}
+        if unusable:
+            told = {**told, "unusable": unusable}
         return CallFacts(
             act="inference",
             decision=told,

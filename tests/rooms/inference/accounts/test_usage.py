@@ -14,7 +14,7 @@ from bastide.errors import BadBudget, Forbidden
 from bastide.inference import ChatRequest, Message, ModelSpec, Used
 from bastide.policy import Label
 from bastide.store import Scope, new_id
-from bastide.testing import Fails, Says, ScriptedModel
+from bastide.testing import Fails, Raw, Says, ScriptedModel
 
 LEAST = Label()
 
@@ -78,6 +78,29 @@ async def test_a_call_without_an_answer_costs_nothing(rooms: Rooms, chief: Scope
         assert (await call(rooms, caller(chief), {**ASKED, "model": "ours"})).status == 502
     (failed,) = (await used(rooms, chief, "outcome")).values()
     assert (failed.name, failed.calls, failed.tokens_in, failed.tokens_out) == ("failed", 1, 0, 0)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("garbage", [b"<html>" + b"x" * 4000, b'{"choices": []}', b'{"error": "no"}'])
+async def test_an_answer_that_is_none_is_not_billed_and_its_receipt_says_so(
+    rooms: Rooms, chief: Scope, garbage: bytes, *, stream: bool
+) -> None:
+    await rooms.inference.accounts.set_budget(chief, of="tenant", tokens=10_000)
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: %d\r\n\r\n" % len(garbage)
+    async with ScriptedModel(Raw(head + garbage)) as server:
+        await rooms.inference.add_model(chief, ModelSpec("ours", url=server.url, local=True, upstream="scripted"))
+        taken = await call(rooms, caller(chief), {**ASKED, "model": "ours", "stream": stream})
+    assert taken.status == 502
+    (failed,) = (await used(rooms, chief, "outcome")).values()
+    assert (failed.name, failed.calls, failed.tokens_in, failed.tokens_out, failed.estimated) == ("failed", 1, 0, 0, 0)
+    (budget,) = await rooms.inference.accounts.budgets(chief)
+    assert budget.spent_tokens == 0
+    receipt = await rooms.audit.receipt(chief, taken.headers["x-bastide-receipt"])
+    assert receipt.body["outcome"] == "failed"
+    assert receipt.body["tokens"] == {"input": 0, "output": 0}
+    decision = receipt.body["decision"]
+    assert isinstance(decision, dict)
+    assert decision["unusable"] == taken.json["error"]["code"]
 
 
 async def test_what_was_estimated_is_marked(rooms: Rooms, chief: Scope) -> None:
