@@ -53,7 +53,8 @@ async def open_house(
         projections = Projections(store, audit, tenancy, policy, calls.egress, workflows)
         for kind in job_types(inference):
             workflows.register(kind)
-        batches = Batches(store, audit, tenancy, workflows, inference.gateway)
+        files_bytes_max = settings.inference.files_bytes_max
+        batches = Batches(store, audit, tenancy, workflows, inference.gateway, files_bytes_max=files_bytes_max)
         Upkeep(store, audit, knowledge, inference, settings).register(workflows)
         opened.push_async_callback(knowledge.stop)
         await knowledge.start()

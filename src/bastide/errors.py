@@ -894,6 +894,13 @@ class BatchFileTooLarge(TooLarge):
     code, next = "inference.file_too_large", "Split it into several files, and make a batch of each."
 
 
+class FilesFull(TooLarge):
+    """With this file the tenant would keep more than it may."""
+
+    code = "inference.files_full"
+    next = "Delete files that are needed no more, or have the operator raise BASTIDE_FILES_MB."
+
+
 class FileInUse(Conflict):
     """A batch still reads this file."""
 

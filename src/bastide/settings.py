@@ -97,6 +97,7 @@ class InferenceSettings:
     stale_s: float = STALE_S  # models that were read lately are called so long while the database is away
     allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     eur_per_usd: float | None = None  # budgets are in euros; without it a dollar counts as one
+    files_bytes_max: int = 10 * 1024 * 1024 * 1024  # of files of calls and what came of them, for each tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +192,7 @@ class Settings:
                 stale_s=stale_s,
                 allowed_networks=networks,
                 eur_per_usd=env.decimal("BASTIDE_EUR_PER_USD"),
+                files_bytes_max=env.number("BASTIDE_FILES_MB", 10_240, 1, 10_485_760) * 1024 * 1024,
             ),
             work=WorkSettings(
                 concurrency=env.number("BASTIDE_WORKER_CONCURRENCY", 16, 1, 200),

@@ -8,6 +8,9 @@ values
     now() + make_interval(secs => %(keep_s)s))
 returning id, name, purpose, bytes, blob, batch, errors, said, label, created_at, expires_at
 
+-- name: bytes_kept
+select inference.bytes_kept()
+
 -- name: files
 -- Who may not see everybody's sees those of his own user, or of his own key where that belongs to nobody.
 select id, name, purpose, bytes, blob, batch, errors, said, label, created_at, expires_at

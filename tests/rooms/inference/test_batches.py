@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from tests.conftest import scope_of
 
 from bastide.app import House, open_house
-from bastide.errors import BatchFileTooLarge, FileInUse, Forbidden, UnknownBatch, UnknownFile
+from bastide.errors import BatchFileTooLarge, FileInUse, FilesFull, Forbidden, UnknownBatch, UnknownFile
 from bastide.inference import ModelSpec
+from bastide.inference.batches.files import Files
 from bastide.inference.batches.lines import LINES_MAX, declared, read
 from bastide.inference.batches.values import Batch
 from bastide.inference.jobs import Batches
@@ -341,6 +342,25 @@ def test_too_many_lines_and_too_many_bytes() -> None:
     lines, problems = read(whole[: whole.rindex(b"\n", 0, -1) + 1], CHATS)
     assert problems == []
     assert [n for n, _ in lines] == list(range(1, LINES_MAX + 1))
+
+
+async def test_a_tenant_keeps_so_much_and_no_more_however_it_comes(house: House, ours: Scope, neighbour: Scope) -> None:
+    files = Files(house.store, house.audit, house.workflows, bytes_max=1000)
+    data = b" " * 399 + b"\n"
+
+    async def add(scope: Scope = ours) -> str:
+        return (await files.add(scope, "a.jsonl", data, label=PLAIN)).id
+
+    found = await asyncio.gather(*(add() for _ in range(5)), return_exceptions=True)
+    kept = [one for one in found if isinstance(one, str)]
+    full = [one for one in found if isinstance(one, FilesFull)]
+    assert (len(kept), len(full)) == (2, 3), "two that come at once do not both take what is left"
+    assert (full[0].status, full[0].facts["bytes_kept"], full[0].facts["bytes_max"]) == (413, 800, 1000)
+    await add(neighbour)
+    await files.delete(ours, kept[0])
+    await add()
+    with pytest.raises(FilesFull):
+        await add()
 
 
 async def test_a_file_over_the_limit(house: House, ours: Scope) -> None:

@@ -53,7 +53,7 @@ class Process:
     sharing: Sharing
     clock: Clock
 
-    async def pace(self, scope: Scope, rate: int, key: str = "sk-1") -> Pace:
+    async def pace(self, scope: Scope, rate: int | None, key: str = "sk-1") -> Pace:
         """As the gateway has it before the first call."""
         pace = self.paces.of(scope, MODEL, key, rate)
         await self.paces.at_hand()
@@ -135,6 +135,22 @@ async def test_who_comes_later_is_given_what_is_not_used(process: Begin, ours: S
     assert time.monotonic() - began < 0.9, "whoever holds it was told at once"
     assert 1 <= two.burst(late, 100) <= 10
     assert sum(await until_dry((one, pace), (two, late))) <= 9
+
+
+async def test_a_rate_that_is_changed_or_gone_is_shared_as_it_is_now(process: Begin, ours: Scope) -> None:
+    one, two = await process(), await process()
+    asking = [(each, await each.pace(ours, 100)) for each in (one, two)]
+    for each in (one, two):
+        await each.pace(ours, 40)
+    assert sum(await until_dry(*asking)) == 40
+    free = await one.pace(ours, None)
+    assert one.burst(free, 1000) == 1000
+    asked = one.sharing._woken
+    await asyncio.sleep(0.3)
+    assert not asked.is_set()
+    assert one.sharing._task is not None
+    assert not one.sharing._task.done()
+    assert two.burst(asking[1][1], 100) == 0
 
 
 async def test_a_process_that_stops_leaves_what_it_has_not_used(process: Begin, ours: Scope) -> None:

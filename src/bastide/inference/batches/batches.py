@@ -34,13 +34,23 @@ class Batches:
 
     FILE_BYTES_MAX: Final = BYTES_MAX
 
-    def __init__(self, store: Store, audit: Audit, tenancy: Tenancy, workflows: Workflows, gateway: Gateway) -> None:
+    def __init__(
+        self,
+        store: Store,
+        audit: Audit,
+        tenancy: Tenancy,
+        workflows: Workflows,
+        gateway: Gateway,
+        *,
+        files_bytes_max: int,
+    ) -> None:
+        """`files_bytes_max` of files are kept for each tenant."""
         self._store = store
         self._audit = audit
         self._tenancy = tenancy
         self._workflows = workflows
         self._sweeper: asyncio.Task[None] | None = None
-        self.files = Files(store, audit, workflows)
+        self.files = Files(store, audit, workflows, bytes_max=files_bytes_max)
         workflows.register(Working(audit, tenancy, gateway).type())
 
     async def start(self, *, work: bool) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from typing import Any, Final
 
 from bastide.audit import Audit
-from bastide.errors import BadFile, BatchFileTooLarge, FileInUse, JobEnded, UnknownFile, UnknownJob
+from bastide.errors import BadFile, BatchFileTooLarge, FileInUse, FilesFull, JobEnded, UnknownFile, UnknownJob
 from bastide.inference.batches.lines import declared
 from bastide.inference.batches.values import StoredFile
 from bastide.policy import Label, personal_kind
@@ -20,7 +20,7 @@ _DELETE, _DELETE_LINES, _DELETE_OUTPUTS = _Q["delete_file"], _Q["delete_lines"],
 _OF_FILE, _DELETE_BATCHES = _Q["batches_of_file"], _Q["delete_batches"]
 _EXPIRED, _OLD_BATCHES = _Q["expired_files"], _Q["old_batches"]
 _ABOUT, _BATCHES_ABOUT = _Q["files_about"], _Q["batches_about"]
-_LINES_PAGE = _Q["lines_page"]
+_BYTES_KEPT, _LINES_PAGE = _Q["bytes_kept"], _Q["lines_page"]
 
 BYTES_MAX: Final = 100 * 1024 * 1024
 KEPT_S: Final = 30 * 86_400
@@ -38,7 +38,9 @@ _BATCH_DAYS: Final = 30
 class Files:
     """The files of all tenants."""
 
-    def __init__(self, store: Store, audit: Audit, workflows: Workflows) -> None:
+    def __init__(self, store: Store, audit: Audit, workflows: Workflows, *, bytes_max: int) -> None:
+        """`bytes_max` of files are kept for each tenant; what comes of a batch counts, and is never refused."""
+        self._bytes_max = bytes_max
         self._store = store
         self._audit = audit
         self._workflows = workflows
@@ -49,7 +51,7 @@ class Files:
         """Keep a file of calls for `keep_s` seconds. What its days are over of goes first.
 
         Its label is that of who hands it in, joined with what its lines say and with what is found in them.
-        Raises BadFile, BatchFileTooLarge.
+        Raises BadFile, BatchFileTooLarge, FilesFull.
         """
         scope.need("model:use")
         _check(name, data, purpose)
@@ -59,6 +61,10 @@ class Files:
         whole = said.join(found)
         await self.sweep(scope)
         async with self._store.under(scope) as db:
+            kept = int(await db.value(_BYTES_KEPT))
+            if kept + len(data) > self._bytes_max:
+                told = f"This tenant keeps {kept:,} bytes of files, and may keep {self._bytes_max:,}."
+                raise FilesFull(told, param="file", bytes_kept=kept, bytes_max=self._bytes_max)
             row = await db.row(
                 dict,
                 _ADD,

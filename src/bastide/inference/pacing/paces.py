@@ -30,10 +30,15 @@ class Paces:
         self._paces.move_to_end(place)
         if len(self._paces) > _PACES_MAX:
             self._paces.popitem(last=False)
-        pace.per_minute = per_minute
-        if self._sharing is not None and per_minute is not None:
+        before, pace.per_minute = pace.per_minute, per_minute
+        if per_minute is None:
+            pace.share = None
+        elif self._sharing is not None:
             if pace.share is None:
                 pace.share = Share(scope, "|".join(place[1:]).encode(), self._sharing.wake)
+            elif before is not None and per_minute != before:  # of less, each has his part of less, at once
+                pace.allot(pace.share.requests * min(per_minute, before) // before, pace.share.own_until)
+                self._sharing.wake(pace)
             pace.share.scope = scope
             self._sharing.keep(pace)
         return pace
