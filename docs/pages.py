@@ -14,7 +14,7 @@ from typing import Any
 
 from typer.main import get_command
 
-from bastide.api import create
+from bastide.api.doors import create
 from bastide.cli import tree
 from bastide.egress import local_client
 from bastide.errors import BastideError

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from bastide.api import Rooms, Server, create
+from bastide.api import Part, address_of, bound
+from bastide.api.doors import Rooms, Server, create
 from bastide.compliance import Upkeep, bring_up_to_date
 from bastide.errors import BastideError, ExamplesNotEmbedded
 from bastide.gatehouse import Stopping, open_gatehouse, settle_down, stopping
 from bastide.inference.jobs import Batches, job_types
 from bastide.knowledge import Knowledge, Projections
-from bastide.lane import Part, address_of, bound
 from bastide.settings import Settings
 from bastide.store import Scope
 from bastide.telemetry import log

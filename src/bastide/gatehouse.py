@@ -16,10 +16,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
+from bastide.api import Behind, Callers, CallRooms, Lane, Porter, address_of, bound_together
 from bastide.audit import Audit
 from bastide.egress import Egress
 from bastide.inference import Inference
-from bastide.lane import Behind, Callers, CallRooms, Lane, Porter, address_of, bound_together
 from bastide.policy import Policy
 from bastide.settings import Settings
 from bastide.store import Store

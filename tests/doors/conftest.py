@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import httpx2
 import pytest
 
-from bastide.api import Server, create
+from bastide.api import bound
+from bastide.api.doors import Server, create
 from bastide.app import House
-from bastide.lane import bound
 from bastide.settings import ServerSettings
 from tests.doors.working import Working, client, working
 

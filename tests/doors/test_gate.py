@@ -10,7 +10,7 @@ from dataclasses import replace
 import httpx2
 import pytest
 
-from bastide.api import create
+from bastide.api.doors import create
 from bastide.app import House
 from tests.doors.conftest import Company, bearer
 

@@ -18,9 +18,9 @@ import httpx2
 import openai
 import pytest
 
+from bastide.api import Behind, Callers, Lane, Porter, bound, bound_together
 from bastide.app import House
 from bastide.errors import PortTaken
-from bastide.lane import Behind, Callers, Lane, Porter, bound, bound_together
 from bastide.settings import ServerSettings
 from bastide.testing import Says, ScriptedModel
 from tests.doors.conftest import Company, bearer

@@ -15,8 +15,8 @@ import httpx2
 import pytest
 from starlette.datastructures import Headers
 
-from bastide.api import create
 from bastide.api.application import limits_of
+from bastide.api.doors import create
 from bastide.api.gate import IMPORT_PATH, BodyLimits
 from bastide.app import House, open_house
 from bastide.settings import Settings

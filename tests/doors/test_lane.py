@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bastide.lane.head import Elsewhere, Head, Heads
+from bastide.api.lane.head import Elsewhere, Head, Heads
 from bastide.testing import Says, ScriptedModel
 from tests.doors.conftest import Company, bearer
 

@@ -13,7 +13,7 @@ from functools import partial
 import httpx2
 import uvicorn
 
-from bastide.api import create
+from bastide.api.doors import create
 from bastide.api.gate import Gate
 from bastide.app import House
 from bastide.settings import WorkSettings

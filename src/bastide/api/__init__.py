@@ -1,15 +1,19 @@
-"""Api: the rooms' operations over HTTP.
+"""Api: the rooms' operations over HTTP, and calls of models by a lane of their own.
 
-`create` gives an ASGI application on the rooms: `/api/v1` for everything, `/v1` for clients that speak to
-models as they are, `/mcp` for programs that use tools (`speak` carries it to standard input and output), `/healthz`,
-`/readyz` and `/metrics` for who runs it; calls of models take a lane of their own past the application. Nothing is
-decided here: a request becomes a scope, one operation of one room, and its value on the wire.
+Nothing is decided here: a request becomes a scope, one operation of one room, and its value on the wire. This face is
+what every process has that listens; `bastide.api.doors` is the application, which not all of them need load.
 """
 
-from bastide.api.application import create
-from bastide.api.bridge import speak
-from bastide.api.serving import Server
-from bastide.api.tools import PATH as MCP_PATH
-from bastide.api.values import Notices, Rooms
+from bastide.api.lane import (
+    Behind,
+    Callers,
+    CallRooms,
+    Lane,
+    Part,
+    Porter,
+    address_of,
+    bound,
+    bound_together,
+)
 
-__all__ = ["MCP_PATH", "Notices", "Rooms", "Server", "create", "speak"]
+__all__ = ["Behind", "CallRooms", "Callers", "Lane", "Part", "Porter", "address_of", "bound", "bound_together"]

@@ -36,13 +36,13 @@ from bastide.api import (
 from bastide.api.closing import Closing
 from bastide.api.doorkeeper import HOOKS, OPEN, Doorkeeper
 from bastide.api.gate import IMPORT_PATH, BodyLimits, Gate
+from bastide.api.lane import Behind, Callers
 from bastide.api.queues import Queues
 from bastide.api.serving import before
 from bastide.api.socket import Talk
 from bastide.api.tools import PATH, Tools
 from bastide.api.values import Notices, Rooms
 from bastide.inference.jobs import Batches
-from bastide.lane import Behind, Callers
 from bastide.settings import Settings
 
 _ABOUT = """Documents in, answers with their sources out, and a receipt for every call to a model.

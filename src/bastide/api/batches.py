@@ -12,12 +12,12 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from bastide.api.describing import BYTES, model_answers
 from bastide.api.doorkeeper import Asking, Behind
+from bastide.api.lane import check_text
 from bastide.api.operations import Ask, Nothing, Operation, routes
 from bastide.api.paging import Paged
 from bastide.api.reading import Route
 from bastide.api.shapes import batches as shapes
 from bastide.errors import BadFile
-from bastide.lane import check_text
 
 Wire = dict[str, Any]
 

@@ -16,13 +16,13 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from bastide.api.describing import BYTES, UPLOAD, answers
 from bastide.api.doorkeeper import Asking, Behind
+from bastide.api.lane import check_text, parse
 from bastide.api.reading import Route
 from bastide.api.refusals import fields_wrong
 from bastide.api.shapes import knowledge as shapes
 from bastide.api.values import Caller, Rooms
 from bastide.errors import BadLabel, BadRequest, FieldsWrong, UnsupportedMedia
 from bastide.knowledge import Original
-from bastide.lane import check_text, parse
 
 _FILES_MAX = 1000
 _FIELDS_MAX = 5000

@@ -16,9 +16,9 @@ from starlette.datastructures import Headers
 from bastide.api.closing import Closing
 from bastide.api.entrance import Entrance
 from bastide.api.gate import Door, Receive, Send, Wires
+from bastide.api.lane import let_in
 from bastide.api.values import Caller, Rooms
 from bastide.errors import BadRequest
-from bastide.lane import let_in
 from bastide.store import is_id
 
 OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})

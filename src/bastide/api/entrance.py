@@ -16,9 +16,9 @@ from starlette.datastructures import Headers
 
 from bastide.api.closing import unless
 from bastide.api.gate import Door, Message, Receive, Send, Wires
+from bastide.api.lane import parse
 from bastide.api.values import Caller
 from bastide.errors import BadRequest, Forbidden, NoSuchRoute, TooMany, Unauthorised, Unavailable
-from bastide.lane import parse
 
 SOCKET = "/ws"
 """The one address of the WebSocket."""

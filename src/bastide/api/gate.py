@@ -22,9 +22,9 @@ from starlette.websockets import WebSocketDisconnect
 
 from bastide import telemetry
 from bastide.api.closing import Closing, unless
+from bastide.api.lane import SAFETY
 from bastide.api.refusals import refusal
 from bastide.errors import ArchiveTooLarge, BadRequest, BastideError, BodyTooLarge, Broken, Stopping
-from bastide.lane import SAFETY
 from bastide.store import new_id
 
 Message = MutableMapping[str, Any]

@@ -11,11 +11,11 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from bastide import __version__, telemetry
 from bastide.api.describing import TEXT, answers
 from bastide.api.doorkeeper import Asking, Behind
+from bastide.api.lane import Part, grounds, means
 from bastide.api.queues import Queues
 from bastide.api.shapes import law as shapes
 from bastide.api.values import Notices, Rooms
 from bastide.knowledge import scans_are_read
-from bastide.lane import Part, grounds, means
 
 _VERIFIED_SIZE_MAX = 20_000  # up to here `doctor` verifies the whole log: a second or less
 _BEHIND_S = 300.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
+from bastide.api.lane import Part
 from bastide.errors import Fault, Unavailable
-from bastide.lane import Part
 from bastide.telemetry import gauge
 from bastide.workflows import Workflows, WorkHealth
 

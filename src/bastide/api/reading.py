@@ -9,7 +9,7 @@ from fastapi import Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
-from bastide.lane import parse
+from bastide.api.lane import parse
 
 
 class _SuspiciousRequest(Request):

@@ -11,7 +11,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bastide.api.gate import Gate
-from bastide.lane import Behind, Lane
+from bastide.api.lane import Behind, Lane
 
 _MESSAGE_BYTES_MAX: Final = 1024 * 1024  # of one message of a WebSocket
 _GRACE_S: Final = 10  # running requests may take so long to finish once we are asked to stop

@@ -24,13 +24,13 @@ from bastide import telemetry
 from bastide.api.closing import unless
 from bastide.api.following import Following
 from bastide.api.gate import Receive, Send, Wires
+from bastide.api.lane import parse
 from bastide.api.operations import Ask, Operation
 from bastide.api.outbox import Outbox
 from bastide.api.refusals import fields_wrong
 from bastide.api.shapes.ground import Asked
 from bastide.api.values import Caller, Rooms
 from bastide.errors import BadRequest, BastideError, Broken, FieldsWrong, NoSuchOperation, TooMany
-from bastide.lane import parse
 
 _SOCKETS_MAX = 500  # of one tenant, in this process
 _UNREAD_S = 30.0  # who does not read for so long is let go

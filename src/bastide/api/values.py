@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bastide.api.lane import CallRooms, Part
 from bastide.inference.jobs import Batches
 from bastide.knowledge import Knowledge, Projections
-from bastide.lane import CallRooms, Part
 from bastide.policy import Label
 from bastide.store import Scope
 from bastide.workflows import Workflows

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse
 from bastide.api.closing import Closing, unless
 from bastide.api.describing import answers
 from bastide.api.doorkeeper import Asking, Behind, Ending
+from bastide.api.lane import check_text
 from bastide.api.operations import Ask, Nothing, Operation, routes
 from bastide.api.paging import page, whole
 from bastide.api.reading import Route
@@ -20,7 +21,6 @@ from bastide.api.shapes import work as shapes
 from bastide.api.shapes.ground import Listed
 from bastide.api.values import Caller, Rooms
 from bastide.errors import BadRequest, NoSuchJobType, Stopping, UnknownJobType
-from bastide.lane import check_text
 from bastide.policy import Label
 from bastide.workflows import Job, JobRecord, Lane
 

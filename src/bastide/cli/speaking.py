@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bastide.api import MCP_PATH, speak
+from bastide.api.doors import MCP_PATH, speak
 from bastide.cli.attending import attended
 from bastide.cli.desk import Desk
 from bastide.settings import Settings

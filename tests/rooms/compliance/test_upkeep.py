@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bastide.api import create
+from bastide.api.doors import create
 from bastide.app import House, open_house
 from bastide.audit import log_step, verify_file
 from bastide.egress import local_client

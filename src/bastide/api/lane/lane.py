@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 from bastide import telemetry
+from bastide.api.lane.answering import SAFETY, Answering
+from bastide.api.lane.callers import Callers
+from bastide.api.lane.head import HEAD_BYTES_MAX, Elsewhere, Head, Heads, may_be_ours
 from bastide.errors import BastideError, BodyTooLarge, Broken, HeadTooLarge, RequestTooSlow
 from bastide.inference import Gateway, Running, refusal
-from bastide.lane.answering import SAFETY, Answering
-from bastide.lane.callers import Callers
-from bastide.lane.head import HEAD_BYTES_MAX, Elsewhere, Head, Heads, may_be_ours
 from bastide.policy import Label
 from bastide.store import Scope, new_id
 

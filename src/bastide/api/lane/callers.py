@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from bastide.lane.letting_in import let_in
+from bastide.api.lane.letting_in import let_in
 from bastide.policy import Label
 from bastide.store import Scope
 from bastide.tenancy import Tenancy

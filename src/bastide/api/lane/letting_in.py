@@ -10,8 +10,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 
+from bastide.api.lane.reading import parse
 from bastide.errors import BadLabel, BadRequest
-from bastide.lane.reading import parse
 from bastide.policy import Label
 from bastide.store import Scope
 from bastide.tenancy import Tenancy

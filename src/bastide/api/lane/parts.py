@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from bastide.api.lane.values import CallRooms, Part
 from bastide.audit import log_step
 from bastide.errors import BastideError
-from bastide.lane.values import CallRooms, Part
 
 _PATIENCE_S = 5.0
 

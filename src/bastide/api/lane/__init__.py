@@ -6,15 +6,15 @@ byte lost, to whoever answers it: the HTTP server behind in this process, or the
 else, who passes it on. One port, one law: all ways lead to the same rooms.
 """
 
-from bastide.lane.answering import SAFETY
-from bastide.lane.callers import Callers
-from bastide.lane.lane import Behind, Lane
-from bastide.lane.letting_in import let_in
-from bastide.lane.listening import address_of, bound, bound_together
-from bastide.lane.parts import grounds, means
-from bastide.lane.porter import Porter
-from bastide.lane.reading import check, check_text, parse
-from bastide.lane.values import CallRooms, Part
+from bastide.api.lane.answering import SAFETY
+from bastide.api.lane.callers import Callers
+from bastide.api.lane.lane import Behind, Lane
+from bastide.api.lane.letting_in import let_in
+from bastide.api.lane.listening import address_of, bound, bound_together
+from bastide.api.lane.parts import grounds, means
+from bastide.api.lane.porter import Porter
+from bastide.api.lane.reading import check, check_text, parse
+from bastide.api.lane.values import CallRooms, Part
 
 __all__ = [
     "SAFETY",

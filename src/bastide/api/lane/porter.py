@@ -13,14 +13,14 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from bastide import __version__, telemetry
+from bastide.api.lane.answering import SAFETY, Answering
+from bastide.api.lane.head import HEAD_BYTES_MAX
+from bastide.api.lane.onward import Side
+from bastide.api.lane.parts import grounds, means
+from bastide.api.lane.values import CallRooms, Part
 from bastide.egress import local_connection
 from bastide.errors import AnsweredElsewhere, BastideError, Broken, RequestTooSlow
 from bastide.inference import refusal
-from bastide.lane.answering import SAFETY, Answering
-from bastide.lane.head import HEAD_BYTES_MAX
-from bastide.lane.onward import Side
-from bastide.lane.parts import grounds, means
-from bastide.lane.values import CallRooms, Part
 from bastide.store import new_id
 
 _OURS: Final = {b"GET %b HTTP/1.1\r\n" % path: path.decode() for path in (b"/healthz", b"/readyz", b"/metrics")}
