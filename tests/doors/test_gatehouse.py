@@ -29,7 +29,7 @@ from tests.doors.test_lane import ASKED, Answers, request, wire
 from tests.journeys.processes import free_port
 
 HEAVY = "fastapi starlette uvicorn pydantic mcp numpy onnxruntime onnx tokenizers safetensors procrastinate lxml PIL"
-ROOMS = "bastide.api bastide.app bastide.knowledge bastide.workflows bastide.compliance bastide.inference.jobs"
+ROOMS = "bastide.api.doors bastide.app bastide.knowledge bastide.workflows bastide.compliance bastide.inference.jobs"
 
 
 @dataclass
