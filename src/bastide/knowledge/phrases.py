@@ -145,16 +145,30 @@ def asked(question: str, language: str) -> list[Asked]:
     return found
 
 
-def marked(question: str) -> list[bool] | None:
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """How the words of a question are written, one by one: as names are (in capitals or with a digit), and as the parts
+    of somebody's name are (one capital, then small letters)."""
+
+    large: tuple[bool, ...]
+    proper: tuple[bool, ...]
+
+
+def marked(question: str) -> Marked | None:
     """Which words of a question are written as names are; None where its writing tells nothing.
 
     The first word is written large anyway: it counts as a name where the second one does.
     """
-    words = _WORD.findall(_POSSESSIVE.sub("", unicodedata.normalize("NFKC", question)))[:_ASKED_WORDS_MAX]
-    large = [word[0].isupper() or word[0].isdigit() for word in words]
+    large: list[bool] = []
+    proper: list[bool] = []
+    for word in _WORD.findall(_POSSESSIVE.sub("", unicodedata.normalize("NFKC", question)))[:_ASKED_WORDS_MAX]:
+        parts = len(_WORD.findall(word.lower()))  # a small letter may be two characters: "İ" is
+        large += [word[0].isupper() or word[0].isdigit()] * parts
+        proper += [word[0].isupper() and word[1:].islower()] * parts
     if not any(large[1:]):
         return None
-    return [large[0] and large[1], *large[1:]]
+    first = large[0] and large[1]
+    return Marked((first, *large[1:]), (first and proper[0], *proper[1:]))
 
 
 def _runs(sentence: str) -> Iterable[tuple[tuple[str, ...], bool]]:

@@ -163,7 +163,8 @@ async def _walk(asked: Asked, order: list[Scored], held: Held, explain: bool) ->
         return _NOWHERE
     seeds = {one.chunk: one.score for one in order[:SEEDS]}
     within = None if asked.within is None else np.isin(web.documents, asked.within)
-    step = partial(walk, web, asked.query, asked.language, seeds, within=within, masses=explain)
+    always = asked.mode == "graph"
+    step = partial(walk, web, asked.query, asked.language, seeds, within=within, masses=explain, always=always)
     return step() if len(web.phrases) < WALKED_HERE else await asyncio.to_thread(step)
 
 

@@ -43,13 +43,16 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A phrase of the question that is one here: its words, how many chunks have it, how many are called so."""
+    """A phrase of the question that is one here: its words, how many chunks have it, how many are called so; whether
+    it is written as no name is, and how many of its words are as those of somebody's name are: of a phrase that many
+    chunks have, one at most."""
 
     phrase: str
     key: int
     chunks: int
     titled: int
     small: bool
+    proper: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +86,13 @@ def walk(
     *,
     within: NDArray[np.bool_] | None = None,
     masses: bool = True,
+    always: bool = True,
 ) -> Walk:
     """The walk from `question` and from `seeds`, chunk -> score from 0 to 1, over the chunks that are alive.
 
     `within`, by place, leaves only those chunks that a filter lets through; the others are not walked over either.
-    Without `masses` it is not said which phrases it came by.
+    Without `masses` it is not said which phrases it came by; without `always` it goes nowhere where the question names
+    nothing, for then it has no voice in the end.
     """
     alive = web.alive if within is None else web.alive & within
     total = int(np.count_nonzero(alive))
@@ -99,8 +104,9 @@ def walk(
     relevance = np.full(len(web.chunks), _FLOOR)
     relevance[places] = np.maximum(scores, RELEVANCE_FLOOR) ** RELEVANCE_POWER
     named, asked_for, weights = _named(web, question, language, here, total)
+    silent = not always and all(one.small for one in named)
     start = np.union1d(places, _starting(web, asked_for, here))
-    if not len(start):
+    if silent or not len(start):
         return Walk({}, named, {})
     owner, phrases, strength, titles = _phrases_of(web, start, asked_for, total)
     used, use_of = _numbered(len(web.names), phrases, asked_for)
@@ -176,17 +182,19 @@ def _named(
     titled = np.bincount(found.phrase[(found.kind & TITLE) > 0], minlength=len(there)).tolist()
     covered: set[int] = set()
     chosen: dict[int, Named] = {}
-    written = marked(question)
+    written, common = marked(question), max(COMMON_MIN, COMMON_SHARE * total)
     for n, (candidate, place) in enumerate(zip(there.tolist(), places[there].tolist(), strict=True)):
         one = candidates[candidate]
         words = range(one.start, one.start + one.length)
         if not whole[n] or counts[n] > ASKED_SHARE * total + COMMON_MIN or covered.intersection(words):
             continue
         covered.update(words)
-        small = written is not None and not any(written[word] for word in words)
+        small = written is not None and not any(written.large[word] for word in words)
         small = small or (one.length == 1 and language in NOUNS_CAPITALISED)
+        proper = 0 if small or written is None else sum(written.proper[word] for word in words)
+        proper = proper if counts[n] <= common else min(proper, 1)
         if place not in chosen:
-            chosen[place] = Named(one.phrase, one.key, counts[n], titled[n], small)
+            chosen[place] = Named(one.phrase, one.key, counts[n], titled[n], small, proper)
     ordered = sorted(chosen)
     weights = [_weight(chosen[place], total) for place in ordered]
     return tuple(chosen.values()), np.array(ordered, np.int64), np.array(weights)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bastide.knowledge.grams import gram_keys, gram_scores
-from bastide.knowledge.phrases import TITLE, WHOLE, asked, marked, mentioned, names, phrase_key
+from bastide.knowledge.phrases import TITLE, WHOLE, asked, marked, mentioned, names, phrase_key, plain
 from bastide.knowledge.preparing import called, prepare
 from bastide.knowledge.reading import Limits
 from bastide.knowledge.weaving import MENTION, pack
@@ -108,17 +108,27 @@ def test_a_question_names_phrases_whatever_its_case() -> None:
 
 
 @pytest.mark.parametrize(
-    ("question", "large"),
+    ("question", "large", "proper"),
     [
-        ("Who was Ada Lovelace?", [False, False, True, True]),
-        ("Ada Lovelace was who?", [True, True, False, False]),
-        ("who was ada lovelace?", None),
-        ("Who was she?", None),
-        ("", None),
+        ("Who was Ada Lovelace?", [False, False, True, True], [False, False, True, True]),
+        ("Ada Lovelace was who?", [True, True, False, False], [True, True, False, False]),
+        ("Why does BRCA1 repair DNA?", [False, False, True, False, True], [False] * 5),
+        ("Hat Ankara İSTANBUL?", [True, True, True, True], [True, True, False, False]),
+        ("who was ada lovelace?", None, None),
+        ("Who was she?", None, None),
+        ("", None, None),
     ],
 )
-def test_case_tells_names_where_it_is_used(question: str, large: list[bool] | None) -> None:
-    assert marked(question) == large
+def test_case_tells_names_where_it_is_used(question: str, large: list[bool] | None, proper: list[bool] | None) -> None:
+    written = marked(question)
+    assert (written and list(written.large)) == large
+    assert (written and list(written.proper)) == proper
+
+
+@given(st.text(max_size=60))
+def test_a_mark_stands_for_each_word_that_is_asked(question: str) -> None:
+    written = marked(question)
+    assert written is None or len(written.large) == len(written.proper) == len(plain(question))
 
 
 @given(st.text(max_size=300), st.sampled_from(["en", "de", "el", "zh", "ar", ""]), st.text(max_size=40))

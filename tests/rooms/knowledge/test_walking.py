@@ -121,8 +121,48 @@ def test_a_web_that_took_in_one_after_the_other_is_the_same_and_what_it_was_stay
 def test_the_walk_leads_only_where_it_knows_the_way() -> None:
     order = [Scored(1, 0.9, 5.0, 0.5), Scored(2, 0.5, 3.0, 0.4)]
     astray = Walk({2: 0.9, 3: 0.1}, (), {})
-    assert [one.chunk for one in led(order, astray)] == [1, 2, 3]
+    assert led(order, astray) == order
     assert [one.chunk for one in led(order, astray, always=True)] == [2, 3, 1]
     named = walk(web_of(TOWN), "Ada Vermeer", "en", {0: 1.0}).named
     assert [one.chunk for one in led(order, Walk({2: 0.9, 3: 0.1}, named, {}))] == [2, 3, 1]
     assert led(order, Walk({}, (), {})) == order
+
+
+UNTITLED = [("", text) for _, text in TOWN] + [("", f"The DNA of case {n} was read.") for n in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("question", "voice"),
+    [
+        ("Who is mayor of the village where Ada Vermeer was born?", 0.5),
+        ("Who is mayor of Lissewege?", 0.1),
+        ("Was the DNA of a village read?", 0.0),
+        ("was the dna of a village read?", 0.0),
+    ],
+)
+def test_without_titles_the_walk_has_the_voice_that_a_name_gives_it(question: str, voice: float) -> None:
+    found = walk(web_of(UNTITLED), question, "en", {0: 1.0, 300: 0.3})
+    assert found.named
+    assert found.titled == found.linked == 0
+    order = [Scored(900, 1.0, 5.0, 0.5)]
+    both = led(order, found)
+    assert next(one.score for one in both if one.chunk == 900) == 1.0 - voice
+    assert len(both) == (1 if voice == 0 else 1 + len(found.shares))
+
+
+def test_a_full_name_that_many_have_says_no_more_than_a_single_one() -> None:
+    web = web_of([("", f"The Data Protection Officer heard of it{'.' * n}") for n in range(1, 13)] + TOWN * 9)
+    (named,) = (one for one in walk(web, "What does the Data Protection Officer do?", "en", {0: 1.0}).named)
+    assert (named.phrase, named.chunks, named.proper) == ("data protection officer", 12, 1)
+
+
+def test_a_letter_that_is_two_when_small_is_walked_over() -> None:
+    web = web_of([("İSTANBUL", "İSTANBUL is a town."), ("Ankara", "Ankara is a town.")])
+    assert best(walk(web, "Is Ankara İSTANBUL?", "tr", {0: 1.0}))
+
+
+def test_a_question_that_names_nothing_is_not_walked_unless_asked_for() -> None:
+    web, question = web_of(TOWN), "Who paints the walls?"
+    assert walk(web, question, "en", {0: 1.0}).shares
+    assert not walk(web, question, "en", {0: 1.0}, always=False).shares
+    assert walk(web, "Who is Ada Vermeer?", "en", {0: 1.0}, always=False).shares
