@@ -17,10 +17,17 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from tests.conftest import scope_of
 
-from bastide.inference import Model
+from bastide.inference import Model, ModelSpec
 from bastide.inference.pacing import Pace, Paces, Sharing
+from bastide.policy import Label
 from bastide.settings import Settings
 from bastide.store import Scope, Store, new_id
+from bastide.testing import ScriptedModel
+
+from .test_gateway import Taken
+from .test_told import Other, here, other
+
+__all__ = ["here", "other"]
 
 MODEL = Model("m", "openai", ("chat",), "record", "https://api.example/v1", "upstream")
 
@@ -206,6 +213,32 @@ async def test_without_the_database_what_is_held_is_used_on_and_no_more(
         while pace.share.own_until != float("inf"):
             await asyncio.sleep(0.02)
     assert sum(await until_dry((cut, pace))) == held
+
+
+async def test_two_houses_on_one_database_ask_a_server_no_more_often_than_it_allows(
+    here: Other, other: Other, ours: Scope, neighbour: Scope
+) -> None:
+    async def called(house: Other, scope: Scope = ours) -> int:
+        taken = Taken()
+        body = b'{"model": "ours", "messages": [{"role": "user", "content": "When?"}]}'
+        house.inference.gateway.begin(scope, Label(), "chat", body, taken, request_id="req_test")
+        async with asyncio.timeout(15):
+            await taken.ended.wait()
+        return taken.status
+
+    async with ScriptedModel("Here.") as server:
+        for scope in (ours, neighbour):
+            spec = ModelSpec("ours", url=server.url, local=True, upstream="scripted", requests_per_minute=20)
+            await here.inference.add_model(scope, spec)
+        found = await asyncio.gather(*(called(house) for _ in range(15) for house in (here, other)))
+        async with asyncio.timeout(10):  # what one of them has left over goes to the other
+            while found.count(200) < 20:
+                found += [await called(house) for house in (here, other)]
+                await asyncio.sleep(0.05)
+        found += [await called(house) for _ in range(5) for house in (here, other)]
+        assert set(found) == {200, 429}
+        assert found.count(200) == len(server.chats) == 20
+        assert await called(other, neighbour) == 200, "the neighbour's rate is his own"
 
 
 _ASKS: Final = """

@@ -41,6 +41,28 @@ async def test_processes_share_the_requests_of_a_minute(process: Process, keepin
 
 
 @examples(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@given(rate=st.sampled_from([1, 16, 200, 640]), count=st.integers(1, 4), dies=st.integers(0, 60))
+async def test_law_over_processes_a_rate_lets_through_a_burst_and_what_the_time_brings(
+    process: Process, keeping: Keeping, rate: int, count: int, dies: int
+) -> None:
+    """Each asks as often as it can, and one dies after some calls: what it held is lost, nobody gets more for it."""
+    ours = scope_of(new_id("ten"))
+    await keeping.set_rate(ours, of="tenant", requests=rate)
+    processes = [await process(patience_s=1.0) for _ in range(count)]
+    dead = await process(patience_s=1.0)
+    began = time.monotonic()
+    done = 0
+    for _ in range(min(dies, rate // 2)):
+        await call(dead, ours, 1)
+        done += 1
+    dead._keeper._task.cancel()  # type: ignore[union-attr]
+    done += sum(await asyncio.gather(*(_until_refused(one, ours, most=3000) for one in processes)))
+    passed = time.monotonic() - began
+    assert done <= rate + passed * rate / 60 + 1
+    assert done >= rate - (count + 1) * (rate / 8 + 2)
+
+
+@examples(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(rate=st.sampled_from([32, 64, 640]), count=st.integers(1, 4), before=st.integers(0, 200))
 async def test_law_without_the_database_processes_have_a_rate_together(
     process: Process, keeping: Keeping, settings: Settings, rate: int, count: int, before: int
