@@ -7,12 +7,14 @@ from datetime import datetime
 
 from bastide.policy.decision import Snapshot
 from bastide.policy.label import Label
+from bastide.policy.record import Price
 from bastide.policy.rules import REMEDIES
 from bastide.policy.values import Allowed, Decision, Denied, Endpoint, Explanation, Nearest
 from bastide.policy.views import Reading
 
 Decide = Callable[[Endpoint], Decision]
 _OFFER = "capability"
+_OWN = Price(0.0, 0.0, "EUR", "a machine of this house")
 
 
 def endpoints_of(snapshot: Snapshot) -> list[Endpoint]:
@@ -73,9 +75,8 @@ def _ranked(snapshot: Snapshot, allowed: list[tuple[Decision, Endpoint]], now: d
     rows = []
     for decision, endpoint in allowed:
         facts = snapshot.facts(endpoint.record_id, decision.label.min_evidence, now)
-        price = facts.record.price(endpoint.model, now)
-        cost = 0.0 if facts.own else price.blended
-        rows.append((cost, -min(facts.seal.values()), endpoint.id, endpoint, price, facts))
+        price = _OWN if facts.own else facts.record.price(endpoint.model, now)
+        rows.append((price.blended, -min(facts.seal.values()), endpoint.id, endpoint, price, facts))
     rows.sort(key=lambda row: row[:3])
     return tuple(
         Allowed(endpoint, rank, price, min(facts.seal.values()), facts.seal_unknown)

@@ -49,6 +49,17 @@ def test_the_allowed_are_ranked_by_price_and_an_unknown_price_is_last() -> None:
     assert found.nearest.to_wire()["endpoint"] == "local/onnx"
 
 
+def test_the_price_of_an_allowed_endpoint_is_that_of_its_record() -> None:
+    prices = {one.endpoint.id: one.price.to_wire() for one in explained(Label(personal="personal")).allowed}
+    listed = {entry.name: entry.price for entry in EVERYTHING.records["dear"].models}
+    assert prices["dear/m0"] == listed["m0"].to_wire()
+    assert (prices["dear/m0"]["currency"], prices["dear/m0"]["source"]) == ("EUR", "a list")
+    assert prices["mixed/m1"] == {}, "what is not known is not said"
+    assert (prices["local/onnx"]["input"], prices["local/onnx"]["output"]) == (0.0, 0.0), (
+        "our own costs nothing a token"
+    )
+
+
 def test_the_denied_say_which_rules_and_why() -> None:
     denied = {one.endpoint.id: one for one in explained(Label(personal="personal")).denied}
     assert denied["doubtful/m0"].rules == ("R05", "R09")
