@@ -1,9 +1,10 @@
 """Text recognition: character errors and bands, by language and by what the copier did.
 
-python -m benchmarks.reading [--full] [--languages en,el] [--damages fax,worn] [--at-once 2]
+python -m benchmarks.reading [--full] [--mixed de+el,it+el] [--languages en,el] [--damages fax,worn] [--at-once 2]
 
 Without --full: every language in the light and medium forms. With it: the heavy forms too, and sixty random mixtures of
 damages, with which the thresholds of acceptance are checked: no accepted page may have more than 5 % wrong.
+With --mixed: pages whose paragraphs are in two languages, in turns, and only these.
 A page is half an A4 sheet, 11 points, some 850 characters (see `scans`). The error is the edit distance by characters,
 blanks and the shapes of quotation marks counted as one.
 """
@@ -54,11 +55,19 @@ def error_rate(truth: str, read: str) -> float:
     return 100 * int(row[-1]) / max(1, len(wanted))
 
 
+def text_of(language: str) -> str:
+    """The letter in a language; of `de+el` its first two paragraphs with one of the other language between them."""
+    if "+" not in language:
+        return TEXTS[language]
+    one, other = (TEXTS[name].split("\n\n") for name in language.split("+"))
+    return "\n\n".join([one[0], other[0], one[1]])
+
+
 def outcome(language: str, damage: str, scan: pages.Scan) -> Outcome:
     """Reads one page as a document would have it read: nothing is told about its language."""
     began = time.perf_counter()
     page = ocr.read_page(ocr.Picture(scan.pixels, scan.dpi))
-    taken, wrong = time.perf_counter() - began, error_rate(TEXTS[language], page.text)
+    taken, wrong = time.perf_counter() - began, error_rate(text_of(language), page.text)
     figures = f"{page.read.band} {page.read.language} {page.read.confidence} {page.read.coverage}"
     print(f"  {language} {damage}: {wrong:.2f} % {figures} {taken:.1f} s", file=sys.stderr, flush=True)
     return Outcome(language, damage, wrong, taken, page)
@@ -103,8 +112,9 @@ def table(outcomes: list[Outcome]) -> None:
 def sums(outcomes: list[Outcome]) -> None:
     """What the gate let through."""
     for name, kept in (
-        ("Latin", [o for o in outcomes if o.language != "el"]),
+        ("Latin", [o for o in outcomes if "el" not in o.language]),
         ("Greek", [o for o in outcomes if o.language == "el"]),
+        ("Two scripts", [o for o in outcomes if "+el" in o.language]),
     ):
         if not kept:
             continue
@@ -134,9 +144,10 @@ def main() -> int:
     print(f"{ready.engine}, languages {' '.join(ready.languages)}")
     full = "--full" in sys.argv
     damages = _option("--damages", [*pages.LIGHT, *pages.MEDIUM, *(pages.HEAVY if full else ())])
-    asked = [(language, damage) for language in _option("--languages", list(TEXTS)) for damage in damages]
+    languages = _option("--mixed", []) or _option("--languages", list(TEXTS))
+    asked = [(language, damage) for language in languages for damage in damages]
     with ThreadPoolExecutor(int(_option("--at-once", ["2"])[0])) as pool:
-        outcomes = list(pool.map(lambda a: outcome(*a, pages.scan(pages.typeset(TEXTS[a[0]]), a[1])), asked))
+        outcomes = list(pool.map(lambda a: outcome(*a, pages.scan(pages.typeset(text_of(a[0])), a[1])), asked))
         table(outcomes)
         sums([o for o in outcomes if o.damage not in pages.HEAVY])
         if full:

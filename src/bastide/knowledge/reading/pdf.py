@@ -28,10 +28,11 @@ _DRAWN_BEFORE = np.zeros((0, 0), np.uint8)
 _LEGIBLE = 0.5
 """Points a letter takes along its line, below which nobody reads it; a font's own size may say anything."""
 _MEANINGLESS = re.compile("[\ufffd\ue000-\uf8ff]")
-_UNMAPPED = 0.1
-"""Share of letters without a meaning from which a page is looked into; formulas alone have fewer."""
-_COMMON = 2
-"""Common words of one language, below which a text is none: as for a layer under a picture."""
+_UNMAPPED, _LOST = 0.1, 0.5
+"""Shares of letters without a meaning from which a page is looked into, and from which it may be left out."""
+_COMMON = 4
+"""Common words of one language, below which some lines of eight pages are no text."""
+_LOOKED_AT = 250
 _ENGINE = f"pdfium {version('pypdfium2')}"
 _HARMS = "it is damaged, or made to do harm"
 _HARMFUL = f"The PDF makes its reader fail: {_HARMS}."
@@ -57,11 +58,12 @@ def read_pdf(data: bytes, limits: Limits) -> Draft:
     draft = Draft([], title=about["title"], pages=about["pages"])
     if broken:
         draft.problems.append(f"pages that could not be read: {ranges(broken)}")
-    unseen = sum(_take_unseen(sheet) for sheet in sheets if not _mapless(sheet))
+    mapless = _mapless(sheets)
+    unseen = sum(_take_unseen(sheet) for sheet in sheets if sheet.page not in mapless)
     if unseen:
         draft.problems.append(f"{unseen} hidden lines were left out; they can carry hidden instructions")
-    sheets, draft.page_reads = _with_scans(data, sheets, limits, draft.problems)
-    _take_mapless(sheets, draft)
+    sheets, draft.page_reads = _with_scans(data, sheets, mapless, limits, draft.problems)
+    _take_mapless(sheets, mapless, draft)
     silent = [sheet.page for sheet in sheets if not sheet.lines and sheet.source != "ocr"]
     if silent and len(silent) < len(sheets):
         draft.problems.append(f"pages without text (blank or pictures): {ranges(silent)}")
@@ -69,23 +71,28 @@ def read_pdf(data: bytes, limits: Limits) -> Draft:
     return draft
 
 
-def _mapless(sheet: Sheet) -> str | None:
-    """Why the letters of a page say nothing: its fonts do not tell which they are, and no words come of guessing."""
-    if sheet.unmapped < _UNMAPPED:
-        return None
-    text = sheet.text
-    if ocr.trustworthy(text) is None and max(common_words(text).values(), default=0) >= _COMMON:
-        return None
-    return f"its fonts do not say which letters {sheet.unmapped:.0%} of its text are"
+def _mapless(sheets: list[Sheet]) -> dict[int, str]:
+    """The pages whose letters may say nothing, and why: fonts that do not tell which letters they show.
+
+    Many old fonts tell nothing and use the usual codes all the same: then the words of these pages together are words.
+    """
+    found = [sheet for sheet in sheets if sheet.unmapped >= _UNMAPPED and sheet.lines]
+    some = "\n".join(sheet.text[:_LOOKED_AT] for sheet in found[:: max(1, len(found) // 8)])
+    if ocr.trustworthy(some) is None and max(common_words(some).values(), default=0) >= _COMMON:
+        return {}
+    return {sheet.page: f"its fonts do not say which letters {sheet.unmapped:.0%} of its text are" for sheet in found}
 
 
-def _take_mapless(sheets: list[Sheet], draft: Draft) -> None:
-    """Takes off what such pages seem to say, where text recognition did not help: it is not what anybody wrote."""
+def _take_mapless(sheets: list[Sheet], mapless: dict[int, str], draft: Draft) -> None:
+    """Takes off what no text recognition helped with, and no reader would take for text: nobody wrote that."""
     gone: list[int] = []
     for at, sheet in enumerate(sheets):
-        if sheet.source != "ocr" and sheet.lines and (why := _mapless(sheet)):
+        doubtful = sheet.page in mapless and sheet.source != "ocr" and sheet.unmapped >= _LOST
+        if doubtful and ocr.trustworthy(sheet.text) is not None:
             sheet.lines = []
-            draft.page_reads[at] = replace(draft.page_reads[at], tier="none", band="rejected", reason=why)
+            draft.page_reads[at] = replace(
+                draft.page_reads[at], tier="none", band="rejected", reason=mapless[sheet.page]
+            )
             gone.append(sheet.page)
     if gone:
         told = "pages left out, because their fonts do not say which letters they show"
@@ -113,10 +120,10 @@ def _take_unseen(sheet: Sheet) -> int:
 # page the layer is somebody else's recognition: one such page in ten is recognised to compare, and where one of them
 # differs, all are.
 def _with_scans(
-    data: bytes, sheets: list[Sheet], limits: Limits, problems: list[str]
+    data: bytes, sheets: list[Sheet], mapless: dict[int, str], limits: Limits, problems: list[str]
 ) -> tuple[list[Sheet], list[PageRead]]:
     """The pages, those that had to be recognised among them, and how each was read."""
-    why = {sheet.page: reason for sheet in sheets if (reason := _unreadable(sheet)) is not None}
+    why = {sheet.page: reason for sheet in sheets if (reason := _unreadable(sheet)) is not None} | mapless
     layered = {sheet.page: sheet for sheet in sheets if sheet.page not in why and sheet.lines and sheet.pictured()}
     reads = {sheet.page: _page_read(sheet, why.get(sheet.page, "")) for sheet in sheets}
     if not (why or layered) or not ocr.available().ready:
@@ -165,8 +172,6 @@ def _unreadable(sheet: Sheet) -> str | None:
     if not sheet.lines:
         return "the page has no text layer" if sheet.images else None
     text, scan = sheet.text, sheet.pictured()
-    if (mapless := _mapless(sheet)) is not None:
-        return mapless
     if not scan and _MEANINGLESS.search(text) is None:
         return None  # a page of figures or of few words is none the worse for it
     reason = ocr.trustworthy(text, scan)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from bastide.knowledge.reading import PageRead, ocr
 from bastide.knowledge.reading.ocr.invention import Extent, Verdict, alike, in_order, judged
 from bastide.knowledge.reading.ocr.rereading import READS_MAX, is_value, reread, valid_iban
+from bastide.knowledge.reading.ocr.scripts import scripts_in
 
 _PLACE = ocr.Place(0, 0, 10, 10)
 _STEP = 20
@@ -235,3 +236,18 @@ def test_a_layer_that_says_something_else_than_the_picture_is_told() -> None:
 def test_a_page_is_told_with_its_paragraphs() -> None:
     lines = tuple(ocr.Line(_line(text).words, _PLACE, block) for text, block in (("a b", 1), ("c d", 1), ("e", 2)))
     assert ocr.PageText(lines, PageRead(1, 1, 1, "ocr")).text == "a b\nc d\n\ne"
+
+
+@pytest.mark.parametrize(
+    ("text", "shares"),
+    [
+        ("Größe, Café 12", {"Latin": 1.0}),
+        ("ο δήμος ab", {"Greek": 0.75, "Latin": 0.25}),
+        ("дом שלום", {"Hebrew": 4 / 7, "Cyrillic": 3 / 7}),
+        ("سنة", {"Arabic": 1.0}),
+        ("12.05.2026", {}),
+    ],
+)
+def test_the_scripts_of_a_text_are_counted_by_its_letters(text: str, shares: dict[str, float]) -> None:
+    assert scripts_in(text) == pytest.approx(shares)
+    assert list(scripts_in(text)) == list(shares)

@@ -6,6 +6,7 @@ A page whose predecessors were in one language is read in that at once, and only
 """
 
 from dataclasses import dataclass, replace
+from itertools import groupby
 from statistics import fmean
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from bastide.knowledge.reading.languages import detect_language
 from bastide.knowledge.reading.ocr.coverage import Coverage, coverage
 from bastide.knowledge.reading.ocr.preprocessing import Prepared, straighten, turn
-from bastide.knowledge.reading.ocr.scripts import OTHER, SCRIPTS, Script, script_of
+from bastide.knowledge.reading.ocr.scripts import OTHER, SCRIPTS, Script, script_of, scripts_in
 from bastide.knowledge.reading.ocr.tesseract import EngineFailed, Installed, Sense, around, recognise, sense
 from bastide.knowledge.reading.ocr.values import Line, Place
 from bastide.knowledge.reading.values import Band
@@ -36,6 +37,9 @@ _BETTER = 10.0
 _NO_WORSE = 5.0
 """Several languages together are surer of what they read than one alone, and more often wrong."""
 _FOREIGN_STRETCHES = 8
+_SECOND_SCRIPT = 0.05
+"""Share of the letters from which a page is held to be in two scripts."""
+_PARAGRAPHS_MAX = 24
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +84,7 @@ def read_prepared(page: Prepared, found: Installed, known: tuple[str, ...]) -> R
         if known and found.has(known[0]):
             first = _read(straighten(page), found, known[:1])
             if first.band == "accepted" and not _foreign_parts(first):
-                return first
+                return _each_alone(_with_other_scripts(first, found), found)
         sensed = sense(page.pixels, found)
         upright = turn(page, sensed.turn) if sensed is not None and sensed.turn_confidence >= _TURN_SURE else page
         script = sensed.script if sensed is not None and sensed.script_confidence >= _SCRIPT_SURE else ""
@@ -93,7 +97,7 @@ def read_prepared(page: Prepared, found: Installed, known: tuple[str, ...]) -> R
             return replace(best, lines=(), script=script, confidence=0.0, coverage=unread, failure=failure)
         if best.confidence < _LOST and best.coverage.ink:
             best = _otherwise(upright, found, best, sensed, known)
-        return _with_other_scripts(best, found)
+        return _each_alone(_with_other_scripts(best, found), found)
     except EngineFailed as failed:
         return Recognised(page, (), (), "", "", 0.0, coverage(page.pixels, ()), str(failed))
 
@@ -208,6 +212,53 @@ def _with_other_scripts(read: Recognised, found: Installed) -> Recognised:
     lines, _ = _in_others(read.page, lines, found, foreign, _DOUBTFUL)
     languages = dict.fromkeys([*read.languages, *(language for bundle in foreign for language in bundle)])
     return _judged(read.page, lines, tuple(languages), read.script)
+
+
+def _each_alone(read: Recognised, found: Installed) -> Recognised:
+    """A page in two scripts, paragraph by paragraph, each in one language: many together mistake letters of one script
+    for those of another, and are sure of it.
+    """
+    shares = scripts_in(" ".join(line.text for line in read.lines))
+    if len(read.languages) < 2 or len(shares) < 2 or list(shares.values())[1] < _SECOND_SCRIPT:
+        return read
+    out: list[Line] = []
+    used: dict[str, None] = {}
+    for part in _paragraphs(read.lines)[:_PARAGRAPHS_MAX]:
+        new, languages = _surest(read.page, part, found, [_alone_in(script, part, read, found) for script in shares])
+        out += new
+        used |= dict.fromkeys(languages or read.languages)
+    left = [line for part in _paragraphs(read.lines)[_PARAGRAPHS_MAX:] for line in part]
+    used |= dict.fromkeys(read.languages if left else ())
+    return _judged(read.page, (*out, *left), tuple(used), read.script)
+
+
+def _paragraphs(lines: tuple[Line, ...]) -> list[tuple[Line, ...]]:
+    return [tuple(part) for _, part in groupby(lines, key=lambda line: (line.block, line.paragraph))]
+
+
+def _alone_in(script: str, part: tuple[Line, ...], read: Recognised, found: Installed) -> tuple[str, ...]:
+    """The language in which a paragraph is to be read if it is in this script; of the page, where it is too short."""
+    for lines in (part, read.lines):
+        text = " ".join(word.text for line in lines for word in line.words if script in scripts_in(word.text))
+        told = detect_language(text, "") if len(text) >= _TELLING else ""
+        if found.has(told) and script_of(told) == script:
+            return (told,)
+    return _bundle(found, script, ())
+
+
+def _surest(
+    page: Prepared, part: tuple[Line, ...], found: Installed, bundles: list[tuple[str, ...]]
+) -> tuple[tuple[Line, ...], tuple[str, ...]]:
+    """A paragraph in that of these languages that is surest of it; as it is, where all are less sure than it was."""
+    best = part
+    languages: tuple[str, ...] = ()
+    most = fmean(word.confidence for line in part for word in line.words) - _NO_WORSE
+    for bundle in filter(None, bundles):
+        new = _reread_stretch(page, part, found, bundle)
+        confidences = [word.confidence for line in new for word in line.words]
+        if confidences and fmean(confidences) > most:
+            best, languages, most = new, bundle, fmean(confidences)
+    return best, languages
 
 
 def _in_others(

@@ -80,6 +80,25 @@ NEEDED = ("en", "fr", "de", "es", "it", "nl", "pl", "el")
 """Languages whose absence is told; the others are used where their files are."""
 
 
+_RANGES = (
+    ("Greek", "\u0370", "\u03ff"),
+    ("Greek", "\u1f00", "\u1fff"),
+    ("Cyrillic", "\u0400", "\u052f"),
+    ("Hebrew", "\u0590", "\u05ff"),
+    ("Arabic", "\u0600", "\u06ff"),
+)
+
+
+def scripts_in(text: str) -> dict[str, float]:
+    """The share of each script among the letters of a text, the largest first."""
+    found: dict[str, int] = {}
+    for letter in filter(str.isalpha, text):
+        script = next((name for name, first, last in _RANGES if first <= letter <= last), "Latin")
+        found[script] = found.get(script, 0) + 1
+    total = sum(found.values())
+    return {script: count / total for script, count in sorted(found.items(), key=lambda one: -one[1])}
+
+
 def script_of(language: str) -> str:
     """The script that a language is written in; "" where there is no row for it."""
     return next((name for name, script in SCRIPTS.items() if language in script.languages), "")
