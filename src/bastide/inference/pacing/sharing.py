@@ -53,6 +53,7 @@ class Sharing:
         self._new: list[Pace] = []
         self._woken = asyncio.Event()
         self._asking = asyncio.Lock()
+        self._beginning = asyncio.Lock()
         self._told_at = 0.0
         self._task: asyncio.Task[None] | None = None
         self._leave: Callable[[], None] = lambda: None
@@ -86,17 +87,16 @@ class Sharing:
 
     async def begun(self) -> None:
         """Have a first share of what is new here; where others hold all of it, wait a moment for what they give up."""
-        if not self._new and not self._asking.locked():
+        if not self._new and not self._beginning.locked():
             return
-        new, self._new = self._new, []
-        async with self._asking:
-            pass  # another may have begun to ask for what is new
-        until = self._clock() + _BEGIN_S
-        while new and self._clock() < until:
-            await self._ask(new)
-            new = [one for one in new if one.share is not None and one.share.requests == 0 and one.share.others]
-            if new:
-                await asyncio.sleep(_SOON_S)
+        async with self._beginning:  # another call may have begun to ask for what is new
+            new, self._new = self._new, []
+            until = self._clock() + _BEGIN_S
+            while new and self._clock() < until:
+                await self._ask(new)
+                new = [one for one in new if one.share is not None and one.share.requests == 0 and one.share.others]
+                if new:
+                    await asyncio.sleep(_SOON_S)
 
     def wake(self, pace: Pace) -> None:
         """More is wanted of this one, or will be soon."""
