@@ -40,6 +40,8 @@ _FOREIGN_STRETCHES = 8
 _SECOND_SCRIPT = 0.05
 """Share of the letters from which a page is held to be in two scripts."""
 _PARAGRAPHS_MAX = 24
+_KEPT = 0.8
+"""Share of the letters that a new reading of lines must have: an engine leaves out what it cannot cut into words."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -215,8 +217,8 @@ def _with_other_scripts(read: Recognised, found: Installed) -> Recognised:
 
 
 def _each_alone(read: Recognised, found: Installed) -> Recognised:
-    """A page in two scripts, paragraph by paragraph, each in one language: many together mistake letters of one script
-    for those of another, and are sure of it.
+    """A page in two scripts, by paragraphs and by lines of one script in them, each in one language: many together
+    mistake letters of one script for those of another, and are sure of it.
     """
     shares = scripts_in(" ".join(line.text for line in read.lines))
     if len(read.languages) < 2 or len(shares) < 2 or list(shares.values())[1] < _SECOND_SCRIPT:
@@ -233,7 +235,11 @@ def _each_alone(read: Recognised, found: Installed) -> Recognised:
 
 
 def _paragraphs(lines: tuple[Line, ...]) -> list[tuple[Line, ...]]:
-    return [tuple(part) for _, part in groupby(lines, key=lambda line: (line.block, line.paragraph))]
+    return [tuple(part) for _, part in groupby(lines, key=lambda line: (line.block, line.paragraph, _mostly(line)))]
+
+
+def _mostly(line: Line) -> str:
+    return next(iter(scripts_in(line.text)), "")
 
 
 def _alone_in(script: str, part: tuple[Line, ...], read: Recognised, found: Installed) -> tuple[str, ...]:
@@ -249,15 +255,21 @@ def _alone_in(script: str, part: tuple[Line, ...], read: Recognised, found: Inst
 def _surest(
     page: Prepared, part: tuple[Line, ...], found: Installed, bundles: list[tuple[str, ...]]
 ) -> tuple[tuple[Line, ...], tuple[str, ...]]:
-    """A paragraph in that of these languages that is surest of it; as it is, where all are less sure than it was."""
+    """Some lines in that of these languages that is surest of them. As they are, where all are less sure than it was,
+    or leave something out; in its own script a language alone may be a little less sure.
+    """
     best = part
     languages: tuple[str, ...] = ()
-    most = fmean(word.confidence for line in part for word in line.words) - _NO_WORSE
+    before = most = fmean(word.confidence for line in part for word in line.words)
+    letters = sum(len(line.text) for line in part)
     for bundle in filter(None, bundles):
         new = _reread_stretch(page, part, found, bundle)
-        confidences = [word.confidence for line in new for word in line.words]
-        if confidences and fmean(confidences) > most:
-            best, languages, most = new, bundle, fmean(confidences)
+        if sum(len(line.text) for line in new) < _KEPT * letters:
+            continue
+        sure = fmean(word.confidence for line in new for word in line.words)
+        own = script_of(bundle[0]) == _mostly(part[0])
+        if sure > most or (own and not languages and sure >= before - _NO_WORSE):
+            best, languages, most = new, bundle, sure
     return best, languages
 
 
