@@ -28,7 +28,9 @@ from tests.doors.sockets import connected
 from tests.doors.test_lane import ASKED, Answers, request, wire
 from tests.journeys.processes import free_port
 
-HEAVY = "fastapi starlette uvicorn pydantic mcp numpy onnxruntime onnx tokenizers safetensors procrastinate lxml PIL"
+HEAVY = (
+    "fastapi starlette uvicorn pydantic mcp numpy onnxruntime onnx tokenizers safetensors procrastinate lxml PIL typer"
+)
 ROOMS = "bastide.api.doors bastide.app bastide.knowledge bastide.workflows bastide.compliance bastide.inference.jobs"
 
 

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from bastide import app
-from bastide.cli import attending, desk, main, registering, running
+from bastide.cli import attending, desk, registering, running, tree
 from tests.journeys.processes import BASTIDE, Process
 
 # What `errand` and `serving` load; they run as programs, and must not be loaded themselves.
@@ -267,7 +267,7 @@ def _become(ends: Sequence[int], module: str, words: list[str], environment: dic
         try:
             if module:
                 sys.exit(importlib.import_module(module).main())
-            main()
+            tree.main()
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else int(end.code is not None)
         sys.stdout.flush()

@@ -5,6 +5,6 @@ takes, on a free port of loopback. So there is one way through the doors, and a 
 needs the rooms (`up`, `serve`, `verify`) is a program of its own that takes the command's place.
 """
 
-from bastide.cli.tree import main
+from bastide.cli.programs import main
 
 __all__ = ["main"]

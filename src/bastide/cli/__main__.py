@@ -1,5 +1,5 @@
 """`python -m bastide.cli`."""
 
-from bastide.cli.tree import main
+from bastide.cli import main
 
 main()

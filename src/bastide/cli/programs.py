@@ -8,25 +8,39 @@ client or the rooms is a module that is run as a program, in this process, when 
     gatekeeping answers calls of models          restoring   reads a backup into a home
     speaking    speaks MCP on standard input     hosting     serves a model folder
 
-Each gets its words as one argument of JSON.
+Each gets its words as one argument of JSON. The one that lives long and small takes the whole process: what the
+commands have made is gone then.
 """
 
 from __future__ import annotations
 
 import gc
 import json
+import os
 import runpy
 import sys
 from typing import Any, Literal
 
 Program = Literal["errand", "serving", "verifying", "exporting", "speaking", "restoring", "hosting", "gatekeeping"]
 
+_ALONE: frozenset[Program] = frozenset({"gatekeeping"})
+
+
+def main() -> None:
+    """The console script. The tree of commands is run as well: a program that is none of them does not load it."""
+    gc.disable()
+    runpy.run_module("bastide.cli.tree", run_name="__main__")
+
 
 def run_program(name: Program, words: dict[str, Any]) -> int:
     """Run a program with its words; its exit status."""
+    said = json.dumps(words, default=str)
+    if name in _ALONE:
+        sys.stdout.flush()
+        os.execv(sys.executable, [sys.executable, "-P", "-m", module_of(name), said])
     gc.disable()  # loading makes many objects and hardly a circle; `attended` enables it again
     before = sys.argv
-    sys.argv = [module_of(name), json.dumps(words, default=str)]
+    sys.argv = [module_of(name), said]
     try:
         runpy.run_module(module_of(name), run_name="__main__", alter_sys=False)
     except SystemExit as end:

@@ -120,3 +120,7 @@ def _wrong_usage(fault: typer.TyperException, *, as_json: bool) -> int:
         return 2
     failure(WrongUsage(said, next_step=f"See `{path} --help`; it has an example."), as_json=as_json)
     return 2
+
+
+if __name__ == "__main__":
+    main()
