@@ -5,6 +5,7 @@ import io
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +22,9 @@ LIBRARY = str(Path(_SPEC.origin).parents[1]) if _SPEC is not None and _SPEC.orig
 """The folder that pypdfium2 lies in."""
 _PATIENCE = 10
 """Seconds of waiting per second of computing that the process may use: the machine may be busy."""
-_OUT_OF_TIME = frozenset({-24, -9, 128 + 24, 128 + 9})
+_OUT_OF_TIME = frozenset({-24, 128 + 24})
+_KILLED = frozenset({-9, 128 + 9})
+"""Out of time as well, unless that time has not even passed: then somebody killed it, for want of memory perhaps."""
 _LINE_MAX = 256 * 1024 * 1024
 """Bytes of one line: what says more without an end is no program of ours any more."""
 
@@ -43,7 +46,7 @@ def confined(program: Path, task: list[str], data: bytes, seconds: float) -> Gen
         raise ReaderUnavailable from error
     assert process.stdin is not None, "it was asked for"
     assert isinstance(process.stdout, io.BufferedReader), "bytes were asked for"
-    late = threading.Event()
+    late, began = threading.Event(), time.monotonic()
     watch = threading.Timer(seconds * _PATIENCE, _end, (process, late))
     feed = threading.Thread(target=_feed, args=(process.stdin, data))
     watch.daemon = feed.daemon = True
@@ -63,7 +66,8 @@ def confined(program: Path, task: list[str], data: bytes, seconds: float) -> Gen
         feed.join()
     if late.is_set():
         raise BombFile("Reading the file took too long, so it was given up.")
-    if whole and process.returncode in _OUT_OF_TIME:
+    passed = process.returncode in _KILLED and time.monotonic() - began >= seconds
+    if whole and (passed or process.returncode in _OUT_OF_TIME):
         raise BombFile(f"Reading the file would take more than {seconds:g} seconds of computing.")
 
 

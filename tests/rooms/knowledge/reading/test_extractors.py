@@ -166,6 +166,14 @@ def test_what_is_cut_off_is_no_line(tmp_path: Path) -> None:
         assert list(lines(said)) == [b"one\n"]
 
 
+def test_who_is_killed_by_somebody_else_has_not_used_up_its_time(tmp_path: Path) -> None:
+    """As where the machine lacks memory: what was said until then stands."""
+    program = tmp_path / "program.py"
+    program.write_text("import os\nos.write(1, b'one\\n')\nos.kill(os.getpid(), 9)\n", encoding="utf-8")
+    with confined(program, [], b"", 60.0) as said:
+        assert list(lines(said)) == [b"one\n"]
+
+
 def test_a_page_that_ends_the_process_is_left_out_and_the_rest_goes_on() -> None:
     told = {"width": 595.0, "height": 842.0, "turn": 0, "rules": [], "images": []}
     begun: list[int] = []
