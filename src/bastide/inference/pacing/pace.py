@@ -135,6 +135,12 @@ class Pace:
         self.share.requests, self.share.own_until = requests, until
         self._many = max(1, requests // 2) if requests < (self.per_minute or 0) else 1 << 62
 
+    def take_over(self, before: int) -> None:
+        """The rate was `before`: of less, each process has its part of less, at once."""
+        assert self.share is not None, "only what is shared is allotted"
+        rate = self.per_minute or 0
+        self.allot(self.share.requests * min(rate, before) // before, self.share.own_until)
+
     def _most(self, now: float) -> int | None:
         share, rate = self.share, self.per_minute
         if share is None or rate is None:

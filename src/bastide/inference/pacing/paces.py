@@ -36,8 +36,8 @@ class Paces:
         elif self._sharing is not None:
             if pace.share is None:
                 pace.share = Share(scope, "|".join(place[1:]).encode(), self._sharing.wake)
-            elif before is not None and per_minute != before:  # of less, each has his part of less, at once
-                pace.allot(pace.share.requests * min(per_minute, before) // before, pace.share.own_until)
+            elif before is not None and per_minute != before:
+                pace.take_over(before)
                 self._sharing.wake(pace)
             pace.share.scope = scope
             self._sharing.keep(pace)

@@ -150,7 +150,7 @@ class Sharing:
     async def _asked(self, scope: Scope, paces: Sequence[Pace]) -> None:
         asked_at = self._clock()
         tell = asked_at - self._told_at > _TELL_EVERY_S
-        found: list[tuple[Pace, Share, int, tuple[int, int, bool]]] = []
+        found: list[tuple[Pace, Share, int, int, tuple[int, int, bool]]] = []
         async with self._store.under(scope) as db:
             for pace in paces:
                 share = pace.share
@@ -162,12 +162,17 @@ class Sharing:
                     continue
                 wants = pace.wants(asked_at)
                 pace.allot(min(share.requests, max(pace.used(asked_at), wants, share.requests // 2)), share.own_until)
-                values = {"pace": share.id, "rate": pace.per_minute, "keeps": share.requests, "wants": wants}
+                rate = pace.per_minute
+                values = {"pace": share.id, "rate": rate, "keeps": share.requests, "wants": wants}
                 row = await db.row(tuple, _SHARE, holder=self._holder, seconds=_LEASE_S, tell=tell, **values)
                 assert row is not None, "a share is always answered for"
-                found.append((pace, share, wants, row))
-        for pace, share, wants, row in found:  # only what was committed is held
-            self._learn(pace, share, wants, row, asked_at)
+                found.append((pace, share, wants, rate, row))
+        for pace, share, wants, rate, row in found:  # only what was committed is held
+            if pace.share is share and pace.per_minute is not None:
+                self._learn(pace, share, wants, row, asked_at)
+                if pace.per_minute != rate:  # meanwhile: what was said is of the rate before
+                    pace.take_over(rate)
+                    share.ask_at = self._clock()
 
     def _learn(self, pace: Pace, share: Share, wants: int, row: tuple[int, int, bool], asked_at: float) -> None:
         requests, gives, share.others = row
