@@ -120,7 +120,9 @@ async def _a_day_of_calls(house: House, ours: Scope, app: str) -> None:
     """A model that is called within a budget and a rate, by a route; what its server offers; answers that are kept."""
     books = house.inference.accounts
     async with ScriptedModel(Says("At nine."), names=("scripted",)) as server:
-        await house.inference.add_model(ours, _model_spec(name="called", url=server.url, upstream="scripted"))
+        await house.inference.add_model(
+            ours, _model_spec(name="called", url=server.url, upstream="scripted", requests_per_minute=600)
+        )
         await house.inference.catalogue.sync(ours, model="called")
         await house.inference.routes.add(ours, ModelRoute("any", ("called",)))
         await books.set_department(ours, kind="app", subject=app, name="Harbour")

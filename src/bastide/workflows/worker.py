@@ -28,6 +28,7 @@ _ADD, _DROP, _HELD = _Q["add_worker"], _Q["drop_worker"], _Q["held_of"]
 _AGAIN_S = 1.0
 _UNDO_S = 10.0
 _POLL_S = 2.0  # a look into the queue when nothing was announced
+_KNOWN_S = 5.0
 
 
 class _Loop(QueueWorker):
@@ -60,11 +61,15 @@ class Worker:
         self._task: asyncio.Task[None] | None = None
         self._leaving = False
         self._orphans: set[str] = set()
+        self._known = asyncio.Event()
         self.id: int | None = None  # under which the database knows this worker
 
-    def start(self) -> None:
-        """Begin to work."""
+    async def start(self) -> None:
+        """Begin to work; returns when the database knows of it, or could not be told within a few seconds."""
         self._task = asyncio.create_task(self._keep_working(), name="worker")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_KNOWN_S):
+                await self._known.wait()
 
     async def stop(self) -> None:
         """Take nothing more; what runs may finish within the grace, then it is given back."""
@@ -158,6 +163,7 @@ class Worker:
                 concurrency=self._settings.concurrency,
                 types=Json(types),
             )
+        self._known.set()
 
     async def _untell(self) -> None:
         worker, self.id = self.id, None

@@ -84,7 +84,7 @@ class Workflows:
         await queue.install(self._store)
         self._works = work
         if work:
-            self._worker.start()
+            await self._worker.start()
             self._feeder.start()
             self._dispatching.feeder = self._feeder.look
 
