@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import random
 import shutil
 import subprocess
@@ -174,10 +173,11 @@ def test_the_key_beside_the_file_is_used_before_the_one_inside(wire: dict[str, A
         b"hello",
         b"a\n\n\xe2\x80\x94 b c\n",
         "\ufeff{}".encode(),
-        os.urandom(5000),
+        random.Random(5).randbytes(5000),
         b"9" * 5000,
         b'{"a": ' + b"9" * 5000 + b"}",
     ],
+    ids=lambda one: str(one[:12]),
 )
 def test_garbage_is_invalid_and_never_an_accident(key: Path, tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "x"
