@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8092
-WORKERS ?= 3
+WORKERS ?= 4
 
 .PHONY: up test test-all check fix airgap bench bench-gateway bench-knowledge bench-work docs clean help
 
