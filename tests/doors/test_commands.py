@@ -129,6 +129,39 @@ def test_the_main_journey(server: Server, tmp_path: Path) -> None:
     assert json.loads(refused.stdout)["valid"] is False
 
 
+def test_of_a_folder_each_file_that_is_refused_and_each_thing_that_is_skipped_is_named(
+    server: Server, tmp_path: Path
+) -> None:
+    """More of them than go in one request, some alike, one with a name that no document may have."""
+    folder = tmp_path / "papers"
+    folder.mkdir()
+    bad = {f"bad-{n:02}.pdf": b"%%PDF-1.7 cut off %d" % (n // 2) for n in range(34)} | {
+        "empty.md": b"",
+        "a\nb.md": b"x",
+    }
+    good = {'the "mill".md': b"The mill has two wheels, and a back\\slash.", "x\\y.md": b"The gate has two wings."}
+    for name, data in (bad | good).items():
+        (folder / name).write_bytes(data)
+    (folder / "gone.md").symlink_to("nowhere.md")
+    told = bastide("ingest", str(folder), "--collection", "heap", home=server.home)
+    assert told.returncode == 1
+    assert told.stdout == "2 taken in (2 chunks), 0 known already, 36 refused, 1 skipped.\n"
+    lines = told.stderr.splitlines()
+    refused = [
+        line.partition(": ")[0] for line in lines if line.endswith((".unreadable_file)", ".empty_file)", "name)"))
+    ]
+    assert sorted(refused) == sorted(name.replace("\n", "\\n") for name in bad)
+    assert "gone.md: skipped. It is a link that leads nowhere." in lines
+    done = bastide("ingest", str(folder), "--collection", "heap", "--json", home=server.home)
+    total = json.loads(done.stdout)
+    assert (total["ingested"], total["unchanged"], total["refused"]) == (0, 2, 36)
+    assert {one["name"] for one in total["documents"] if one["status"] == "refused" and one["error"]["next"]} == set(
+        bad
+    )
+    assert {one["name"] for one in total["documents"] if one["status"] == "unchanged"} == set(good)
+    assert total["skipped"] == [{"name": "gone.md", "why": "It is a link that leads nowhere."}]
+
+
 def test_what_a_person_reads(server: Server, tmp_path: Path) -> None:
     file = tmp_path / "gate.md"
     file.write_text("# Gate\n\nThe gate of the town is closed at nine.\n")

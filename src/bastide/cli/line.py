@@ -191,13 +191,15 @@ def _json(reply: Reply) -> Any:
 
 
 def _multipart(boundary: str, files: Sequence[tuple[str, bytes]], fields: Sequence[tuple[str, str]]) -> bytes:
-    # The form of RFC 7578; a name's quotes and line breaks are escaped as browsers do.
+    # The form of RFC 7578. A name is a quoted string of RFC 2045, which the server reads back letter by letter; of
+    # line breaks it takes the signs that browsers put there.
     parts = [
         f'--{boundary}\r\ncontent-disposition: form-data; name="{field}"\r\n\r\n{value}\r\n'.encode()
         for field, value in fields
     ]
     for name, data in files:
-        shown = name.replace("\r", "%0D").replace("\n", "%0A").replace('"', "%22")
+        quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+        shown = quoted.replace("\r", "%0D").replace("\n", "%0A")
         head = (
             f'--{boundary}\r\ncontent-disposition: form-data; name="file"; filename="{shown}"\r\n'
             "content-type: application/octet-stream\r\n\r\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import textwrap
@@ -16,6 +17,12 @@ from bastide.errors import BastideError
 Wire = Mapping[str, Any]
 
 _COLUMN_MAX = 60  # what is wider is told by --json alone
+_COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def plain(text: str) -> str:
+    """One line that gives a terminal no orders: a file may be called anything."""
+    return _COMMANDS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def width(stream: TextIO | None = None) -> int:
@@ -166,6 +173,7 @@ class LiveLine:
 
     def show(self, line: str) -> None:
         """Say what is being done now."""
+        line = plain(line)
         now = time.monotonic()
         if self._quiet or (not self._live and (now - self._said < 5.0 or line == self._last)):
             return

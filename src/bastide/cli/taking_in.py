@@ -2,28 +2,28 @@
 
 import asyncio
 import json
-import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bastide.cli.finding import File, Found, Unseen, found_in
 from bastide.cli.following import ENDED, left, not_done
 from bastide.cli.giving import a_field, put_together
 from bastide.cli.line import Line, said_code, segment
-from bastide.cli.printing import Progress
+from bastide.cli.printing import Progress, plain
 from bastide.cli.registering import errand
 from bastide.errors import (
+    BadName,
     BastideError,
     BrokenReply,
     FileTooLarge,
-    MissingFile,
     Unauthorised,
     Unreachable,
     UnreadableFile,
@@ -49,13 +49,14 @@ Meta = Annotated[
     ),
 ]
 
-File = tuple[Path, str]
 Document = dict[str, Any]
 
 _AT_ONCE = 4  # requests at a time
+_FILES_MAX = 10_000  # of one intake: it names so many where it says what became of each
 _GROUP_MAX, _GROUP_BYTES_MAX = 32, 512 * 1024  # of one request: what the server keeps in one transaction
 _LOOK_S = 0.3  # between two looks at the job
 _PATIENCE_S = 60.0  # how long a server that went away is waited for
+_MAY_READ = "See that it is still there and that you may read it, then give the command again."
 _LOCAL_BYTES_MAX = 2 * 1024**3  # more than any limit of the server, less than the memory
 
 
@@ -77,20 +78,25 @@ async def ingest(
     """Take in files and folders; a bad file is reported and the rest goes on.
 
     A file whose content is already known is not taken in twice. Several files are one job, which goes on when this
-    command is left. Exit status 1 if a file was refused.
+    command is left. Links to folders, links that lead nowhere, pipes and what is hidden are skipped. Exit status 1 if a
+    file was refused.
     """
-    files = list(files_of([Path(path) for path in paths]))
+    found = found_in([Path(path) for path in paths])
+    files = found.files
     said = json.dumps(put_together(None, None, meta)) if meta else None
     what = _What(collection, class_name, tuple(subject or ()), said)
     progress = Progress(len(files), quiet=desk.as_json)
+    became: list[Document] = []
     async with desk.server() as line:
-        found = await _by_jobs(desk, line, files, what, progress) if len(files) > 1 else None
-        if found is None:
-            found = await _one_by_one(line, files, what, progress)
-    if isinstance(found, int):
-        return found
+        for some in _parted(files):
+            done = await _by_jobs(desk, line, some, what, progress) if len(files) > 1 else None
+            if isinstance(done, int):
+                return done
+            became += await _one_by_one(line, some, what, progress) if done is None else done
+    became += [_closed(one, progress) for one in found.closed]
     progress.clear()
-    total = _total(found)
+    total = _total(became, found)
+    _tell_skipped(found, progress)
     desk.say(total, lambda: _summary(total))
     return 1 if total["refused"] else 0
 
@@ -137,14 +143,13 @@ async def _one_by_one(line: Line, files: list[File], what: _What, progress: Prog
 async def handed_in(line: Line, path: Path, name: str, fields: list[tuple[str, str]]) -> Document:
     """What became of one file; one that is refused, or cannot be opened, is told and not raised."""
     try:
-        data = _read(path)
-        answer = await line.upload("/api/v1/documents", [(name, data)], fields)
+        answer = await line.upload("/api/v1/documents", [(_sent(name), _read(path))], fields)
         document: Document = answer["documents"][0]
         return document
     except Unauthorised:
         raise
     except OSError as fault:
-        return _refused(name, UnreadableFile(f"The file cannot be opened: {fault.strerror}."))
+        return _refused(name, UnreadableFile(f"The file cannot be opened: {fault.strerror}.", next_step=_MAY_READ))
     except BastideError as fault:
         if said_code(fault).partition(".")[0] in {"tenancy", "store", "egress", "cli", "policy", "workflows"}:
             raise  # not this file's fault: the next one would fail too
@@ -207,7 +212,7 @@ async def _handed_in_together(line: Line, group: list[File], fields: list[tuple[
     """Small files in one request, which keeps all or none; when one of them is refused each goes by itself."""
     if len(group) > 1:
         with suppress(OSError, BastideError):
-            together = [(name, _read(path)) for path, name in group]
+            together = [(_sent(name), _read(path)) for path, name in group]
             documents: list[Document] = (await line.upload("/api/v1/documents", together, fields))["documents"]
             return documents
     return [await _patiently(partial(handed_in, line, path, name, fields)) for path, name in group]
@@ -229,13 +234,13 @@ def _groups(files: list[File]) -> Iterator[tuple[int, list[File]]]:
 
 
 async def _follow(line: Line, intake: str, progress: Progress, refused: int) -> Document:
-    place = f"/api/v1/jobs/{segment(intake)}"
+    place, before = f"/api/v1/jobs/{segment(intake)}", progress.done
     while True:
         job: Document = await _patiently(partial(line.get, place))
         if job["status"] in ENDED:
-            progress.done = 0  # they are counted again, one by one, with what became of them
+            progress.done = before  # its files are counted again, one by one, with what became of them
             return job
-        progress.done = refused + (job["progress"]["done"] if job["status"] == "waiting" else 0)
+        progress.done = before + refused + (job["progress"]["done"] if job["status"] == "waiting" else 0)
         progress.show(job.get("why") or "")
         await asyncio.sleep(_LOOK_S)
 
@@ -255,20 +260,32 @@ async def _patiently(ask: Callable[[], Awaitable[Any]]) -> Any:
 # -- files ------------------------------------------------------------------------------------------
 
 
-def files_of(paths: list[Path]) -> Iterator[File]:
-    """Every file with the name it gets: a folder's files keep their path below it. Hidden ones are left out."""
-    for path in paths:
-        if path.is_file():
-            yield path, path.name
-        elif path.is_dir():
-            for folder, folders, names in os.walk(path):
-                folders[:] = sorted(name for name in folders if not name.startswith("."))
-                for name in sorted(names):
-                    place = Path(folder) / name
-                    if not name.startswith(".") and place.is_file():
-                        yield place, place.relative_to(path).as_posix()
-        else:
-            raise MissingFile(f"There is no {path}.")
+def _parted(files: list[File], most: int = _FILES_MAX) -> Iterator[list[File]]:
+    """No more files at a time than one intake names."""
+    for first in range(0, len(files), most):
+        yield files[first : first + most]
+
+
+def _closed(unseen: Unseen, progress: Progress) -> Document:
+    """What nobody may look into is refused: what is in it has not been taken in."""
+    document = _refused(unseen.name, UnreadableFile(unseen.why, next_step=_MAY_READ))
+    _tell(document, progress)
+    return document
+
+
+def _tell_skipped(found: Found, progress: Progress) -> None:
+    """Each thing that is no file by its name; of what is hidden, how much that is."""
+    for one in found.skipped:
+        progress.note(plain(f"{one.name}: skipped. {one.why}"))
+    if found.hidden:
+        progress.note(f"Hidden files and folders skipped: {len(found.hidden)}.")
+
+
+def _sent(name: str) -> str:
+    """A name that is the same behind the line. Raises BadName for one with a line break, which a form cannot carry."""
+    if "\r" in name or "\n" in name:
+        raise BadName("A document's name holds a control character.")
+    return name
 
 
 def _read(path: Path) -> bytes:
@@ -287,22 +304,25 @@ def _tell(document: Document, progress: Progress) -> None:
         progress.chunks += document["chunks"]
     if document["status"] == "refused":
         error = document["error"] or {}
-        progress.note(f"{document['name']}: {error.get('message')} {error.get('next') or ''} ({error.get('code')})")
+        why = f"{error.get('message')} {error.get('next') or ''} ({error.get('code')})"
+        progress.note(plain(f"{document['name']}: {why}"))
 
 
-def _total(found: list[Document]) -> Document:
-    count = {word: sum(one["status"] == word for one in found) for word in ("ready", "unchanged", "refused")}
+def _total(became: list[Document], found: Found) -> Document:
+    count = {word: sum(one["status"] == word for one in became) for word in ("ready", "unchanged", "refused")}
     return {
-        "documents": found,
+        "documents": became,
         "ingested": count["ready"],
         "unchanged": count["unchanged"],
         "refused": count["refused"],
+        "skipped": [asdict(one) for one in (*found.skipped, *found.hidden)],
     }
 
 
 def _summary(total: Document) -> str:
     chunks = sum(one["chunks"] for one in total["documents"] if one["status"] == "ready")
+    skipped = f", {len(total['skipped'])} skipped" if total["skipped"] else ""
     return (
         f"{total['ingested']} taken in ({chunks} chunks), {total['unchanged']} known already, "
-        f"{total['refused']} refused."
+        f"{total['refused']} refused{skipped}."
     )

@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
+from bastide.cli.finding import Found, found_in
 from bastide.cli.line import Line, said_code, segment
+from bastide.cli.printing import plain
 from bastide.cli.registering import errand
-from bastide.cli.taking_in import files_of, handed_in
+from bastide.cli.taking_in import handed_in
 from bastide.errors import BastideError, MissingFile, Unreachable
 
 if TYPE_CHECKING:
@@ -76,7 +78,7 @@ class Looked:
     refused: int = 0
     deleted: int = 0
     later: int = 0
-    """Files that were being written, or that the house could not take just now: looked at again."""
+    """Files that were being written, or that could not be looked at or taken just now: looked at again."""
 
     def add(self, other: "Looked") -> None:
         """Together with another look; what is left for later is what the last one left."""
@@ -99,15 +101,18 @@ class Watch:
     _told: set[str] = field(default_factory=set)
 
     # 1. sizes and times are compared with what is known      3. files that are gone are forgotten, their documents
-    # 2. what differs is read; what is new in it goes in          deleted where the folder is mirrored
+    # 2. what differs is read; what is new in it goes in          deleted where the folder is mirrored; what may not
+    #                                                             be looked at is not gone
     async def look(self, stop: Callable[[], bool] = lambda: False) -> Looked:
         """Look at the folder once. Raises MissingFile when it is gone: then nothing is deleted."""
         if not await asyncio.to_thread(self.folder.is_dir):
             raise MissingFile(f"There is no folder {self.folder}.")
         if self._known is None:
             self._known = {one.path: one for one in await self.house.files()}
-        here = await asyncio.to_thread(_found, self.folder)
-        done = Looked()
+        found, here = await asyncio.to_thread(_found, self.folder)
+        done = Looked(later=len(found.closed))
+        for one in (*found.skipped, *found.closed):
+            self._say_once(f"{one.name}: {one.why}")
         for name, (path, size, modified) in here.items():
             if stop():
                 return done
@@ -118,7 +123,8 @@ class Watch:
                 done.later += 1
                 continue
             await self._take_in(Seen(name, known.document if known else None, size, modified), path, done)
-        await self._drop([one for name, one in self._known.items() if name not in here], done)
+        gone = [one for name, one in self._known.items() if name not in here and not found.may_hold(name)]
+        await self._drop(gone, done)
         return done
 
     async def _take_in(self, seen: Seen, path: Path, done: Looked) -> None:
@@ -177,14 +183,15 @@ class Watch:
             self.tell(line)
 
 
-def _found(folder: Path) -> dict[str, tuple[Path, int, int]]:
-    """Every file by its name: where it is, its bytes, when it was last written."""
-    found = {}
-    for path, name in files_of([folder]):
-        with suppress(OSError):  # it went away between two looks
+def _found(folder: Path) -> tuple[Found, dict[str, tuple[Path, int, int]]]:
+    """What lies in the folder, and every file by its name: where it is, its bytes, when it was last written."""
+    found = found_in([folder])
+    here = {}
+    for path, name in found.files:
+        with suppress(FileNotFoundError):  # it went away between two looks
             status = path.stat()
-            found[name] = (path, status.st_size, status.st_mtime_ns)
-    return found
+            here[name] = (path, status.st_size, status.st_mtime_ns)
+    return found, here
 
 
 def _digest(path: Path) -> bytes:
@@ -278,7 +285,7 @@ def _stopped_by_signals() -> asyncio.Event:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr)
+    print(plain(line), file=sys.stderr)
 
 
 def _summary(total: Looked) -> str:

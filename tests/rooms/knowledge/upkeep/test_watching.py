@@ -211,3 +211,21 @@ async def test_what_is_remembered_is_the_tenants_own(
     for place in ("", "../x", "A" * 64):
         with pytest.raises(BadOption):
             await upkeep.watched(near.scope, place)
+
+
+async def test_what_cannot_be_looked_at_is_not_gone_and_its_documents_stay(
+    near: Near, knowledge: Knowledge, ours: Scope, tmp_path: Path
+) -> None:
+    """A drive that is away for a moment: its link leads nowhere, and nothing that was on it is deleted."""
+    said: list[str] = []
+    watch = Watch(tmp_path, near, mirror=True, tell=said.append)
+    drive, away = tmp_path / "sub", tmp_path.parent / f"{tmp_path.name}-drive"
+    await watch.look()
+    drive.rename(away)
+    drive.symlink_to("/nowhere/at/all")
+    assert await watch.look() == Looked()
+    assert await names(knowledge, ours) == {"lease.md": 1, "sub/menu.md": 1}
+    assert "sub: It is a link that leads nowhere." in said
+    drive.unlink()
+    assert await watch.look() == Looked(deleted=1), "and now it is gone"
+    assert await names(knowledge, ours) == {"lease.md": 1}
