@@ -100,7 +100,9 @@ class Feeder:
             except BastideError as fault:
                 log.warning("%s: %s", name, fault)
                 await asyncio.sleep(1.0)
-            except Exception:
+            except (Exception, asyncio.CancelledError):
+                if (us := asyncio.current_task()) and us.cancelling():
+                    raise
                 log.exception("%s failed; it goes on", name)
                 await asyncio.sleep(1.0)
 

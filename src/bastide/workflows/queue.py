@@ -24,7 +24,7 @@ from procrastinate.jobs import Status as QueueStatus
 from procrastinate.manager import JobManager
 from procrastinate.schema import SchemaManager
 
-from bastide.errors import BastideError, DatabaseUnavailable
+from bastide.errors import BastideError
 from bastide.store import Db, Query, Store, queries
 
 _Q = queries("bastide.workflows")
@@ -187,12 +187,11 @@ class Queue(JobManager):
         assert job.id is not None
         self.claims.pop(job.id, None)
 
-    async def update_heartbeat(self, worker_id: int) -> None:
-        """Say in one transaction that this worker lives: to procrastinate and to the rescuer."""
+    async def beat(self, worker_id: int) -> bool:
+        """Say in one transaction that this worker lives, to procrastinate and to the rescuer; whether it is known."""
         async with self._connector.transaction("heartbeat") as db:
             await db.run(_query(sql.queries["update_heartbeat"]), worker_id=worker_id)
-            if not await db.run(_BEAT, id=worker_id):
-                raise DatabaseUnavailable("This worker was given up by the others; it registers anew.")
+            return bool(await db.run(_BEAT, id=worker_id))
 
     async def listen_for_jobs(self, *, on_notification: Any, queues: Iterable[str] | None = None) -> None:
         """Pass on what is announced, and once more a moment later.

@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 from procrastinate import App
@@ -29,6 +30,8 @@ _AGAIN_S = 1.0
 _UNDO_S = 10.0
 _POLL_S = 2.0  # a look into the queue when nothing was announced
 _KNOWN_S = 5.0
+_STALLED_S = 3600.0  # procrastinate forgets workers that were silent for so long
+_NEVER_S = 1e6
 
 
 class _Loop(QueueWorker):
@@ -38,10 +41,19 @@ class _Loop(QueueWorker):
         super().__init__(*given, **named)
         self._tell = tell
 
+    @property
+    def ending(self) -> bool:
+        """Whether it was asked to stop, by us or by a part of it that failed."""
+        return self._stop_event.is_set()
+
     async def _run_loop(self) -> None:
         assert self.worker_id is not None
         await self._tell(self.worker_id)
         await super()._run_loop()  # type: ignore[no-untyped-call]  # procrastinate leaves it untyped
+
+
+class _LoopLost(Exception):
+    """A loop that is no longer what it was: another is begun."""
 
 
 class Worker:
@@ -79,19 +91,10 @@ class Worker:
         if self._loop:
             self._loop.stop()  # type: ignore[no-untyped-call]
         late = asyncio.get_running_loop().call_later(self._settings.grace_s, self._interrupt)
-        beating = asyncio.create_task(self._beat())
         try:
             await self._task
         finally:
             late.cancel()
-            beating.cancel()
-
-    async def _beat(self) -> None:
-        # procrastinate's heartbeat ends when it is asked to stop; its last runs are still at work.
-        while self.id is not None:
-            await asyncio.sleep(self._settings.heartbeat_s)
-            with suppress(BastideError):
-                await self._queue.update_heartbeat(self.id)
 
     def _interrupt(self) -> None:
         for at_work in list(self._executing.at_work.values()):
@@ -126,30 +129,71 @@ class Worker:
 
     async def _keep_working(self) -> None:
         while not self._leaving:
-            self._loop = _Loop(
-                app=self._app,
-                tell=self._tell,
-                queues=[
-                    queue_name(kind.name, version)
-                    for kind in self._registry
-                    for version in range(kind.compatible_from, kind.version + 1)
-                ],
-                concurrency=self._settings.concurrency,
-                fetch_job_polling_interval=_POLL_S,
-                abort_job_polling_interval=3600.0,  # stops have their own way: see `heed`
-                install_signal_handlers=False,
-                update_heartbeat_interval=self._settings.heartbeat_s,
-                stalled_worker_timeout=3600.0,
-                shutdown_graceful_timeout=self._settings.grace_s + _UNDO_S,
-            )
+            loop = self._loop = self._new_loop()
+            running = asyncio.create_task(loop.run(), name="queue")  # type: ignore[no-untyped-call]
             try:
-                await self._loop.run()  # type: ignore[no-untyped-call]
-            except Exception as fault:
+                await self._accompany(loop, running)
+            except (Exception, asyncio.CancelledError) as fault:
+                if (us := asyncio.current_task()) and us.cancelling():
+                    raise
                 count("worker_restarts")
-                log.warning("the worker begins anew: %s", fault)
+                log.warning("the worker begins anew: %s: %s", type(fault).__name__, fault)
                 await asyncio.sleep(_AGAIN_S)
             finally:
                 await self._untell()
+
+    def _new_loop(self) -> _Loop:
+        return _Loop(
+            app=self._app,
+            tell=self._tell,
+            queues=[
+                queue_name(kind.name, version)
+                for kind in self._registry
+                for version in range(kind.compatible_from, kind.version + 1)
+            ],
+            concurrency=self._settings.concurrency,
+            fetch_job_polling_interval=_POLL_S,
+            abort_job_polling_interval=_NEVER_S,  # stops have their own way: see `heed`
+            install_signal_handlers=False,
+            update_heartbeat_interval=_NEVER_S,  # see `_accompany`
+            stalled_worker_timeout=_STALLED_S,
+            shutdown_graceful_timeout=self._settings.grace_s + _UNDO_S,
+        )
+
+    async def _accompany(self, loop: _Loop, running: asyncio.Task[None]) -> None:
+        """Say that the loop lives for as long as it does. Raises when it ended unasked, or does not end.
+
+        procrastinate's own heartbeat is one task of its loop: with the first beat that is cancelled it is over, and the
+        loop lives on, unknown to those who hand out work.
+        """
+        leave_at: float | None = None
+        try:
+            while not running.done():
+                await asyncio.wait({running}, timeout=self._settings.heartbeat_s)
+                if not running.done() and not await self._beat():
+                    loop.stop()  # type: ignore[no-untyped-call]
+                if loop.ending and leave_at is None:
+                    leave_at = monotonic() + self._settings.grace_s + 2 * _UNDO_S
+                if leave_at is not None and monotonic() > leave_at:
+                    break
+            if not running.done() or running.cancelled():
+                raise _LoopLost("It was cancelled." if running.done() else "It does not end, and is left behind.")
+            running.result()
+            if not self._leaving:
+                raise _LoopLost("The others had given it up, or a part of it failed.")
+        finally:
+            running.cancel()
+
+    async def _beat(self) -> bool:
+        """Whether the others still know this worker; a database that does not answer leaves that open."""
+        if self.id is None:
+            return True
+        try:
+            async with asyncio.timeout(self._settings.stale_s):
+                return await self._queue.beat(self.id)
+        except (BastideError, TimeoutError) as fault:
+            log.warning("the worker's heart: %s: %s", type(fault).__name__, fault)
+            return True
 
     async def _tell(self, worker: int) -> None:
         self.id = worker

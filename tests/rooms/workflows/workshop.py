@@ -111,6 +111,7 @@ def types_of(workshop: Workshop) -> list[JobType]:
         replace(plain, name=f"{family}.single", limits=Limits(per_tenant=1)),
         replace(plain, name=f"{family}.overall", limits=Limits(overall=2)),
         replace(plain, name=f"{family}.rated", limits=Limits(rate=3, rate_s=2.0)),
+        replace(plain, name=f"{family}.daily", limits=Limits(rate=3, rate_s=86_400.0)),
         replace(plain, name=f"{family}.public", limits=Limits(class_max="internal")),
         replace(plain, name=f"{family}.new", version=3, compatible_from=2),
         replace(plain, name=f"{family}.labelled", label=lambda given, label: Label(subjects=frozenset({given.text}))),
