@@ -54,7 +54,10 @@ async def open_house(
         for kind in job_types(inference):
             workflows.register(kind)
         files_bytes_max = settings.inference.files_bytes_max
-        batches = Batches(store, audit, tenancy, workflows, inference.gateway, files_bytes_max=files_bytes_max)
+        reserving = inference.accounts.reserving
+        batches = Batches(
+            store, audit, tenancy, workflows, inference.gateway, reserving, files_bytes_max=files_bytes_max
+        )
         Upkeep(store, audit, knowledge, inference, settings).register(workflows)
         opened.push_async_callback(knowledge.stop)
         await knowledge.start()

@@ -926,6 +926,13 @@ class BatchEnded(Conflict):
     code, next = "inference.batch_ended", "GET /v1/batches/{id} names the files that came of it."
 
 
+class HandoverUnknown(Fault):
+    """Whether the provider was told to work through this cannot be known, so it was not told a second time."""
+
+    code, status = "inference.handover_unknown", 502
+    next = "Look at the provider's own list of batches; hand the lines in again that are not in it."
+
+
 class BudgetSpent(Refusal):
     """The budget is spent."""
 

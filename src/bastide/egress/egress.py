@@ -93,17 +93,20 @@ class Egress:
         return replace(permit, seal=self._seal(permit))
 
     @asynccontextmanager
-    async def open(self, permit: Permit, *, total_s: float | None = None) -> AsyncGenerator[Client]:
+    async def open(
+        self, permit: Permit, *, total_s: float | None = None, reply_bytes_max: int | None = None
+    ) -> AsyncGenerator[Client]:
         """A client that reaches the permit's origin and nothing else, for as long as the permit lasts.
 
-        Connecting happens at the first request. An exchange takes `total_s` seconds at most.
+        Connecting happens at the first request. An exchange takes `total_s` seconds at most, and gives at most
+        `reply_bytes_max` bytes.
         """
         self._still_allowed(permit)
         limits = Limits(
             connect_s=self._settings.connect_timeout_s,
             idle_s=self._settings.idle_timeout_s,
             total_s=total_s or self._settings.total_timeout_s,
-            reply_bytes_max=self._settings.reply_bytes_max,
+            reply_bytes_max=reply_bytes_max or self._settings.reply_bytes_max,
         )
         yield Client(self._transport(permit), permit.origin, limits, lambda: self._still_allowed(permit))
 

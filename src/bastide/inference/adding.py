@@ -11,7 +11,7 @@ from bastide.errors import BadModel, BastideError, NoPermittedModel, NotLocal
 from bastide.inference import openai_style as wire
 from bastide.inference.adapters import ADAPTERS, Offered
 from bastide.inference.calls import Calls, endpoint_of, pin_of
-from bastide.inference.registry import LOCAL_RUNTIME, Registry, address, checked, guessed
+from bastide.inference.registry import LOCAL_RUNTIME, Registry, act_of, address, checked, guessed
 from bastide.inference.values import Model, ModelSpec
 from bastide.policy import Label, Policy
 from bastide.settings import InferenceSettings
@@ -45,13 +45,14 @@ class Adding:
         spec, url = checked(spec)
         record = self._local_record(url) if spec.local else self._provider_record(spec, url)
         self._refuse_unpinned(spec, url, record)
+        self._refuse_keeping_nothing(spec, record)
         await self._registry.refuse_twice(scope, spec.name)
         await self._enable(scope, record)
         upstream, problem = await self._ask(scope, spec, url, record)
         model = Model(
             name=spec.name,
             kind=spec.kind,
-            capabilities=spec.capabilities or guessed(upstream),
+            capabilities=spec.capabilities or guessed(upstream, spec.kind),
             record=record,
             url=url,
             upstream=upstream,
@@ -100,6 +101,15 @@ class Adding:
         if adapter.pinned is not None and not pinned and not (spec.local or record.startswith(_ROUTER_RECORDS)):
             raise BadModel(f"The record {record} does not say which upstream it describes (pinned_upstream).")
 
+    def _refuse_keeping_nothing(self, spec: ModelSpec, record: str) -> None:
+        """What is handed over in a file lies there for hours or days: a record of calls does not describe that."""
+        if ADAPTERS[spec.kind].batches is None or spec.local:
+            return
+        kept = self._policy.record(record).attributes.get("retention_days")
+        if kept is not None and kept.value == 0:
+            told = f"The record {record} says that nothing is kept, and a batch is kept while it is worked on."
+            raise BadModel(f"{told} Name a record of its own for it.", field="provider")
+
     async def _enable(self, scope: Scope, record: str) -> None:
         settings = await self._policy.settings(scope)
         if record not in settings.enabled:
@@ -135,12 +145,12 @@ class Adding:
         return wanted, f"Its server does not list {wanted}; it lists {listed}."
 
     async def _offered(self, scope: Scope, spec: ModelSpec, url: str, record: str, wanted: str) -> list[Offered]:
-        asked = Model(spec.name, spec.kind, guessed(wanted), record, url, wanted, spec.local)
+        asked = Model(spec.name, spec.kind, guessed(wanted, spec.kind), record, url, wanted, spec.local)
         key = spec.key.strip() if spec.key else None
         place = wire.Place(urlsplit(url).path, key, ADAPTERS[spec.kind], pin_of(self._policy, asked))
         await self._policy.refresh(scope)
         decision = self._policy.decide(
-            scope, Label.of_scope(scope), endpoint_of(asked), capability=asked.capabilities[0]
+            scope, Label.of_scope(scope), endpoint_of(asked), capability=act_of(asked.capabilities[0])
         )
         decision.permit()
         permit = self._calls.permit(decision, self._egress)

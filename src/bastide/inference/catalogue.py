@@ -19,7 +19,7 @@ from bastide.errors import BadModel, UpstreamGarbage
 from bastide.inference import openai_style as wire
 from bastide.inference.adapters import ADAPTERS, Offered
 from bastide.inference.calls import Calls, endpoint_of, pin_of
-from bastide.inference.registry import Known, Registry
+from bastide.inference.registry import Known, Registry, act_of
 from bastide.inference.values import Model
 from bastide.policy import Label, Policy
 from bastide.store import Scope, Store, queries
@@ -164,7 +164,7 @@ class Catalogue:
         place = wire.Place(urlsplit(model.url).path, known.key, ADAPTERS[model.kind], pin_of(self._policy, model))
         await self._policy.refresh(scope)
         label = Label.of_scope(scope).join(_EMPTY)
-        decision = self._policy.decide(scope, label, endpoint_of(model), capability=model.capabilities[0])
+        decision = self._policy.decide(scope, label, endpoint_of(model), capability=act_of(model.capabilities[0]))
         decision.permit()
         async with self._egress.open(self._calls.permit(decision, self._egress), total_s=_ASKING_S) as client:
             offered = await wire.list_models(client, place)

@@ -19,7 +19,17 @@ from bastide.inference.vision import VISION
 from bastide.policy import Price
 from bastide.store import Db, Scope, Store, queries
 
-CAPABILITIES = ("chat", "embeddings", "rerank", *VISION, "transcription", "speech", "images")
+CAPABILITIES = (
+    "chat",
+    "embeddings",
+    "rerank",
+    *VISION,
+    "transcription",
+    "speech",
+    "images",
+    "batch.chat",  # in batches only: such a model does not do `chat`, so no call by itself chooses it
+    "batch.embeddings",
+)
 LOCAL_RUNTIME = "local/runtime"
 _PRICE_HOLDS = timedelta(days=30)  # a listed price is known for so long; then it is as unknown as one never seen
 _Q = queries("bastide.inference")
@@ -84,8 +94,8 @@ class _Row:
         )
 
     def price(self) -> Price | None:
-        """What its endpoint lists as its price, while that holds."""
-        if self.input_price is None or self.seen_at is None:
+        """What its endpoint lists as its price, while that holds; what it lists is for calls, not for batches."""
+        if self.input_price is None or self.seen_at is None or ADAPTERS[self.kind].batches is not None:
             return None
         until = self.seen_at + _PRICE_HOLDS
         source = f"{self.url}, its list of models of {self.seen_at:%Y-%m-%d}"
@@ -202,6 +212,8 @@ def checked(spec: ModelSpec) -> tuple[ModelSpec, str]:
         raise BadModel(f"Capabilities are {', '.join(CAPABILITIES)}.", field="capabilities")
     if unable := [one for one in spec.capabilities or () if not adapter.can(one)]:
         raise BadModel(f"{adapter.title} cannot be asked for {unable[0]} here.", field="capabilities")
+    if adapter.batches is not None and spec.pseudonymise:
+        raise BadModel("What goes into a batch is not put under pseudonyms.", field="pseudonymise")
     if spec.requests_per_minute is not None and not 0 < spec.requests_per_minute <= _RATE_MAX:
         raise BadModel(f"A rate is 1 to {_RATE_MAX:,} requests a minute.", field="requests_per_minute")
     if spec.key is not None and (not spec.key.strip() or not spec.key.isascii() or not spec.key.strip().isprintable()):
@@ -232,8 +244,14 @@ def address(url: str) -> SplitResult:
     return parts
 
 
-def guessed(upstream: str) -> tuple[str, ...]:
-    """What a model of this name most likely does."""
-    if _RERANKS.search(upstream):
-        return ("rerank",)
-    return ("embeddings",) if _EMBEDS.search(upstream) else ("chat",)
+def guessed(upstream: str, kind: str = "openai") -> tuple[str, ...]:
+    """What a model of this name most likely does, at a server of this kind."""
+    does = "embeddings" if _EMBEDS.search(upstream) else "chat"
+    if ADAPTERS[kind].batches is not None:
+        return (f"batch.{does}",)
+    return ("rerank",) if _RERANKS.search(upstream) else (does,)
+
+
+def act_of(capability: str) -> str:
+    """The kind of act that policy decides on where a model is asked for this."""
+    return capability.partition(".")[0]

@@ -29,8 +29,8 @@ from bastide.workflows.values import ENDED, Ended, Job, JsonValue
 
 _Q = queries("bastide.workflows")
 _HOLD, _ADD_STEP, _TIGHTEN = _Q["hold"], _Q["add_step"], _Q["tighten_run"]
-_NOTE_PROGRESS, _NOTE_SPENT, _SUSPEND = _Q["note_progress"], _Q["note_spent"], _Q["suspend_run"]
-_IN_SECONDS, _SIGNAL = _Q["in_seconds"], _Q["signal"]
+_NOTE_PROGRESS, _NOTE_SPENT = _Q["note_progress"], _Q["note_spent"]
+_SUSPEND, _IN_SECONDS, _SIGNAL = _Q["suspend_run"], _Q["in_seconds"], _Q["signal"]
 _CHILDREN, _LEFT, _ALL_CHILDREN = _Q["children"], _Q["children_left"], _Q["all_children"]
 
 _NAME = re.compile(r"[A-Za-z0-9_.:/ -]{1,120}")
@@ -193,6 +193,15 @@ class Run(Generic[T]):
             await self.suspend(f"signal {name}", wake_at=until, db=db)
         self._unless_suspended()
         raise AssertionError("unreachable")
+
+    async def rest(self, seconds: float, *, until: str | None = None) -> None:
+        """Be begun anew after so many seconds, or at the signal `until`; go on if that came. Nothing is recorded."""
+        async with self.fenced() as db:
+            if until is not None and await db.row(tuple, _SIGNAL, run=self.id, name=until) is not None:
+                return
+            wake_at = await db.value(_IN_SECONDS, seconds=float(seconds))
+            await self.suspend("time" if until is None else f"signal {until}", wake_at=wake_at, db=db)
+        self._unless_suspended()
 
     async def fan_out(self, name: str, jobs: Sequence[Job]) -> list[Ended]:
         """Dispatch these jobs as parts of this one, wait until all have ended, and give what became of each, in order.

@@ -7,6 +7,20 @@ memory, leased from the database, so that a call is admitted without asking it; 
 from bastide.inference.accounts.accounts import Accounts
 from bastide.inference.accounts.admission import Admission
 from bastide.inference.accounts.keeping import Keeping
+from bastide.inference.accounts.reserving import Account, Reserving, Took
 from bastide.inference.accounts.values import Budget, Department, Keeps, Left, Rate, Used
 
-__all__ = ["Accounts", "Admission", "Budget", "Department", "Keeping", "Keeps", "Left", "Rate", "Used"]
+__all__ = [
+    "Account",
+    "Accounts",
+    "Admission",
+    "Budget",
+    "Department",
+    "Keeping",
+    "Keeps",
+    "Left",
+    "Rate",
+    "Reserving",
+    "Took",
+    "Used",
+]

@@ -20,7 +20,7 @@ from typing import Final
 
 from bastide import telemetry
 from bastide.errors import Contended, DatabaseUnavailable, RateLimited
-from bastide.inference.accounts.admission import Admission, costs, guessed_eur
+from bastide.inference.accounts.admission import Admission, Purse, costs, guessed_eur
 from bastide.inference.accounts.book import Book
 from bastide.inference.accounts.keeper import Keeper
 from bastide.inference.accounts.leasing import Leasing
@@ -127,6 +127,11 @@ class Accounts:
                 book.read_at = before
 
         self._read(book.scope).add_done_callback(read)
+
+    async def purse(self, scope: Scope, model: str) -> Purse:
+        """What bounds this caller's calls of this model. Raises DatabaseUnavailable."""
+        await self.fetch(scope)
+        return self._keeper.books[scope.tenant].purse(scope, model)
 
     async def write(self, scope: Scope) -> None:
         """Write at once what the tenant's calls have used in this process. Raises DatabaseUnavailable."""

@@ -10,6 +10,7 @@ from typing import Final
 from bastide.audit import Audit, JsonValue
 from bastide.errors import BadBudget, UnknownBudget
 from bastide.inference.accounts.accounts import Accounts
+from bastide.inference.accounts.reserving import Reserving
 from bastide.inference.accounts.values import EACH, GROUPS, PERIODS, SCOPES, Budget, Department, Keeps, Rate, Used
 from bastide.store import Scope, Store, new_id, queries
 
@@ -28,6 +29,7 @@ _FORGETS: Final = (
     _Q["forget_buckets"],
     _Q["forget_budgets"],
     _Q["forget_rates"],
+    _Q["forget_handed"],
 )
 _WORD: Final = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 _TOKENS_MAX: Final = 10**15
@@ -45,6 +47,7 @@ class Keeping:
         self._store = store
         self._audit = audit
         self._accounts = accounts
+        self.reserving = Reserving(accounts)
 
     def near(self) -> int:
         """How many budgets that this process knows are spent to four fifths or more."""

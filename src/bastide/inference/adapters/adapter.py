@@ -21,6 +21,24 @@ def _never(_name: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Batched:
+    """That a server is asked by batches only: files of calls that it works through by itself.
+
+    A file has `lines_max` calls and `bytes_max` bytes. `windows_h` are the hours that it may be given. `expires` says
+    that it takes, with a file, for how long that is kept at most.
+    """
+
+    lines_max: int
+    bytes_max: int
+    windows_h: tuple[int, ...]
+    expires: bool = False
+
+    def window(self, hours: int) -> str:
+        """The window for work that we give so many hours: the longest that is not longer, else its shortest."""
+        return f"{max([one for one in self.windows_h if one <= hours], default=min(self.windows_h))}h"
+
+
+@dataclass(frozen=True, slots=True)
 class Adapter:
     """One kind of server.
 
@@ -42,6 +60,7 @@ class Adapter:
     virtual: Callable[[str], bool] = _never
     catalogue: str = "/models"
     offered: Callable[[Mapping[str, Any]], list[Offered]] = of_openai_style
+    batches: Batched | None = None
 
     def path(self, wire: str, model: str, *, stream: bool) -> str:
         """Where to ask in this wire, below the model's address."""
@@ -56,8 +75,11 @@ class Adapter:
         return next((other for other in able if other in self.paths), None)
 
     def can(self, capability: str) -> bool:
-        """Whether a server of this kind can be asked for this at all."""
-        return self.speaks(_asked_as(capability)) is not None
+        """Whether a server of this kind can be asked for this at all: in a batch (`batch.chat`), or else by a call."""
+        sort, _, rest = capability.partition(".")
+        if sort == "batch":
+            return self.batches is not None and self.speaks(rest) is not None
+        return self.batches is None and self.speaks(_asked_as(capability)) is not None
 
     def prepared(self, body: dict[str, Any], wire: str, pin: str = "") -> dict[str, Any]:
         """The body as this server takes it; `pin` is the upstream that a router must stay with."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from bastide.inference.adapters.adapter import Adapter
+from bastide.inference.adapters.adapter import Adapter, Batched
 from bastide.inference.adapters.offering import of_gemini
 from bastide.inference.adapters.shaping import for_gemini, for_mistral, pinned_upstream
 
@@ -19,6 +19,9 @@ _TEXTS: Final = {**_CHAT, "completions": "/completions"}
 _ANSWERS: Final = {**_TEXTS, "responses": "/responses"}
 _HEARD: Final = {"transcription": "/audio/transcriptions"}
 _MEDIA: Final = {**_HEARD, "speech": "/audio/speech", "images": "/images/generations"}
+_MIB: Final = 1024 * 1024
+_BY_BATCHES: Final = Batched(50_000, 100 * _MIB, (24, 48, 72))
+_BY_OPENAI_S_BATCHES: Final = Batched(50_000, 200 * _MIB, (24,), expires=True)
 _ANTHROPIC_VERSION: Final = "2023-06-01"
 _ROUTED: Final = re.compile(r"~|.*(:(nitro|floor|online|exacto)|@preset/.*|(^|/)auto)$", re.IGNORECASE)
 
@@ -47,6 +50,14 @@ _ALL: Final = (
     Adapter("llamacpp", "llama.cpp's server", {**_TEXTS, "rerank": "/rerank"}),
     Adapter("ollama", "Ollama", _TEXTS),
     Adapter("ovhcloud", "OVHcloud AI Endpoints", {**_ANSWERS, **_HEARD}, virtual=_queried),
+    Adapter("openai-batch", "OpenAI's batches", _ANSWERS, batches=_BY_OPENAI_S_BATCHES),
+    Adapter(
+        "ovhcloud-batch",
+        "OVHcloud AI Endpoints, batches",
+        {**_CHAT, "responses": "/responses"},
+        virtual=_queried,
+        batches=_BY_BATCHES,
+    ),
     Adapter("mistral", "Mistral La Plateforme", _CHAT, shape=for_mistral),
     Adapter("scaleway", "Scaleway Generative APIs", {**_CHAT, "rerank": "/rerank"}),
     Adapter("ionos", "IONOS AI Model Hub", _TEXTS),

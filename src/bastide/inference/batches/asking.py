@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import msgspec
 
+from bastide.errors import BastideError
 from bastide.inference.batches.lines import Line
-from bastide.inference.gateway import Gateway
+from bastide.inference.gateway import Gateway, refusal
 from bastide.policy import Label
 from bastide.store import Scope, new_id
 
@@ -113,7 +114,8 @@ class Asking:
                 return None
             pause = _pause_s(said, tries, loop.time() - began)
             if pause is None:
-                return _entry(n, line.custom_id, said, request_id)
+                receipt = said.headers.get(b"x-bastide-receipt", b"").decode()
+                return answered(n, line.custom_id, said.status, said.body, receipt, request_id)
             if loop.time() + pause >= self.until:
                 return None
             tries += 1
@@ -131,23 +133,39 @@ class Asking:
         return taken
 
 
-def expired(n: int, line: Line) -> Entry:
+def out_of_time(n: int, custom_id: str) -> Entry:
     """A line that the window left no time for."""
-    error = {"code": "batch_expired", "message": "The completion window closed before this request was answered."}
-    return Entry(n, True, _packed(line.custom_id, None, error))
+    return unanswered(n, custom_id, "batch_expired", "The completion window closed before this request was answered.")
 
 
-def _entry(n: int, custom_id: str, said: _Gathered, request_id: str) -> Entry:
-    body = said.body
+def cancelled(n: int, custom_id: str) -> Entry:
+    """A line of a batch that was cancelled before it was answered."""
+    return unanswered(n, custom_id, "batch_cancelled", "The batch was cancelled before this request was answered.")
+
+
+def unanswered(n: int, custom_id: str, code: str, message: str) -> Entry:
+    """A line that nobody has answered."""
+    return Entry(n, True, _packed(custom_id, None, {"code": code, "message": message}))
+
+
+def refused(n: int, custom_id: str, wire: str, fault: BastideError, receipt: str = "") -> Entry:
+    """A line whose answer is an error, in the shape of its wire."""
+    request_id = new_id("req")
+    status, _, body = refusal(wire, fault, request_id)
+    return answered(n, custom_id, status, body, receipt, request_id)
+
+
+def answered(n: int, custom_id: str, status: int, body: bytes, receipt: str, request_id: str) -> Entry:
+    """A line with the answer that came, whatever that says."""
     try:
         usage = _ANSWERS.decode(body).usage
         whole: Any = msgspec.Raw(msgspec.json.format(body, indent=-1))  # one line, whatever its server wrote
     except (msgspec.DecodeError, UnicodeDecodeError):
         usage, whole = None, body.decode("utf-8", "replace")
-    response: dict[str, Any] = {"status_code": said.status, "request_id": request_id, "body": whole}
-    if (receipt := said.headers.get(b"x-bastide-receipt")) is not None:
-        response["receipt"] = receipt.decode()
-    failed = not 200 <= said.status < 300
+    response: dict[str, Any] = {"status_code": status, "request_id": request_id, "body": whole}
+    if receipt:
+        response["receipt"] = receipt
+    failed = not 200 <= status < 300
     return Entry(n, failed, _packed(custom_id, response, None), Tokens() if failed else _tokens(usage))
 
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from bastide.audit import Audit
-from bastide.errors import BadBatch, BastideError, BatchEnded, UnknownBatch, UnknownJob
+from bastide.errors import BadBatch, BastideError, BatchEnded, JobEnded, UnknownBatch, UnknownJob
+from bastide.inference.accounts import Reserving
 from bastide.inference.batches.ending import batch_at_work, batch_of, end
 from bastide.inference.batches.files import BYTES_MAX, PURPOSE, Files, file_of, kept_s, owner, seen_by, stopped
+from bastide.inference.batches.following import STOP
+from bastide.inference.batches.handed import has
 from bastide.inference.batches.lines import Problem
 from bastide.inference.batches.values import ENDPOINTS, Batch
+from bastide.inference.batches.withdrawing import Withdrawing, begin
 from bastide.inference.batches.working import TYPE, Working
 from bastide.inference.gateway import Gateway
 from bastide.policy import Label
@@ -41,6 +46,7 @@ class Batches:
         tenancy: Tenancy,
         workflows: Workflows,
         gateway: Gateway,
+        reserving: Reserving,
         *,
         files_bytes_max: int,
     ) -> None:
@@ -51,16 +57,21 @@ class Batches:
         self._workflows = workflows
         self._sweeper: asyncio.Task[None] | None = None
         self.files = Files(store, audit, workflows, bytes_max=files_bytes_max)
-        workflows.register(Working(audit, tenancy, gateway).type())
+        self._leave: Callable[[], None] = lambda: None
+        self._beginning: set[asyncio.Task[None]] = set()
+        workflows.register(Working(audit, tenancy, gateway, reserving).type())
+        workflows.register(Withdrawing(audit, gateway, reserving).type())
 
     async def start(self, *, work: bool) -> None:
-        """Where work is done, delete each hour what is past its days."""
+        """Where work is done, delete each hour what is past its days, and at once what nobody waits for elsewhere."""
         if work:
+            self._leave = self._store.hearing.of_tenants("inference.handed", self._doomed)
             self._sweeper = asyncio.create_task(self._sweeping())
 
     async def stop(self) -> None:
         """Sweep no more."""
-        await ended(self._sweeper)
+        self._leave()
+        await ended(self._sweeper, *self._beginning)
 
     async def create(
         self,
@@ -128,7 +139,8 @@ class Batches:
     async def cancel(self, scope: Scope, id: str) -> Batch:
         """Stop a batch: nothing more is asked, and what was answered by then can be read. What is being asked is cut.
 
-        Raises UnknownBatch, BatchEnded.
+        Of which something was handed over, that is stopped there, too: it stays `cancelling` until what was answered
+        there by then is collected. Raises UnknownBatch, BatchEnded.
         """
         _need_to_look(scope)
         scope.need("work:run")
@@ -136,10 +148,14 @@ class Batches:
         async with self._store.under(scope) as db:
             if found.live and found.status != "cancelling" and await db.run(_CANCEL, id=id):
                 await self._audit.record(db, "batch.cancel", resource=id, subjects=sorted(found.label.subjects))
-            found = await _batch(db, scope, id)
+            found, elsewhere = await _batch(db, scope, id), await has(db, id)
         if not found.live:
             raise BatchEnded(f"The batch is {found.status} already.", batch=id)
-        await stopped(self._workflows, scope, found.job, wait_s=1.0)
+        if elsewhere:
+            with suppress(JobEnded):
+                await self._workflows.signal(scope, found.job, STOP)
+        else:
+            await stopped(self._workflows, scope, found.job, wait_s=1.0)
         return await self.get(scope, id)
 
     async def sweep(self, scope: Scope) -> int:
@@ -148,6 +164,7 @@ class Batches:
             overdue = [id for (id,) in await db.rows(tuple, _OVERDUE)]
         for id in overdue:
             await self.get(scope, id)
+        await self._withdraw(scope)
         return await self.files.sweep(scope)
 
     @staticmethod
@@ -188,6 +205,24 @@ class Batches:
         async with self._store.under(scope) as db:
             batch = await batch_at_work(db, id)
             return await end(db, self._audit, batch, status, problems) if batch.live else batch
+
+    # -- what lies elsewhere ------------------------------------------------------------------------
+
+    async def _withdraw(self, scope: Scope) -> None:
+        """Have deleted what of the tenant's lies at providers and nobody waits for."""
+        async with self._store.under(scope) as db:
+            await begin(self._workflows, scope, db)
+
+    def _doomed(self, tenant: str) -> None:
+        task = asyncio.get_running_loop().create_task(self._begin(tenant))
+        self._beginning.add(task)
+        task.add_done_callback(self._beginning.discard)
+
+    async def _begin(self, tenant: str) -> None:
+        try:
+            await self._withdraw(await self._tenancy.system_scope(tenant))
+        except BastideError as fault:  # the sweeper comes by
+            log.warning("what lies at a provider is not withdrawn yet: %s", fault.code)
 
     async def _sweeping(self) -> None:
         await asyncio.sleep(_FIRST_SWEEP_S)

@@ -7,6 +7,7 @@ from typing import Any
 
 from bastide.audit import Audit, JsonValue
 from bastide.errors import UnknownBatch
+from bastide.inference.batches.handed import doom
 from bastide.inference.batches.lines import Problem
 from bastide.inference.batches.values import Batch
 from bastide.policy import Label
@@ -38,6 +39,7 @@ async def end(db: Db, audit: Audit, batch: Batch, status: str, problems: Sequenc
         output_file=outputs[False],
         error_file=outputs[True],
     )
+    await doom(db, batches=[batch.id])  # whatever of it still lies at a provider
     details: dict[str, JsonValue] = {
         "status": status,
         "total": batch.total,

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from bastide.audit import Audit
 from bastide.errors import BadFile, BatchFileTooLarge, FileInUse, FilesFull, JobEnded, UnknownFile, UnknownJob
+from bastide.inference.batches.handed import doom
 from bastide.inference.batches.lines import declared
 from bastide.inference.batches.values import StoredFile
 from bastide.policy import Label, personal_kind
@@ -245,7 +246,8 @@ def _looked_into(data: bytes) -> Label:
 
 
 async def _forget(db: Db, batches: list[str]) -> None:
-    """Batches with their lines and outputs go."""
+    """Batches with their lines and outputs go; what of them lies at a provider is withdrawn."""
+    await doom(db, batches=batches)
     await db.run(_DELETE_OUTPUTS, batches=batches)
     await db.run(_DELETE_BATCHES, ids=batches)
 

@@ -7,6 +7,7 @@ that a file that takes a day to work through does not lie in memory as it came.
 from __future__ import annotations
 
 import zlib
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -55,8 +56,10 @@ class Lines:
     def __init__(self) -> None:
         self.numbers: list[int] = []
         self._blocks: list[bytes] = []
+        self._firsts: list[int] = []  # of each block: the place of its first line
         self._open: list[bytes] = []
         self._size = 0
+        self._read, self._lines = -1, list[bytes]()
 
     def add(self, number: int, line: bytes) -> None:
         """One more."""
@@ -69,8 +72,19 @@ class Lines:
     def close(self) -> None:
         """There are no more, for now."""
         if self._open:
+            self._firsts.append(len(self.numbers) - len(self._open))
             self._blocks.append(zlib.compress(b"\n".join(self._open), level=1))
             self._open, self._size = [], 0
+
+    def at(self, n: int) -> Line:
+        """The call with this number. Raises KeyError. Cheap for one that is near the last one asked for."""
+        place = bisect_left(self.numbers, n)
+        if place == len(self.numbers) or self.numbers[place] != n:
+            raise KeyError(n)
+        block = bisect_right(self._firsts, place) - 1
+        if block != self._read:
+            self._read, self._lines = block, zlib.decompress(self._blocks[block]).split(b"\n")
+        return _PLAIN.decode(self._lines[place - self._firsts[block]])
 
     def __iter__(self) -> Iterator[tuple[int, Line]]:
         place = 0

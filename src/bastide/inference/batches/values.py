@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from bastide.policy import Label
@@ -89,6 +89,11 @@ class Batch:
     def live(self) -> bool:
         """Whether more will come of it by itself."""
         return self.status in LIVE
+
+    @property
+    def stopping_s(self) -> float:
+        """Since how long it is being cancelled."""
+        return 0.0 if self.cancelling_at is None else (datetime.now(UTC) - self.cancelling_at).total_seconds()
 
     def to_wire(self) -> dict[str, Any]:
         """As OpenAI's clients read it, with the job that makes its calls."""

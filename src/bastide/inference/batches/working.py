@@ -3,38 +3,41 @@
     1. the file is read and checked whole      3. what was answered together is kept together, under the run's fence
     2. lines are asked, a few at a time        4. one transaction ends the batch and names what came of it
 
-A line holds its place among those in flight until it is kept: a worker that dies repeats at most those.
+What a provider works through by itself is handed over before the others are asked, and followed after that; while it
+is waited for, no worker is held. A line that is asked holds its place among those in flight until it is kept: a worker
+that dies repeats at most those.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from bastide.audit import Audit
-from bastide.errors import BastideError, UnknownBatch
-from bastide.inference.batches.asking import Asking, Entry, expired
+from bastide.errors import BastideError
+from bastide.inference.accounts import Reserving
+from bastide.inference.batches.asking import Asking, Entry, cancelled, out_of_time
 from bastide.inference.batches.ending import batch_at_work, end
-from bastide.inference.batches.files import about
+from bastide.inference.batches.following import Following, Work
+from bastide.inference.batches.handed import Handed, of_batch
+from bastide.inference.batches.keeping import Keeping, Standing
 from bastide.inference.batches.lines import Line, Lines, Problem, read
+from bastide.inference.batches.planning import Planning
 from bastide.inference.batches.values import ENDPOINTS, Batch
 from bastide.inference.gateway import Gateway
-from bastide.policy import Label, personal_kind
-from bastide.store import Db, Json, Scope, queries
+from bastide.store import Db, queries
 from bastide.tenancy import Tenancy
 from bastide.workflows import JobType, JsonValue, Limits, Retry, Run
 
 _Q = queries("bastide.inference")
-_BEGIN, _DONE, _COUNT, _KEEP = _Q["begin_batch"], _Q["lines_done"], _Q["count_lines"], _Q["keep_line"]
+_BEGIN, _DONE = _Q["begin_batch"], _Q["lines_done"]
 _BLOB, _DELETE_OUTPUTS = _Q["blob_of_input"], _Q["delete_outputs"]
 
 TYPE: Final = "inference.batch_file"
 _AT_ONCE: Final = 8
-_KEPT_AT_ONCE: Final = 500
 _LONGEST_S: Final = 8 * 86_400.0  # longer than any window: that is what bounds a batch
 
 
@@ -48,7 +51,10 @@ class Wanted:
 class Working:
     """The code of the job type."""
 
-    def __init__(self, audit: Audit, tenancy: Tenancy, gateway: Gateway, *, at_once: int = _AT_ONCE) -> None:
+    def __init__(
+        self, audit: Audit, tenancy: Tenancy, gateway: Gateway, reserving: Reserving, *, at_once: int = _AT_ONCE
+    ) -> None:
+        self._reserving = reserving
         self._audit = audit
         self._tenancy = tenancy
         self._gateway = gateway
@@ -68,43 +74,72 @@ class Working:
         )
 
     async def _run(self, run: Run[Wanted]) -> JsonValue:
-        batch, data = await self._opened(run)
+        batch, kept, handed = await self._opened(run)
         if batch.status in {"completed", "expired"}:
             return {"status": batch.status}
+        work = Work(run, batch, Standing(self._tenancy, run.scope), Keeping(run, batch.id, batch.label, kept))
+        at_theirs = {n for one in handed for n in one.lines if n not in kept}
+        if not (batch.live and batch.total) or len(kept) + len(at_theirs) < batch.total:
+            problems = await self._read(work)
+            if problems:
+                return await self._end(run, "failed", problems)
+            await self._plan_and_ask(work, at_theirs)
+        expired = await Following(self._audit, self._gateway, self._reserving, self._read).follow(work)
+        return await self._last(work, expired=expired)
+
+    async def _opened(self, run: Run[Wanted]) -> tuple[Batch, set[int], list[Handed]]:
+        async with run.fenced() as db:
+            batch = await batch_at_work(db, run.input.batch)
+            kept = {n for (n,) in await db.rows(tuple, _DONE, batch=batch.id)}
+            return batch, kept, await of_batch(db, batch.id)
+
+    async def _read(self, work: Work) -> list[Problem]:
+        """Have the lines at hand; what is wrong with them."""
+        if work.lines is not None:
+            return []
+        async with work.run.fenced() as db:
+            blob = await db.value(_BLOB, id=work.batch.input_file)
+            data = None if blob is None else await db.get_blob(blob)
         if data is None:
-            gone: Problem = {"code": "input_file_gone", "message": "The input file was deleted.", "param": None}
-            return await self._end(run, "failed", [gone | {"line": None}])
-        lines, problems = await asyncio.to_thread(read, data, batch.endpoint)
-        del data
-        if problems:
-            return await self._end(run, "failed", problems)
+            return [{"code": "input_file_gone", "message": "The input file was deleted.", "param": None, "line": None}]
+        work.lines, problems = await asyncio.to_thread(read, data, work.batch.endpoint)
+        return problems
+
+    async def _plan_and_ask(self, work: Work, at_theirs: set[int]) -> None:
+        """What a provider works through by itself is handed over; the rest is asked here, one by one."""
+        run, batch, lines = work.run, work.batch, work.at_hand
         async with run.fenced() as db:
             await db.run(_DELETE_OUTPUTS, batches=[batch.id])
             await db.run(_BEGIN, id=batch.id, total=len(lines.numbers))
-            done = {n for (n,) in await db.rows(tuple, _DONE, batch=batch.id)}
-        keeping = Keeping(run, batch.id, batch.label, done)
         until = asyncio.get_running_loop().time() + batch.left_s
-        wire = ENDPOINTS[batch.endpoint]
-        asking = Asking(self._gateway, Standing(self._tenancy, run.scope).now, batch.said, wire, until=until)
-        await self._all(run, asking, keeping, lines)
-        late = await _late(keeping, lines)
-        return await self._end(run, "expired" if late else "completed", None)
+        planning = Planning(run, batch, self._gateway, self._reserving, work.standing, work.keeping)
+        here = await planning.plan(lines, at_theirs)
+        await Following(self._audit, self._gateway, self._reserving, self._read).hand(work)
+        asking = Asking(self._gateway, work.standing.now, batch.said, ENDPOINTS[batch.endpoint], until=until)
+        await self._all(run, asking, work.keeping, ((n, lines.at(n)) for n in sorted(here)), len(lines.numbers))
 
-    async def _opened(self, run: Run[Wanted]) -> tuple[Batch, bytes | None]:
-        async with run.fenced() as db:
-            batch = await batch_at_work(db, run.input.batch)
-            blob = await db.value(_BLOB, id=batch.input_file)
-            return batch, None if blob is None else await db.get_blob(blob)
+    async def _last(self, work: Work, *, expired: bool) -> JsonValue:
+        """Tell those lines that nobody has told yet, and end."""
+        async with work.run.fenced() as db:
+            batch = await batch_at_work(db, work.batch.id)
+        stopping, late = batch.status == "cancelling", False
+        if len(work.keeping.done) < batch.total:
+            problems = await self._read(work)
+            if problems:
+                return await self._end(work.run, "failed", problems)
+            late = await _late(work.keeping, work.at_hand, cancelled if stopping else out_of_time)
+        status = "expired" if late or expired else "completed"
+        return await self._end(work.run, "cancelled" if stopping else status, None)
 
-    async def _all(self, run: Run[Wanted], asking: Asking, keeping: Keeping, lines: Lines) -> None:
-        """Ask every line that is not kept yet. Raises what the first of them fails by that is no answer."""
-        left = ((n, line) for n, line in lines if n not in keeping.done)
-        total = len(lines.numbers)
+    async def _all(
+        self, run: Run[Wanted], asking: Asking, keeping: Keeping, left: Iterator[tuple[int, Line]], total: int
+    ) -> None:
+        """Ask every line that is left. Raises what the first of them fails by that is no answer."""
 
         async def ask(left: Iterator[tuple[int, Line]]) -> None:
             loop = asyncio.get_running_loop()
             for n, line in left:
-                if loop.time() >= asking.until:
+                if loop.time() >= asking.until or keeping.stopping:
                     return
                 entry = await asking.entry(n, line)
                 if entry is None:  # no time is left for this one
@@ -137,92 +172,10 @@ class Working:
         }
 
 
-class Standing:
-    """How who asked for a batch stands while it runs."""
-
-    def __init__(self, tenancy: Tenancy, scope: Scope) -> None:
-        self._tenancy = tenancy
-        self._scope = scope
-
-    async def now(self) -> Scope:
-        """The scope, less what was taken from it since; the same object while nothing was. Raises DisabledKey."""
-        known = self._scope
-        found = await self._tenancy.scope_of_work(
-            known.tenant,
-            user=known.user,
-            app=known.app,
-            key=known.key,
-            permissions=known.permissions,
-            label=json.loads(known.label),
-        )
-        if found != known:
-            self._scope = found
-        return self._scope
-
-
-class Keeping:
-    """Keeps what came of lines, as many together as have come while the last ones were written."""
-
-    def __init__(self, run: Run[Any], batch: str, label: Label, done: set[int]) -> None:
-        self._run = run
-        self._batch = batch
-        self._label = label
-        self._waiting: list[Entry] = []
-        self._writing = asyncio.Lock()
-        self.done = done
-
-    async def keep(self, entry: Entry) -> None:
-        """Returns when the entry is kept. Raises Superseded where the run is another's by now."""
-        self._waiting.append(entry)
-        async with self._writing:
-            if entry.n not in self.done:  # nobody has taken it along meanwhile
-                together, self._waiting = self._waiting, []
-                await self._write(together)
-
-    async def keep_all(self, entries: list[Entry]) -> None:
-        """The same for many that are there at once."""
-        async with self._writing:
-            await self._write(entries)
-
-    async def _write(self, entries: list[Entry]) -> None:
-        label = self._label
-        for entry in entries:  # an answer may say more of persons than its question
-            label = label.join(Label(personal=personal_kind(entry.data)))
-        failed = sum(entry.failed for entry in entries)
-        async with self._run.fenced() as db:
-            kept = await db.value(
-                _COUNT,
-                id=self._batch,
-                answered=len(entries) - failed,
-                failed=failed,
-                tokens_in=sum(entry.tokens.input for entry in entries),
-                tokens_out=sum(entry.tokens.output for entry in entries),
-                tokens_cached=sum(entry.tokens.cached for entry in entries),
-                tokens_thought=sum(entry.tokens.thought for entry in entries),
-                label=Json(label.to_wire()),
-            )
-            if kept is None:
-                raise UnknownBatch("The batch was deleted while it was worked on.")
-            await db.many(_KEEP, [await self._row(db, entry) for entry in entries])
-        self._label = label
-        self.done.update(entry.n for entry in entries)
-
-    async def _row(self, db: Db, entry: Entry) -> dict[str, Any]:
-        sealed = await db.seal(entry.data, about=about(self._batch, entry.n))
-        return {
-            "batch": self._batch,
-            "n": entry.n,
-            "failed": entry.failed,
-            "bytes": len(entry.data),
-            "sealed": sealed,
-        }
-
-
-async def _late(keeping: Keeping, lines: Lines) -> bool:
-    """Tell those that no time was left for; whether there are any."""
-    late = [expired(n, line) for n, line in lines if n not in keeping.done]
-    for start in range(0, len(late), _KEPT_AT_ONCE):
-        await keeping.keep_all(late[start : start + _KEPT_AT_ONCE])
+async def _late(keeping: Keeping, lines: Lines, told: Callable[[int, str], Entry]) -> bool:
+    """Tell those that nobody has answered; whether there are any."""
+    late = [told(n, line.custom_id) for n, line in lines if n not in keeping.done]
+    await keeping.keep_all(late)
     return bool(late)
 
 

@@ -12,6 +12,7 @@ from bastide.errors import BastideError, PinMismatch
 from bastide.inference.calls import Calls, pin_of
 from bastide.inference.gateway.asking import Asking
 from bastide.inference.gateway.behind import Accounts
+from bastide.inference.gateway.by_file import ByFile
 from bastide.inference.gateway.caching import Cache
 from bastide.inference.gateway.call import Running
 from bastide.inference.gateway.planning import Plans
@@ -70,6 +71,7 @@ class Gateway:
             fresh_s=_FRESH_S,
             stale_s=settings.stale_s,
         )
+        self.by_file = ByFile(policy, egress, calls, self.recording, self.found_in)
         self.plans = Plans(policy, self.views.known, self._joined, self.found_in)
         self._here = here
         self._egress = egress

@@ -1,0 +1,168 @@
+"""Collecting: how a file that was handed over is getting on, and what came of each of its lines.
+
+What a provider writes is not trusted to be what was agreed: a line that is none, that nobody asked for, or that comes a
+second time is passed over and counted; a line that never comes is told. The file is read as it arrives, page by page.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any, Final
+
+import msgspec
+
+from bastide.audit import Audit
+from bastide.errors import BastideError, UpstreamFailed, UpstreamGarbage
+from bastide.inference.batch_wire import BatchClient, Theirs
+from bastide.inference.batches.asking import Entry, answered, cancelled, out_of_time, refused
+from bastide.inference.batches.handed import Handed, note
+from bastide.inference.batches.handing import Later, passes
+from bastide.inference.batches.keeping import Standing
+from bastide.inference.batches.receipting import Page, Receipting, Told, shown
+from bastide.inference.batches.values import ENDPOINTS, Batch
+from bastide.inference.gateway import Gateway
+from bastide.inference.upstream_faults import fault_of, told_in
+from bastide.store import new_id
+from bastide.telemetry import log
+from bastide.workflows import Run
+
+_FIRST_LOOK_S: Final = 2.0
+_LOOK_S_MAX: Final = 600.0
+_GROWS: Final = 1.6
+
+
+class _Response(msgspec.Struct):
+    status_code: Any = None
+    body: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Line(msgspec.Struct):
+    custom_id: str
+    response: _Response | None = None
+    error: Any = None
+
+
+_LINES: Final = msgspec.json.Decoder(_Line)
+
+
+class Collecting:
+    """Looks at what was handed over of one batch, and collects what came of it."""
+
+    def __init__(self, run: Run[Any], batch: Batch, audit: Audit, gateway: Gateway, standing: Standing) -> None:
+        self._run = run
+        self._batch = batch
+        self._audit = audit
+        self._gateway = gateway
+        self._standing = standing
+        self._wire = ENDPOINTS[batch.endpoint]
+
+    async def look(self, one: Handed, *, stopping: bool) -> Theirs | None:
+        """How it is, once nothing more comes of it; None where its provider knows it no more.
+
+        Raises Later as long as it is worked through; with `stopping` it is told to stop.
+        """
+        assert one.upstream_batch is not None, "what runs has an id"
+        try:
+            scope = await self._standing.now()
+            async with self._gateway.by_file.reach(scope, one.model, one.key) as client:
+                found = await client.look(one.upstream_batch)
+                if found is not None and not found.ended and stopping and found.status != "cancelling":
+                    await client.cancel(one.upstream_batch)
+        except BastideError as fault:  # it is not lost by that: the window bounds how long it is tried
+            await self._looked(one, fault.code)
+            raise Later(_pause_s(one)) from fault
+        if found is None or found.ended:
+            return found
+        await self._looked(one, "")
+        raise Later(_pause_s(one) if not stopping else min(_pause_s(one), _FIRST_LOOK_S * 4))
+
+    async def _looked(self, one: Handed, problem: str) -> None:
+        async with self._run.fenced() as db:
+            await note(db, replace(one, looks=one.looks + 1, problem=problem))
+
+    async def collect(self, one: Handed, theirs: Theirs | None, keeping: Receipting) -> None:
+        """Keep what came of each line, and tell those of which nothing came. Raises Later where that breaks off."""
+        odd: Counter[str] = Counter()
+        if theirs is not None:
+            one = replace(one, upstream_output=theirs.output, upstream_errors=theirs.errors)
+            async with self._run.fenced() as db:
+                await note(db, one)
+            try:
+                async with self._gateway.by_file.reach(await self._standing.now(), one.model, one.key) as client:
+                    for file in (theirs.output, theirs.errors):
+                        if file is not None:
+                            await self._read(client, one, file, keeping, odd)
+            except BastideError as fault:
+                if not passes(fault):
+                    raise
+                await self._looked(one, fault.code)
+                raise Later(_pause_s(one)) from fault
+        if odd:
+            log.warning("%s gave lines that cannot be used: %s", one.model.record, dict(odd))
+        await keeping.finish(one, lambda n, name, receipt: self._missing(n, name, receipt, theirs))
+
+    async def _read(self, client: BatchClient, one: Handed, file: str, keeping: Receipting, odd: Counter[str]) -> None:
+        ours, page = set(one.lines) - keeping.keeping.done, Page()
+        async with aclosing(client.lines(file)) as lines:
+            async for line in lines:
+                found = _read(line)
+                n = int(found.custom_id) if found and found.custom_id.isdecimal() and len(found.custom_id) < 10 else 0
+                if found is None or n not in ours:
+                    odd["garbage" if found is None else "unknown" if n not in one.lines else "twice"] += 1
+                    continue
+                ours.discard(n)
+                if page.add(self._told(one, n, found, keeping)):
+                    await keeping.keep(one, page.taken(), shown(client.tls))
+                    await self._run.progress(len(keeping.keeping.done), self._batch.total)
+        if page.told:
+            await keeping.keep(one, page.taken(), shown(client.tls))
+
+    def _told(self, one: Handed, n: int, found: _Line, keeping: Receipting) -> Told:
+        """What a line of theirs is as a line of ours."""
+        line, receipt = keeping.lines.at(n), new_id("rcp")
+        response = found.response
+        output = bytes(response.body) if response is not None else b""
+        try:
+            if response is None or found.error:
+                raise UpstreamFailed(f"The provider's batch reports: {told_in({'error': found.error})}")
+            if response.status_code != 200:
+                status = response.status_code if type(response.status_code) is int else 0
+                raise fault_of(status, {}, output, one.key)
+            body, usage = self._gateway.by_file.answer(one.model.name, self._wire, one.wire, bytes(line.body), output)
+        except BastideError as fault:
+            if _code(found.error) == "batch_expired":
+                return Told(out_of_time(n, line.custom_id), receipt, output)
+            return Told(refused(n, line.custom_id, self._wire, fault, receipt), receipt, output)
+        return Told(answered(n, line.custom_id, 200, body, receipt, new_id("req")), receipt, output, usage)
+
+    def _missing(self, n: int, name: str, receipt: str, theirs: Theirs | None) -> Entry:
+        """A line of which nothing came."""
+        if theirs is None:
+            gone = UpstreamFailed("The provider knows this batch no more.")
+            return refused(n, name, self._wire, gone, receipt)
+        if theirs.status == "expired":
+            return out_of_time(n, name)
+        if theirs.status == "cancelled":
+            return cancelled(n, name)
+        if theirs.status == "failed":
+            why = UpstreamFailed(f"The provider's batch failed: {theirs.told or 'no reason'}")
+            return refused(n, name, self._wire, why, receipt)
+        return refused(n, name, self._wire, UpstreamGarbage("The provider gave no answer to this line."), receipt)
+
+
+def _read(line: bytes | None) -> _Line | None:
+    try:
+        return None if line is None else _LINES.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _code(error: Any) -> Any:
+    return error.get("code") if isinstance(error, dict) else None
+
+
+def _pause_s(one: Handed) -> float:
+    """Longer each time that nothing was to be had."""
+    return min(_LOOK_S_MAX, _FIRST_LOOK_S * _GROWS ** min(one.looks, 40))

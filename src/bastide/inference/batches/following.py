@@ -1,0 +1,133 @@
+"""Following: what of a batch lies at its providers, until nothing of it does.
+
+Between two looks the run lets go of its worker; whatever goes on later finds all that it needs in the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bastide.audit import Audit
+from bastide.errors import UnknownBatch
+from bastide.inference.accounts import Reserving
+from bastide.inference.batches.asking import cancelled, out_of_time
+from bastide.inference.batches.collecting import Collecting
+from bastide.inference.batches.ending import batch_at_work
+from bastide.inference.batches.handed import Handed, of_batch
+from bastide.inference.batches.handing import Handing, Later
+from bastide.inference.batches.keeping import Keeping, Standing
+from bastide.inference.batches.lines import Lines, Problem
+from bastide.inference.batches.receipting import Receipting
+from bastide.inference.batches.values import Batch
+from bastide.inference.gateway import Gateway
+from bastide.workflows import Run
+
+STOP: Final = "stop"
+"""The signal that a batch is being cancelled."""
+
+_GRACE_S: Final = 900.0  # a provider that was late or was told to stop may say so much later what came of it
+
+
+@dataclass(slots=True)
+class Work:
+    """One attempt at a batch; `lines` once they were read."""
+
+    run: Run[Any]
+    batch: Batch
+    standing: Standing
+    keeping: Keeping
+    lines: Lines | None = None
+
+    @property
+    def at_hand(self) -> Lines:
+        """The lines, which have been read."""
+        assert self.lines is not None, "they were read before"
+        return self.lines
+
+
+class Following:
+    """Follows what is handed over of one batch."""
+
+    def __init__(
+        self,
+        audit: Audit,
+        gateway: Gateway,
+        reserving: Reserving,
+        read: Callable[[Work], Awaitable[list[Problem]]],
+    ) -> None:
+        """`read` has the lines of the batch at hand."""
+        self._audit = audit
+        self._gateway = gateway
+        self._reserving = reserving
+        self._read = read
+
+    async def hand(self, work: Work) -> None:
+        """Hand over what is planned, as far as that goes now."""
+        async with work.run.fenced() as db:
+            handed = await of_batch(db, work.batch.id)
+        for one in handed:
+            if one.state != "running":
+                try:
+                    await self._handing(work).hand(one)
+                except Later:  # it is followed
+                    continue
+
+    async def follow(self, work: Work) -> bool:
+        """Until nothing is at a provider any more; whether time has run out for any of it there."""
+        expired = False
+        while True:
+            async with work.run.fenced() as db:
+                work.batch = await batch_at_work(db, work.batch.id)
+                handed = await of_batch(db, work.batch.id)
+            if not handed:
+                return expired
+            pauses = []
+            for one in handed:
+                try:
+                    expired = await self._forward(work, one) or expired
+                except Later as later:
+                    pauses.append(later.seconds)
+            if pauses and min(pauses) > 0:
+                stopping = work.batch.status == "cancelling"
+                await work.run.rest(min(pauses), until=None if stopping else STOP)
+
+    async def _forward(self, work: Work, one: Handed) -> bool:
+        """Whether time has run out for it. Raises Later."""
+        batch, stopping = work.batch, work.batch.status == "cancelling"
+        if batch.left_s < -_GRACE_S or (stopping and (one.state != "running" or batch.stopping_s > _GRACE_S)):
+            told = cancelled if stopping else out_of_time
+            await self._lines(work)
+            await self._receipting(work).finish(one, lambda n, name, _: told(n, name))
+            return not stopping
+        if one.state != "running":
+            await self._lines(work)
+            if batch.left_s <= 0:
+                await self._receipting(work).finish(one, lambda n, name, _: out_of_time(n, name))
+                return True
+            await self._handing(work).hand(one)
+            raise Later(0.0)
+        collecting = Collecting(work.run, batch, self._audit, self._gateway, work.standing)
+        theirs = await collecting.look(one, stopping=stopping)
+        await self._lines(work)
+        await collecting.collect(one, theirs, self._receipting(work))
+        return theirs is not None and theirs.status == "expired"
+
+    async def _lines(self, work: Work) -> None:
+        if await self._read(work):
+            raise UnknownBatch("What the batch was made of is not there any more.")
+
+    def _receipting(self, work: Work) -> Receipting:
+        return Receipting(self._audit, self._reserving, work.keeping, work.at_hand)
+
+    def _handing(self, work: Work) -> Handing:
+        return Handing(
+            work.run,
+            work.batch,
+            self._audit,
+            self._gateway,
+            self._reserving,
+            work.standing,
+            self._receipting(work),
+        )

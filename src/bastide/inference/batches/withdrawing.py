@@ -1,0 +1,152 @@
+"""Withdrawing: what nobody waits for any more is stopped and deleted where it lies, as long as that takes.
+
+A batch that has ended, was cancelled or erased leaves files at its providers. A job for each of them asks for their
+deletion; what is refused is told in the log, and asked for again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+from bastide.audit import Audit
+from bastide.errors import BastideError, DatabaseUnavailable, UnknownBatch
+from bastide.inference.accounts import Reserving
+from bastide.inference.batch_wire import BatchClient, CannotList
+from bastide.inference.batches.handed import Handed, doomed, drop, note
+from bastide.inference.gateway import Gateway
+from bastide.policy import Label
+from bastide.store import Db, Scope
+from bastide.workflows import Job, JobType, JsonValue, Limits, Retry, Run, Workflows
+
+TYPE: Final = "inference.withdraw"
+_SURE_S: Final = 20.0  # as of what is handed over
+_STOPPING_S: Final = 5.0
+_PAUSES_S: Final = (2.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
+_TRIES_MAX: Final = 720  # a month
+
+
+@dataclass(frozen=True, slots=True)
+class Doomed:
+    """Which file of calls."""
+
+    handed: str
+
+
+class Withdrawing:
+    """The code of the job type."""
+
+    def __init__(self, audit: Audit, gateway: Gateway, reserving: Reserving) -> None:
+        self._audit = audit
+        self._gateway = gateway
+        self._reserving = reserving
+
+    def type(self) -> JobType:
+        """What is registered."""
+        return JobType(
+            name=TYPE,
+            about="Stops and deletes what of a batch still lies at a provider, until it does not.",
+            input=Doomed,
+            run=self._run,
+            permission="model:use",
+            limits=Limits(per_tenant=4, overall=16),
+            retry=Retry(attempts=20, first_s=5.0),
+            internal=True,
+        )
+
+    async def _run(self, run: Run[Doomed]) -> JsonValue:
+        async with run.fenced() as db:
+            rows = await doomed(db, id=run.input.handed)
+        if not rows:
+            return {"deleted": 0}
+        one = rows[0]
+        pause = await self._unknown(run, one)
+        if pause is None:
+            try:
+                async with self._gateway.by_file.reach(run.scope, one.model, one.key) as client:
+                    found = await self._found(client, one)
+                    if await self._stopped(client, found):
+                        files = await self._delete(client, found)
+                        return await run.write("gone", partial(self._gone, found, files, "done"))
+                pause = _STOPPING_S
+            except DatabaseUnavailable:
+                raise
+            except BastideError as fault:
+                if one.tries >= _TRIES_MAX:
+                    return await run.write("gone", partial(self._gone, one, 0, "given up"))
+                pause = await self._refused(run, one, fault)
+        await run.rest(pause)
+        raise AssertionError("what rests is begun anew")
+
+    @staticmethod
+    async def _unknown(run: Run[Doomed], one: Handed) -> float | None:
+        """How long to wait until what was asked for last is there, or is not."""
+        open_ = one.state in {"uploading", "creating"} and one.asked_s < _SURE_S and not one.problem
+        return _SURE_S - one.asked_s if open_ else None
+
+    @staticmethod
+    async def _found(client: BatchClient, one: Handed) -> Handed:
+        """It with the ids of what is there although nobody had written that down."""
+        try:
+            if one.state == "uploading" and one.upstream_file is None:
+                one = replace(one, upstream_file=await client.find_file(one.file_name))
+            if one.state == "creating" and one.upstream_batch is None and one.upstream_file is not None:
+                theirs = await client.find_batch(one.upstream_file)
+                one = one if theirs is None else replace(one, upstream_batch=theirs.id)
+        except CannotList:  # what cannot be found cannot be deleted by name; the file we know of can
+            pass
+        if one.upstream_batch is not None and (theirs := await client.look(one.upstream_batch)) is not None:
+            one = replace(one, upstream_output=theirs.output, upstream_errors=theirs.errors)
+        return one
+
+    @staticmethod
+    async def _stopped(client: BatchClient, one: Handed) -> bool:
+        """Whether nothing is worked on there any more; if it is, it was told to stop."""
+        theirs = None if one.upstream_batch is None else await client.look(one.upstream_batch)
+        if theirs is None or theirs.ended:
+            return True
+        if theirs.status != "cancelling":
+            await client.cancel(theirs.id)
+        return False
+
+    @staticmethod
+    async def _delete(client: BatchClient, one: Handed) -> int:
+        files = [file for file in (one.upstream_file, one.upstream_output, one.upstream_errors) if file is not None]
+        for file in files:
+            await client.delete(file)
+        return len(files)
+
+    async def _gone(self, one: Handed, files: int, outcome: str, db: Db) -> JsonValue:
+        await self._reserving.release(db, one.id)
+        await drop(db, one.id)
+        await self._record(db, one, outcome, {"deleted": files})
+        return {"deleted": files}
+
+    async def _refused(self, run: Run[Doomed], one: Handed, fault: BastideError) -> float:
+        """Told once; how long to wait before it is asked for again."""
+        async with run.fenced() as db:
+            try:
+                await note(db, replace(one, tries=one.tries + 1, problem=fault.code), doomed=True)
+            except UnknownBatch:
+                return 0.0
+            if not one.tries:
+                await self._record(db, one, "failed", {"problem": fault.code})
+        told = fault.facts.get("retry_after_s")
+        pause = _PAUSES_S[min(one.tries, len(_PAUSES_S) - 1)]
+        return max(pause, float(told)) if isinstance(told, int | float) else pause
+
+    async def _record(self, db: Db, one: Handed, outcome: str, more: Mapping[str, JsonValue]) -> None:
+        details: dict[str, JsonValue] = {"from": one.model.endpoint_id, "their_batch": one.upstream_batch, **more}
+        subjects = sorted({name for label in one.labels for name in label.subjects})
+        await self._audit.record(
+            db, "batch.withdraw", resource=one.batch, subjects=subjects, outcome=outcome, details=details
+        )
+
+
+async def begin(workflows: Workflows, scope: Scope, db: Db) -> None:
+    """Have withdrawn what nobody waits for; each file has one job, however often this is said."""
+    for one in await doomed(db):
+        job = Job(TYPE, {"handed": one.id}, label=Label.of_scope(scope), key=f"withdraw {one.id}")
+        await workflows.dispatch(scope, job, db=db)
