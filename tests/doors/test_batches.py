@@ -14,6 +14,7 @@ from openai.types import Batch
 
 from bastide.testing import Asked, Fails, Says, ScriptedModel
 from tests.doors.conftest import Company, bearer
+from tests.rooms.inference.batch_provider import BatchProvider
 
 CHATS: Any = "/v1/chat/completions"
 
@@ -40,7 +41,7 @@ async def model(web: httpx2.AsyncClient, us: Company) -> AsyncIterator[ScriptedM
         await web.delete("/api/v1/models/echo", headers=bearer(us.keys["administrator"]))
 
 
-def chat(name: str, text: str, *, url: str = CHATS, **body: Any) -> dict[str, Any]:
+def chat(name: str, text: Any, *, url: str = CHATS, **body: Any) -> dict[str, Any]:
     """A line that asks for a chat."""
     body = {"model": "echo", "messages": [{"role": "user", "content": text}], **body}
     return {"custom_id": name, "method": "POST", "url": url, "body": body}
@@ -322,3 +323,54 @@ async def test_the_same_by_a_tool(web: httpx2.AsyncClient, us: Company, client: 
     headers = {**bearer(us.keys["member"]), "accept": "application/json, text/event-stream"}
     reply = await web.post("/mcp", json=body, headers=headers)
     assert reply.json()["result"]["structuredContent"]["filename"] == "a.jsonl"
+
+
+async def test_a_provider_s_own_batch_looks_like_any_other(
+    client: openai.AsyncOpenAI, served: str, web: httpx2.AsyncClient, us: Company, them: Company
+) -> None:
+    """By the unchanged client: a refused line in its own place, the neighbour outside, a cancel that reaches far."""
+    boss = bearer(us.keys["administrator"])
+    async with BatchProvider() as provider:
+        provider.held = True
+        spec = {"name": "nightly", "kind": "ovhcloud-batch", "url": provider.url, "local": True, "model": "scripted"}
+        added = await web.post("/api/v1/models", json=spec, headers=boss)
+        assert (added.status_code, added.json()["capabilities"]) == (201, ["batch.chat"]), added.text
+        with pytest.raises(openai.BadRequestError, match=r"batch\.chat"):
+            await client.chat.completions.create(model="nightly", messages=[{"role": "user", "content": "x"}])
+        secret: Any = [{"type": "text", "text": "Tiefseewal", "x_label": {"risk": "prohibited"}}]
+        lines = [chat("one", "Hello", model="nightly"), chat("no", secret, model="nightly")]
+        batch = await batch_of(client, jsonl(*lines, chat("two", "Bye", model="nightly")))
+        await provider.until(lambda: bool(provider.batches))
+        running = await client.batches.retrieve(batch.id)
+        assert running.status == "in_progress"
+        assert running.request_counts is not None
+        assert running.request_counts.model_dump() == {"total": 3, "completed": 0, "failed": 1}
+        async with openai.AsyncOpenAI(base_url=f"{served}/v1", api_key=them.keys["member"], max_retries=0) as theirs:
+            with pytest.raises(openai.NotFoundError):
+                await theirs.batches.cancel(batch.id)
+        provider.finish()
+        done = await ended(client, batch)
+        assert (done.status, done.errors) == ("completed", None)
+        answers = await lines_of(client, done.output_file_id)
+        assert [(one["custom_id"], one["response"]["body"]["choices"][0]["message"]["content"]) for one in answers] == [
+            ("one", "You said Hello"),
+            ("two", "You said Bye"),
+        ]
+        (refused,) = await lines_of(client, done.error_file_id)
+        assert (refused["custom_id"], refused["response"]["status_code"]) == ("no", 409)
+        assert b"Tiefseewal" not in provider.heard
+        for one in answers:
+            shown = await web.get(f"/api/v1/receipts/{one['response']['receipt']}", headers=bearer(us.keys["auditor"]))
+            assert shown.json()["outcome"] == "done"
+        assert done.usage is not None
+        assert done.usage.total_tokens == 30
+
+        second = await batch_of(client, jsonl(chat("three", "Hello", model="nightly")))
+        await provider.until(lambda: len(provider.made) == 2)
+        stopped = await client.batches.cancel(second.id)
+        assert stopped.status == "cancelling"
+        await provider.until(lambda: provider.batches[provider.made[1]]["status"] == "cancelling")
+        provider.finish(status="cancelled", only=lambda n: False)
+        assert (await ended(client, stopped)).status == "cancelled"
+        await provider.until(lambda: not provider.files)
+        await web.delete("/api/v1/models/nightly", headers=boss)

@@ -14,10 +14,10 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import openai
 import pytest
@@ -28,6 +28,9 @@ from bastide.testing import Asked, Says, ScriptedModel
 from tests.journeys.processes import answer_of, call, free_port, postmaster
 from tests.journeys.typist import Forked
 from tests.journeys.work_types import Outside, prepare
+from tests.rooms.inference.batch_provider import BatchProvider
+
+Server = TypeVar("Server", bound=ScriptedModel | BatchProvider)
 
 _RUNS = Query(
     "crash", "runs", "select id, status, attempt, lost, failures from workflows.run where type = %(type)s order by id"
@@ -250,12 +253,12 @@ def test_fifty_kills_and_each_job_is_done_once(journey: Journey) -> None:
 
 
 @contextlib.contextmanager
-def _answering(answer: Callable[[Asked], Says]) -> Iterator[ScriptedModel]:
+def _serving(server: Server) -> Iterator[Server]:
     """A model's server in a thread of its own, for as long as the block runs."""
-    model, started, over = ScriptedModel(answer), threading.Event(), threading.Event()
+    started, over = threading.Event(), threading.Event()
 
     async def serve() -> None:
-        async with model:
+        async with server:
             started.set()
             await asyncio.to_thread(over.wait)
 
@@ -263,7 +266,7 @@ def _answering(answer: Callable[[Asked], Says]) -> Iterator[ScriptedModel]:
     thread.start()
     assert started.wait(20)
     try:
-        yield model
+        yield server
     finally:
         over.set()
         thread.join(20)
@@ -284,7 +287,7 @@ def test_a_worker_that_is_killed_repeats_only_the_lines_in_flight(journey: Journ
         return Says("Yes.", pause_s=0.15)
 
     with (
-        _answering(answer) as model,
+        _serving(ScriptedModel(answer)) as model,
         openai.OpenAI(base_url=f"http://127.0.0.1:{journey.port}/v1", api_key=journey.key) as client,
     ):
         spec = {"name": "answering", "url": model.url, "local": True, "model": "scripted", "capabilities": ["chat"]}
@@ -309,6 +312,52 @@ def test_a_worker_that_is_killed_repeats_only_the_lines_in_flight(journey: Journ
     assert [one["custom_id"] for one in answers] == names, "none is lost, none stands there twice"
     assert set(asked) == set(names)
     assert 0 < sum(asked.values()) - len(names) <= 8, "not only the lines in flight were asked again"
+
+
+def test_whoever_is_killed_while_he_hands_over_hands_nothing_over_twice(journey: Journey) -> None:
+    """Killed while one file is handed in and another is begun: both were done, and nobody had heard of it."""
+    with (
+        _serving(BatchProvider()) as provider,
+        openai.OpenAI(base_url=f"http://127.0.0.1:{journey.port}/v1", api_key=journey.key) as client,
+    ):
+        spec = {"name": "answering", "url": provider.url, "local": True, "model": "scripted", "kind": "openai-batch"}
+        status, told = call(journey.port, "POST", "/api/v1/models", key=journey.key, body=spec)
+        assert status == 201, told
+
+        def hand_in(*names: str) -> Any:
+            data = b"".join(json.dumps(_line(name)).encode() + b"\n" for name in names)
+            file = client.files.create(file=("calls.jsonl", data), purpose="batch")
+            return client.batches.create(
+                input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+            )
+
+        worker = journey.player("--role", "worker", "--stale-s", "1")
+        batches = []
+        for step, name in (("POST /files", "a"), ("POST /batches", "b")):
+            provider.stalls.append(step)
+            batches.append(hand_in(f"{name}1", f"{name}2"))
+            deadline = time.monotonic() + 60
+            while step not in provider.stalled:
+                assert time.monotonic() < deadline, journey._log()
+                time.sleep(0.02)
+        worker.kill()
+        worker.again()
+        answers = []
+        for batch in batches:
+            journey.until(str(batch.to_dict()["x_job"]), "done", timeout_s=120)
+            done = client.batches.retrieve(batch.id)
+            assert done.error_file_id is None
+            content = client.files.content(str(done.output_file_id)).text.splitlines()
+            answers += [json.loads(one)["custom_id"] for one in content]
+        heard = Counter(one["body"]["messages"][0]["content"] for one in provider.lines)
+        deadline = time.monotonic() + 60
+        while provider.files:
+            assert time.monotonic() < deadline, "nothing is left there"
+            time.sleep(0.1)
+        call(journey.port, "DELETE", "/api/v1/models/answering", key=journey.key)
+    assert answers == ["a1", "a2", "b1", "b2"]
+    assert heard == {"a1": 1, "a2": 1, "b1": 1, "b2": 1}, "each line was handed in once"
+    assert (len(provider.uploads), len(provider.made)) == (2, 2), "each batch was begun once"
 
 
 # -- frozen, killed, stopped ------------------------------------------------------------------------------------

@@ -10,13 +10,15 @@ values
 -- name: handed_of_batch
 select id, batch, state, model, kind, url, record, upstream, local, wire, sealed_key, lines, of_label, labels, said,
     account, price, upstream_file, upstream_batch, upstream_output, upstream_errors, handed_at, looks, tries, problem,
-    coalesce(extract(epoch from clock_timestamp() - asked_at), 0)::float8 as asked_s
+    coalesce(extract(epoch from clock_timestamp() - asked_at), 0)::float8 as asked_s,
+    coalesce(extract(epoch from wait_until - clock_timestamp()), 0)::float8 as wait_s
 from inference.handed where batch = %(batch)s and doomed_at is null order by id
 
 -- name: handed_doomed
 select id, batch, state, model, kind, url, record, upstream, local, wire, sealed_key, lines, of_label, labels, said,
     account, price, upstream_file, upstream_batch, upstream_output, upstream_errors, handed_at, looks, tries, problem,
-    coalesce(extract(epoch from clock_timestamp() - asked_at), 0)::float8 as asked_s
+    coalesce(extract(epoch from clock_timestamp() - asked_at), 0)::float8 as asked_s,
+    coalesce(extract(epoch from wait_until - clock_timestamp()), 0)::float8 as wait_s
 from inference.handed where doomed_at is not null and (%(id)s::text is null or id = %(id)s) order by id limit 100
 
 -- name: note_handed
@@ -26,7 +28,7 @@ set state = %(state)s, lines = %(lines)s, of_label = %(of_label)s, said = %(said
     upstream_batch = %(upstream_batch)s, upstream_output = %(upstream_output)s, upstream_errors = %(upstream_errors)s,
     asked_at = case when %(asks)s then clock_timestamp() else asked_at end,
     handed_at = case when %(state)s = 'running' then coalesce(handed_at, clock_timestamp()) end,
-    looks = %(looks)s, tries = %(tries)s, problem = %(problem)s
+    wait_until = clock_timestamp() + make_interval(secs => %(wait_s)s), looks = %(looks)s, tries = %(tries)s, problem = %(problem)s
 where id = %(id)s and (doomed_at is not null) = %(doomed)s
 returning id
 

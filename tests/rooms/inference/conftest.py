@@ -103,6 +103,7 @@ async def rooms(
         "unknown": record("test/unknown", "api.unknown.example", {}),
         "ovh": record("ovhcloud/ai-endpoints/gra", "oai.endpoints.kepler.ai.cloud.ovh.net", GOOD),
         "behind": record("test/behind", "api.router.example", {**GOOD, "pinned_upstream": "mistral"}),
+        "batch": record("test/batch", "api.batch.example", {**GOOD, "retention_days": "3"}),
         "foreign": record("test/foreign", "api.foreign.example", {**GOOD, "dpa_signed": "false"}),
     }.items():
         (home / "providers" / f"{name}.yaml").write_text(text)

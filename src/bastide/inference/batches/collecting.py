@@ -30,6 +30,7 @@ from bastide.workflows import Run
 
 _FIRST_LOOK_S: Final = 2.0
 _LOOK_S_MAX: Final = 600.0
+_STOPPING_S: Final = 8.0
 _GROWS: Final = 1.6
 
 
@@ -71,16 +72,17 @@ class Collecting:
                 if found is not None and not found.ended and stopping and found.status != "cancelling":
                     await client.cancel(one.upstream_batch)
         except BastideError as fault:  # it is not lost by that: the window bounds how long it is tried
-            await self._looked(one, fault.code)
-            raise Later(_pause_s(one)) from fault
+            raise await self._later(one, fault.code) from fault
         if found is None or found.ended:
             return found
-        await self._looked(one, "")
-        raise Later(_pause_s(one) if not stopping else min(_pause_s(one), _FIRST_LOOK_S * 4))
+        raise await self._later(one, "", _STOPPING_S if stopping else _LOOK_S_MAX)
 
-    async def _looked(self, one: Handed, problem: str) -> None:
+    async def _later(self, one: Handed, problem: str, most_s: float = _LOOK_S_MAX) -> Later:
+        """That it is looked at again: each time a little later."""
+        pause = min(most_s, _FIRST_LOOK_S * _GROWS ** min(one.looks, 40))
         async with self._run.fenced() as db:
-            await note(db, replace(one, looks=one.looks + 1, problem=problem))
+            await note(db, replace(one, looks=one.looks + 1, problem=problem, wait_s=pause))
+        return Later(pause)
 
     async def collect(self, one: Handed, theirs: Theirs | None, keeping: Receipting) -> None:
         """Keep what came of each line, and tell those of which nothing came. Raises Later where that breaks off."""
@@ -97,8 +99,7 @@ class Collecting:
             except BastideError as fault:
                 if not passes(fault):
                     raise
-                await self._looked(one, fault.code)
-                raise Later(_pause_s(one)) from fault
+                raise await self._later(one, fault.code) from fault
         if odd:
             log.warning("%s gave lines that cannot be used: %s", one.model.record, dict(odd))
         await keeping.finish(one, lambda n, name, receipt: self._missing(n, name, receipt, theirs))
@@ -161,8 +162,3 @@ def _read(line: bytes | None) -> _Line | None:
 
 def _code(error: Any) -> Any:
     return error.get("code") if isinstance(error, dict) else None
-
-
-def _pause_s(one: Handed) -> float:
-    """Longer each time that nothing was to be had."""
-    return min(_LOOK_S_MAX, _FIRST_LOOK_S * _GROWS ** min(one.looks, 40))

@@ -101,6 +101,8 @@ class Following:
             await self._lines(work)
             await self._receipting(work).finish(one, lambda n, name, _: told(n, name))
             return not stopping
+        if one.wait_s > 0 and not stopping:
+            raise Later(one.wait_s)
         if one.state != "running":
             await self._lines(work)
             if batch.left_s <= 0:

@@ -35,6 +35,7 @@ _NOTED = (
     "looks",
     "tries",
     "problem",
+    "wait_s",
 )
 
 
@@ -64,7 +65,8 @@ class Handed:
     """A file of calls that is, was or will be worked through at a provider.
 
     `lines` are the numbers of its lines in our file, `of_label` stands beside them: which of `labels` each has. `said`
-    stands beside the labels, once it is handed over. `asked_s` is how long ago it was asked for what may be there.
+    stands beside the labels, once it is handed over. `asked_s` is how long ago it was asked for what may be there,
+    `wait_s` how long it is to be left alone.
     """
 
     id: str
@@ -88,6 +90,7 @@ class Handed:
     tries: int = 0
     problem: str = ""
     asked_s: float = 0.0
+    wait_s: float = 0.0
 
     @property
     def file_name(self) -> str:

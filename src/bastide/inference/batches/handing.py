@@ -214,13 +214,14 @@ class Handing:
         if status == _TOO_LARGE and one.upstream_file is None and len(one.lines) > 1:
             await self._halve(one)
             raise Later(0.0)
+        if isinstance(status, int) and status < 500:  # it said no: nothing more of it is there
+            one = await self._note(replace(one, state="planned" if one.upstream_file is None else "uploaded"))
         if not passes(fault) or one.tries >= len(_PAUSES_S):
             await self._give_up(one, fault)
             return
-        if isinstance(status, int) and status < 500:  # it said no: nothing of it is there
-            one = replace(one, state="planned" if one.upstream_file is None else "uploaded")
-        await self._note(replace(one, tries=one.tries + 1, problem=fault.code))
-        raise Later(wait_s(fault, one.tries))
+        pause = wait_s(fault, one.tries)
+        await self._note(replace(one, tries=one.tries + 1, problem=fault.code, wait_s=pause))
+        raise Later(pause)
 
     async def _halve(self, one: Handed) -> None:
         middle = len(one.lines) // 2

@@ -1,6 +1,12 @@
 -- What of a batch was handed over to a provider's own batches: which lines, under which decisions, and what lies there.
 -- A row outlives its batch: it goes when nothing of it lies at the provider any more.
 
+alter table inference.model drop constraint model_kind_check;
+alter table inference.model add constraint model_kind_check check (kind in (
+    'openai', 'vllm', 'llamacpp', 'ollama', 'ovhcloud', 'mistral', 'scaleway', 'ionos', 'stackit', 't-systems',
+    'infomaniak', 'nebius', 'openrouter', 'anthropic', 'gemini', 'openai-batch', 'ovhcloud-batch'
+));
+
 create table inference.handed (
     tenant_id uuid not null default store.tenant(),
     id text collate "C" not null,
@@ -30,6 +36,7 @@ create table inference.handed (
     looks integer not null default 0,
     tries integer not null default 0,               -- in vain, one after the other
     problem text not null default '',
+    wait_until timestamptz,                         -- it is not asked for before
     doomed_at timestamptz,                          -- nobody waits for it: whatever lies there is to be deleted
     primary key (tenant_id, id)
 );
