@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -249,7 +249,8 @@ async def serve(
     """
     doors, work = role in {"api", "all"}, role in {"worker", "all"}
     sockets = await bound(settings.server) if doors else []
-    async with stopping(stop) as asked, _opened(settings, role, work=work, register=register) as house:
+    sequence = role in {"sequencer", "all"}
+    async with stopping(stop) as asked, open_house(settings, sequence=sequence, work=work, register=register) as house:
         shown = Examples(house, examples_folder() if examples else None)
         if doors and await first_start(house):
             shown.want()
@@ -262,12 +263,6 @@ async def serve(
             url = address_of(settings.server.host, sockets[0].getsockname()[1])
             served = Served(house, url, shown)
             await _answer(served, asked, sockets, show=_show(served, on_open, on_ready, said, ahead=ahead))
-
-
-def _opened(
-    settings: Settings, role: Role, *, work: bool, register: Callable[[House], None]
-) -> AbstractAsyncContextManager[House]:
-    return open_house(settings, sequence=role in {"sequencer", "all"}, work=work, register=register)
 
 
 async def _show(

@@ -14,6 +14,7 @@ from bastide.api import bound
 from bastide.api.doors import Server, create
 from bastide.app import House
 from bastide.settings import ServerSettings
+from bastide.testing import Says, ScriptedModel
 from tests.doors.working import Working, client, working
 
 ROLES = ("administrator", "member", "overseer", "auditor", "dpo", "worker")
@@ -101,3 +102,14 @@ async def doors(at_work: Working) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of the house at work, without a key."""
     async with client(at_work.url) as opened:
         yield opened
+
+
+@pytest.fixture
+async def model(web: httpx2.AsyncClient, us: Company) -> AsyncIterator[ScriptedModel]:
+    """A model `lane` of ours that says three words."""
+    async with ScriptedModel(Says("One two three.")) as made:
+        body = {"name": "lane", "url": made.url, "local": True, "model": "scripted", "capabilities": ["chat"]}
+        added = await web.post("/api/v1/models", json=body, headers=bearer(us.keys["administrator"]))
+        assert added.status_code == 201, added.text
+        yield made
+        await web.delete("/api/v1/models/lane", headers=bearer(us.keys["administrator"]))

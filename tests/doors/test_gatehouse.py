@@ -22,10 +22,10 @@ from bastide.api import Behind, Callers, Lane, Porter, bound, bound_together
 from bastide.app import House
 from bastide.errors import PortTaken
 from bastide.settings import ServerSettings
-from bastide.testing import Says, ScriptedModel
+from bastide.testing import ScriptedModel
+from tests.doors.calls import ASKED, Answers, request, wire
 from tests.doors.conftest import Company, bearer
 from tests.doors.sockets import connected
-from tests.doors.test_lane import ASKED, Answers, request, wire
 from tests.journeys.processes import free_port
 
 HEAVY = (
@@ -55,16 +55,6 @@ async def gate(house: House, served: str) -> AsyncIterator[Gate]:
     server.close()
     for one in tuple(made.open):
         one.abort()
-
-
-@pytest.fixture
-async def model(web: httpx2.AsyncClient, us: Company) -> AsyncIterator[ScriptedModel]:
-    async with ScriptedModel(Says("One two three.")) as made:
-        body = {"name": "lane", "url": made.url, "local": True, "model": "scripted", "capabilities": ["chat"]}
-        added = await web.post("/api/v1/models", json=body, headers=bearer(us.keys["administrator"]))
-        assert added.status_code == 201, added.text
-        yield made
-        await web.delete("/api/v1/models/lane", headers=bearer(us.keys["administrator"]))
 
 
 async def test_real_clients_are_answered_whatever_they_ask(gate: Gate, us: Company, model: ScriptedModel) -> None:

@@ -5,12 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
-from urllib.parse import urlsplit
 
-import h11
 import httpx2
 import pytest
 from hypothesis import given
@@ -18,69 +13,8 @@ from hypothesis import strategies as st
 
 from bastide.api.lane.head import Elsewhere, Head, Heads
 from bastide.testing import Says, ScriptedModel
+from tests.doors.calls import ASKED, Answers, request, wire
 from tests.doors.conftest import Company, bearer
-
-ASKED = {"model": "lane", "messages": [{"role": "user", "content": "Hello"}]}
-
-
-@pytest.fixture
-async def model(web: httpx2.AsyncClient, us: Company) -> AsyncIterator[ScriptedModel]:
-    async with ScriptedModel(Says("One two three.")) as made:
-        body = {"name": "lane", "url": made.url, "local": True, "model": "scripted", "capabilities": ["chat"]}
-        added = await web.post("/api/v1/models", json=body, headers=bearer(us.keys["administrator"]))
-        assert added.status_code == 201, added.text
-        yield made
-        await web.delete("/api/v1/models/lane", headers=bearer(us.keys["administrator"]))
-
-
-@asynccontextmanager
-async def wire(served: str) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    parts = urlsplit(served)
-    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
-
-
-def request(us: Company, body: Any = ASKED, *lines: str, path: str = "/v1/chat/completions", key: str = "") -> bytes:
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    head = [f"POST {path} HTTP/1.1", "Host: h", f"Authorization: Bearer {key or us.keys['member']}", *lines]
-    if not any(line.lower().startswith(("content-length", "transfer-encoding")) for line in lines):
-        head.append(f"Content-Length: {len(data)}")
-    return "\r\n".join(head).encode() + b"\r\n\r\n" + data
-
-
-class Answers:
-    """Reads answers by an independent parser, which refuses what is not HTTP."""
-
-    def __init__(self, reader: asyncio.StreamReader) -> None:
-        self._reader = reader
-        self._parser = h11.Connection(h11.CLIENT)
-        self._left = b""
-
-    async def next(self, seconds: float = 15) -> tuple[int, dict[str, str], bytes]:
-        parser = h11.Connection(h11.CLIENT)
-        parser.send(h11.Request(method="POST", target="/", headers=[("Host", "h"), ("Content-Length", "0")]))
-        parser.send(h11.EndOfMessage())
-        if self._left:
-            parser.receive_data(self._left)
-        status, headers, body = 0, {}, b""
-        async with asyncio.timeout(seconds):
-            while True:
-                event = parser.next_event()
-                if event is h11.NEED_DATA:
-                    parser.receive_data(await self._reader.read(65536))
-                elif isinstance(event, h11.Response):
-                    status = event.status_code
-                    headers = {name.decode(): value.decode() for name, value in event.headers}
-                elif isinstance(event, h11.Data):
-                    body += bytes(event.data)
-                elif isinstance(event, h11.EndOfMessage):
-                    self._left = parser.trailing_data[0]
-                    return status, headers, body
-                elif isinstance(event, h11.ConnectionClosed):
-                    raise ConnectionResetError
 
 
 async def test_one_connection_carries_many_calls_and_then_anything_else(
