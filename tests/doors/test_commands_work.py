@@ -53,7 +53,7 @@ def started(home: Path, *arguments: str, port: int = 0) -> Iterator[Server]:
     with begun_and_heard(words, environment=CLEAN) as (process, line):
         yield Server(home, json.loads(line), process)
         process.terminate()
-        assert process.wait(timeout=40) == 0
+        assert process.wait(timeout=120) == 0
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,7 @@ def test_ctrl_c_leaves_the_job_alone_and_says_how_to_go_on(server: Server) -> No
     waits = follower.stderr.readline()
     assert waits.startswith("It waits: ")
     follower.send_signal(signal.SIGINT)
-    out, said = follower.communicate(timeout=30)
+    out, said = follower.communicate(timeout=120)
     assert follower.returncode == 130
     assert out == ""
     assert "Traceback" not in said
@@ -477,7 +477,7 @@ def test_who_follows_stays_through_a_restart_of_the_server(tmp_path: Path) -> No
         until(lambda: json.loads(bastide("job", "list", "--json", home=home).stdout)["jobs"])
     assert follower.poll() is None, "the server is gone, who follows is not"
     for _ in started(home, "up", "--no-examples", port=port):
-        out, said = follower.communicate(timeout=90)
+        out, said = follower.communicate(timeout=120)
     assert (follower.returncode, said) == (0, "")
     assert json.loads(out)["status"] == "done"
 
@@ -495,7 +495,7 @@ def test_a_server_without_a_worker_says_so_until_one_comes(tmp_path: Path) -> No
         until(lambda: "takes 3 jobs at a time" in log.read_text())
         assert opened.json("job", "follow", job["id"])["status"] == "done"
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(timeout=40) == 0, log.read_text()
+        assert worker.wait(timeout=120) == 0, log.read_text()
         assert "Traceback" not in log.read_text()
 
 

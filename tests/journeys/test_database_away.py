@@ -136,7 +136,7 @@ async def test_calls_outlive_the_database_and_their_receipts_arrive(ground: Grou
         slowest = time.monotonic()
         with pytest.raises(DatabaseUnavailable):
             await house.audit.receipt(scope, taken[-1].receipt)
-        assert time.monotonic() - slowest < 2, "it is said at once"
+        assert time.monotonic() - slowest < 15, "it is said at once; others wait twenty seconds for its return"
         assert isinstance(await refused(house, taken_back.key), DatabaseUnavailable | DisabledKey)
         stranger = await late
         assert (stranger.status, bool(stranger.next_step)) == (503, True)

@@ -160,7 +160,7 @@ def test_a_folder_goes_on_when_somebody_leaves(tmp_path: Path) -> None:
         job = _intake(server.port, key)
         _wait_for(server.port, key, at_least=3)
         os.kill(command.pid, signal.SIGINT)
-        said, wrong = command.communicate(timeout=60)
+        said, wrong = command.communicate(timeout=120)
         assert command.returncode == 130, (said, wrong)
         assert f"bastide job follow {job['id']}" in wrong
         deadline = time.monotonic() + 90

@@ -62,7 +62,7 @@ def _socket() -> str:
 
     def leave(end: IO[str] = process.stdin) -> None:
         end.close()
-        process.wait(timeout=20)
+        process.wait(timeout=120)
         folder.cleanup()
 
     atexit.register(leave)
@@ -143,13 +143,13 @@ def begun_and_heard(words: Sequence[str], *, environment: Mapping[str, str]) -> 
             try:
                 line = heard.readline()
                 if not line:
-                    process.wait(40)
+                    process.wait(120)
                     said.seek(0)
                     line = json.dumps({"error": said.read()})
                 yield process, line
             finally:
                 process.terminate()
-                process.wait(40)
+                process.wait(120)
 
 
 def typed(

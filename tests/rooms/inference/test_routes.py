@@ -36,7 +36,7 @@ async def route(rooms: Rooms, scope: Scope, *members: str, name: str = "writer",
 
 async def recorded(rooms: Rooms, scope: Scope, count: int, act: str = "inference") -> list[Event]:
     """What is on record, oldest first, once there is so much."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             found = [one for one in (await rooms.audit.events(scope)).items if one.act == act]
             if len(found) >= count:

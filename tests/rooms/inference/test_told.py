@@ -62,7 +62,7 @@ async def heard(store: Store) -> None:
     """Until this process listens."""
     listening = asyncio.Event()
     leave = store.hearing.on("test", lambda _: listening.set())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not listening.is_set():
             async with store.as_owner(reason="see who listens") as owner:
                 await owner.execute("select pg_notify('changed', 'test')")
@@ -181,19 +181,19 @@ async def test_who_leaves_hears_no_more_and_a_lost_connection_is_told(store: Sto
     await own.start()
     told: list[str] = []
     leave = own.hearing.on("topic", told.append)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while told != [""]:
             await asyncio.sleep(0.01)
     async with store.as_owner(reason="tell") as owner:
         await owner.execute("select pg_notify('changed', 'topic of this'), pg_notify('changed', 'other')")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while told != ["", "of this"]:
                 await asyncio.sleep(0.01)
         assert own._server is not None, "the database of tests is embedded"
         async with await psycopg.AsyncConnection.connect(own._superuser_url(own._server), autocommit=True) as superuser:
             listening = "datname is not null and query = 'listen \"changed\"' and pid <> pg_backend_pid()"
             await superuser.execute(f"select pg_terminate_backend(pid) from pg_stat_activity where {listening}")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while told != ["", "of this", ""]:
                 await asyncio.sleep(0.01)
         leave()

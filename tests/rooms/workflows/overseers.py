@@ -69,7 +69,7 @@ class PostRoom:
         """Dispatch; the id."""
         return (await self.workflows.dispatch(scope, Job(type, given))).id
 
-    async def end(self, scope: Scope, job: str, *, timeout_s: float = 15.0) -> JobRecord:
+    async def end(self, scope: Scope, job: str, *, timeout_s: float = 60.0) -> JobRecord:
         """The job, ended."""
         record = await self.workflows.result(scope, job, timeout_s=timeout_s)
         assert record.ended, f"{record.status}: {record.why}"

@@ -185,10 +185,10 @@ def test_later_in_is_never_earlier_out(text: str, zone: str, one: datetime, othe
 
 def test_the_last_of_thirty_years_is_found_at_once() -> None:
     cron = Cron.read("* * * * *", "Europe/Paris")
-    begin = time.perf_counter()
+    begin = time.thread_time()
     now = datetime(2026, 11, 21, 5, 30, 30, tzinfo=UTC)
     assert cron.last(datetime(1996, 1, 1, tzinfo=UTC), now) == now.replace(second=0)
-    assert time.perf_counter() - begin < 0.5
+    assert time.thread_time() - begin < 0.5
 
 
 # -- what is refused --------------------------------------------------------------------------------

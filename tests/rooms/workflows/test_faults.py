@@ -188,11 +188,11 @@ async def test_a_clean_up_that_raises_while_it_is_stopped_is_cancelled_all_the_s
 
 
 async def test_a_handler_that_swallows_its_cancellation_records_nothing_more(shop: Workshop, ours: Scope) -> None:
-    id = await shop.put(ours, "swallows_cancel", seconds=30.0)
+    id = await shop.put(ours, "swallows_cancel", seconds=600.0)
     await shop.until(ours, id, "running")
     begun = time.monotonic()
     assert (await shop.workflows.cancel(ours, id)).status == "cancelled"
-    assert time.monotonic() - begun < 8
+    assert time.monotonic() - begun < 120
     trace = await shop.workflows.trace(ours, id)
     assert "step" not in {moment.kind for moment in trace.moments}, "a step was recorded after the stop"
     assert shop.attempts[id] == ["Superseded"]
@@ -238,9 +238,9 @@ async def test_a_deadline_that_passes_while_it_waits_ends_the_job(shop: Workshop
 async def test_a_deadline_that_passes_in_a_step_interrupts_it(shop: Workshop, ours: Scope) -> None:
     soon = datetime.now(UTC) + timedelta(seconds=0.6)
     begun = time.monotonic()
-    job = await shop.did(ours, "naps", seconds=30.0, deadline=soon)
+    job = await shop.did(ours, "naps", seconds=600.0, deadline=soon)
     assert (job.status, job.problem and job.problem.code) == ("failed", "workflows.deadline_passed")
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 120
 
 
 async def test_a_deadline_in_the_past_ends_the_job_before_it_began(shop: Workshop, ours: Scope) -> None:

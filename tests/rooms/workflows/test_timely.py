@@ -44,7 +44,7 @@ async def here(house: House, ours: Scope) -> Scope:
 
 async def settled(house: House, scope: Scope, n: int) -> list[JobRecord]:
     """The tenant's jobs, oldest first, once `n` have ended and none is on its way."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         found = sorted((await house.workflows.jobs(scope)).items, key=lambda job: job.id)
         if len(found) >= n and all(job.ended for job in found):

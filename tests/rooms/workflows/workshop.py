@@ -66,7 +66,7 @@ class Workshop:
         """Dispatch."""
         return await self.workflows.dispatch(scope, job)
 
-    async def end(self, scope: Scope, id: str, *, timeout_s: float = 20) -> JobRecord:
+    async def end(self, scope: Scope, id: str, *, timeout_s: float = 60) -> JobRecord:
         """The job, ended."""
         record = await self.workflows.result(scope, id, timeout_s=timeout_s)
         assert record.ended, f"it has not ended: {record.status}, {record.why}"
@@ -76,7 +76,7 @@ class Workshop:
         """Dispatch and wait for the end."""
         return await self.end(scope, await self.put(scope, do, **given))
 
-    async def until(self, scope: Scope, id: str, *statuses: str, timeout_s: float = 15) -> JobRecord:
+    async def until(self, scope: Scope, id: str, *statuses: str, timeout_s: float = 60) -> JobRecord:
         """The job, once it is in one of these states."""
         deadline = time.monotonic() + timeout_s
         while (record := await self.workflows.job(scope, id)).status not in statuses:
