@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -70,10 +69,14 @@ class Hearing:
 
     async def _run(self) -> None:
         while True:
-            with suppress(BastideError):
+            try:
                 async for said in self._listen(_CHANNEL, begun=self._begun):
                     topic, _, what = said.partition(" ")
                     self._tell(topic, what)
+            except BastideError:
+                pass  # the database is away: it is looked for
+            except Exception:
+                log.exception("what others change is listened to anew")
             self._presence.gone()  # what was remembered before this does not outlast another absence
             await asyncio.sleep(_RETRY_S)
 

@@ -243,9 +243,9 @@ class Store:
         `begun` is called when nothing that is notified from then on can be missed.
         """
         async with await connect(self._urls[1]) as connection:
-            await connection.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
-            begun()
             try:
+                await connection.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
+                begun()
                 async for notify in connection.notifies():
                     yield notify.payload
             except psycopg.OperationalError:

@@ -12,7 +12,8 @@ import pytest
 from bastide.audit import Audit
 from bastide.egress import Egress
 from bastide.errors import DatabaseUnavailable, UnknownModel
-from bastide.inference import Inference, ModelSpec
+from bastide.inference import Inference, ModelRoute, ModelSpec
+from bastide.inference.adapters.offering import Offered
 from bastide.policy import Policy
 from bastide.settings import EgressSettings, InferenceSettings, PolicySettings, Settings
 from bastide.store import Scope, Store
@@ -71,8 +72,8 @@ async def heard(store: Store) -> None:
 
 
 async def soon(seen: Callable[[], Awaitable[bool]]) -> None:
-    """Within a second, where it would otherwise take ten minutes."""
-    async with asyncio.timeout(1.5):
+    """Within a minute, where it would otherwise take ten."""
+    async with asyncio.timeout(60):
         while not await seen():
             await asyncio.sleep(0.01)
 
@@ -174,6 +175,66 @@ async def test_budgets_and_rates(here: Other, other: Other, ours: Scope) -> None
         return bool(accounts._keeper.books[ours.tenant].purse(ours, "m").gates)
 
     await soon(bound)
+
+
+async def _a_route(here: Other, scope: Scope) -> None:
+    await here.inference.routes.add(scope, ModelRoute("way", ("local/extractive",)))
+
+
+async def _no_route(here: Other, scope: Scope) -> None:
+    await here.inference.routes.remove(scope, "way")
+
+
+async def _a_price(here: Other, scope: Scope, price: float = 1.0) -> None:
+    model = here.inference._local.models()[0]
+    await here.inference.catalogue.kept(scope, model, [Offered("offered", input=price, output=2.0, currency="EUR")])
+
+
+async def _another_price(here: Other, scope: Scope) -> None:
+    await _a_price(here, scope, 3.0)
+
+
+async def _a_department(here: Other, scope: Scope) -> None:
+    await here.inference.accounts.set_department(scope, kind="app", subject="app_desk", name="Sales")
+
+
+async def _no_department(here: Other, scope: Scope) -> None:
+    await here.inference.accounts.set_department(scope, kind="app", subject="app_desk", name="")
+
+
+async def _kept(here: Other, scope: Scope) -> None:
+    await here.inference.accounts.keep_answers(scope, "*")
+
+
+async def _dropped(here: Other, scope: Scope) -> None:
+    await here.inference.accounts.drop_answers(scope, "*")
+
+
+@pytest.mark.parametrize(
+    ("topic", "changes"),
+    [
+        ("models", (_a_route, _no_route)),
+        ("models", (_a_price, _another_price)),
+        ("accounts", (_a_department, _no_department)),
+        ("accounts", (_kept, _dropped)),
+    ],
+)
+async def test_routes_prices_departments_and_kept_answers(
+    here: Other, other: Other, ours: Scope, topic: str, changes: tuple[Callable[[Other, Scope], Awaitable[None]], ...]
+) -> None:
+    await heard(other.store)
+    told: list[str] = []
+    leave = other.store.hearing.of_tenants(f"inference.{topic}", told.append)
+    for change in changes:
+        told.clear()
+        await change(here, ours)
+
+        async def seen() -> bool:
+            return ours.tenant in told
+
+        await soon(seen)
+        assert set(told) == {ours.tenant}, "it is told of whom"
+    leave()
 
 
 async def test_who_leaves_hears_no_more_and_a_lost_connection_is_told(store: Store, settings: Settings) -> None:
