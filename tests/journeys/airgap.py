@@ -17,7 +17,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 INSIDE = "BASTIDE_INSIDE_THE_NAMESPACE"
@@ -73,10 +78,45 @@ def journey(home: str) -> None:
         receipt = Path(home).parent / "receipt.json"
         run("receipt", str(answer["receipt"]), "--out", str(receipt))
         assert run("verify", str(receipt))["valid"] is True
+        through_a_gateway(bastide, home)
         assert run("audit", "verify")["valid"] is True
     finally:
         server.terminate()
         server.wait(timeout=60)
+
+
+def through_a_gateway(bastide: str, home: str) -> None:
+    """The same house's process for calls: it answers one itself, passes another address on, and has receipts."""
+    words = ["serve", "--role", "gateway", "--air-gap", "--port", "0", "--home", home, "--json"]
+    gateway = subprocess.Popen([bastide, *words], stdout=subprocess.PIPE, text=True)
+    try:
+        assert gateway.stdout is not None
+        url = json.loads(gateway.stdout.readline())["url"]
+        key = (Path(home) / "secrets" / "admin-key").read_text().strip()
+        about = "When does the gate open?\n\nPassages:\n[1] The east gate opens at eight."
+        asked = {"model": "local/extractive", "messages": [{"role": "user", "content": about}]}
+        said, headers = _asked(f"{url}/v1/chat/completions", key, json.dumps(asked).encode())
+        assert "eight" in said["choices"][0]["message"]["content"], said
+        assert _asked(f"{url}/api/v1/me", key)[0]["permissions"]
+        until = time.monotonic() + 60
+        while True:
+            try:
+                receipt = _asked(f"{url}/api/v1/receipts/{headers['x-bastide-receipt']}", key)[0]
+                break
+            except urllib.error.HTTPError as not_yet:  # its sequencer carries it into the log a moment later
+                assert time.monotonic() < until, not_yet.read()
+                time.sleep(0.1)
+        assert receipt["act"] == "inference", receipt
+        print("$ bastide serve --role gateway  -> one call answered, two passed on", flush=True)
+    finally:
+        gateway.terminate()
+        gateway.wait(timeout=60)
+
+
+def _asked(url: str, key: str, body: bytes | None = None) -> tuple[dict[str, Any], Mapping[str, str]]:
+    wanted = urllib.request.Request(url, body, {"Authorization": f"Bearer {key}", "Content-Type": "application/json"})
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(wanted, timeout=60) as answer:
+        return json.load(answer), answer.headers
 
 
 def main() -> int:
