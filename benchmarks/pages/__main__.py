@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import re
 import resource
 import tempfile
 from collections import defaultdict
@@ -23,6 +24,8 @@ from bastide.knowledge.reading.xberg_reading import XbergExtractor
 from benchmarks.pages.corpus import RULED, Table, make
 
 Entry = tuple[str, int]
+_NUMBER = re.compile(r"(?:[a-z]?\d{1,8}|[^\W\d]{4,9}(?:[a-z]|\d{1,3}))")
+"""What may stand before a heading's words, once its stops are gone: "1.2.2", "A.13", "Chapter 6"."""
 
 
 def main() -> None:
@@ -96,8 +99,10 @@ def _headings(found: list[Entry], wanted: list[Entry]) -> tuple[float, float]:
 
 
 def _says(found: str, wanted: str) -> bool:
-    numbered = len(wanted) > 3 and found.endswith(wanted) and len(found) - len(wanted) <= 14
-    return found == wanted or numbered or (len(wanted) > 20 and found.startswith(wanted))
+    if found == wanted or (len(wanted) > 20 and found.startswith(wanted)):
+        return True
+    before = found.removesuffix(wanted)
+    return before != found and (_NUMBER.fullmatch(before) is not None or (len(wanted) > 3 and len(before) <= 14))
 
 
 def _tables(reading: Reading) -> list[Table]:

@@ -21,6 +21,8 @@ from bastide.knowledge.reading.running import take_marks
 from bastide.knowledge.reading.spreads import Spreads
 from bastide.knowledge.reading.tables import take_tables
 
+_PROSE_LEAST = 0.4
+"""Share of the characters that are not in typewriter type, below which that type is what the document is set in."""
 _DOTS = frozenset("•▪◦‣∙■●○–-*")
 
 
@@ -89,14 +91,16 @@ def _with_dots(lines: list[Line]) -> list[Line]:
 
 
 def _body(sheets: list[Sheet]) -> Body:
+    """Typewriter type is no text beside prose: a manual may print more code than words."""
     sizes: Counter[float] = Counter()
-    typed = 0.0
+    prose: Counter[float] = Counter()
     for line in (line for sheet in sheets for line in sheet.lines):
         sizes[line.size] += len(line.text)
-        typed += len(line.text) * line.share(TYPED)
+        prose[line.size] += round(len(line.text) * (1 - line.share(TYPED)))
     if not sizes:
         return Body(1.0, False)
-    return Body(sizes.most_common(1)[0][0], typed > 0.6 * sizes.total())
+    typed = prose.total() < _PROSE_LEAST * sizes.total()
+    return Body((sizes if typed else prose).most_common(1)[0][0], typed)
 
 
 # -- 3. order -------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from statistics import mode
 from bastide.knowledge.reading import law
 from bastide.knowledge.reading.blocks import Block
 from bastide.knowledge.reading.paragraphs import Paragraph
-from bastide.knowledge.reading.printed import BOLD, TYPED, Line
+from bastide.knowledge.reading.printed import Line
 
 _LEADERS = re.compile(r"(?:\.\s?){4,}|…\s*\d*$|(?:\s\.){2,}\s*\d+$")
 _NUMBERED = re.compile(r"(?:\d{1,3}|[A-Z]|[IVX]{1,6})(?:\.\d{1,3}){0,5}[.)]?\s+\S")
@@ -69,21 +69,15 @@ def _look(paragraph: Paragraph, block: Block, body: float) -> Look:
     """The look of a paragraph that stands out as a heading does; that of others is plain."""
     first = paragraph.lines[0]
     short = len(paragraph.lines) <= 3 and len(block.text) <= _CHARACTERS_MAX
-    letters = sum(map(str.isalpha, block.text))  # a letter by itself parts the entries of an index
+    letters = sum(map(str.isalpha, block.text)) + bool(_SECTION_NUMBER.match(block.text))  # one letter parts an index
     if block.kind != "paragraph" or not short or letters < 2 or _points_on(block, paragraph.lines[-1]):
         return _PLAIN
-    bold = all(_bold(line) for line in paragraph.lines)
+    bold = all(line.bold() for line in paragraph.lines)
     if first.size >= _LARGER * body:
         return first.size, bold
     ended = block.text[-1] in ",;:" or (block.text[-1] == "." and not _SECTION_NUMBER.match(block.text))
     stands_out = bold and first.size >= _HARDLY_SMALLER * body and not ended
     return (first.size, True) if stands_out else _PLAIN
-
-
-def _bold(line: Line) -> bool:
-    """Whether a line is bold, but for names in typewriter type."""
-    first = line.words[0]
-    return bool(first.look & BOLD) and all(word.look & (BOLD | TYPED) for word in line.words)
 
 
 def _points_on(block: Block, last: Line) -> bool:
@@ -116,7 +110,11 @@ def _labels(texts: list[_Text], looks: list[Look], body: float) -> None:
         said[look][_words(block)] += 1
     said.pop(_PLAIN, None)
     for look, words in said.items():
-        back = {text: times for text, times in words.items() if times >= _LABEL_TIMES and not _NUMBERED.match(text)}
+        back = {
+            text: times
+            for text, times in words.items()
+            if times >= _LABEL_TIMES and not _NUMBERED.match(text) and not law.names_rank(text)
+        }
         if sum(back.values()) < _LABEL_SHARE * words.total():  # of other styles only short words in the text's size
             weak = look[0] < _LARGER * body
             back = {text: n for text, n in back.items() if weak and n >= 2 * _LABEL_TIMES and len(text) <= _LABEL_MAX}
@@ -137,6 +135,8 @@ def _terms(texts: list[_Text], looks: list[Look], body: float) -> None:
     for at, ((paragraph, block), (_, below)) in enumerate(pairwise(texts)):
         if looks[at][0] >= _LARGER * body or not looks[at][0] or _NUMBERED.match(block.text) or not below.boxes:
             continue
+        if law.mark(below.text) is not None:  # points of a list are set in below what heads them
+            continue
         em = paragraph.lines[0].size
         set_in = below.boxes[0].left - block.boxes[0].left >= 0.8 * em and below.boxes[0].left - usual >= 0.8 * em
         if set_in and looks[at + 1] == _PLAIN and below.kind != "code":
@@ -149,20 +149,26 @@ def _terms(texts: list[_Text], looks: list[Look], body: float) -> None:
 
 
 def _contents(texts: list[_Text], looks: list[Look]) -> None:
-    """4: a run of short paragraphs with page numbers that only grow, chapters' names included."""
-    run: list[int] = []
+    """4: a run of short paragraphs with page numbers that only grow, chapters' names included; and what names it."""
+    runs: list[list[int]] = [[]]
     last = 0
-    for at in range(len(texts) + 1):
-        found = _PAGE_AT_END.search(texts[at][1].text) if at < len(texts) else None
-        page = int(found[1]) if found is not None and len(texts[at][1].text) <= _CHARACTERS_MAX else -1
-        if run and page < last:
-            if len(run) >= _CONTENTS_LEAST:
-                for one in run:
-                    looks[one], texts[one][1].plain = _PLAIN, True
-            run, last = [], 0
+    for at, (_, block) in enumerate(texts):
+        found = _PAGE_AT_END.search(block.text)
+        page = int(found[1]) if found is not None and len(block.text) <= _CHARACTERS_MAX else -1
+        if runs[-1] and page < last:
+            runs.append([])
+            last = 0
         if page >= last:
-            run.append(at)
+            runs[-1].append(at)
             last = page
+    runs = [run for run in runs if len(run) >= _CONTENTS_LEAST]
+    listed = {_PAGE_AT_END.sub("", texts[at][1].text).strip(" .…").casefold() for run in runs for at in run}
+    for run in runs:
+        above = texts[run[0] - 1][1] if run[0] else None
+        if above is not None and above.text.strip().casefold() not in listed and not _NUMBERED.match(above.text):
+            looks[run[0] - 1] = _PLAIN  # "Contents"; a chapter that begins with its own is listed before
+        for one in run:
+            looks[one], texts[one][1].plain = _PLAIN, True
 
 
 def _levels(found: set[Look]) -> dict[Look, int]:

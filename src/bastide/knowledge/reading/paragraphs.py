@@ -13,6 +13,7 @@ from bastide.knowledge.reading.printed import BOLD, MATHS, TYPED, Grid, Line, Sh
 _STOPS = ".:;!?”»…"
 _GOES_ON = ("en", "of", "and", "or", "und", "oder", "et", "ou", "y", "o", "e", "i", "lub", "sau", "och", "og")
 _BULLET = re.compile(r"[•▪◦‣∙■●○]\s")
+_LEADERS = re.compile(r"(?:\.\s?){4,}\d{1,4}$|(?:\s\.){2,}\s*\d{1,4}$|…\s*\d{1,4}$")
 _PROSE_WORD = re.compile(r"[^\W\d_]{4,}")
 _NOTE_TEXT = re.compile(r"\d{1,3}\s?[^\W\d_“\"«(]|\d{1,3}\s?[“\"«(]")
 _CAPTION = re.compile(
@@ -123,7 +124,8 @@ class _Gatherer:
             return "paragraph"
         if not self._typed and line.share(TYPED) > 0.9 and line.size < 1.12 * self._body:
             return "code"
-        if line.share(MATHS) > 0.4 and len(_PROSE_WORD.findall(line.text)) < 3 and not line.hyphen:
+        named = line.words[0].look & (BOLD | MATHS) == BOLD and line.text[:1].isdigit()  # "4.2 ~Stack()"
+        if line.share(MATHS) > 0.4 and not named and not _listed(line) and len(_PROSE_WORD.findall(line.text)) < 3 and not line.hyphen:
             return "formula"
         return "paragraph"
 
@@ -133,7 +135,7 @@ class _Gatherer:
 
     def _heading_goes_on(self, before: Line, line: Line) -> bool:
         """Whether a heading in larger type, a chapter's for one, goes on in the next line."""
-        alike = before.size == line.size >= 1.12 * self._body and before.looks(BOLD) == line.looks(BOLD)
+        alike = before.size == line.size >= 1.12 * self._body and before.bold() == line.bold()
         near = before.page == line.page and 0 < before.bottom - line.bottom < 1.4 * line.size
         return alike and near and before.heads and not line.heads and law.mark(line.text) is None
 
@@ -171,14 +173,28 @@ def _starts(above: list[Line], line: Line, leading: float, edges: dict[int, floa
     before = above[-1]
     if before.hyphen:
         return False
-    if abs(line.size - before.size) > 0.08 * before.size or line.looks(BOLD) != before.looks(BOLD):
+    if abs(line.size - before.size) > 0.08 * before.size:
+        return True
+    heavier = line.looks(BOLD) != before.looks(BOLD) and line.bold() != before.bold()
+    if heavier and not _bold_on(before, line, edges):
         return True
     if _BULLET.match(line.text) and line.left <= before.left + 0.5 * line.size:
         return True
-    if line.heads or before.heads:
+    if line.heads or before.heads or _listed(before):
         return True
     ended = before.text.rstrip()[-1] in _STOPS
     return _parted(above, line, ended, leading, edges)
+
+
+def _listed(line: Line) -> bool:
+    """Whether leaders lead to a page number at its end, as in a table of contents."""
+    return line.text[-1].isdecimal() and _LEADERS.search(line.text) is not None
+
+
+def _bold_on(before: Line, line: Line, edges: dict[int, float]) -> bool:
+    """Whether words set in bold run on from the end of a full line into the next."""
+    full = before.right - before.left >= 0.85 * (edges.get(before.page, 0.0) - before.left)
+    return full and before.page == line.page and bool(before.words[-1].look & line.words[0].look & BOLD)
 
 
 def _parted(above: list[Line], line: Line, ended: bool, leading: float, edges: dict[int, float]) -> bool:

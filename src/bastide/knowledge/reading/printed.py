@@ -58,6 +58,10 @@ class Line:
         """Whether all its words are bold, typed, ..."""
         return bool(self.look & look) and all(word.look & look for word in self.words)
 
+    def bold(self) -> bool:
+        """Whether it is bold, but for names in typewriter type."""
+        return bool(self.words[0].look & BOLD) and all(word.look & (BOLD | TYPED) for word in self.words)
+
     def share(self, look: int) -> float:
         """The share of its characters in words of that look, 0 to 1."""
         if not self.look & look:
