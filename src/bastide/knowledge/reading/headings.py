@@ -25,12 +25,13 @@ class Outline:
 def named_lines(lines: list[Line], outline: list[Outline], body: float) -> None:
     """Marks the lines that are headings by their own words or by the outline: no paragraph runs across them."""
     named = {(entry.page, bare(entry.title)) for entry in outline}
+    pages = {entry.page for entry in outline}
     lawful = [line for line in lines if law.heading(line.text) is not None]
     printed = sum(line.size >= _LARGER * body and len(line.text) <= _CHARACTERS_MAX for line in lines)
     set_in_type = printed >= max(5, sum(not _stands_out(line, body) for line in lawful))
     believed = {id(line) for line in lawful if not set_in_type or _stands_out(line, body)}
     for line in lines:
-        line.heads = id(line) in believed or (line.page, bare(line.text)) in named
+        line.heads = id(line) in believed or (line.page in pages and (line.page, bare(line.text)) in named)
 
 
 def _stands_out(line: Line, body: float) -> bool:

@@ -125,7 +125,13 @@ class _Gatherer:
         if not self._typed and line.share(TYPED) > 0.9 and line.size < 1.12 * self._body:
             return "code"
         named = line.words[0].look & (BOLD | MATHS) == BOLD and line.text[:1].isdigit()  # "4.2 ~Stack()"
-        if line.share(MATHS) > 0.4 and not named and not _listed(line) and len(_PROSE_WORD.findall(line.text)) < 3 and not line.hyphen:
+        if (
+            line.share(MATHS) > 0.4
+            and not named
+            and not _listed(line)
+            and len(_PROSE_WORD.findall(line.text)) < 3
+            and not line.hyphen
+        ):
             return "formula"
         return "paragraph"
 
@@ -277,22 +283,26 @@ def _code(paragraph: Paragraph) -> Block:
 
 
 def _block(paragraph: Paragraph, known: set[str]) -> Block:
-    text = ""
+    parts: list[str] = []  # joined by blanks; words parted at a line end stand in one of them
+    length = -1
     breaks: list[tuple[int, int]] = []
     page = paragraph.lines[0].page
     hyphen = False
     for line in paragraph.lines:
         words = line.text.strip()
-        if not text:
-            text = words
-        elif hyphen or (text[-1] in "-‐" and len(text) > 1 and text[-2].isalpha() and words[:1].islower()):
-            text = _rejoined(text.rstrip("-‐"), words, known)
-        else:
-            text = f"{text} {words}"
+        last = parts[-1] if parts else ""
+        parted = last.endswith(("-", "‐")) and last[-2:-1].isalpha() and words[:1].islower()
+        if last and words and (hyphen or parted):
+            parts[-1] = _rejoined(last.rstrip("-‐"), words, known)
+            length += len(parts[-1]) - len(last)
+        elif words:
+            parts.append(words)
+            length += len(words) + 1
         if line.page != page:
             page = line.page
-            breaks.append((max(len(text) - len(words), 0), page))
+            breaks.append((max(length - len(words), 0), page))
         hyphen = line.hyphen
+    text = " ".join(parts)
     kind: BlockKind = "figure" if paragraph.kind == "paragraph" and _CAPTION.match(text) else paragraph.kind
     sure = {"footnote": 0.9, "formula": 0.8, "figure": 0.8}.get(kind, 1.0)
     return Block(kind, text, page=paragraph.lines[0].page, breaks=tuple(breaks), confidence=sure)
@@ -300,7 +310,7 @@ def _block(paragraph: Paragraph, known: set[str]) -> Block:
 
 def _rejoined(text: str, words: str, known: set[str]) -> str:
     """A word split at a line end: with its hyphen where the document writes it so, or where it joins capitals."""
-    head = text.rsplit(maxsplit=1)[-1].lstrip(".,;:(“\"'")
+    head = text.rsplit(maxsplit=1)[-1].lstrip(".,;:(“\"'") if text else ""
     tail = words.split(maxsplit=1)[0].rstrip(".,;:)”\"'")
     whole, parted = (head + tail).casefold(), f"{head}-{tail}".casefold()
     keep = parted in known or (whole not in known and (head.isupper() or not tail[:1].islower()))

@@ -181,19 +181,19 @@ def _unreadable(sheet: Sheet) -> str | None:
 def _ask(data: bytes, limits: Limits, first: int) -> Iterator[dict[str, Any]]:
     """What `pdf_pages` says, run without our environment, our modules or our patience for ever."""
     figures = (limits.pages_max, limits.text_max, limits.seconds_max, limits.memory_max)
-    places = _Places().__getitem__
+    places = _Places()
     with confined(PAGES, [*map(str, figures), LIBRARY, str(first)], data, limits.seconds_max) as said:
         for line in lines(said):
-            told = json.loads(line, parse_float=places)
+            told = json.loads(line, parse_float=places.__getitem__)
             if isinstance(told, dict):
                 yield told
 
 
-class _Places(dict[str, float]):
-    """Numbers by how they are written: there are some thousands of places on a page, and words by the million."""
+class _Places(dict[str | int, float]):
+    """Numbers by how they are written, or how many tenths they are: some thousands for words by the million."""
 
-    def __missing__(self, written: str) -> float:
-        self[written] = value = float(written)
+    def __missing__(self, told: str | int) -> float:
+        self[told] = value = float(told) if isinstance(told, str) else told / 10
         return value
 
 
@@ -205,6 +205,7 @@ def pages_of(data: bytes, limits: Limits, ask: Ask = _ask) -> tuple[dict[str, An
     about: dict[str, Any] = {}
     sheets: list[Sheet] = []
     broken: list[int] = []
+    places = _Places()
     first = 1
     for crash in range(_CRASHES_MAX + 1):
         ended = False
@@ -219,7 +220,7 @@ def pages_of(data: bytes, limits: Limits, ask: Ask = _ask) -> tuple[dict[str, An
             elif "end" in said:
                 ended = True
             else:
-                sheets.append(_sheet(said))
+                sheets.append(_sheet(said, places))
                 limits.tell(len(sheets), about.get("pages", 0))
         if refused is not None:
             raise refused
@@ -245,15 +246,15 @@ def _refusal(answer: dict[str, Any]) -> Exception:
     return UnreadableFile("The PDF is damaged: it cannot be opened.")
 
 
-def _sheet(told: dict[str, Any]) -> Sheet:
+def _sheet(told: dict[str, Any], at: _Places) -> Sheet:
     page = told["page"]
-    lines = [
-        Line(text, [Word(*word) for word in words], bottom, top, size, hyphen, note, upright, page)
-        for text, words, bottom, top, size, hyphen, note, upright in told["lines"]
-    ]
+    lines: list[Line] = []
+    for text, words, bottom, top, size, hyphen, note, upright in told["lines"]:
+        placed = [Word(start, at[left], at[right], look) for start, left, right, look in words]
+        lines.append(Line(text, placed, bottom, top, size, hyphen, note, upright, page))
     rules, images = ([tuple(box) for box in told[name]] for name in ("rules", "images"))
-    size = told["width"], told["height"], told["turn"]
-    return Sheet(page, *size, _joined(lines), rules, images, unmapped=told.get("unmapped", 0.0))
+    shape = told["width"], told["height"], told["turn"]
+    return Sheet(page, *shape, _joined(lines), rules, images, unmapped=told.get("unmapped", 0.0))
 
 
 def _page_read(sheet: Sheet, why: str) -> PageRead:

@@ -6,8 +6,8 @@ Arguments: pages_max, text_max, seconds, bytes of memory, folder of pypdfium2, f
 Output: {"pages", "title", "outline": [[title, level, page], ...]} or {"error", ...}; a page {"page", "width", "height",
 "turn", "lines", "unmapped", "rules", "images"} or {"page", "broken": true}; {"end"}. A line is [text, words, bottom,
 top, size, hyphen, note, upright]; a word is [start, left, right, look], where look counts 1 for bold, 2 for typewriter,
-4 for mathematics, 8 for italic, 16 for what is not shown. Lengths in points from the lower left corner of the page as
-turned by `turn` degrees, so that most of its text stands upright.
+4 for mathematics, 8 for italic, 16 for what is not shown. Lengths in points, of words in tenths of points, from the
+lower left corner of the page as turned by `turn` degrees, so that most of its text stands upright.
 """
 
 from __future__ import annotations
@@ -17,22 +17,14 @@ import ctypes
 import json
 import math
 import os
-import re
 import sys
 from collections import Counter
-from typing import Any
 
-_SEGMENT = re.compile(r"[^\r\n\ufffe]+\ufffe?")
-_WORD = re.compile(r"[^ \u00a0\ufffe\x00-\x1f]+")
-_NOTE = re.compile(r"(?<=[^\W\d])(?:[.,;:)”’\"»]?)(\d{1,3})(?![\w.,]\d|\w)")
-_LEADING_NOTE = re.compile(r"\s*(\d{1,3})\s?(?=\S)")
-_SOFT_HYPHEN = "\ufffe"
-_BOLD, _TYPED, _MATHS, _ITALIC, _UNSEEN = 1, 2, 4, 8, 16
-_BOLD_NAME = re.compile(rb"bold|black|heavy|demi|cmbx|cmb\d|sfbx|sfrb|medi(?:$|ital)|-bd|,bd|semib")
-_TYPED_NAME = re.compile(rb"mono|courier|consol|typewriter|cmtt|cmsltt|sftt|ectt|menlo|inconsolata|nimbusmon|-tt|lmtt")
-_MATHS_NAME = re.compile(rb"cmmi|cmsy|cmex|msam|msbm|math|stix|eufm|rsfs|symbol")
-_ITALIC_NAME = re.compile(rb"ital|obliq|cmti|cmsl|sfti|slant")
-_FIXED_PITCH, _FORCE_BOLD = 1, 1 << 18
+TYPE_CHECKING = False  # importing `typing` takes half as long as reading a page
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
 _PAGE_CHARS_MAX, _OUTLINE_MAX = 1_000_000, 10_000
 _OBJECTS_MAX, _RULES_MAX, _DEPTH_MAX = 20_000, 4_000, 3
 _AS_IT_IS: tuple[float, ...] = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)
@@ -77,6 +69,7 @@ def _say(value: object) -> None:
 def read(data: bytes, pages_max: int, text_max: int, seconds: int, first: int) -> None:
     """Says everything there is to say about the PDF `data`, page by page."""
     # Only once the process is confined.
+    from pdf_lines import lines_of  # type: ignore[import-not-found]  # noqa: PLC0415
     from pdfium import PdfDocument, PdfiumError, raw  # type: ignore[import-not-found]  # noqa: PLC0415
 
     try:
@@ -98,7 +91,7 @@ def read(data: bytes, pages_max: int, text_max: int, seconds: int, first: int) -
             _say({"page": number, "broken": True})
             continue
         try:
-            found = _Page(raw, page, number).found(text_max - size)
+            found = _Page(raw, page, number).found(lines_of, text_max - size)
         except TooMuch as over:
             return _say({"error": "too_large", "what": str(over)})
         size += sum(len(line[0]) for line in found["lines"])
@@ -124,10 +117,10 @@ class _Page:
         self._raw = raw
         self._page = page
         self._number = number
-        self._left, self._bottom, self._right, self._top = page.get_bbox()
+        self.left, self._bottom, self._right, self._top = page.get_bbox()
         self.angle = 0
 
-    def found(self, text_left: int) -> dict[str, Any]:
+    def found(self, lines_of: Callable[..., list[Any]], text_left: int) -> dict[str, Any]:
         """The page as it is told to the parent."""
         textpage = self._page.get_textpage()
         try:
@@ -137,15 +130,14 @@ class _Page:
             text = textpage.get_text_range() if count > 0 else ""
             if len(text) != count:
                 text = "".join(_letter(self._raw.FPDFText_GetUnicode(textpage.raw, i)) for i in range(count))
-            glyphs, unmapped = _Glyphs(self._raw, textpage.raw), round(textpage.unmapped(), 2)
-            lines = [line for line in (_line(match, glyphs) for match in _SEGMENT.finditer(text)) if line is not None]
+            lines, unmapped = lines_of(self._raw, textpage.raw, text), round(textpage.unmapped(), 2)
         finally:
             textpage.close()
         votes: Counter[int] = Counter()
         for line in lines:
             votes[line.angle] += len(line.text)
         self.angle = votes.most_common(1)[0][0] if votes else self._page.get_rotation()
-        wide, high = self._right - self._left, self._top - self._bottom
+        wide, high = self._right - self.left, self._top - self._bottom
         turned = self._page.get_rotation() % 180 != 0
         rules, images = self._drawn()
         return {
@@ -166,16 +158,10 @@ class _Page:
         elif self.angle == 180:
             box = self._right - right, self._top - top, self._right - left, self._top - bottom
         elif self.angle == 270:
-            box = self._top - top, left - self._left, self._top - bottom, right - self._left
+            box = self._top - top, left - self.left, self._top - bottom, right - self.left
         else:
-            box = left - self._left, bottom - self._bottom, right - self._left, top - self._bottom
+            box = left - self.left, bottom - self._bottom, right - self.left, top - self._bottom
         return round(box[0], 1), round(box[1], 1), round(box[2], 1), round(box[3], 1)
-
-    def along(self, box: tuple[float, float, float, float]) -> tuple[float, float]:
-        """Where a box of the page's own space begins and ends along the lines of its text."""
-        if self.angle == 0:
-            return round(box[0] - self._left, 1), round(box[2] - self._left, 1)
-        return self.seen(*box)[0], self.seen(*box)[2]
 
     # -- rules and pictures -----------------------------------------------------------------------
 
@@ -268,120 +254,6 @@ def _moved(box: tuple[float, ...], by: tuple[float, ...]) -> tuple[float, float,
 
 def _letter(code: int) -> str:
     return chr(code) if 0 < code < 0x110000 and not 0xD800 <= code < 0xE000 else " "
-
-
-class _Glyphs:
-    """Asks PDFium about single characters; the buffers are made once."""
-
-    def __init__(self, raw: Any, textpage: object) -> None:
-        self._raw = raw
-        self._page = textpage
-        self._rect = raw.FS_RECTF()
-        self._matrix = raw.FS_MATRIX()
-        self._flags = ctypes.c_int()
-        self._name = ctypes.create_string_buffer(256)
-        self._looks: dict[tuple[bytes, int], int] = {}
-
-    def box(self, index: int) -> tuple[float, float, float, float]:
-        """(left, bottom, right, top) in points, of the full height of the font."""
-        self._raw.FPDFText_GetLooseCharBox(self._page, index, self._rect)
-        return self._rect.left, self._rect.bottom, self._rect.right, self._rect.top
-
-    def size(self, index: int) -> float:
-        """The size of the font as it is shown, in tenths of points."""
-        size = float(self._raw.FPDFText_GetFontSize(self._page, index))
-        if self._raw.FPDFText_GetMatrix(self._page, index, self._matrix):
-            size *= math.hypot(self._matrix.c, self._matrix.d)
-        return round(abs(size), 1)
-
-    def angle(self, index: int) -> int:
-        """By how many degrees the text is turned, counter-clockwise, to the next quarter."""
-        if not self._raw.FPDFText_GetMatrix(self._page, index, self._matrix):
-            return 0
-        return round(math.degrees(math.atan2(self._matrix.b, self._matrix.a)) / 90) % 4 * 90
-
-    def look(self, index: int) -> int:
-        """What the font is: bold, typewriter, mathematics, italic; by its name and flags."""
-        length = self._raw.FPDFText_GetFontInfo(self._page, index, self._name, 256, self._flags)
-        key = self._name.raw[: min(max(length - 1, 0), 255)], self._flags.value
-        if key not in self._looks:
-            self._looks[key] = self._judged(key[0].lower(), key[1], index)
-        return self._looks[key]
-
-    def unseen(self, index: int) -> int:
-        """_UNSEEN for text that is drawn without being shown (mode 3 of ISO 32000-1, 9.3.6), else 0."""
-        mode = self._raw.FPDFTextObj_GetTextRenderMode(self._raw.FPDFText_GetTextObject(self._page, index))
-        return _UNSEEN if mode == self._raw.FPDF_TEXTRENDERMODE_INVISIBLE else 0
-
-    def _judged(self, name: bytes, flags: int, index: int) -> int:
-        name = name.partition(b"+")[2] or name
-        weight = self._raw.FPDFText_GetFontWeight(self._page, index)
-        look = _BOLD if _BOLD_NAME.search(name) or flags & _FORCE_BOLD or weight >= 600 else 0
-        look |= _TYPED if _TYPED_NAME.search(name) or (flags & _FIXED_PITCH and self._one_width(index)) else 0
-        return look | (_MATHS if _MATHS_NAME.search(name) else 0) | (_ITALIC if _ITALIC_NAME.search(name) else 0)
-
-    def _one_width(self, index: int) -> bool:
-        """Whether the font's letters are of one width, as it says: some programs say so of every font."""
-        font = self._raw.FPDFTextObj_GetFont(self._raw.FPDFText_GetTextObject(self._page, index))
-        wide = [ctypes.c_float() for _ in "ilmWo"]
-        for letter, one in zip("ilmWo", wide, strict=True):
-            self._raw.FPDFFont_GetGlyphWidth(font, ord(letter), 100.0, one)
-        return len({round(one.value) for one in wide} - {0}) < 2  # a font without these letters is believed
-
-
-class _Line:
-    def __init__(self, text: str, size: float) -> None:
-        self.text = text
-        self.size = size
-        self.words: list[tuple[int, tuple[float, float, float, float], int]] = []
-        self.hyphen = self.note = False
-        self.angle = 0
-
-    def told(self, page: _Page) -> list[Any]:
-        """The line as the parent reads it."""
-        boxes = [box for _, box, _ in self.words]
-        lefts, bottoms, rights, tops = zip(*boxes, strict=True)
-        _, bottom, _, top = page.seen(min(lefts), min(bottoms), max(rights), max(tops))
-        words = [(start, *page.along(box), look) for start, box, look in self.words]
-        return [self.text, words, bottom, top, self.size, self.hyphen, self.note, self.angle == page.angle]
-
-
-def _line(match: re.Match[str], glyphs: _Glyphs) -> _Line | None:
-    body = match[0].rstrip(" \ufffe\u00a0")
-    lead = len(body) - len(body.lstrip(" \u00a0"))
-    text = body[lead:]
-    first = match.start() + lead
-    found = list(_WORD.finditer(text))
-    if not found:
-        return None
-    middle = max(found[len(found) // 3 : len(found) // 3 + 3], key=lambda word: len(word[0]))
-    line = _Line(text, glyphs.size(first + middle.start()) or 1.0)
-    line.hyphen = match[0].endswith(_SOFT_HYPHEN)
-    line.angle, unseen = glyphs.angle(first + middle.start()), glyphs.unseen(first + middle.start())
-    for word in found:
-        box = glyphs.box(first + word.start())
-        if len(word[0]) > 1:
-            last = glyphs.box(first + word.end() - 1)
-            box = min(box[0], last[0]), min(box[1], last[1]), max(box[2], last[2]), max(box[3], last[3])
-        line.words.append((word.start(), box, glyphs.look(first + word.start()) | unseen))
-    leading = _LEADING_NOTE.match(text)
-    if leading is not None and leading.end() < len(text):
-        behind = glyphs.size(first + leading.end())
-        line.note = glyphs.size(first) < 0.8 * behind  # a raised number begins the line
-        line.size = behind if line.note else line.size
-    if _NOTE.search(text) is not None:
-        _mark_notes(line, first, glyphs)
-    return line
-
-
-def _mark_notes(line: _Line, first: int, glyphs: _Glyphs) -> None:
-    """A raised number after a word refers to a note: "Raad5" becomes "Raad (5)", so that the word stays a word."""
-    for found in reversed(list(_NOTE.finditer(line.text))):
-        start, end = found.span(1)
-        if glyphs.size(first + start) >= 0.8 * line.size:
-            continue
-        line.text = f"{line.text[:start]} ({line.text[start:end]}){line.text[end:]}"
-        line.words = [(at + 3 if at >= end else at, box, look) for at, box, look in line.words]
 
 
 def main() -> None:

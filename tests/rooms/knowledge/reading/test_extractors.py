@@ -184,7 +184,7 @@ def test_a_page_that_ends_the_process_is_left_out_and_the_rest_goes_on() -> None
         for page in range(first, 5):
             if page == 2:
                 return
-            line = [f"Words of page {page}.", [[0, 72.0, 150.0, 0]], 700.0, 711.0, 11.0, False, False, True]
+            line = [f"Words of page {page}.", [[0, 720, 1500, 0]], 700.0, 711.0, 11.0, False, False, True]
             yield {**told, "page": page, "lines": [line]}
         yield {"end": True}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bastide.knowledge.reading import Node, Reading, read
-from tests.rooms.knowledge.reading.printing import BOLD, Drawn, lines, printed, text
+from tests.rooms.knowledge.reading.printing import BOLD, SCRIPT, TYPED, Drawn, lines, printed, text
 
 PROSE = "\n".join(
     f"{number} of the lines that the author of this long report has written down here"
@@ -98,3 +98,75 @@ def test_deep_styles_are_headings_too_and_no_deeper_than_six() -> None:
     parts = [text(f"Level {'abcdefgh'[at]}", 72, 780 - 85 * at, size=size, font=BOLD) for at, size in enumerate(sizes)]
     reading = book([[part for at, head in enumerate(parts) for part in (head, body(765 - 85 * at))]])
     assert [node.level for node in nodes(reading, "section")] == [1, 2, 3, 4, 5, 6, 6, 6]
+
+
+def test_a_heading_of_two_lines_is_one_though_its_first_holds_a_name_in_typewriter_type() -> None:
+    first = [text("A.4 The", 72, 740, size=14, font=BOLD), text("stack", 128, 740, size=14, font=TYPED)]
+    last = [text("and its functions, holes in", 174, 740, size=14, font=BOLD)]
+    reading = book([[*first, *last, text("surfaces", 100, 724, size=14, font=BOLD), body(690)]])
+    assert sections(reading) == ["A.4 The stack and its functions, holes in surfaces"]
+
+
+def test_words_in_bold_that_run_on_over_a_line_are_no_heading() -> None:
+    """The line that they fill from end to end stands in the middle of a sentence."""
+    begun = [
+        text("You may skip this. We strongly", 72, 680),
+        text("urge everybody who is new here", 232, 680, font=BOLD),
+    ]
+    loud = text("to read what follows, and to read it with care!", 72, 666, font=BOLD)
+    reading = book([[text("On stones", 72, 740, size=18, font=BOLD), body(722), *begun, loud, body()]])
+    assert sections(reading) == ["On stones"]
+
+
+def test_points_that_are_set_in_below_a_heading_do_not_explain_it() -> None:
+    points = lines("1. The first thing to do.\n2. The second thing to do.", 100, 640)
+    pages = [[text("On stones", 72, 740, size=18, font=BOLD), body(722), text("To do", 72, 660, font=BOLD), points]]
+    assert sections(book([[*parts, body()] for parts in pages])) == ["On stones", "To do"]
+
+
+def test_prose_says_what_the_text_is_set_in_however_much_code_there_is() -> None:
+    """Listings in small type are more than half of this manual; its text is no larger than text is for that."""
+    listing = "\n".join(f"call number {at} of the function with all that it takes and gives" for at in range(24))
+    prose = [body(720 - 70 * at) for at in range(4)]
+    parts = [text("On stones", 72, 740, size=18, font=BOLD), *prose, lines(listing, 72, 400, font=TYPED, size=8)]
+    reading = book([parts] * 2)
+    assert sections(reading) == ["On stones", "On stones"]
+    assert len(nodes(reading, "code")) == 2
+
+
+def test_what_names_a_table_of_contents_heads_nothing_and_each_entry_is_a_paragraph() -> None:
+    entries = [f"{at} Of stones {at} {'. ' * 40}{at + 2}" for at in range(1, 8)]
+    contents = [text("What stands where", 72, 760, size=18, font=BOLD), lines("\n".join(entries), 72, 720)]
+    rest = [[text(f"{at} Of stones {at}", 72, 740, size=18, font=BOLD), body()] for at in range(1, 8)]
+    reading = book([[body(700)], contents, *rest])
+    assert sections(reading) == [f"{at} Of stones {at}" for at in range(1, 8)]
+    told = [reading.text[node.start : node.end] for node in nodes(reading, "paragraph") if node.page == 2]
+    assert told == ["What stands where", *(entry.strip() for entry in entries)]
+
+
+def test_the_word_chapter_is_no_label_however_often_it_comes_back() -> None:
+    counted = ("ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN")
+    reading = book(
+        [
+            [
+                text("CHAPTER", 480, 735, font=BOLD),
+                text(number, 490, 715, size=14, font=BOLD),
+                text(f"OF STONES {number}", 400, 690, size=14, font=BOLD),
+                body(),
+            ]
+            for number in counted
+        ]
+    )
+    assert sections(reading) == [f"CHAPTER {number} OF STONES {number}" for number in counted]
+
+
+def test_an_accent_that_is_drawn_over_a_letter_is_one_letter_with_it() -> None:
+    """Old fonts have no such letters. An accent that has a place of its own stays what it is."""
+
+    def over(before: str, accent: str, after: str) -> str:
+        first, last = (part.encode("utf-16-be").hex() for part in (before + accent, after))
+        return f"BT /F{SCRIPT} 11 Tf 72 740 Td [<{first}> 500 <{last}>] TJ ET"  # its letters are half an em wide
+
+    reading = book([[over("Le g", "´", "enie du lieu"), text("type `ls", 72, 700, font=SCRIPT), body()]])
+    assert reading.text.startswith("Le génie du lieu\n")
+    assert "type `ls" in reading.text
