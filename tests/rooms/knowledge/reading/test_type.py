@@ -127,7 +127,9 @@ def test_points_that_are_set_in_below_a_heading_do_not_explain_it() -> None:
 def test_prose_says_what_the_text_is_set_in_however_much_code_there_is() -> None:
     """Listings in small type are more than half of this manual; its text is no larger than text is for that."""
     listing = "\n".join(f"call number {at} of the function with all that it takes and gives" for at in range(24))
-    prose = [body(720 - 70 * at) for at in range(4)]
+    kinds = ("flint", "slate", "chalk")
+    prose = [body(720 - 100 * at) for at in range(3)]
+    prose += [text(f"So much for the {kind}", 72, 650 - 100 * at) for at, kind in enumerate(kinds)]
     parts = [text("On stones", 72, 740, size=18, font=BOLD), *prose, lines(listing, 72, 400, font=TYPED, size=8)]
     reading = book([parts] * 2)
     assert sections(reading) == ["On stones", "On stones"]
