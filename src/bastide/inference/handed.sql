@@ -24,13 +24,30 @@ from inference.handed where doomed_at is not null and (%(id)s::text is null or i
 -- name: note_handed
 -- No row: it was doomed meanwhile, or it is there no more.
 update inference.handed
-set state = %(state)s, lines = %(lines)s, of_label = %(of_label)s, said = %(said)s, upstream_file = %(upstream_file)s,
-    upstream_batch = %(upstream_batch)s, upstream_output = %(upstream_output)s, upstream_errors = %(upstream_errors)s,
+set state = %(state)s, upstream_file = %(upstream_file)s, upstream_batch = %(upstream_batch)s,
+    upstream_output = %(upstream_output)s, upstream_errors = %(upstream_errors)s,
     asked_at = case when %(asks)s then clock_timestamp() else asked_at end,
     handed_at = case when %(state)s = 'running' then coalesce(handed_at, clock_timestamp()) end,
     wait_until = clock_timestamp() + make_interval(secs => %(wait_s)s), looks = %(looks)s, tries = %(tries)s, problem = %(problem)s
 where id = %(id)s and (doomed_at is not null) = %(doomed)s
 returning id
+
+-- name: fill_handed
+-- Large, and so not written with what changes at every look.
+update inference.handed set lines = %(lines)s, of_label = %(of_label)s, said = %(said)s
+where id = %(id)s and doomed_at is null
+
+-- name: halve_leases
+-- Half of what one has reserved is from now on another's.
+with left_ as (
+    update inference.lease set eur = eur / 2, tokens = tokens / 2 where holder = %(holder)s
+    returning budget, whose, starts, eur, tokens, expires_at
+)
+insert into inference.lease (budget, whose, starts, holder, eur, tokens, expires_at)
+select budget, whose, starts, %(other)s, eur, tokens, expires_at from left_
+
+-- name: batches_handed
+select distinct batch from inference.handed where doomed_at is null limit 1000
 
 -- name: doom_handed
 update inference.handed set doomed_at = now(), tries = 0

@@ -61,6 +61,7 @@ class BatchProvider:
         self.offers: list[Body] = [{"id": "scripted"}]
         self.stalls: list[str] = []  # kinds of requests of which the next is done and never answered
         self.stalled: list[str] = []
+        self.cuts: list[float] = []  # what share of the next contents is sent before the connection breaks
         self.files: dict[str, File] = {}
         self.batches: dict[str, dict[str, Any]] = {}
         self.made: list[str] = []  # ids of all batches that ever were
@@ -129,14 +130,18 @@ class BatchProvider:
                 if (kind := _kind(method, path)) in self.stalls:
                     self.stalls.remove(kind)
                     self.stalled.append(kind)
+                    self.changed.set()
                     await reader.read()  # until who asked is gone
                     return
                 data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
                 told = [f"HTTP/1.1 {status} Told", f"content-length: {len(data)}", "content-type: application/json"]
                 told += [f"{name}: {value}" for name, value in more.items()]
-                writer.write("\r\n".join(told).encode() + b"\r\n\r\n" + data)
+                cut = self.cuts.pop(0) if kind.endswith("/content") and self.cuts else 1.0
+                writer.write("\r\n".join(told).encode() + b"\r\n\r\n" + data[: round(cut * len(data))])
                 await writer.drain()
                 self.changed.set()
+                if cut < 1.0:
+                    return
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:

@@ -332,6 +332,7 @@ def test_a_line_is_asked_as_it_came_or_told_by_its_number(given: list[bytes]) ->
         split = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
         assert named == [(n, json.loads(split[n - 1])["custom_id"], json.loads(split[n - 1])["body"]) for n in filled]
         assert len({name for _, name, _ in named}) == len(named)
+        assert [lines.at(n).custom_id for n in reversed(filled)] == [name for _, name, _ in reversed(named)]
     declared(data)
 
 

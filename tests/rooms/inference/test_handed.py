@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
@@ -55,6 +56,17 @@ async def told(house: House, scope: Scope, batch: Batch) -> tuple[dict[str, Any]
     given = await lines_of(house, scope, batch.input_file)
     assert names == Counter(one["custom_id"] for one in given), "each line once"
     return {one["custom_id"]: one for one in answers}, {one["custom_id"]: one for one in errors}
+
+
+async def at_work(house: House, scope: Scope, times: int = 1) -> None:
+    """So many files are worked through at the provider, and the house knows it."""
+    sql = Query("test", "raw", "select count(*) from inference.handed where state = 'running' and doomed_at is null")
+    async with asyncio.timeout(60):
+        while True:
+            async with house.store.under(scope) as db:
+                if await db.value(sql) == times:
+                    return
+            await asyncio.sleep(0.02)
 
 
 async def events(house: House, scope: Scope, act: str) -> list[Any]:
@@ -160,12 +172,12 @@ async def test_another_wire_is_translated_on_the_way_there_and_back(
 async def test_what_is_too_large_goes_in_several_files(house: House, ours: Scope, provider: BatchProvider) -> None:
     provider.bytes_max = 1200
     await added(house, ours, provider)
-    batch = await ended(house, ours, await begun(house, ours, *(chat(f"n{n}", f"text {n}") for n in range(20))))
+    batch = await ended(house, ours, await begun(house, ours, *(chat(f"n{n}", f"text {n}") for n in range(12))))
     answers, errors = await told(house, ours, batch)
-    assert (len(answers), errors) == (20, {})
+    assert (len(answers), errors) == (12, {})
     assert len(provider.made) > 1
     assert Counter(one["body"]["messages"][0]["content"] for one in provider.lines) == Counter(
-        f"text {n}" for n in range(20)
+        f"text {n}" for n in range(12)
     ), "no line is in two of them"
 
 
@@ -261,7 +273,7 @@ async def test_what_was_answered_before_a_provider_stopped_is_kept(
     provider.held = True
     await added(house, ours, provider)
     batch = await begun(house, ours, *(chat(f"n{n}", f"{n}") for n in range(4)))
-    await provider.until(lambda: bool(provider.batches))
+    await at_work(house, ours)
     provider.finish(status=status, only=lambda n: n < 2)
     done = await ended(house, ours, batch)
     answers, errors = await told(house, ours, done)
@@ -276,10 +288,79 @@ async def test_a_batch_that_its_provider_knows_no_more_is_told(
     provider.held = True
     await added(house, ours, provider)
     batch = await begun(house, ours, chat("a", "x"))
-    await provider.until(lambda: bool(provider.batches))
+    await at_work(house, ours)
     provider.batches.clear()
     _, errors = await told(house, ours, await ended(house, ours, batch))
     assert errors["a"]["response"]["body"]["error"]["code"] == "inference.upstream_failed"
+
+
+async def test_a_file_that_breaks_off_is_collected_on_without_a_line_twice(
+    house: House, ours: Scope, provider: BatchProvider
+) -> None:
+    """What was kept before is neither kept nor paid for again."""
+    provider.cuts = [0.6, 0.9]
+    await added(house, ours, provider)
+    await house.inference.accounts.set_budget(ours, of="tenant", tokens=10**9)
+    batch = await ended(house, ours, await begun(house, ours, *(chat(f"n{n}", f"{n}") for n in range(700))))
+    answers, errors = await told(house, ours, batch)
+    assert (len(answers), errors, provider.cuts) == (700, {}, [])
+    assert (batch.answered, batch.tokens_in, batch.tokens_out) == (700, 7000, 3500)
+    (budget,) = await house.inference.accounts.budgets(ours)
+    assert budget.spent_tokens == 10_500
+    assert len({one["response"]["receipt"] for one in answers.values()}) == 700
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_each_line_stands_once_in_the_output_or_the_errors(
+    house: House, ours: Scope, provider: BatchProvider, seed: int
+) -> None:
+    """Whatever the law, the provider and its files do to each of them; what was refused never left."""
+    chance = random.Random(seed)
+    fates = ("answered", "refused", "wrong", "lost", "twice", "garbled", "by itself", "unknown")
+    lines, wanted = [], {}
+    for n in range(80):
+        fate = wanted[f"n{n}"] = chance.choice(fates)
+        model = {"by itself": "now", "unknown": "nowhere"}.get(fate, "ours")
+        part = [{"type": "text", "text": f"{fate} {n}", "x_label": NO_PURPOSE if fate == "refused" else {}}]
+        lines.append(chat(f"n{n}", "", content=part, model=model))
+
+    def answer(body: Body) -> tuple[int, Body]:
+        return (422, {"error": {"message": "no"}}) if "wrong" in str(body) else echo(body)
+
+    def spoils(good: list[bytes]) -> list[bytes]:
+        kept = [one for one in good if b"lost" not in one]
+        kept += [one for one in kept if b"twice" in one]
+        kept = [one[: len(one) // 2] if b"garbled" in one else one for one in kept]
+        chance.shuffle(kept)
+        return kept
+
+    provider.answer, provider.spoils = answer, spoils
+    await added(house, ours, provider)
+    async with ScriptedModel("By itself.") as server:
+        await house.inference.add_model(ours, ModelSpec("now", server.url, local=True))
+        batch = await ended(house, ours, await begun(house, ours, *lines))
+    answers, _ = await told(house, ours, batch)
+    fine = {name for name, fate in wanted.items() if fate in {"answered", "twice", "by itself"}}
+    assert set(answers) == fine
+    assert (batch.total, batch.answered, batch.failed) == (80, len(fine), 80 - len(fine))
+    assert b"refused" not in provider.heard
+    assert len(provider.lines) == sum(fate not in {"refused", "by itself", "unknown"} for fate in wanted.values())
+
+
+async def test_when_the_window_closes_the_provider_is_stopped_and_what_it_has_is_kept(
+    house: House, ours: Scope, provider: BatchProvider
+) -> None:
+    provider.held = True
+    await added(house, ours, provider)
+    batch = await begun(house, ours, *(chat(f"n{n}", f"{n}") for n in range(3)))
+    await at_work(house, ours)
+    await run(house, ours, "update inference.batch set expires_at = now()")
+    await provider.until(lambda: [one["status"] for one in provider.batches.values()] == ["cancelling"])
+    provider.finish(status="cancelled", only=lambda n: n == 0)
+    done = await ended(house, ours, batch)
+    assert (done.status, done.answered, done.failed) == ("expired", 1, 2)
+    _, errors = await told(house, ours, done)
+    assert {one["error"]["code"] for one in errors.values()} == {"batch_expired"}
 
 
 # -- stopping and deleting --------------------------------------------------------------------------
@@ -291,7 +372,7 @@ async def test_who_cancels_a_batch_cancels_that_of_its_provider(
     provider.held = True
     await added(house, ours, provider)
     batch = await begun(house, ours, *(chat(f"n{n}", f"{n}") for n in range(3)))
-    await provider.until(lambda: bool(provider.batches))
+    await at_work(house, ours)
     stopped = await house.batches.cancel(ours, batch.id)
     assert stopped.status == "cancelling", "what was answered there by now is still collected"
     await provider.until(lambda: [one["status"] for one in provider.batches.values()] == ["cancelling"])
@@ -315,7 +396,7 @@ async def test_what_is_erased_here_is_erased_there(
     about = Label(subjects=frozenset({"person-17"}))
     batch = await begun(house, ours, chat("a", "x"), label=about)
     other = await begun(house, ours, chat("b", "y"))
-    await provider.until(lambda: len(provider.batches) == 2)
+    await at_work(house, ours, 2)
     await house.inference.remove_model(ours, "ours")
     if how == "derived":
         await house.batches.files.delete(ours, batch.input_file, derived=True)
@@ -355,6 +436,38 @@ async def test_what_a_provider_refuses_to_delete_is_told_and_asked_for_again(
     assert provider.files == {}
 
 
+async def test_what_a_lost_job_had_handed_over_is_found_by_the_sweep(
+    house: House, ours: Scope, provider: BatchProvider
+) -> None:
+    provider.held = True
+    await added(house, ours, provider)
+    batch = await begun(house, ours, chat("a", "x"))
+    await at_work(house, ours)
+    await house.workflows.cancel(ours, batch.job)
+    await house.batches.sweep(ours)
+    await provider.until(lambda: [one["status"] for one in provider.batches.values()] == ["cancelling"])
+    provider.finish(status="cancelled", only=lambda n: False)
+    await withdrawn(house, ours)
+    assert provider.files == {}
+
+
+@pytest.mark.slow
+async def test_what_was_begun_there_while_its_job_was_stopped_is_found_and_stopped(
+    house: House, ours: Scope, provider: BatchProvider
+) -> None:
+    """Nobody has heard its id: it is looked for by its file, once it must be there."""
+    provider.held, provider.stalls = True, ["POST /batches"]
+    await added(house, ours, provider)
+    batch = await begun(house, ours, chat("a", "x"))
+    await provider.until(lambda: bool(provider.batches))
+    await house.workflows.cancel(ours, batch.job)
+    assert (await house.batches.get(ours, batch.id)).status == "cancelled"
+    await provider.until(lambda: [one["status"] for one in provider.batches.values()] == ["cancelling"])
+    provider.finish(status="cancelled", only=lambda n: False)
+    await withdrawn(house, ours)
+    assert provider.files == {}
+
+
 # -- money ------------------------------------------------------------------------------------------
 
 
@@ -372,7 +485,7 @@ async def test_a_budget_is_reserved_before_and_settled_by_what_came_back(
     await house.inference.accounts.set_budget(ours, of="tenant", tokens=250)
     lines = [chat(f"n{n}", f"{n}", max_tokens=60) for n in range(5)]
     batch = await begun(house, ours, *lines)
-    await provider.until(lambda: bool(provider.batches))
+    await at_work(house, ours)
     over = len(provider.lines)
     assert 0 < over < 5, "as many as the budget has room for"
     assert 0 < await reserved(house, ours) <= 250
@@ -397,7 +510,7 @@ async def test_what_is_handed_over_is_the_tenant_s_own(
     provider.held = True
     await added(house, ours, provider)
     batch = await begun(house, ours, chat("a", "x"))
-    await provider.until(lambda: bool(provider.batches))
+    await at_work(house, ours)
     assert await count(house, ours, "inference.handed") == 1
     assert await count(house, neighbour, "inference.handed") == 0
     with pytest.raises(UnknownBatch):

@@ -22,6 +22,7 @@ from bastide.store import Db, Json, Scope, new_id, queries
 
 _Q: Final = queries("bastide.inference")
 _LEND, _KEEP, _LEAVE, _SETTLE = _Q["lend"], _Q["keep_lease"], _Q["leave_leases"], _Q["settle"]
+_HALVE = _Q["halve_leases"]
 
 Place = tuple[str, str, float]
 """A budget, whose it is, and when its period began."""
@@ -123,6 +124,11 @@ class Reserving:
         ]
         for settlement in ledger.close():
             await db.value(_SETTLE, id=new_id("stl"), holder=holder, used=Json(settlement.used), drawn=Json(drawn))
+
+    @staticmethod
+    async def halve(db: Db, holder: str, other: str) -> None:
+        """Half of what is reserved for one is reserved for another."""
+        await db.run(_HALVE, holder=holder, other=other)
 
     @staticmethod
     async def release(db: Db, holder: str) -> None:

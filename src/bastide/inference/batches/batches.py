@@ -13,6 +13,7 @@ from bastide.inference.accounts import Reserving
 from bastide.inference.batches.ending import batch_at_work, batch_of, end
 from bastide.inference.batches.files import BYTES_MAX, PURPOSE, Files, file_of, kept_s, owner, seen_by, stopped
 from bastide.inference.batches.following import STOP
+from bastide.inference.batches.handed import batches as batches_handed
 from bastide.inference.batches.handed import has
 from bastide.inference.batches.lines import Problem
 from bastide.inference.batches.values import ENDPOINTS, Batch
@@ -162,8 +163,10 @@ class Batches:
         """Delete the files of a tenant that are past their days; how many. What a lost job left is ended first."""
         async with self._store.under(scope) as db:
             overdue = [id for (id,) in await db.rows(tuple, _OVERDUE)]
+            overdue += await batches_handed(db)  # a job that was lost leaves what it had handed over
         for id in overdue:
-            await self.get(scope, id)
+            with suppress(UnknownBatch):
+                await self.get(scope, id)
         await self._withdraw(scope)
         return await self.files.sweep(scope)
 

@@ -7,7 +7,8 @@ second time is passed over and counted; a line that never comes is told. The fil
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import aclosing
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from bastide.errors import BastideError, UpstreamFailed, UpstreamGarbage
 from bastide.inference.batch_wire import BatchClient, Theirs
 from bastide.inference.batches.asking import Entry, answered, cancelled, out_of_time, refused
 from bastide.inference.batches.handed import Handed, note
-from bastide.inference.batches.handing import Later, passes
+from bastide.inference.batches.handing import Later, Troubled, troubles
 from bastide.inference.batches.keeping import Standing
 from bastide.inference.batches.receipting import Page, Receipting, Told, shown
 from bastide.inference.batches.values import ENDPOINTS, Batch
@@ -28,7 +29,8 @@ from bastide.store import new_id
 from bastide.telemetry import log
 from bastide.workflows import Run
 
-_FIRST_LOOK_S: Final = 2.0
+_END: Final = object()
+_FIRST_LOOK_S: Final = 0.5
 _LOOK_S_MAX: Final = 600.0
 _STOPPING_S: Final = 8.0
 _GROWS: Final = 1.6
@@ -65,8 +67,8 @@ class Collecting:
         Raises Later as long as it is worked through; with `stopping` it is told to stop.
         """
         assert one.upstream_batch is not None, "what runs has an id"
+        scope = await self._standing.now()
         try:
-            scope = await self._standing.now()
             async with self._gateway.by_file.reach(scope, one.model, one.key) as client:
                 found = await client.look(one.upstream_batch)
                 if found is not None and not found.ended and stopping and found.status != "cancelling":
@@ -92,26 +94,29 @@ class Collecting:
             async with self._run.fenced() as db:
                 await note(db, one)
             try:
-                async with self._gateway.by_file.reach(await self._standing.now(), one.model, one.key) as client:
+                async with self._reached(one) as client:
                     for file in (theirs.output, theirs.errors):
                         if file is not None:
                             await self._read(client, one, file, keeping, odd)
-            except BastideError as fault:
-                if not passes(fault):
-                    raise
-                raise await self._later(one, fault.code) from fault
+            except Troubled as trouble:  # what has come of it is kept
+                raise await self._later(one, trouble.fault.code) from trouble
         if odd:
             log.warning("%s gave lines that cannot be used: %s", one.model.record, dict(odd))
         await keeping.finish(one, lambda n, name, receipt: self._missing(n, name, receipt, theirs))
 
     async def _read(self, client: BatchClient, one: Handed, file: str, keeping: Receipting, odd: Counter[str]) -> None:
-        ours, page = set(one.lines) - keeping.keeping.done, Page()
+        all_, page = set(one.lines), Page()
+        ours = all_ - keeping.keeping.done
         async with aclosing(client.lines(file)) as lines:
-            async for line in lines:
+            while True:
+                with troubles():
+                    line = await anext(lines, _END)
+                if line is _END:
+                    break
                 found = _read(line)
-                n = int(found.custom_id) if found and found.custom_id.isdecimal() and len(found.custom_id) < 10 else 0
+                n = _number(found)
                 if found is None or n not in ours:
-                    odd["garbage" if found is None else "unknown" if n not in one.lines else "twice"] += 1
+                    odd["garbage" if found is None else "twice" if n in all_ else "unknown"] += 1
                     continue
                 ours.discard(n)
                 if page.add(self._told(one, n, found, keeping)):
@@ -119,6 +124,14 @@ class Collecting:
                     await self._run.progress(len(keeping.keeping.done), self._batch.total)
         if page.told:
             await keeping.keep(one, page.taken(), shown(client.tls))
+
+    @asynccontextmanager
+    async def _reached(self, one: Handed) -> AsyncGenerator[BatchClient]:
+        scope = await self._standing.now()
+        async with AsyncExitStack() as open_:
+            with troubles():
+                client = await open_.enter_async_context(self._gateway.by_file.reach(scope, one.model, one.key))
+            yield client
 
     def _told(self, one: Handed, n: int, found: _Line, keeping: Receipting) -> Told:
         """What a line of theirs is as a line of ours."""
@@ -143,7 +156,7 @@ class Collecting:
         if theirs is None:
             gone = UpstreamFailed("The provider knows this batch no more.")
             return refused(n, name, self._wire, gone, receipt)
-        if theirs.status == "expired":
+        if theirs.status == "expired" or (theirs.status == "cancelled" and self._batch.over):
             return out_of_time(n, name)
         if theirs.status == "cancelled":
             return cancelled(n, name)
@@ -153,11 +166,17 @@ class Collecting:
         return refused(n, name, self._wire, UpstreamGarbage("The provider gave no answer to this line."), receipt)
 
 
-def _read(line: bytes | None) -> _Line | None:
+def _read(line: object) -> _Line | None:
     try:
-        return None if line is None else _LINES.decode(line)
+        return _LINES.decode(line) if isinstance(line, bytes) else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def _number(found: _Line | None) -> int:
+    """Which of our lines it calls itself; 0, which none has, where it calls itself something else."""
+    name = "" if found is None else found.custom_id
+    return int(name) if name.isascii() and name.isdecimal() and len(name) < 10 else 0
 
 
 def _code(error: Any) -> Any:

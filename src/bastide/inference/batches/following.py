@@ -90,8 +90,9 @@ class Following:
                 except Later as later:
                     pauses.append(later.seconds)
             if pauses and min(pauses) > 0:
-                stopping = work.batch.status == "cancelling"
-                await work.run.rest(min(pauses), until=None if stopping else STOP)
+                batch = work.batch
+                pause = min(pauses) if batch.left_s <= 0 else min(*pauses, max(batch.left_s, 1.0))
+                await work.run.rest(pause, until=None if batch.status == "cancelling" else STOP)
 
     async def _forward(self, work: Work, one: Handed) -> bool:
         """Whether time has run out for it. Raises Later."""
@@ -101,7 +102,7 @@ class Following:
             await self._lines(work)
             await self._receipting(work).finish(one, lambda n, name, _: told(n, name))
             return not stopping
-        if one.wait_s > 0 and not stopping:
+        if one.wait_s > 0 and not (stopping or batch.over):
             raise Later(one.wait_s)
         if one.state != "running":
             await self._lines(work)
@@ -111,10 +112,10 @@ class Following:
             await self._handing(work).hand(one)
             raise Later(0.0)
         collecting = Collecting(work.run, batch, self._audit, self._gateway, work.standing)
-        theirs = await collecting.look(one, stopping=stopping)
+        theirs = await collecting.look(one, stopping=stopping or batch.over)
         await self._lines(work)
         await collecting.collect(one, theirs, self._receipting(work))
-        return theirs is not None and theirs.status == "expired"
+        return theirs is not None and (theirs.status == "expired" or (theirs.status == "cancelled" and batch.over))
 
     async def _lines(self, work: Work) -> None:
         if await self._read(work):

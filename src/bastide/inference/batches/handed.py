@@ -23,7 +23,8 @@ from bastide.store import Db, Json, queries
 
 _Q = queries("bastide.inference")
 _ADD, _OF_BATCH, _DOOMED = _Q["add_handed"], _Q["handed_of_batch"], _Q["handed_doomed"]
-_NOTE, _DOOM, _DROP, _HAS = _Q["note_handed"], _Q["doom_handed"], _Q["drop_handed"], _Q["has_handed"]
+_NOTE, _FILL, _DOOM, _DROP = _Q["note_handed"], _Q["fill_handed"], _Q["doom_handed"], _Q["drop_handed"]
+_HAS, _BATCHES = _Q["has_handed"], _Q["batches_handed"]
 
 _NOTED = (
     "id",
@@ -135,22 +136,28 @@ async def doomed(db: Db, *, id: str | None = None) -> list[Handed]:
     return [await _handed(db, row) for row in await db.rows(dict, _DOOMED, id=id)]
 
 
+async def batches(db: Db) -> list[str]:
+    """The batches of which anything is handed over and waited for."""
+    return [batch for (batch,) in await db.rows(tuple, _BATCHES)]
+
+
 async def has(db: Db, batch: str) -> bool:
     """Whether anything of this batch is handed over and waited for."""
     return bool(await db.value(_HAS, batch=batch))
 
 
 async def note(db: Db, one: Handed, *, asks: bool = False, doomed: bool = False) -> Handed:
-    """Keep what is known of it now; `asks`: what may be there is asked for next.
-
-    Raises UnknownBatch where it was doomed meanwhile.
-    """
+    """Keep how far it is; `asks`: what may be there is asked for next. Raises UnknownBatch where it was doomed."""
     values: dict[str, Any] = {name: getattr(one, name) for name in _NOTED}
-    values |= {"lines": list(one.lines), "of_label": list(one.of_label)}
-    said = Json([known.kept() for known in one.said]) if one.said else None
-    if await db.value(_NOTE, **values, said=said, asks=asks, doomed=doomed) is None:
+    if await db.value(_NOTE, **values, asks=asks, doomed=doomed) is None:
         raise UnknownBatch("The batch was withdrawn while it was worked on.")
     return one
+
+
+async def fill(db: Db, one: Handed) -> None:
+    """Keep which lines it has now, and under which decisions they go."""
+    said = Json([known.kept() for known in one.said]) if one.said else None
+    await db.run(_FILL, id=one.id, lines=list(one.lines), of_label=list(one.of_label), said=said)
 
 
 async def doom(db: Db, *, id: str = "", batches: Sequence[str] = ()) -> None:

@@ -22,7 +22,7 @@ from bastide.inference.accounts import Reserving
 from bastide.inference.adapters import ADAPTERS
 from bastide.inference.batch_wire import BatchClient, CannotList, Theirs
 from bastide.inference.batches.asking import refused
-from bastide.inference.batches.handed import Handed, Known, add, doom, note
+from bastide.inference.batches.handed import Handed, Known, add, doom, fill, note
 from bastide.inference.batches.keeping import Standing
 from bastide.inference.batches.receipting import Receipting
 from bastide.inference.batches.values import ENDPOINTS, Batch
@@ -31,7 +31,7 @@ from bastide.store import Db, new_id
 from bastide.workflows import Run
 
 _SURE_S: Final = 20.0  # what was asked by a worker that died is there, or is not, after so long
-_PAUSES_S: Final = (2.0, 10.0, 30.0, 120.0, 300.0, 600.0, 900.0, 900.0)  # after as many tries it is given up
+_PAUSES_S: Final = (1.0, 10.0, 30.0, 120.0, 300.0, 600.0, 900.0, 900.0)  # after as many tries it is given up
 _BLOCK: Final = 256 * 1024
 _TOO_LARGE: Final = 413
 
@@ -95,7 +95,7 @@ class Handing:
     async def _reached(self, one: Handed) -> AsyncGenerator[BatchClient]:
         self._at = one
         scope = await self._standing.now()
-        with _told():
+        with troubles():
             reach = self._gateway.by_file.reach(scope, one.model, one.key)
             client = await reach.__aenter__()
         try:
@@ -103,8 +103,10 @@ class Handing:
         finally:
             await reach.__aexit__(None, None, None)
 
-    async def _note(self, one: Handed, *, asks: bool = False) -> Handed:
+    async def _note(self, one: Handed, *, asks: bool = False, filled: bool = False) -> Handed:
         async with self._run.fenced() as db:
+            if filled:
+                await fill(db, one)
             self._at = await note(db, one, asks=asks)
         return self._at
 
@@ -129,7 +131,7 @@ class Handing:
 
         async def beside(db: Db) -> None:
             if kept:
-                await note(db, replace(less, said=one.said))
+                await fill(db, replace(less, said=one.said))
             else:
                 await self._reserving.release(db, one.id)
                 await doom(db, id=one.id)
@@ -143,11 +145,11 @@ class Handing:
         if one.state == "uploading" and (found := await self._found_file(client, one)) is not None:
             if not again:
                 return await self._note(replace(one, state="uploaded", upstream_file=found))
-            with _told():  # it holds what may not be there any more
+            with troubles():  # it holds what may not be there any more
                 await client.delete(found)
         data = await self._packed(one)
-        one = await self._note(replace(one, state="uploading", problem=""), asks=True)
-        with _told():
+        one = await self._note(replace(one, state="uploading", problem=""), asks=True, filled=True)
+        with troubles():
             file = await client.upload(one.file_name, data)
         return await self._note(replace(one, state="uploaded", upstream_file=file, tries=0, problem=""))
 
@@ -155,7 +157,7 @@ class Handing:
         if one.asked_s < _SURE_S and not one.problem:
             raise Later(_SURE_S - one.asked_s)
         try:
-            with _told():
+            with troubles():
                 return await client.find_file(one.file_name)
         except CannotList:  # a file that nobody works through costs nothing
             return None
@@ -179,7 +181,7 @@ class Handing:
             if one.asked_s < _SURE_S and not one.problem:
                 raise Later(_SURE_S - one.asked_s)
             try:
-                with _told():
+                with troubles():
                     made = await client.find_batch(file)
             except CannotList:
                 await self._give_up(one, HandoverUnknown())
@@ -188,7 +190,7 @@ class Handing:
             one = await self._note(replace(one, state="creating", problem=""), asks=True)
             takes = ADAPTERS[one.model.kind].batches
             assert takes is not None, "its kind works through files"
-            with _told():
+            with troubles():
                 made = await client.create(file, url_of(one.model, one.wire), takes.window(self._batch.window_h))
         await self._made(one, made)
 
@@ -229,9 +231,11 @@ class Handing:
         second = replace(
             one, id=new_id("hov"), state="planned", lines=one.lines[middle:], of_label=one.of_label[middle:]
         )
-        async with self._run.fenced() as db:  # what is reserved stays with the first of them
+        async with self._run.fenced() as db:
             await note(db, first)
+            await fill(db, first)
             await add(db, second)
+            await self._reserving.halve(db, first.id, second.id)
 
 
 class Packed:
@@ -275,7 +279,7 @@ def wait_s(fault: BastideError, tries: int) -> float:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def troubles() -> Iterator[None]:
     """What a provider does not do as it was asked is told apart from what the house itself fails in."""
     try:
         yield

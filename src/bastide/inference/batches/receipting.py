@@ -43,10 +43,13 @@ class Receipting:
         self._reserving = reserving
         self.keeping = keeping
         self.lines = lines
+        self._places: tuple[str, dict[int, int]] = ("", {})
 
     async def keep(self, one: Handed, told: Sequence[Told], tls: Tls) -> None:
         """Keep a page of them."""
-        places = {n: place for place, n in enumerate(one.lines)}
+        if self._places[0] != one.id:
+            self._places = (one.id, {n: place for place, n in enumerate(one.lines)})
+        places = self._places[1]
 
         async def beside(db: Db) -> None:
             for line in told:

@@ -91,6 +91,11 @@ class Batch:
         return self.status in LIVE
 
     @property
+    def over(self) -> bool:
+        """Whether its window has closed, and not because somebody cancelled it."""
+        return self.left_s <= 0 and self.status != "cancelling"
+
+    @property
     def stopping_s(self) -> float:
         """Since how long it is being cancelled."""
         return 0.0 if self.cancelling_at is None else (datetime.now(UTC) - self.cancelling_at).total_seconds()
