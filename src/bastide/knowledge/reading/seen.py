@@ -10,23 +10,24 @@ from lxml import etree
 
 _END = r"\s*(?:!important\s*)?(?:;|$)"
 _SMALL = r"(?:0+(?:\.0+)?[a-z%]*|0?\.0\d*(?:em|rem)|(?:[01]?\.\d+|[01])(?:px|pt))"
-_FLAT = r"(?<![\w-])(?:max-)?(?:height|width)\s*:\s*0(?:px)?"
+# A page may be made to cost: no pattern here looks ahead without a bound, or again for what it did not find.
 _HIDING = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|mso-hide\s*:\s*all"
     rf"|font-size\s*:\s*{_SMALL}{_END}|opacity\s*:\s*0?(?:\.0\d*)?{_END}"
-    r"|(?<![\w-])color\s*:\s*(?:transparent|rgba\([^)]*,\s*0?(?:\.0+)?\s*\))"
+    r"|(?<![\w-])color\s*:\s*(?:transparent|rgba\([^)]{0,80},\s*0?(?:\.0+)?\s*\))"
     r"|clip-path\s*:\s*inset\(\s*(?:50|100)%|clip\s*:\s*rect\(\s*0"
-    r"|(?:text-indent|left|top|right|margin-left|margin-top)\s*:\s*-\d{4,}"
-    rf"|{_FLAT}\s*;[^\"]*overflow\s*:\s*hidden|overflow\s*:\s*hidden\s*;[^\"]*{_FLAT}{_END}",
+    r"|(?:text-indent|left|top|right|margin-left|margin-top)\s*:\s*-\d{4,}",
     re.IGNORECASE,
 )
+_CLIPPED = re.compile(r"overflow\s*:\s*hidden", re.IGNORECASE)
+_FLAT = re.compile(rf"(?<![\w-])(?:max-)?(?:height|width)\s*:\s*0(?:px)?{_END}", re.IGNORECASE)
 _WHITE = re.compile(r"(?<![\w-])color\s*:\s*(?:#f{3}(?:f{3})?\b|white\b|rgb\(\s*255\s*,\s*255\s*,\s*255\s*\))", re.I)
 _BACKGROUND = re.compile(r"background(?:-color|-image)?\s*:", re.IGNORECASE)
-_RULE = re.compile(r"([^{}]{1,2000})\{([^{}]{0,4000})\}")
-_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
-_MEDIA = re.compile(r"@[\w-]+[^{};]*\{")
+_AT = re.compile(r"@[\w-]+")
+_OPENS_OR_ENDS = re.compile("[{};]")
 _SIMPLE = re.compile(r"(?:[a-zA-Z][\w-]*)?(?:[.#][\w-]+)")
 _STYLE_MAX = 500_000
+_SELECTORS_MAX, _DECLARATIONS_MAX = 2_000, 4_000
 
 
 @dataclass(slots=True)
@@ -44,7 +45,7 @@ class Sight:
     @classmethod
     def of(cls, root: etree._Element) -> "Sight":
         """Looks at the style sheets within a page; those elsewhere are not fetched."""
-        sheets = [_COMMENT.sub("", "".join(map(str, s.itertext())))[:_STYLE_MAX] for s in root.iter("style")]
+        sheets = [_without_comments("".join(map(str, s.itertext())))[:_STYLE_MAX] for s in root.iter("style")]
         linked = any("stylesheet" in (link.get("rel") or "").lower() for link in root.iter("link"))
         selectors = frozenset(selector for sheet in sheets for selector in _hiding_selectors(sheet))
         return cls(bool(sheets) or linked, selectors)
@@ -54,7 +55,7 @@ class Sight:
         style = element.get("style") or ""
         hidden = (
             element.get("hidden") is not None
-            or (bool(style) and _HIDING.search(style) is not None)
+            or (bool(style) and _hiding(style))
             or (bool(self.selectors) and self._selected(element))
             or (not self.styled and self._white(element, style))
         )
@@ -88,21 +89,41 @@ class Sight:
             problems.append(f"{self.unseen} hidden passages were left out; they can carry hidden instructions")
 
 
+def _hiding(declarations: str) -> bool:
+    clipped = _CLIPPED.search(declarations) is not None and _FLAT.search(declarations) is not None
+    return clipped or _HIDING.search(declarations) is not None
+
+
 def _hiding_selectors(sheet: str) -> Iterator[str]:
     """The plain selectors of the rules that hide; what a rule for print or small screens hides is seen elsewhere."""
-    for selectors, declarations in _RULE.findall(_without_media(sheet)):
-        if _HIDING.search(declarations) is not None:
+    for rule in _without_media(sheet).split("}")[:-1]:
+        before, _, declarations = rule.rpartition("{")
+        selectors = before.rpartition("{")[2][-_SELECTORS_MAX:]
+        if selectors and len(declarations) <= _DECLARATIONS_MAX and _hiding(declarations):
             for selector in selectors.split(","):
                 if _SIMPLE.fullmatch(selector.strip()) is not None:
                     yield selector.strip()
+
+
+def _without_comments(sheet: str) -> str:
+    out: list[str] = []
+    at = 0
+    while (begins := sheet.find("/*", at)) >= 0 and (ends := sheet.find("*/", begins + 2)) >= 0:
+        out.append(sheet[at:begins])
+        at = ends + 2
+    return "".join([*out, sheet[at:]])
 
 
 def _without_media(sheet: str) -> str:
     """A style sheet without its blocks for certain media."""
     out: list[str] = []
     at = 0
-    while (found := _MEDIA.search(sheet, at)) is not None:
-        out.append(sheet[at : found.start()])
+    while (rule := _AT.search(sheet, at)) is not None and (found := _OPENS_OR_ENDS.search(sheet, rule.end())):
+        if found[0] != "{":  # it has no block, and neither has any other that begins before this place
+            out.append(sheet[at : found.end()])
+            at = found.end()
+            continue
+        out.append(sheet[at : rule.start()])
         depth, end = 1, found.end()
         while end < len(sheet) and depth:
             depth += (sheet[end] == "{") - (sheet[end] == "}")
