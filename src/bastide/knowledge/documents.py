@@ -23,7 +23,7 @@ from bastide.knowledge.indexing import Known, extent_of, label_change, write_ext
 from bastide.knowledge.members import need, refuse_held
 from bastide.knowledge.metadata import described
 from bastide.knowledge.past import Relabelled, past_answers
-from bastide.knowledge.reading import Limits, PageRead, draw_page, read
+from bastide.knowledge.reading import Limits, PageRead, draw_page, read_apart
 from bastide.knowledge.values import Change, Chunk, Collection, Document, Original, Statistics, StructureNode, Version
 from bastide.policy import Label
 from bastide.store import Db, Page, Scope, Store, queries
@@ -183,7 +183,7 @@ class Shelf:
                 found.append((row, data))
 
         def compared() -> tuple[Change, ...]:
-            before, after = (read(row["name"], data, limits) for row, data in found)
+            before, after = (read_apart(row["name"], data, limits) for row, data in found)
             ids = [called(row["ids"], row["marks"], one) for (row, _), one in zip(found, (before, after), strict=True)]
             return changes(before, ids[0], after, ids[1])
 

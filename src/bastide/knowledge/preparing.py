@@ -11,7 +11,7 @@ from pathlib import PurePath
 from bastide.knowledge.graph import Extracted, extracted
 from bastide.knowledge.phrases import mentioned
 from bastide.knowledge.ranking import term_key
-from bastide.knowledge.reading import Gauge, Limits, Piece, Reading, cut, read, terms
+from bastide.knowledge.reading import Gauge, Limits, Piece, Reading, cut, read_apart, terms
 from bastide.knowledge.references import FIELD, named_by
 from bastide.knowledge.weaving import pack
 
@@ -45,7 +45,7 @@ class Prepared:
 
 def prepare(name: str, data: bytes, limits: Limits, gauge: Gauge | None = None) -> Prepared:
     """Read, cut and count. Raises the refusals of `reading` for a file that cannot be taken in."""
-    reading = read(name, data, limits=limits)
+    reading = read_apart(name, data, limits)
     if reading.title == PurePath(name).stem:  # it has no title of its own: "Dr. No" is no file of the type "No"
         line = _first_line(reading.text) if reading.media_type == "text/plain" else ""
         reading = replace(reading, title=line if line and not _WORDED.search(called(name)) else called(name))

@@ -1,10 +1,12 @@
 """Reading: bytes in; text, structure, chunks and terms out.
 
 Pure: no database, no network, no state but caches. `read` finds out what the bytes are and builds the
-tree; `cut` makes chunks that respect it; `terms`, `sentences` and `detect_language` know words.
+tree, and `read_apart` does so in a process of its own, unless the file is small; `cut` makes chunks that
+respect it; `terms`, `sentences` and `detect_language` know words.
 Work is CPU-bound and synchronous: call it in a thread.
 """
 
+from bastide.knowledge.reading.apart import read_apart
 from bastide.knowledge.reading.cutting import Gauge, cut
 from bastide.knowledge.reading.documents import read
 from bastide.knowledge.reading.drawn import draw_page, png
@@ -37,6 +39,7 @@ __all__ = [
     "is_of_word",
     "png",
     "read",
+    "read_apart",
     "sentences",
     "stems_of",
     "terms",

@@ -113,9 +113,9 @@ class Limits:
     ratio_max: int = 200
     """Unpacked bytes per packed byte of one part of a zip container."""
     seconds_max: int = 120
-    """Of computing, for the lines of one PDF."""
+    """Of computing, for the lines of one PDF, or for a file that is read apart."""
     memory_max: int = 2_000_000_000
-    """Bytes of address space, for the lines of one PDF."""
+    """Bytes of address space, for the lines of one PDF; a file that is read apart may take twice as much."""
     upper: Upper | None = None
     """What vision models were asked and said; None where nobody would ask them."""
     heard: Callable[[int, int], None] | None = field(default=None, compare=False)
