@@ -4,23 +4,23 @@ Whatever a file was made to do to its reader (to hang in one pattern, to swell, 
 is refused with the reason; here, everything else goes on. A small file is read here: it cannot cost much.
 """
 
+import contextlib
 import io
 import os
 import pickle
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Generator
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
 
 from bastide.errors import BombFile, ReaderFailed, ReaderUnavailable
 from bastide.knowledge.reading import media
 from bastide.knowledge.reading.documents import read
-from bastide.knowledge.reading.standing import Outcome, Task, heard, say
+from bastide.knowledge.reading.standing import DIED, OUT_OF_TIME, Outcome, Task, heard, say
 from bastide.knowledge.reading.upper import Upper
 from bastide.knowledge.reading.values import Limits, Reading
 
@@ -32,6 +32,7 @@ _CONFINED = frozenset({media.PDF, media.PNG, media.JPEG, media.TIFF, media.WEBP,
 _SECONDS_PER_MB = 4
 _PATIENCE = 10
 """Seconds of waiting per second of computing: the machine may be busy."""
+_GRACE_S = 5
 _ROOM = Path(__file__).parents[1]
 _PROGRAM = f"""
 import sys, types
@@ -40,11 +41,13 @@ room = types.ModuleType("bastide.knowledge")  # what reads needs no more of its 
 room.__path__ = [{str(_ROOM)!r}]
 sys.modules[room.__name__] = room
 from bastide.knowledge.reading.standing import stand
-stand(int(sys.argv[1]))
+sys.exit(stand(sys.stdin.buffer, sys.stdout.buffer))
 """
 _OURS = ("bastide.errors", "bastide.knowledge.reading")
 _ARRAYS = {("numpy", "ndarray"), ("numpy", "dtype")}
 _REBUILDS = frozenset({"_reconstruct", "_frombuffer", "scalar"})
+
+Process = subprocess.Popen[bytes]
 
 
 def read_apart(name: str, data: bytes, limits: Limits | None = None, *, small: int = SMALL) -> Reading:
@@ -58,12 +61,7 @@ def read_apart(name: str, data: bytes, limits: Limits | None = None, *, small: i
         return read(name, data, limits)
     seconds = limits.seconds_max + _SECONDS_PER_MB * (len(data) // 1_000_000)
     task = Task(name, data, replace(limits, heard=None), seconds, 2 * limits.memory_max)
-    began = time.monotonic()
     outcome = _outcome(task, limits)
-    if outcome is None:
-        if time.monotonic() - began >= seconds:
-            raise BombFile(f"Reading the file would take more than {seconds} seconds of computing.")
-        raise ReaderFailed("The file makes its reader fail: it is damaged, or made to do harm.")
     if limits.upper is not None and outcome.upper is not None:
         for one in fields(Upper):
             setattr(limits.upper, one.name, getattr(outcome.upper, one.name))
@@ -73,37 +71,78 @@ def read_apart(name: str, data: bytes, limits: Limits | None = None, *, small: i
     return outcome.reading
 
 
-def _outcome(task: Task, limits: Limits) -> Outcome | None:
-    """What a reader says of the file; None where it died of it."""
+def _outcome(task: Task, limits: Limits) -> Outcome:
+    """What a reader says of the file."""
     for _ in range(2):
-        with _STANDING.line() as line:
-            line.settimeout(task.seconds * _PATIENCE)
+        with _STANDING.one() as process, _Watch(process, task.seconds * _PATIENCE) as watch:
             try:
-                reader = _value(line)
-            except (EOFError, OSError):  # who stands by was lost, not the reader: there is another one
-                continue
-            assert isinstance(reader, int), "it says its process id"
-            try:
-                return _said(line, task, limits)
-            except (EOFError, ConnectionError, pickle.UnpicklingError):
-                return None
-            except BaseException as fault:  # nobody hears its end: it lives
-                os.kill(reader, signal.SIGKILL)
-                if isinstance(fault, TimeoutError):
-                    raise BombFile("Reading the file took too long, so it was given up.") from None
-                raise
-    raise ReaderUnavailable
+                return _said(process, task, limits, watch)
+            except (EOFError, BrokenPipeError):
+                with contextlib.suppress(subprocess.TimeoutExpired):  # it ends, and its exit status says why
+                    process.wait(_GRACE_S)
+        if watch.late:
+            raise BombFile("Reading the file took too long, so it was given up.")
+        if process.returncode == OUT_OF_TIME:
+            raise BombFile(f"Reading the file would take more than {task.seconds} seconds of computing.")
+        if process.returncode == DIED:
+            raise ReaderFailed
+    raise ReaderUnavailable  # twice it was not the reader that was lost, but who stands by
 
 
-def _said(line: socket.socket, task: Task, limits: Limits) -> Outcome:
-    say(line, task)
-    while not isinstance(value := _value(line), Outcome):
+def _said(process: Process, task: Task, limits: Limits, watch: "_Watch") -> Outcome:
+    assert isinstance(process.stdin, io.BufferedWriter), "it was asked for"
+    assert isinstance(process.stdout, io.BufferedReader), "bytes were asked for"
+    say(process.stdin, task)
+    while True:
+        said = heard(process.stdout)
+        watch.heard_at = time.monotonic()
+        try:
+            value = _Values(io.BytesIO(said)).load()
+        except Exception as fault:  # whatever it is, no reader of ours says that
+            raise ReaderFailed from fault
+        if isinstance(value, Outcome):
+            return value
         limits.tell(*value)
-    return value
 
 
-def _value(line: socket.socket) -> Any:
-    return _Values(io.BytesIO(heard(line))).load()
+def _end(process: Process) -> None:
+    """Ends who stands by and its reader, which are a session of their own."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with contextlib.suppress(OSError):  # what it was not told any more
+                pipe.close()
+
+
+class _Watch(threading.Thread):
+    """Ends a process that says nothing for so many seconds."""
+
+    def __init__(self, process: Process, seconds: float) -> None:
+        super().__init__(daemon=True)
+        self._process, self._seconds = process, seconds
+        self._over = threading.Event()
+        self.heard_at = time.monotonic()
+        self.late = False
+
+    def __enter__(self) -> "_Watch":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self.join()
+
+    def run(self) -> None:
+        left = self._seconds
+        while not self._over.wait(left):
+            left = self.heard_at + self._seconds - time.monotonic()
+            if left <= 0:
+                self.late = True
+                os.killpg(self._process.pid, signal.SIGKILL)
+                return
 
 
 class _Values(pickle.Unpickler):
@@ -118,54 +157,45 @@ class _Values(pickle.Unpickler):
 
 
 class _Standing:
-    """The process that begins readers, begun when first it is needed and anew when it was lost."""
+    """Processes that stand by: as many as there were readers at a time."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._control: socket.socket | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-        self._owner = 0
+        self._idle: list[Process] = []
+        self._owner = os.getpid()
 
-    def line(self) -> socket.socket:
-        """A line to a new reader. Raises ReaderUnavailable."""
-        with self._lock:
-            for last in (False, True):
-                ours, theirs = socket.socketpair()
-                with theirs:
-                    try:
-                        socket.send_fds(self._begun(), [b"r"], [theirs.fileno()])
-                        return ours
-                    except OSError as error:
-                        ours.close()
-                        self._forget()
-                        if last:
-                            raise ReaderUnavailable from error
-        raise AssertionError("unreachable")
+    @contextlib.contextmanager
+    def one(self) -> Generator[Process]:
+        """One that nobody else asks meanwhile. Raises ReaderUnavailable."""
+        process = self._taken() or _begun()
+        try:
+            yield process
+        except BaseException:  # nobody has heard what it says
+            _end(process)
+            raise
+        if process.poll() is None:
+            self._idle.append(process)
+        else:
+            _end(process)
 
-    def _begun(self) -> socket.socket:
-        if self._control is None or self._owner != os.getpid():
-            self._forget()
-            control, theirs = socket.socketpair()
-            with theirs:
-                number = theirs.fileno()
-                self._process = subprocess.Popen(  # our own program
-                    [sys.executable, "-P", "-c", _PROGRAM, str(number)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    pass_fds=[number],
-                    start_new_session=True,  # Ctrl-C is for the house, which lets its readers finish
-                )
-            self._control, self._owner = control, os.getpid()
-        return self._control
+    def _taken(self) -> Process | None:
+        if self._owner != os.getpid():  # those of the process that ours is a copy of
+            self._idle, self._owner = [], os.getpid()
+        with contextlib.suppress(IndexError):
+            return self._idle.pop()
+        return None
 
-    def _forget(self) -> None:
-        if self._control is not None:
-            self._control.close()
-        if self._process is not None and self._owner == os.getpid():
-            self._process.kill()
-            self._process.wait()
-        self._control = self._process = None
+
+def _begun() -> Process:
+    try:
+        return subprocess.Popen(  # our own program
+            [sys.executable, "-P", "-c", _PROGRAM],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for the house, which lets its readers finish
+        )
+    except OSError as error:
+        raise ReaderUnavailable from error
 
 
 _STANDING = _Standing()

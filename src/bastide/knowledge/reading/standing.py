@@ -1,21 +1,20 @@
-"""Standing: the process that begins a reader for each file that is read apart.
+"""Standing by: a process that has loaded what reads, and begins a reader for each file that is read apart.
 
-It has loaded what reads, has one thread, and never reads itself: a reader is a copy of it that begins in milliseconds,
-limits its own time and memory, reads one file and ends. When nobody is left who could ask, it ends as well.
+It has one thread and never looks into a file itself: a reader is a copy of it that begins in milliseconds, limits its
+own time and memory, reads one file and ends. When nobody is left who could ask, it ends as well.
 
-What goes over a socket is a pickled value behind its length:
-    1. the reader says its process id       3. (pages done, pages in all), as often as it has read a page
-    2. it is given a Task                   4. an Outcome, and it ends
+What goes through its pipes is pickled values behind their lengths. In: a Task. Out:
+    1. (pages done, pages in all), as often as a page was read      2. an Outcome
+A reader that dies before its Outcome takes it along, with one of two exit statuses.
 """
 
-import contextlib
 import os
 import pickle
 import resource
 import signal
-import socket
 import struct
 from dataclasses import dataclass, replace
+from typing import BinaryIO
 
 from bastide.errors import FileTooLarge, ReaderFailed, Refusal
 from bastide.knowledge.reading.documents import read
@@ -23,6 +22,8 @@ from bastide.knowledge.reading.languages import detect_language
 from bastide.knowledge.reading.upper import Upper
 from bastide.knowledge.reading.values import Limits, Reading
 
+DIED, OUT_OF_TIME = 70, 71
+"""Exit statuses: the reader died of its file, or of its limit on computing."""
 _LENGTH = struct.Struct(">Q")
 _WARM = "What every reader needs is loaded once, by whoever stands by."
 
@@ -47,61 +48,61 @@ class Outcome:
     upper: Upper | None = None
 
 
-def say(line: socket.socket, value: object) -> None:
+def say(pipe: BinaryIO, value: object) -> None:
     """Sends a value. Raises OSError."""
     said = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-    line.sendall(_LENGTH.pack(len(said)))
-    line.sendall(said)
+    pipe.write(_LENGTH.pack(len(said)))
+    pipe.write(said)
+    pipe.flush()
 
 
-def heard(line: socket.socket) -> bytes:
-    """What was sent, still pickled. Raises EOFError when the other side is gone, OSError when it says nothing."""
-    return _bytes(line, _LENGTH.unpack(_bytes(line, _LENGTH.size))[0])
+def heard(pipe: BinaryIO) -> bytes:
+    """What was sent, still pickled. Raises EOFError when the other side is gone."""
+    return _bytes(pipe, _LENGTH.unpack(_bytes(pipe, _LENGTH.size))[0])
 
 
-def _bytes(line: socket.socket, size: int) -> bytes:
-    got = bytearray(size)
-    view, have = memoryview(got), 0
-    while have < size:
-        piece = line.recv_into(view[have:])
-        if not piece:
-            raise EOFError
-        have += piece
-    return bytes(got)
+def _bytes(pipe: BinaryIO, size: int) -> bytes:
+    got = pipe.read(size)
+    if len(got) < size:
+        raise EOFError
+    return got
 
 
-def stand(control: int) -> None:
-    """Begin a reader for every line that comes over the socket `control`, until it is closed."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # readers end by themselves, and nobody asks how
+def stand(asked: BinaryIO, answers: BinaryIO) -> int:
+    """Begin a reader for every task, one after the other; an exit status once there are no more, or one died."""
     detect_language(_WARM)
-    with socket.socket(fileno=control) as asked:
-        while True:
-            _, lines, _, _ = socket.recv_fds(asked, 1, 1)
-            if not lines:
-                return
-            if os.fork() == 0:
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                asked.close()
-                _read_one(socket.socket(fileno=lines[0]))
-            os.close(lines[0])
+    while True:
+        try:
+            task = heard(asked)
+        except EOFError:
+            return 0
+        reader = os.fork()
+        if reader == 0:
+            os._exit(_read_one(task, answers))
+        del task
+        _, status = os.waitpid(reader, 0)
+        if status != 0:
+            return OUT_OF_TIME if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU else DIED
 
 
-def _read_one(line: socket.socket) -> None:
-    """The life of a reader."""
-    with contextlib.suppress(OSError, EOFError):  # whoever asked is gone
-        say(line, os.getpid())
-        task: Task = pickle.loads(heard(line))  # noqa: S301  # from the process that began ours
-        _limit(resource.RLIMIT_AS, task.memory)
-        _limit(resource.RLIMIT_CPU, task.seconds)
-        say(line, _outcome(task, line))
-    os._exit(0)
+def _read_one(given: bytes, answers: BinaryIO) -> int:
+    """The life of a reader; its exit status."""
+    task: Task = pickle.loads(given)  # noqa: S301  # from the process that began ours
+    del given
+    _limit(resource.RLIMIT_AS, task.memory)
+    _limit(resource.RLIMIT_CPU, task.seconds)
+    try:
+        say(answers, _outcome(task, answers))
+    except (OSError, MemoryError):  # whoever asked is gone, or the answer has no room
+        return 1
+    return 0
 
 
-def _outcome(task: Task, line: socket.socket) -> Outcome:
+def _outcome(task: Task, answers: BinaryIO) -> Outcome:
     def told(done: int, total: int) -> None:
         used = resource.getrusage(resource.RUSAGE_SELF)
         _limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + task.seconds)
-        say(line, (done, total))
+        say(answers, (done, total))
 
     limits = replace(task.limits, heard=told)
     try:

@@ -57,28 +57,32 @@ def _begun_by(parent: int) -> Iterator[int]:
         yield from map(int, children.read_text().split())
 
 
-def _standing() -> int:
-    read_apart("b.md", LONG)
-    (found,) = [
-        one for one in _begun_by(os.getpid()) if b"reading.standing" in Path(f"/proc/{one}/cmdline").read_bytes()
-    ]
-    return found
+def _standing() -> set[int]:
+    found = {one: Path(f"/proc/{one}/cmdline").read_bytes() for one in _begun_by(os.getpid())}
+    return {one for one, words in found.items() if b"reading.standing" in words}
+
+
+def _readers() -> set[int]:
+    return {reader for one in _standing() for reader in _begun_by(one)}
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="processes are found in /proc")
-def test_a_reader_that_dies_is_refused_and_one_who_stands_by_is_begun_anew() -> None:
-    standing = _standing()
+def test_a_reader_that_dies_is_told_of_its_file_and_one_who_stands_by_is_begun_anew() -> None:
     with ThreadPoolExecutor(1) as other:
-        before = set(_begun_by(standing))
+        before = _readers()  # one may be about to end
         dying = other.submit(read_apart, "a.md", COSTLY, Limits(nodes_max=10**7))
-        while not (readers := set(_begun_by(standing)) - before):
+        while not (readers := _readers() - before):
             assert not dying.done()
         os.kill(readers.pop(), signal.SIGKILL)
         with pytest.raises(errors.ReaderFailed, match="makes its reader fail"):
             dying.result()
-    os.kill(standing, signal.SIGKILL)
+    read_apart("b.md", LONG)
+    before = _standing()
+    assert before
+    for one in before:
+        os.kill(one, signal.SIGKILL)
     assert read_apart("b.md", LONG).title == "Minutes"
-    assert _standing() != standing
+    assert len(_standing() - before) == 1
 
 
 def test_how_far_it_is_and_what_models_are_asked_comes_back() -> None:
