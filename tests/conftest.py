@@ -12,12 +12,17 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from bastide.app import House, open_house
 from bastide.settings import Settings
 from bastide.store import Scope, Store, new_id
+
+# A slow machine is no fault: what a property costs is the benchmarks' question.
+hypothesis.settings.register_profile("house", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("house")
 
 # Files whose tests share what is dear to set up once a session: they go to one worker.
 TOGETHER = {

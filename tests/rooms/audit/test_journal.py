@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bastide.audit import Audit, CallFacts, Journal, canonical, verify_file
@@ -172,7 +172,7 @@ TEXT = st.text(max_size=20)
 JSON = st.dictionaries(TEXT, st.none() | st.booleans() | st.integers(-9, 9) | TEXT, max_size=3)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=60)
 @given(
     model=TEXT, decision=JSON, label=JSON, tls=st.none() | JSON, place=TEXT, subjects=st.lists(TEXT, max_size=3),
     rules=st.lists(st.sampled_from(["R01", "R04", "a rule with a name"]), max_size=3), estimated=st.booleans(),

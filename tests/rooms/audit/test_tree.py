@@ -81,7 +81,7 @@ def test_the_roots_that_every_implementation_knows() -> None:
 
 
 @given(SIZES, st.lists(st.integers(1, 600), max_size=6))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_root_and_tiles_are_those_of_the_definition(size: int, cuts: list[int]) -> None:
     hashes, frontier, tiles = grown(size, tuple(cuts))
     assert frontier.root() == naive(hashes)
@@ -94,7 +94,7 @@ def test_root_and_tiles_are_those_of_the_definition(size: int, cuts: list[int]) 
 
 
 @given(SIZES.filter(bool), st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_inclusion_is_proven_and_nothing_else_is(size: int, data: st.DataObject) -> None:
     hashes, frontier, tiles = grown(size)
     index = data.draw(st.integers(0, size - 1))
@@ -119,7 +119,7 @@ def _proves(leaf: bytes, index: int, size: int, proof: list[bytes], root: bytes)
 
 
 @given(SIZES, SIZES, st.data())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_a_beginning_is_proven_and_nothing_else_is(one: int, two: int, data: st.DataObject) -> None:
     old, new = sorted((one, two))
     hashes, frontier, tiles = grown(new)
@@ -145,7 +145,7 @@ def test_a_beginning_is_proven_and_nothing_else_is(one: int, two: int, data: st.
 
 
 @given(SIZES, st.integers(0, 300))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_restored_frontier_goes_on_as_if_nothing_had_happened(size: int, more: int) -> None:
     _, frontier, tiles = grown(size)
     again = Frontier.restore(size, {(level, n): tiles[level, n] for level, n, _ in edge_tiles(size)})

@@ -66,7 +66,7 @@ def test_vectors_are_normalised_float32_rows(embedder: Embedder) -> None:
     assert embedder.embed([]).shape == (0, 384)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(order=st.permutations(range(len(TEXTS))), batch=st.integers(1, len(TEXTS)))
 def test_company_and_order_change_no_bit(embedder: Embedder, order: list[int], batch: int) -> None:
     alone = np.concatenate([embedder.embed([text]) for text in TEXTS])

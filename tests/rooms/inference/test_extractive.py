@@ -133,7 +133,7 @@ def test_likeness_helps_where_words_differ() -> None:
     assert [each.text for each in extract(question, passages, embed=embed)] == ["The tenancy terminates on 30 June."]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     question=st.text(max_size=60),
     passages=st.lists(st.text(alphabet=st.sampled_from("abcd .:;!\n-1(a)\0Ü😀§"), max_size=200), max_size=5),
@@ -151,7 +151,7 @@ def test_offsets_are_exact_and_the_answer_is_the_same_twice(question: str, passa
     assert all(a[1] < b[1] for a, b in itertools.pairwise(order) if a[0] == b[0])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(alphabet=st.sampled_from("ab A.!?;:\n\t-1(2)§„“»« "), max_size=300))
 def test_sentences_cover_the_text(text: str) -> None:
     spans = sentence_spans(text)

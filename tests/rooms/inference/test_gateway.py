@@ -261,7 +261,7 @@ async def test_a_stream_that_fails_says_so_and_never_just_stops(rooms: Rooms, sc
 WHOLE = b'{"choices":[{"index":0,"message":{"content":"H\\u00e9 \xc3\xa9"}}],"usage":{"prompt_tokens":5}}'
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(st.integers(0, 999), st.integers(0, 255), st.booleans())
 def test_what_is_passed_over_is_json_and_text_all_the_same(place: int, byte: int, stream: bool) -> None:
     """Most of an answer is not decoded; what is passed on must be what an independent parser takes."""

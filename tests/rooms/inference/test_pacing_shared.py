@@ -307,7 +307,7 @@ STEPS = st.lists(
 )
 
 
-@examples(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(max_examples=8, suppress_health_check=list(HealthCheck))
 @given(rate=st.sampled_from([1, 3, 40, 400]), steps=STEPS)
 async def test_law_no_minute_has_more_than_the_rate_whichever_process_asks(
     process: Begin, clock: Clock, rate: int, steps: list[Step]

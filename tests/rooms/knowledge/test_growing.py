@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bastide.knowledge.growing import Holders, Index, Spare
@@ -14,7 +14,6 @@ KEYS = st.lists(st.lists(st.integers(-50, 50), max_size=9, unique=True), max_siz
 MENTIONS = st.lists(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 99)), max_size=9), max_size=12)
 
 
-@settings(deadline=None)
 @given(KEYS)
 def test_an_index_knows_the_last_place_of_each_key(parts: list[list[int]]) -> None:
     index, known, place = Index.empty(), dict[int, int](), 0
@@ -28,7 +27,6 @@ def test_an_index_knows_the_last_place_of_each_key(parts: list[list[int]]) -> No
         assert index.of(wanted).tolist() == [known.get(key, -1) for key in wanted.tolist()]
 
 
-@settings(deadline=None)
 @given(MENTIONS, st.lists(st.integers(0, 12), max_size=6))
 def test_holders_are_those_of_each_phrase_in_their_order(parts: list[list[tuple[int, int]]], asked: list[int]) -> None:
     held = Holders.empty()
@@ -46,7 +44,6 @@ def test_holders_are_those_of_each_phrase_in_their_order(parts: list[list[tuple[
         assert dict(found) == {n: known[phrase] for n, phrase in enumerate(asked) if known[phrase]}
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.lists(st.integers(0, 9), max_size=9)), max_size=20))
 def test_a_column_keeps_what_it_was_also_where_two_grow_from_it(steps: list[tuple[int, list[int]]]) -> None:
     spare = Spare()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bastide.knowledge import Knowledge
@@ -26,7 +26,6 @@ COSINES = st.dictionaries(st.integers(0, 60), st.floats(-1, 1), max_size=30)
 SHARES = st.dictionaries(st.integers(0, 90), st.floats(0, 1), max_size=30)
 
 
-@settings(deadline=None)
 @given(SCORES, COSINES, SHARES, st.booleans(), st.booleans())
 def test_no_candidate_of_a_ranking_is_lost(
     words: dict[int, float], cosines: dict[int, float], shares: dict[int, float], titled: bool, always: bool

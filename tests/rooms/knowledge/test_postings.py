@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bastide.knowledge import Knowledge
@@ -40,7 +40,6 @@ def postings(of: dict[int, list[tuple[int, int]]], far: int, lengths: dict[int, 
     )
 
 
-@settings(deadline=None)
 @given(TERMS, st.sampled_from([0, 10**12]), st.none() | st.lists(st.integers(0, 5), max_size=3), st.integers(1, 5))
 def test_the_sums_are_bm25s(
     rows: list[dict[int, list[tuple[int, int]]]], far: int, within: list[int] | None, most: int

@@ -80,7 +80,6 @@ CHUNK = st.tuples(WORDS, st.lists(WORDS, min_size=1, max_size=6).map(" ".join))
 DOCUMENTS = st.dictionaries(st.integers(1, 30), st.lists(CHUNK, min_size=1, max_size=3), max_size=12)
 
 
-@settings(deadline=None)  # how long it takes depends on what else this machine does
 @given(DOCUMENTS, st.sets(st.integers(1, 30)), st.integers(0, 12))
 def test_a_web_that_grew_and_shrank_walks_as_one_made_at_once(
     documents: dict[int, list[tuple[str, str]]], gone: set[int], first: int
@@ -100,7 +99,7 @@ def test_a_web_that_grew_and_shrank_walks_as_one_made_at_once(
     assert all(chunk // 100 in left for chunk in was.shares)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(DOCUMENTS)
 def test_a_web_that_took_in_one_after_the_other_is_the_same_and_what_it_was_stays(
     documents: dict[int, list[tuple[str, str]]],

@@ -26,7 +26,7 @@ def _asked(type: str) -> Query:
 
 
 @pytest.mark.parametrize("type", _KINDS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 async def test_a_list_arrives_as_it_was_sent(store: Store, ours: Scope, type: str, data: st.DataObject) -> None:
     sent = data.draw(st.lists(_KINDS[type], max_size=20))

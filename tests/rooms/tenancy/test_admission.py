@@ -249,7 +249,7 @@ async def test_one_hash_gives_one_row_and_nothing_else_is_lent(founded: Founded,
 # -- the law ----------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 async def test_no_scope_goes_beyond_its_key(founded: Founded, data: st.DataObject) -> None:
     """Whatever the key and whatever the headers: never another tenant, never a permission outside the key's."""

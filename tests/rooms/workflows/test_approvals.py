@@ -482,7 +482,7 @@ acts = st.lists(
 )
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(acts=acts)
 async def test_the_effect_runs_exactly_if_two_others_agreed_and_nobody_refused_first(
     room: PostRoom, us: Team, acts: list[tuple[str, str]]

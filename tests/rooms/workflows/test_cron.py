@@ -124,7 +124,7 @@ def walked(
     return found
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.sampled_from(CHANGES), minutes, hours, weekdays)
 def test_it_fires_as_a_walk_through_every_minute_says(
     place: tuple[str, datetime], minute: frozenset[int], hour: frozenset[int], weekday: frozenset[int] | None
@@ -166,7 +166,7 @@ zones = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(crons, zones, moments, moments)
 def test_later_in_is_never_earlier_out(text: str, zone: str, one: datetime, other: datetime) -> None:
     cron = Cron.read(text, zone)
@@ -240,7 +240,7 @@ def test_what_is_no_zone_is_refused(zone: str) -> None:
     assert caught.value.facts["field"] == "timezone"
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(st.text("0123456789*/,-#lLjanfebmonsu ", min_size=1, max_size=7), min_size=5, max_size=5))
 def test_any_text_is_read_or_refused(parts: list[str]) -> None:
     try:

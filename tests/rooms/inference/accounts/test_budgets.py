@@ -118,7 +118,7 @@ async def test_a_budget_that_warns_stops_nothing(keeping: Keeping, accounts: Acc
     assert (await spent(keeping, ours)).spent_tokens == 180
 
 
-@examples(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(max_examples=6, suppress_health_check=list(HealthCheck))
 @given(limit=st.integers(0, 3000), size=st.integers(1, 400), seed=st.integers(0, 2**32))
 async def test_over_processes_no_more_is_spent_than_the_limit_and_a_running_call_each(
     process: Process, keeping: Keeping, limit: int, size: int, seed: int

@@ -40,7 +40,7 @@ async def test_processes_share_the_requests_of_a_minute(process: Process, keepin
     assert 64 - 3 * 4 <= sum(done) <= 64 + passed * 64 / 60 + 1
 
 
-@examples(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(max_examples=6, suppress_health_check=list(HealthCheck))
 @given(rate=st.sampled_from([1, 16, 200, 640]), count=st.integers(1, 4), dies=st.integers(0, 60))
 async def test_law_over_processes_a_rate_lets_through_a_burst_and_what_the_time_brings(
     process: Process, keeping: Keeping, rate: int, count: int, dies: int
@@ -62,7 +62,7 @@ async def test_law_over_processes_a_rate_lets_through_a_burst_and_what_the_time_
     assert done >= rate - (count + 1) * (rate / 8 + 2)
 
 
-@examples(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(max_examples=6, suppress_health_check=list(HealthCheck))
 @given(rate=st.sampled_from([32, 64, 640]), count=st.integers(1, 4), before=st.integers(0, 200))
 async def test_law_without_the_database_processes_have_a_rate_together(
     process: Process, keeping: Keeping, settings: Settings, rate: int, count: int, before: int

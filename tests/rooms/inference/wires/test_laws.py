@@ -16,7 +16,7 @@ from bastide.inference.wires.values import Asked, Form
 from . import making
 
 TALKS = ("chat", "messages", "responses", "gemini")
-quick = settings(max_examples=15, deadline=None)
+quick = settings(max_examples=15)
 
 
 def said(asked: Asked) -> Asked:
@@ -150,7 +150,7 @@ JUNK = st.recursive(
 
 @pytest.mark.parametrize("wire", [*TALKS, "completions"])
 @given(body=st.dictionaries(_KEYS, JUNK, max_size=8))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_junk_is_refused_in_words_and_never_crashes(wire: str, body: dict[str, Any]) -> None:
     form = FORMATS[wire]
     for read, codes in (

@@ -266,7 +266,7 @@ def test_every_span_is_in_its_passage() -> None:
             assert plain(" ".join(reading.text[name.start : name.end].split()), "name")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(alphabet=st.sampled_from("AbcÉß .,;:()[]§0123456789/-'’„“«»\nIVX€&@\u202e\u0301"), max_size=300))
 def test_no_text_breaks_it(text: str) -> None:
     reading = read("text.md", f"Text.\n\n{text}".encode(), Limits())

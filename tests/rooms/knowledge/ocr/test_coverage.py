@@ -31,7 +31,7 @@ def _flooded(mask: np.ndarray) -> set[tuple[int, int, int, int, int]]:
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(arrays.arrays(bool, st.tuples(st.integers(1, 14), st.integers(1, 14))))
 def test_patches_are_those_of_a_flood(mask: np.ndarray) -> None:
     found = shapes(mask)

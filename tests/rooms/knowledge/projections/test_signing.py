@@ -44,7 +44,7 @@ def test_the_published_examples(
 _text = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=20)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     method=st.sampled_from(["GET", "PUT", "DELETE"]),
     path=st.lists(_text.filter(lambda one: one not in {"", ".", ".."} and "/" not in one), min_size=1, max_size=4),

@@ -46,7 +46,7 @@ def test_without_words_lost() -> None:
     assert sorted(" ".join(p.text for p in with_gauge).split()) == sorted(" ".join(p.text for p in without).split())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.text("abcdefgh .", min_size=1, max_size=400), min_size=1, max_size=6))
 def test_no_chunk_is_longer_than_the_gauge_allows(paragraphs: list[str]) -> None:
     text = "\n\n".join(paragraphs)

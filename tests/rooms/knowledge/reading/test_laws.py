@@ -8,7 +8,7 @@ import string
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bastide import errors
@@ -30,7 +30,7 @@ from tests.rooms.knowledge.reading.made import (
 )  # fmt: skip
 
 ALL = (GDPR, AI_ACT, BDSG, EGOVG, CRPA, OMNIBUS)
-OFTEN = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+OFTEN = settings(max_examples=120)
 
 
 def well_built(reading: Reading) -> None:

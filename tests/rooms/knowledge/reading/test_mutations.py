@@ -124,7 +124,7 @@ def _law(name: str) -> Callable[..., None]:
 
 
 def _often(times: int) -> settings:
-    return settings(max_examples=times, deadline=None, suppress_health_check=list(HealthCheck))
+    return settings(max_examples=times, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -138,7 +138,7 @@ def test_mutated_bytes_for_long(name: str) -> None:
     _often(2_000)(given(st.lists(_CHANGE, min_size=1, max_size=6), st.floats(0, 0.999))(_law(name)))()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.sampled_from(sorted(MAKERS)), st.binary(max_size=400))
 def test_noise_under_every_name(name: str, data: bytes) -> None:
     sound_or_refused(name, data)

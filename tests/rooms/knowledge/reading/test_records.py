@@ -35,7 +35,6 @@ _WORD = st.text(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(_WORD, min_size=2, max_size=4), min_size=1, max_size=6))
 def test_what_is_written_as_csv_is_read_again(rows: list[list[str]]) -> None:
     out = io.StringIO(newline="")
@@ -141,7 +140,7 @@ _VALUES = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(_VALUES)
 def test_any_json_is_read_or_refused(value: object) -> None:
     try:

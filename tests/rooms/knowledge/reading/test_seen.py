@@ -8,7 +8,7 @@ import docx
 import pytest
 from docx.oxml import OxmlElement, parse_xml
 from docx.oxml.ns import nsdecls
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bastide.knowledge.reading import Reading, read
@@ -177,7 +177,6 @@ def _cells(reading: Reading) -> list[list[str]]:
 _ANY = st.text(max_size=10) | st.sampled_from(["", " ", "|", "e\u200b\u0301", "\ufb01", "\x00", "a | b"])
 
 
-@settings(deadline=None)
 @given(st.lists(_ANY, min_size=1, max_size=6))
 def test_cells_stay_exact_whatever_is_in_them(texts: list[str]) -> None:
     block = row([Field(text) for text in texts], 1, [])

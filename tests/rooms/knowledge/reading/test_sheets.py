@@ -11,7 +11,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 import xlsxwriter
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from odf import opendocument, table, text
 from openpyxl.comments import Comment
@@ -60,7 +60,6 @@ def test_every_number_is_shown_somehow_under_every_code(value: float, code: str)
     assert plain(value)
 
 
-@settings(deadline=None)
 @given(st.integers(-(10**14), 10**14))
 def test_whole_numbers_are_told_as_they_were_typed(value: int) -> None:
     assert plain(float(value)) == str(value)

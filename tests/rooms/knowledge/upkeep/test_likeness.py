@@ -44,7 +44,7 @@ def shared(one: list[str], other: list[str], key: bytes = KEY) -> float:
     return sum(left[n : n + 4] == right[n : n + 4] for n in range(0, 4 * PLACES, 4)) / PLACES
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6), st.integers(200, 600), st.floats(0.0, 1.0))
 def test_a_sketch_estimates_the_similarity(seed: int, length: int, kept: float) -> None:
     chance = random.Random(seed)
@@ -55,7 +55,7 @@ def test_a_sketch_estimates_the_similarity(seed: int, length: int, kept: float) 
     assert abs(shared(one, other) - len(left & right) / len(left | right)) < 0.23  # five standard errors
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.text(max_size=40), max_size=8))
 def test_a_sketch_is_a_function_of_the_words(texts: list[str]) -> None:
     made = sketch(texts, KEY)
