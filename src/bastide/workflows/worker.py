@@ -30,6 +30,7 @@ _AGAIN_S = 1.0
 _UNDO_S = 10.0
 _POLL_S = 2.0  # a look into the queue when nothing was announced
 _KNOWN_S = 5.0
+_BEGIN_S = 60.0  # a loop that is not known by then is given up
 _STALLED_S = 3600.0  # procrastinate forgets workers that were silent for so long
 _NEVER_S = 1e6
 
@@ -166,16 +167,14 @@ class Worker:
         procrastinate's own heartbeat is one task of its loop: with the first beat that is cancelled it is over, and the
         loop lives on, unknown to those who hand out work.
         """
-        leave_at: float | None = None
+        leave_at, begun = float("inf"), monotonic()
         try:
-            while not running.done():
+            while not running.done() and monotonic() < (leave_at if self.id is not None else begun + _BEGIN_S):
                 await asyncio.wait({running}, timeout=self._settings.heartbeat_s)
                 if not running.done() and not await self._beat():
                     loop.stop()  # type: ignore[no-untyped-call]
-                if loop.ending and leave_at is None:
-                    leave_at = monotonic() + self._settings.grace_s + 2 * _UNDO_S
-                if leave_at is not None and monotonic() > leave_at:
-                    break
+                if loop.ending:
+                    leave_at = min(leave_at, monotonic() + self._settings.grace_s + 2 * _UNDO_S)
             if not running.done() or running.cancelled():
                 raise _LoopLost("It was cancelled." if running.done() else "It does not end, and is left behind.")
             running.result()
@@ -196,7 +195,6 @@ class Worker:
             return True
 
     async def _tell(self, worker: int) -> None:
-        self.id = worker
         types = {kind.name: [kind.compatible_from, kind.version] for kind in self._registry}
         async with self._store.as_operator(reason="a worker begins") as db:
             await db.run(
@@ -207,6 +205,7 @@ class Worker:
                 concurrency=self._settings.concurrency,
                 types=Json(types),
             )
+        self.id = worker
         self._known.set()
 
     async def _untell(self) -> None:

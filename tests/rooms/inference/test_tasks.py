@@ -97,7 +97,7 @@ async def did(house: House, scope: Scope, type: str, given: Any, **more: Any) ->
     """The job, dispatched and ended."""
     made = await house.workflows.dispatch(scope, Job(type, given, **more))
     record = await house.workflows.result(scope, made.id, timeout_s=40)
-    assert record.ended, (record.status, record.why)
+    assert record.ended, (record.status, record.why, house.workflows._worker._task)
     return record
 
 
