@@ -272,8 +272,8 @@ def _serving(server: Server) -> Iterator[Server]:
         thread.join(20)
 
 
-def _line(name: str) -> dict[str, Any]:
-    body = {"model": "answering", "messages": [{"role": "user", "content": name}]}
+def _line(name: str, model: str = "answering") -> dict[str, Any]:
+    body = {"model": model, "messages": [{"role": "user", "content": name}]}
     return {"custom_id": name, "method": "POST", "url": "/v1/chat/completions", "body": body}
 
 
@@ -314,18 +314,27 @@ def test_a_worker_that_is_killed_repeats_only_the_lines_in_flight(journey: Journ
     assert 0 < sum(asked.values()) - len(names) <= 8, "not only the lines in flight were asked again"
 
 
+def _until_stalled(provider: BatchProvider, step: str, journey: Journey) -> None:
+    """Somebody has asked for this and is not answered."""
+    deadline = time.monotonic() + 90
+    while step not in provider.stalled:
+        assert time.monotonic() < deadline, journey._log()
+        time.sleep(0.02)
+
+
 def test_whoever_is_killed_while_he_hands_over_hands_nothing_over_twice(journey: Journey) -> None:
-    """Killed while one file is handed in and another is begun: both were done, and nobody had heard of it."""
+    """Killed while one file is handed in and another is begun, both of which was done and nobody had heard of it; and
+    again while what came of one is read."""
     with (
         _serving(BatchProvider()) as provider,
         openai.OpenAI(base_url=f"http://127.0.0.1:{journey.port}/v1", api_key=journey.key) as client,
     ):
-        spec = {"name": "answering", "url": provider.url, "local": True, "model": "scripted", "kind": "openai-batch"}
+        spec = {"name": "nightly", "url": provider.url, "local": True, "model": "scripted", "kind": "openai-batch"}
         status, told = call(journey.port, "POST", "/api/v1/models", key=journey.key, body=spec)
         assert status == 201, told
 
         def hand_in(*names: str) -> Any:
-            data = b"".join(json.dumps(_line(name)).encode() + b"\n" for name in names)
+            data = b"".join(json.dumps(_line(name, "nightly")).encode() + b"\n" for name in names)
             file = client.files.create(file=("calls.jsonl", data), purpose="batch")
             return client.batches.create(
                 input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
@@ -336,10 +345,11 @@ def test_whoever_is_killed_while_he_hands_over_hands_nothing_over_twice(journey:
         for step, name in (("POST /files", "a"), ("POST /batches", "b")):
             provider.stalls.append(step)
             batches.append(hand_in(f"{name}1", f"{name}2"))
-            deadline = time.monotonic() + 60
-            while step not in provider.stalled:
-                assert time.monotonic() < deadline, journey._log()
-                time.sleep(0.02)
+            _until_stalled(provider, step, journey)
+        provider.stalls.append("GET /files/ID/content")
+        worker.kill()
+        worker.again()
+        _until_stalled(provider, "GET /files/ID/content", journey)
         worker.kill()
         worker.again()
         answers = []
@@ -354,10 +364,13 @@ def test_whoever_is_killed_while_he_hands_over_hands_nothing_over_twice(journey:
         while provider.files:
             assert time.monotonic() < deadline, "nothing is left there"
             time.sleep(0.1)
-        call(journey.port, "DELETE", "/api/v1/models/answering", key=journey.key)
+        used = journey.ask("GET", "/api/v1/usage?by=model")["usage"]
+        call(journey.port, "DELETE", "/api/v1/models/nightly", key=journey.key)
     assert answers == ["a1", "a2", "b1", "b2"]
     assert heard == {"a1": 1, "a2": 1, "b1": 1, "b2": 1}, "each line was handed in once"
     assert (len(provider.uploads), len(provider.made)) == (2, 2), "each batch was begun once"
+    (paid,) = (one for one in used if one["name"] == "nightly")
+    assert (paid["calls"], paid["tokens_in"], paid["tokens_out"]) == (4, 40, 20), "each line was paid for once"
 
 
 # -- frozen, killed, stopped ------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from tests.conftest import scope_of
 from tests.rooms.inference.batch_provider import BatchProvider, Body, Fault, echo
 from tests.rooms.inference.test_batches import CHATS, begun, chat, count, ended, house, jsonl, lines_of, run
 
@@ -25,6 +26,7 @@ from bastide.workflows import Job
 __all__ = ["house"]
 
 NO_PURPOSE = {"purposes": ["archiving"]}  # bytes that may serve nothing that is done here: R13 refuses everybody
+NOTE = "1 line is handed over to local/runtime/scripted"
 PLAIN = Label()
 
 
@@ -167,6 +169,17 @@ async def test_another_wire_is_translated_on_the_way_there_and_back(
     assert answers["a"]["response"]["body"]["type"] == "message"
     assert answers["a"]["response"]["body"]["content"][0]["text"] == "You said Hello"
     assert provider.lines[0]["url"] == CHATS
+
+
+async def test_texts_are_embedded_in_batches(house: House, ours: Scope, provider: BatchProvider) -> None:
+    await added(house, ours, provider, capabilities=("batch.embeddings",))
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/embeddings", "body": {"model": "ours", "input": ["x"]}}
+    file = await house.batches.files.add(ours, "e.jsonl", jsonl(line), label=PLAIN)
+    made = await house.batches.create(ours, input_file=file.id, endpoint="/v1/embeddings", label=PLAIN)
+    done = await ended(house, ours, made)
+    answers, _ = await told(house, ours, done)
+    assert answers["a"]["response"]["body"]["data"][0]["embedding"] == [0.6, 0.8]
+    assert (done.tokens_in, provider.lines[0]["url"]) == (3, "/v1/embeddings")
 
 
 async def test_what_is_too_large_goes_in_several_files(house: House, ours: Scope, provider: BatchProvider) -> None:
@@ -499,6 +512,24 @@ async def test_a_budget_is_reserved_before_and_settled_by_what_came_back(
     assert await reserved(house, ours) == 0
     (used,) = await house.inference.accounts.usage(ours, by="model")
     assert (used.name, used.calls, used.tokens_in, used.tokens_out) == ("ours", over, 10 * over, 5 * over)
+
+
+async def test_who_paid_is_forgotten_while_it_is_worked_on(house: House, ours: Scope, provider: BatchProvider) -> None:
+    provider.held = True
+    await added(house, ours, provider)
+    assert ours.user is not None
+    await house.inference.accounts.set_budget(ours, of="user", subject="*", tokens=10**6)
+    batch = await begun(house, ours, chat("a", "x"))
+    await at_work(house, ours)
+    async with asyncio.timeout(60):
+        while (await house.workflows.job(ours, batch.job)).progress.note != NOTE:
+            await asyncio.sleep(0.02)
+    rights = scope_of(ours.tenant, permissions=frozenset({"rights:use", "model:use"}))
+    await house.inference.accounts.erase_person(rights, ours.user)
+    provider.finish()
+    assert (await ended(house, ours, batch)).answered == 1
+    assert [one.name for one in await house.inference.accounts.usage(ours, by="user")] == [""]
+    assert await count(house, ours, "inference.pot") == 0
 
 
 # -- the neighbour ----------------------------------------------------------------------------------

@@ -91,6 +91,7 @@ class Following:
                     pauses.append(later.seconds)
             if pauses and min(pauses) > 0:
                 batch = work.batch
+                await work.run.progress(len(work.keeping.done), batch.total, _lies(handed))
                 pause = min(pauses) if batch.left_s <= 0 else min(*pauses, max(batch.left_s, 1.0))
                 await work.run.rest(pause, until=None if batch.status == "cancelling" else STOP)
 
@@ -134,3 +135,12 @@ class Following:
             work.standing,
             self._receipting(work),
         )
+
+
+def _lies(handed: list[Handed]) -> str:
+    """What is waited for, as the job's progress says it."""
+    places = ", ".join(sorted({one.model.endpoint_id for one in handed}))
+    problems = ", ".join(sorted({one.problem for one in handed if one.problem}))
+    lines = sum(len(one.lines) for one in handed)
+    said = f"{lines:,} {'line is' if lines == 1 else 'lines are'} handed over to {places}"
+    return f"{said} (last time: {problems})" if problems else said

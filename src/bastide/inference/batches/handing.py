@@ -30,7 +30,7 @@ from bastide.inference.gateway import Gateway, url_of
 from bastide.store import Db, new_id
 from bastide.workflows import Run
 
-_SURE_S: Final = 20.0  # what was asked by a worker that died is there, or is not, after so long
+_SURE_S: Final = 10.0  # what was asked by a worker that died is there, or is not, after so long
 _PAUSES_S: Final = (1.0, 10.0, 30.0, 120.0, 300.0, 600.0, 900.0, 900.0)  # after as many tries it is given up
 _BLOCK: Final = 256 * 1024
 _TOO_LARGE: Final = 413

@@ -22,7 +22,7 @@ from bastide.store import Db, Scope
 from bastide.workflows import Job, JobType, JsonValue, Limits, Retry, Run, Workflows
 
 TYPE: Final = "inference.withdraw"
-_SURE_S: Final = 20.0  # as of what is handed over
+_SURE_S: Final = 10.0  # as of what is handed over
 _STOPPING_S: Final = 1.0
 _PAUSES_S: Final = (2.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
 _TRIES_MAX: Final = 720  # a month
