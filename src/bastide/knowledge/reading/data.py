@@ -12,6 +12,7 @@ from bastide.knowledge.reading.values import Limits
 
 _DEEPEST = 6
 """Sections within sections; deeper keys are told by their path."""
+_NESTED_MAX = 200
 _NAMING = ("title", "name", "heading", "head", "label", "id", "@id")
 _COLUMNS_MAX = 50
 
@@ -86,6 +87,8 @@ class _Walk:
 
     def value(self, value: Value, key: str, depth: int) -> None:
         """One value, its key known; a long structure of small ones becomes a table."""
+        if depth > _NESTED_MAX:
+            raise _too_deep()
         if isinstance(value, Object):
             self._object(value, key, depth)
         elif isinstance(value, list):

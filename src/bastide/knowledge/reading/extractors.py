@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from bastide.errors import ReaderFailed, Refusal
+from bastide.errors import FileTooLarge, ReaderFailed, Refusal
 from bastide.knowledge.reading.blocks import Draft
 from bastide.knowledge.reading.values import Limits
 
@@ -58,7 +58,12 @@ class OwnReader:
 
     def extract(self, data: bytes, limits: Limits) -> Draft:
         """What the file says; see `Extractor`."""
-        return self.reader(data, limits)
+        try:
+            return self.reader(data, limits)
+        except RecursionError as error:
+            raise FileTooLarge(
+                "What is in it is nested too deeply to be read.", next_step="Send the part that matters as text."
+            ) from error
 
 
 def extract(data: bytes, limits: Limits, extractors: Sequence[Extractor]) -> Draft:

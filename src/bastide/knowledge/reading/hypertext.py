@@ -109,8 +109,9 @@ class _Table:
     covered: dict[int, int] = field(default_factory=dict)
     """How many further rows a cell from above covers, by column."""
 
-    def add(self, cell: etree._Element, text: str) -> None:
-        """Adds a cell behind those that stand there, and behind those that reach down from above."""
+    def add(self, cell: etree._Element, text: str) -> int:
+        """Adds a cell behind those that stand there and those that reach down from above; how many these are."""
+        before = len(self.fields)
         column = self.fields[-1].column + self.fields[-1].span if self.fields else 0  # type: ignore[operator]
         while self.covered.get(column, 0) > 0:
             self.fields.append(Field("", column))
@@ -120,6 +121,7 @@ class _Table:
         if (down := _spans(cell, "rowspan")) > 1:
             for below in range(column, column + span):
                 self.covered[below] = down
+        return len(self.fields) - before - 1
 
     def end_row(self) -> list[Field]:
         """The cells of a row that is complete."""
@@ -144,6 +146,7 @@ class _Walk:
         self._number = ""
         self._quotes = 0
         self._tables = 0
+        self._covered = 0
         self._table: _Table | None = None
         self._cell = False
         self._pre = 0
@@ -258,7 +261,9 @@ class _Walk:
             self._flush()
         elif tag in {"td", "th"}:
             words = _BLANKS.sub(" ", "".join(self._text).replace("\x0b", "")).strip()
-            table.add(element, " ".join(filter(None, (words, *self._figures))))
+            self._covered += table.add(element, " ".join(filter(None, (words, *self._figures))))
+            if self._covered > self._limits.nodes_max:
+                raise FileTooLarge(f"Cells of its tables reach over more than {self._limits.nodes_max:,} others.")
             self._text.clear()
             self._figures.clear()
             self._cell = False

@@ -120,6 +120,9 @@ BAD: list[tuple[str, bytes, type[errors.BastideError]]] = [
     ("cut.xml", b'<?xml version="1.0"?><rss><item>x</item>', errors.UnreadableFile),
     ("script.html", b"<html><script>alert(1)</script></html>", errors.EmptyFile),
     ("deep.html", b"<html><body>" + b"<div>" * 100_000 + b"x", errors.FileTooLarge),
+    ("deep.json", b"[" * 600 + b"1" + b"]" * 600, errors.FileTooLarge),
+    ("deep-keys.json", b'{"a":' * 900 + b"1" + b"}" * 900, errors.FileTooLarge),
+    ("covered.html", b"<table>" + b"<tr>" + (b"<td rowspan=999 colspan=2>x" * 3 + b"<tr>") * 900, errors.FileTooLarge),
     ("wide.html", b"<html>" + b"<div>" * 10_000_000, errors.FileTooLarge),
 ]
 
