@@ -147,6 +147,7 @@ class BatchClient:
             if not found.get("has_more") or not isinstance(last, str):
                 return
             after = f"after={quote(last, safe='')}"
+        raise CannotList  # what is not among so many may be behind them
 
     async def _asked(self, method: str, path: str, *, or_none: bool = False, **sent: Any) -> Any:
         reply = await self._exchanged(method, path, **sent)
@@ -165,7 +166,7 @@ class BatchClient:
 
 
 class CannotList(Exception):
-    """The provider has no list to look in."""
+    """The provider has no list to look in, or none that ends."""
 
 
 class _Form:

@@ -31,7 +31,7 @@ from bastide.store import Db, new_id
 from bastide.workflows import Run
 
 _SURE_S: Final = 10.0  # what was asked by a worker that died is there, or is not, after so long
-_PAUSES_S: Final = (1.0, 10.0, 30.0, 120.0, 300.0, 600.0, 900.0, 900.0)  # after as many tries it is given up
+_PAUSES_S: Final = (1.0, 3.0, 10.0, 30.0, 120.0, 300.0, 600.0, 900.0)  # after as many tries it is given up
 _BLOCK: Final = 256 * 1024
 _TOO_LARGE: Final = 413
 
@@ -72,6 +72,7 @@ class Handing:
         self._receipting = receipting
         self._keeping, self._lines = receipting.keeping, receipting.lines
         self._wire = ENDPOINTS[batch.endpoint]
+        self._asking = False  # whether what it is asked for now would leave something there
 
     async def hand(self, one: Handed) -> None:
         """Take what steps are left. Raises Later where the provider asks to wait, or is away."""
@@ -93,7 +94,7 @@ class Handing:
 
     @asynccontextmanager
     async def _reached(self, one: Handed) -> AsyncGenerator[BatchClient]:
-        self._at = one
+        self._at, self._asking = one, False
         scope = await self._standing.now()
         with troubles():
             reach = self._gateway.by_file.reach(scope, one.model, one.key)
@@ -102,6 +103,14 @@ class Handing:
             yield client
         finally:
             await reach.__aexit__(None, None, None)
+
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        """It is asked for what leaves something there."""
+        self._asking = True
+        with troubles():
+            yield
+        self._asking = False
 
     async def _note(self, one: Handed, *, asks: bool = False, filled: bool = False) -> Handed:
         async with self._run.fenced() as db:
@@ -149,7 +158,7 @@ class Handing:
                 await client.delete(found)
         data = await self._packed(one)
         one = await self._note(replace(one, state="uploading", problem=""), asks=True, filled=True)
-        with troubles():
+        with self._asked():
             file = await client.upload(one.file_name, data)
         return await self._note(replace(one, state="uploaded", upstream_file=file, tries=0, problem=""))
 
@@ -159,7 +168,10 @@ class Handing:
         try:
             with troubles():
                 return await client.find_file(one.file_name)
-        except CannotList:  # a file that nobody works through costs nothing
+        except CannotList:  # a file that nobody works through costs nothing, but it may lie there: that is told
+            details: dict[str, Any] = {"to": one.model.endpoint_id, "their_name": one.file_name}
+            async with self._run.fenced() as db:
+                await self._audit.record(db, "batch.handover", resource=one.batch, outcome="unknown", details=details)
             return None
 
     async def _packed(self, one: Handed) -> Packed:
@@ -190,7 +202,7 @@ class Handing:
             one = await self._note(replace(one, state="creating", problem=""), asks=True)
             takes = ADAPTERS[one.model.kind].batches
             assert takes is not None, "its kind works through files"
-            with troubles():
+            with self._asked():
                 made = await client.create(file, url_of(one.model, one.wire), takes.window(self._batch.window_h))
         await self._made(one, made)
 
@@ -216,7 +228,7 @@ class Handing:
         if status == _TOO_LARGE and one.upstream_file is None and len(one.lines) > 1:
             await self._halve(one)
             raise Later(0.0)
-        if isinstance(status, int) and status < 500:  # it said no: nothing more of it is there
+        if self._asking and isinstance(status, int) and status < 500:  # it said no: nothing more of it is there
             one = await self._note(replace(one, state="planned" if one.upstream_file is None else "uploaded"))
         if not passes(fault) or one.tries >= len(_PAUSES_S):
             await self._give_up(one, fault)

@@ -66,10 +66,10 @@ class Withdrawing:
         if pause is None:
             try:
                 async with self._gateway.by_file.reach(run.scope, one.model, one.key) as client:
-                    found = await self._found(client, one)
+                    found, known = await self._found(client, one)
                     if await self._stopped(client, found):
-                        files = await self._delete(client, found)
-                        return await run.write("gone", partial(self._gone, found, files, "done"))
+                        files, outcome = await self._delete(client, found), "done" if known else "unknown"
+                        return await run.write("gone", partial(self._gone, found, files, outcome))
                 pause = _STOPPING_S
             except DatabaseUnavailable:
                 raise
@@ -87,19 +87,20 @@ class Withdrawing:
         return _SURE_S - one.asked_s if open_ else None
 
     @staticmethod
-    async def _found(client: BatchClient, one: Handed) -> Handed:
-        """It with the ids of what is there although nobody had written that down."""
+    async def _found(client: BatchClient, one: Handed) -> tuple[Handed, bool]:
+        """It with the ids of what is there although nobody had written that down; whether that can be known."""
+        known = True
         try:
             if one.state == "uploading" and one.upstream_file is None:
                 one = replace(one, upstream_file=await client.find_file(one.file_name))
             if one.state == "creating" and one.upstream_batch is None and one.upstream_file is not None:
                 theirs = await client.find_batch(one.upstream_file)
                 one = one if theirs is None else replace(one, upstream_batch=theirs.id)
-        except CannotList:  # what cannot be found cannot be deleted by name; the file we know of can
-            pass
+        except CannotList:  # the file that we know of can be deleted all the same
+            known = False
         if one.upstream_batch is not None and (theirs := await client.look(one.upstream_batch)) is not None:
             one = replace(one, upstream_output=theirs.output, upstream_errors=theirs.errors)
-        return one
+        return one, known
 
     @staticmethod
     async def _stopped(client: BatchClient, one: Handed) -> bool:
