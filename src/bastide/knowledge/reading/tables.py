@@ -20,6 +20,8 @@ _GAP_SURE = 1.1
 """Width of a gap that no justified line of prose has."""
 _APART = 2.6
 """Distance between two rows of one table, in sizes of the type."""
+_OTHER_TYPE = 1.15
+"""How much larger or smaller a row is set that belongs to no table with the row above it: a heading below another."""
 _LEADERS = re.compile(r"(?:\.\s?){4,}|…\s*\d*$")
 _PAGE = re.compile(r"\d{1,4}|[ivxlc]{1,6}")
 _ROWS_MAX = 2_000
@@ -43,7 +45,7 @@ def in_columns(lines: list[Line]) -> set[int]:
     """The `id` of each line that stands in columns with the row next to it, as the rows of a table do."""
     found: set[int] = set()
     for above, row in pairwise(_rows([line for line in lines if line.upright])):
-        if above.bottom - row.bottom > _APART * max(row.size, above.size):
+        if not _near(above, row):
             continue
         if len(above.segments) < 2 or len(row.segments) < 2:
             continue
@@ -168,13 +170,18 @@ def _segments(row: list[Line], gap: float) -> list[_Segment]:
     return segments
 
 
+def _near(above: _Row, row: _Row) -> bool:
+    """Whether two rows can be of one table: they are set in type of one size, and close to each other."""
+    less, more = sorted((above.size, row.size))
+    return more <= _OTHER_TYPE * less and above.bottom - row.bottom <= _APART * more
+
+
 def _runs(rows: list[_Row]) -> list[list[_Row]]:
     """Rows that follow each other and stand in columns, single cells that run on included."""
     runs: list[list[_Row]] = []
     run: list[_Row] = []
     for row in rows:
-        near = bool(run) and run[-1].bottom - row.bottom <= _APART * max(row.size, run[-1].size)
-        if run and near and (row.tabular or (len(row.segments) == 1 and _runs_on(run, row))):
+        if run and _near(run[-1], row) and (row.tabular or (len(row.segments) == 1 and _runs_on(run, row))):
             run.append(row)
             continue
         runs.append(run)

@@ -172,3 +172,21 @@ def test_an_accent_that_is_drawn_over_a_letter_is_one_letter_with_it() -> None:
     reading = book([[over("Le g", "´", "enie du lieu"), text("type `ls", 72, 700, font=SCRIPT), body()]])
     assert reading.text.startswith("Le génie du lieu\n")
     assert "type `ls" in reading.text
+
+
+def test_headings_one_below_another_with_their_numbers_set_apart_are_no_table() -> None:
+    """Two columns they seem, and the head of the page a third row of them; but each is set in a size of its own."""
+    pages = []
+    for at in range(1, 5):
+        head = [text(str(at + 10), 72, 790), text("CHAPTER 2.", 112, 790), text("OF STONES", 420, 790)]
+        numbered = ((f"2.{at}", "Stones of a kind", 14.5, 764), (f"2.{at}.1", "What they are for", 12.5, 742))
+        named = [
+            text(words, x, y, size=size, font=BOLD)
+            for one, title, size, y in numbered
+            for words, x in ((one, 72), (title, 112))
+        ]
+        pages.append([*head, *named, body(720)])
+    reading = book(pages)
+    assert nodes(reading, "table") == []
+    titles = [f"2.{at}{title}" for at in range(1, 5) for title in (" Stones of a kind", ".1 What they are for")]
+    assert sections(reading) == titles
