@@ -258,9 +258,11 @@ class _Columns:
     def grid(self) -> Grid | None:
         """The table, or None where these rows are something else."""
         short = len(self._several) < 3 and len(self._lines) < 2
-        if not self._edges or len(self._several) < 2 or len(self._several) < 0.5 * len(self._rows):
+        if not self._edges or len(self._several) < 2:
             return None
         table = [self._cells(row) for row in self._rows]
+        if len(self._several) < 0.5 * self._begun(table):
+            return None
         if self._prose(table) or self._contents(table) or self._listed(table) or self._formulas():
             return None
         texts, groups = self._grouped(table)
@@ -276,6 +278,12 @@ class _Columns:
         box = left, min(row.bottom for row in self._rows), right, max(row.top for row in self._rows)
         starts = [left, *self._edges]
         return Grid(texts, starts, box, headed, len(self._lines) >= 2, 0.85 if self._lines else 0.7)
+
+    def _begun(self, table: list[list[list[_Segment]]]) -> int:
+        """How many rows begin one of the table: where there are three columns or lines, cells may be of many lines."""
+        if len(self._edges) < 2 and len(self._lines) < 2:
+            return len(table)
+        return sum(bool(row[0]) or sum(map(bool, row)) >= 2 for row in table)
 
     def _plain(self, texts: list[list[GridCell]], *, bold: bool) -> bool:
         """Whether two rows without lines are a table all the same: a head and a row, with nothing missing."""
@@ -335,11 +343,15 @@ class _Columns:
         usual = median(full) if full else 0.0
         inside = [at for at in self._lines if self._rows[-1].top - 3 < at < self._rows[0].bottom + 3]
         parting = len(inside) >= max(2, 0.25 * (len(self._rows) - 1))
+        between = [self._line_between(above, row) for above, row in pairwise(self._rows)]
+        parted = median([step for step, line in zip(steps, between, strict=True) if line] or [0.0])
         groups: list[tuple[list[_Row], list[list[_Segment]]]] = []
         for at, (row, cells) in enumerate(zip(self._rows, table, strict=True)):
             if at and parting:
-                above = self._rows[at - 1]
-                goes_on = not any(row.bottom < line < above.top for line in self._lines if line < above.bottom + 2)
+                beside = (
+                    len(row.segments) >= 2 and steps[at - 1] >= 0.92 * parted
+                )  # a cell of two rows: its line is short
+                goes_on = not (between[at - 1] or beside)
             else:
                 goes_on = bool(at) and not cells[0] and (steps[at - 1] < 0.92 * usual or len(row.segments) == 1)
                 goes_on = goes_on and steps[at - 1] < 1.7 * row.size
@@ -350,6 +362,9 @@ class _Columns:
             else:
                 groups.append(([row], [list(segments) for segments in cells]))
         return [_cells_of(cells, rows, self._edges) for rows, cells in groups], [rows for rows, _ in groups]
+
+    def _line_between(self, above: _Row, row: _Row) -> bool:
+        return any(row.bottom < line < above.top for line in self._lines if line < above.bottom + 2)
 
     def _underlined(self, first: list[_Row]) -> bool:
         """Whether a line parts the first row from the others, and hardly any parts those."""

@@ -115,6 +115,39 @@ def test_a_head_and_one_row_without_lines_are_a_table(columns: int) -> None:
     assert tables(reading) == [rows]
 
 
+@pytest.mark.parametrize("parted", [True, False], ids=["lines", "no-lines"])
+def test_cells_of_many_lines_are_cells_though_few_rows_have_them_all(parted: bool) -> None:
+    meanings = (
+        "what the tenant pays\nat the first of every\nmonth of the year",
+        "what the landlord keeps\nuntil the tenant\nhas gone",
+    )
+    rows = [["Item", "Price", "Meaning"], ["Rent", "900.00", meanings[0]], ["Deposit", "2700.00", meanings[1]]]
+    tops = (700, 680, 634)
+    cells = [
+        lines(cell, x, y, leading=13)
+        for y, row in zip(tops, rows, strict=True)
+        for x, cell in zip((72, 172, 272), row, strict=True)
+    ]
+    between = [rule(70, y, 420, y) for y in (694, 648)] if parted else []
+    reading = page(lines(PROSE, y=780), *cells, *between, lines(PROSE, y=540))
+    assert tables(reading) == [[[" ".join(cell.split()) for cell in row] for row in rows]]
+
+
+def test_a_row_below_a_cell_of_two_rows_is_a_row_though_the_line_above_it_is_short() -> None:
+    rows = [["Item", "Price", "Due"], ["Rent", "900.00", "monthly"], ["", "950.00", "later"], ["Fee", "12", "daily"]]
+    cells = [
+        text(cell, x, 700 - 18 * at)
+        for at, row in enumerate(rows)
+        for x, cell in zip((72, 172, 272), row, strict=True)
+        if cell
+    ]
+    level = [rule(170 if at == 2 else 70, 694 - 18 * at, 340, 694 - 18 * at) for at in range(4)]
+    reading = page(lines(PROSE, y=780), *cells, *level, lines(PROSE, y=560))
+    assert [[cell for cell in row if cell] for (found,) in [tables(reading)] for row in found] == [
+        [cell for cell in row if cell] for row in rows
+    ]
+
+
 @pytest.mark.parametrize("ruled", [True, False], ids=["ruled", "unruled"])
 def test_a_table_over_three_pages_is_one_table_with_one_head(ruled: bool) -> None:
     head = ["Name", "Amount"]
