@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Generator
 from dataclasses import fields, replace
 from pathlib import Path
@@ -29,6 +30,9 @@ SMALL = 64 * 1024
 
 _CONFINED = frozenset({media.PDF, media.PNG, media.JPEG, media.TIFF, media.WEBP, media.GIF, media.BMP})
 """What is read by a process of its own anyway."""
+_HOLDS_ANYTHING = frozenset({media.ZIP, media.TAR, media.GZIP, media.BZIP2, media.XZ, media.MSG})
+_UNPACKED = 8
+"""So many times as large as itself may be what a small Office document unpacks to."""
 _SECONDS_PER_MB = 4
 _PATIENCE = 10
 """Seconds of waiting per second of computing: the machine may be busy."""
@@ -57,7 +61,7 @@ def read_apart(name: str, data: bytes, limits: Limits | None = None, *, small: i
     `Limits.memory_max`, ReaderFailed where the reader died of the file, ReaderUnavailable where there is none.
     """
     limits = limits or Limits()
-    if len(data) <= small or len(data) > limits.bytes_max or media.media_type(name, data) in _CONFINED:
+    if len(data) > limits.bytes_max or _costs_little(name, data, small):
         return read(name, data, limits)
     seconds = limits.seconds_max + _SECONDS_PER_MB * (len(data) // 1_000_000)
     task = Task(name, data, replace(limits, heard=None), seconds, 2 * limits.memory_max)
@@ -69,6 +73,21 @@ def read_apart(name: str, data: bytes, limits: Limits | None = None, *, small: i
         raise outcome.refusal
     assert outcome.reading is not None, "it was read or refused"
     return outcome.reading
+
+
+def _costs_little(name: str, data: bytes, small: int) -> bool:
+    """Whether it may be read here. What is packed counts by what it says that it unpacks to."""
+    kind = media.media_type(name, data)
+    if len(data) > small:
+        return kind in _CONFINED
+    if kind in _HOLDS_ANYTHING:
+        return False
+    if kind == media.EML:
+        return b"base64" not in data
+    if not data.startswith(b"PK"):
+        return True
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return sum(part.file_size for part in archive.infolist()) <= _UNPACKED * small
 
 
 def _outcome(task: Task, limits: Limits) -> Outcome:

@@ -5,6 +5,7 @@ become text; headers and footers become marks.
 """
 
 from collections.abc import Iterator
+from itertools import chain, repeat
 
 from lxml import etree
 
@@ -74,6 +75,7 @@ class _Walk:
         self._limits = limits
         self._hidden_styles = hidden_styles
         self._tables = 0
+        self._repeated = 0
         self._notes: list[tuple[str, str]] = []
         self._boxes: list[etree._Element] = []
         self._page: int | None = None
@@ -227,8 +229,11 @@ class _Walk:
             header = any(a.tag == f"{_TABLE}table-header-rows" for a in element.iterancestors())
             fields = self._fields(element, header)
             repeated = _count(element.get(f"{_TABLE}number-rows-repeated"), self._limits.nodes_max)
-            for _ in range(repeated if any(field.text for field in fields) else 1):
-                yield fields
+            times = repeated if any(field.text for field in fields) else 1
+            self._repeated += (times - 1) * len(fields)
+            if self._repeated > self._limits.nodes_max:
+                raise FileTooLarge(f"Rows that are repeated hold more than {self._limits.nodes_max:,} cells.")
+            yield from repeat(fields, times)
 
     def _fields(self, element: etree._Element, header: bool) -> list[Field]:
         fields: list[Field] = []
@@ -254,7 +259,7 @@ class _Walk:
             heading = Block("heading", table.get(f"{_TABLE}name") or "Sheet", level=1)
             self._add(heading)
             area: list[list[Field]] = []
-            for fields in (*self._rows(table), []):
+            for fields in chain(self._rows(table), [[]]):
                 if fields:
                     area.append(fields)
                     if len(area) > self._limits.nodes_max:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import resource
 import time
 import zipfile
@@ -27,6 +28,7 @@ from tests.rooms.knowledge.reading.made import (
     written,
     zipped,
 )
+from tests.rooms.knowledge.reading.office import contract_ods
 
 _WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 
@@ -43,6 +45,26 @@ def _ole(*streams: str) -> bytes:
     return (
         b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600) + b"".join(s.encode("utf-16-le") for s in streams) + bytes(512)
     )
+
+
+def _repeating(rows: int) -> bytes:
+    """A sheet whose few rows say that they stand there a million times: whoever believed them took four gigabytes."""
+    one = (
+        b"<table:table-row table:number-rows-repeated='1000000'><table:table-cell "
+        b"table:number-columns-repeated='9' office:value-type='string'><text:p>x</text:p></table:table-cell>"
+        b"</table:table-row>"
+    )
+    out = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(contract_ods())) as before,
+        zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as after,
+    ):
+        for part in before.namelist():
+            data = before.read(part)
+            if part == "content.xml":
+                data = re.sub(rb"(<table:table [^>]*>)", lambda found: found[0] + one * rows, data, count=1)
+            after.writestr(part, data)
+    return out.getvalue()
 
 
 def _entities() -> bytes:
@@ -123,6 +145,7 @@ BAD: list[tuple[str, bytes, type[errors.BastideError]]] = [
     ("deep.json", b"[" * 600 + b"1" + b"]" * 600, errors.FileTooLarge),
     ("deep-keys.json", b'{"a":' * 900 + b"1" + b"}" * 900, errors.FileTooLarge),
     ("covered.html", b"<table>" + b"<tr>" + (b"<td rowspan=999 colspan=2>x" * 3 + b"<tr>") * 900, errors.FileTooLarge),
+    ("repeated.ods", _repeating(900), errors.FileTooLarge),
     ("wide.html", b"<html>" + b"<div>" * 10_000_000, errors.FileTooLarge),
 ]
 
