@@ -80,6 +80,7 @@ async def open_house(
             await worker.start(work=work)
         if work:
             opened.callback(asyncio.create_task(bring_up_to_date(tenancy, knowledge)).cancel)
+        opened.callback(store.leave)
         yield house
 
 

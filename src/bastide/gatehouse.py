@@ -52,6 +52,7 @@ async def open_gatehouse(settings: Settings, *, sequence: bool = False) -> Async
         for room in (policy, egress, inference):
             opened.push_async_callback(room.stop)
             await room.start()
+        opened.callback(store.leave)
         yield CallRooms(settings, store, audit, tenancy, policy, egress, inference)
 
 

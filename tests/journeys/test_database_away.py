@@ -203,3 +203,10 @@ async def streamed(port: int, key: str) -> tuple[str, asyncio.StreamWriter]:
         await reader.readuntil(b"\n\n")
     fields = dict(line.lower().split(": ", 1) for line in said.splitlines()[1:] if ": " in line)
     return fields["x-bastide-receipt"], writer
+
+
+async def test_a_house_closes_though_its_database_is_away(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bastide.store.store._REVIVE_S", 600.0)  # what each room would wait for its last words
+    monkeypatch.setenv("BASTIDE_DATABASE_URL", ground.url)
+    async with asyncio.timeout(120), open_house(Settings.read(ground.home), sequence=True, work=True):
+        await ground.stop()

@@ -22,7 +22,7 @@ from bastide.audit.note import Checkpoint, SecretKey
 from bastide.audit.tiles import Frontier, Tiles, edge_tiles
 from bastide.errors import BastideError, LogDamaged
 from bastide.settings import AuditSettings
-from bastide.store import Db, Store, ended, queries
+from bastide.store import Db, Store, ended, queries, told_to_end
 from bastide.telemetry import count, gauge, log, observe
 
 _Q = queries("bastide.audit")
@@ -101,12 +101,17 @@ class Sequencer:
             self._called.clear()
             begun = time.monotonic()
             try:
-                appended = await asyncio.shield(self.turn())
+                turn = asyncio.create_task(self.turn())
+                turn.add_done_callback(lambda turn: turn.cancelled() or turn.exception())  # seen, whoever has gone
+                appended = await asyncio.shield(turn)
                 await self._keep()
                 self.problem = ""
-            except asyncio.CancelledError:
-                raise
-            except Exception as fault:  # the log must go on by itself when what broke it is mended
+            except (
+                Exception,
+                asyncio.CancelledError,
+            ) as fault:  # it goes on when what broke it is mended
+                if told_to_end():
+                    raise
                 told = fault.message if isinstance(fault, BastideError) else type(fault).__name__
                 if told != self.problem:
                     log.error("nothing is appended to the audit log: %s", told)

@@ -15,7 +15,7 @@ from bastide.settings import Settings
 
 
 def logs(*, verbose: bool) -> None:
-    """Write the log, on standard error; what libraries say of every request is left out."""
+    """Write the log, on standard error; what libraries say of every request, and of every attempt, is left out."""
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.INFO if verbose else logging.WARNING,
@@ -23,6 +23,7 @@ def logs(*, verbose: bool) -> None:
     )
     for noisy in ("uvicorn.error", "httpx2", "httpcore2"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # the store says once that the database is away
 
 
 def settings_of(words: dict[str, Any]) -> Settings:

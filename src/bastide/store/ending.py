@@ -1,4 +1,4 @@
-"""Ending tasks that go on for ever."""
+"""Ending tasks that go on for ever, and no others."""
 
 from __future__ import annotations
 
@@ -22,3 +22,13 @@ async def ended(*tasks: asyncio.Task[Any] | None) -> None:
     for over in tasks:
         if over is not None and not over.cancelled():
             over.exception()  # it was seen
+
+
+def told_to_end() -> bool:
+    """Whether somebody cancels the task that asks.
+
+    A cancellation that comes out of a call though nobody does is that call's fault, and no reason to end: whoever goes
+    on for ever looks here before obeying one.
+    """
+    us = asyncio.current_task()
+    return us is not None and us.cancelling() > 0

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from uuid import UUID
 
 from bastide.errors import BastideError
-from bastide.store.ending import ended
+from bastide.store.ending import ended, told_to_end
 from bastide.store.identifiers import from_uuid
 from bastide.store.presence import Presence
 from bastide.telemetry import log
@@ -75,7 +75,9 @@ class Hearing:
                     self._tell(topic, what)
             except BastideError:
                 pass  # the database is away: it is looked for
-            except Exception:
+            except (Exception, asyncio.CancelledError):
+                if told_to_end():
+                    raise
                 log.exception("what others change is listened to anew")
             self._presence.gone()  # what was remembered before this does not outlast another absence
             await asyncio.sleep(_RETRY_S)

@@ -42,6 +42,8 @@ _ADD_TENANT_KEY, _TENANT_KEY = _Q["add_tenant_key"], _Q["tenant_key"]
 _ADD_KEY_OF, _KEY_OF = _Q["add_key_of"], _Q["key_of"]
 
 _REVIVE_S = 20.0  # how long a lost database is waited for
+_LEAVING_S = 1.0  # and by a house that closes
+_CONNECTION_S = 5.0  # a pool that gives none for so long may be cut off
 _KEYS_MAX = 4096  # tenants whose keys are kept unwrapped
 
 
@@ -61,6 +63,7 @@ class Store:
         self._urls = ("", "")
         self._pools = Pools(settings.pool_size_max)
         self._reviving = asyncio.Lock()
+        self._leave_by = float("inf")
         self._server: Server | None = None
         self.presence = Presence(self._look, self._reopen)
         self.hearing = Hearing(self.listen, self.presence)
@@ -89,6 +92,11 @@ class Store:
             self._context_key = await agree_on_key(owner, self._settings.home)
         await self._pools.open(self._urls)
         await self._lint()
+
+    def leave(self) -> None:
+        """The house closes: a database that is away is no longer waited for; what was to be written is lost or kept
+        elsewhere, as when the process is killed."""
+        self._leave_by = time.monotonic() + _LEAVING_S
 
     async def stop(self) -> None:
         """Close the pools; the embedded server stops when its last user has left."""
@@ -303,7 +311,7 @@ class Store:
         while True:
             pool = self._pools.of(door)
             try:
-                return pool, await pool.getconn(timeout=5.0)
+                return pool, await pool.getconn(timeout=max(0.1, min(_CONNECTION_S, self._leave_by - time.monotonic())))
             except (PoolTimeout, PoolClosed, psycopg.OperationalError) as fault:
                 await self._revive(deadline, fault)
 
@@ -322,7 +330,7 @@ class Store:
             self.presence.doubt()
         elif not isinstance(fault, PoolClosed):  # closed: another was opened in its place
             self.presence.gone()
-        if time.monotonic() > deadline:
+        if time.monotonic() > min(deadline, self._leave_by):
             raise DatabaseUnavailable from fault
         if self._embedded is None:
             await asyncio.sleep(0.2)

@@ -14,7 +14,7 @@ from time import monotonic
 
 from bastide.errors import BastideError
 from bastide.settings import WorkSettings
-from bastide.store import Store, ended, queries
+from bastide.store import Store, ended, queries, told_to_end
 from bastide.telemetry import log, timed
 from bastide.workflows.queue import SCHEMA
 from bastide.workflows.registry import Registry
@@ -101,7 +101,7 @@ class Feeder:
                 log.warning("%s: %s", name, fault)
                 await asyncio.sleep(1.0)
             except (Exception, asyncio.CancelledError):
-                if (us := asyncio.current_task()) and us.cancelling():
+                if told_to_end():
                     raise
                 log.exception("%s failed; it goes on", name)
                 await asyncio.sleep(1.0)

@@ -16,7 +16,7 @@ from procrastinate.worker import Worker as QueueWorker
 
 from bastide.errors import BastideError
 from bastide.settings import WorkSettings
-from bastide.store import Json, Store, queries
+from bastide.store import Json, Store, queries, told_to_end
 from bastide.telemetry import count, log
 from bastide.workflows.executing import Executing
 from bastide.workflows.queue import TASK, Queue, StoreConnector, queue_name
@@ -135,7 +135,7 @@ class Worker:
             try:
                 await self._accompany(loop, running)
             except (Exception, asyncio.CancelledError) as fault:
-                if (us := asyncio.current_task()) and us.cancelling():
+                if told_to_end():
                     raise
                 count("worker_restarts")
                 log.warning("the worker begins anew: %s: %s", type(fault).__name__, fault)
