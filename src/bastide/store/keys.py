@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from bastide.errors import BlobDamaged, KeysMissing
 
 _NONCE = 12
+_KNOWN_MAX = 4096  # tenants
 
 
 def secret_file(path: Path, *, length: int) -> bytes:
@@ -142,3 +144,29 @@ class KeyRing:
     def platform(self) -> TenantKeys:
         """Keys for what belongs to no tenant."""
         return TenantKeys.of("platform", _derive(self._kek, "platform"))
+
+
+class KnownKeys:
+    """Keys that are unwrapped in this process's memory: those of the tenants that were asked for last."""
+
+    def __init__(self, ring: KeyRing) -> None:
+        self._ring = ring
+        self._keys: OrderedDict[str, TenantKeys] = OrderedDict()
+
+    def of(self, tenant: str) -> TenantKeys | None:
+        """The tenant's keys, if they are known."""
+        known = self._keys.get(tenant)
+        if known is not None:
+            self._keys.move_to_end(tenant)
+        return known
+
+    def unwrap(self, tenant: str, wrapped: bytes) -> TenantKeys:
+        """The keys under `wrapped`; from now on they are known. Raises as `KeyRing.unwrap` does."""
+        keys = self._keys[tenant] = TenantKeys.of(tenant, self._ring.unwrap(tenant, wrapped))
+        if len(self._keys) > _KNOWN_MAX:
+            self._keys.popitem(last=False)
+        return keys
+
+    def forget(self, tenant: str) -> None:
+        """They are known no more."""
+        self._keys.pop(tenant, None)

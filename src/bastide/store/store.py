@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 import zlib
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -24,7 +23,7 @@ from bastide.store.db import Db, is_silent
 from bastide.store.embedded import EmbeddedPostgres, Server
 from bastide.store.hearing import Hearing
 from bastide.store.identifiers import to_uuid
-from bastide.store.keys import KeyRing, TenantKeys
+from bastide.store.keys import KeyRing, KnownKeys, TenantKeys
 from bastide.store.lint import Fault, faults
 from bastide.store.migrate import migrate
 from bastide.store.pools import Connection, Pool, Pools
@@ -44,7 +43,6 @@ _ADD_KEY_OF, _KEY_OF = _Q["add_key_of"], _Q["key_of"]
 _REVIVE_S = 20.0  # how long a lost database is waited for
 _LEAVING_S = 1.0  # and by a house that closes
 _CONNECTION_S = 5.0  # a pool that gives none for so long may be cut off
-_KEYS_MAX = 4096  # tenants whose keys are kept unwrapped
 
 
 class Store:
@@ -57,7 +55,7 @@ class Store:
         )
         self._ring = KeyRing.of_home(settings.home)
         self._platform_keys = self._ring.platform()
-        self._keys: OrderedDict[str, TenantKeys] = OrderedDict()
+        self._keys = KnownKeys(self._ring)
         self._context_key = b""
         self._owner_url = ""
         self._urls = ("", "")
@@ -353,9 +351,8 @@ class Store:
     # -- keys of a tenant ---------------------------------------------------------------------------
 
     async def _tenant_keys(self, scope: Scope) -> TenantKeys:
-        known = self._keys.get(scope.tenant)
+        known = self._keys.of(scope.tenant)
         if known is not None:
-            self._keys.move_to_end(scope.tenant)
             return known
         async with self._session("app", self._enter(scope), scope) as db:
             row = await db.row(tuple, _TENANT_KEY)
@@ -364,24 +361,18 @@ class Store:
                 await db.run(_ADD_TENANT_KEY, wrapped=wrapped, wrapped_by=self._ring.name)
                 row = await db.row(tuple, _TENANT_KEY)
         assert row is not None, "the key was just written"
-        return self._unwrapped(scope.tenant, bytes(row[0]))
+        return self._keys.unwrap(scope.tenant, bytes(row[0]))
 
     async def keys_of(self, tenant: str) -> TenantKeys:
         """The keys of a tenant of whom no scope is at hand, for what the house itself records."""
-        known = self._keys.get(tenant)
+        known = self._keys.of(tenant)
         if known is not None:
             return known
         _, fresh = self._ring.wrap(tenant)
         async with self.as_operator(reason="keys for what is recorded") as db:
             await db.run(_ADD_KEY_OF, tenant=to_uuid(tenant), wrapped=fresh, wrapped_by=self._ring.name)
             wrapped = await db.value(_KEY_OF, tenant=to_uuid(tenant))
-        return self._unwrapped(tenant, bytes(wrapped))
-
-    def _unwrapped(self, tenant: str, wrapped: bytes) -> TenantKeys:
-        keys = self._keys[tenant] = TenantKeys.of(tenant, self._ring.unwrap(tenant, wrapped))
-        if len(self._keys) > _KEYS_MAX:
-            self._keys.popitem(last=False)
-        return keys
+        return self._keys.unwrap(tenant, bytes(wrapped))
 
     # -- backup -------------------------------------------------------------------------------------
 
@@ -403,4 +394,4 @@ class Store:
 
     def forget_keys(self, tenant: str) -> None:
         """Drop a tenant's unwrapped keys from this process's memory."""
-        self._keys.pop(tenant, None)
+        self._keys.forget(tenant)
