@@ -72,7 +72,9 @@ async def connect(url: str) -> psycopg.AsyncConnection[Any]:
     try:
         return await psycopg.AsyncConnection.connect(url, autocommit=True, connect_timeout=10)
     except psycopg.OperationalError as fault:
-        said = [line for line in str(fault).strip().splitlines() if not line.startswith("\t")] or [""]  # those are hints
+        said = [line for line in str(fault).strip().splitlines() if not line.startswith("\t")] or [
+            ""
+        ]  # those are hints
         raise DatabaseUnavailable(f"The database does not answer: {said[-1]}") from fault
 
 
