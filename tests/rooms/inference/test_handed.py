@@ -21,7 +21,7 @@ from bastide.inference.batches.values import Batch
 from bastide.policy import Label
 from bastide.store import Query, Scope
 from bastide.testing import ScriptedModel
-from bastide.workflows import Job
+from bastide.workflows import Job, Lane
 
 __all__ = ["house"]
 
@@ -312,6 +312,23 @@ async def test_what_was_answered_before_a_provider_stopped_is_kept(
     assert done.status == ("expired" if status == "expired" else "completed")
 
 
+async def test_why_a_provider_s_batch_failed_is_told_without_the_key(
+    house: House, ours: Scope, provider: BatchProvider
+) -> None:
+    provider.held = True
+    await added(house, ours, provider)
+    batch = await begun(house, ours, chat("a", "x"))
+    await at_work(house, ours)
+    (theirs,) = provider.batches.values()
+    theirs |= {"status": "failed", "errors": {"data": [{"code": "c", "message": "sk-theirs may not", "line": 1}]}}
+    _, errors = await told(house, ours, await ended(house, ours, batch))
+    error = errors["a"]["response"]["body"]["error"]
+    assert (error["code"], error["message"]) == (
+        "inference.upstream_failed",
+        "The provider's batch failed: *** may not",
+    )
+
+
 async def test_a_batch_that_its_provider_knows_no_more_is_told(
     house: House, ours: Scope, provider: BatchProvider
 ) -> None:
@@ -414,6 +431,19 @@ async def test_who_cancels_a_batch_cancels_that_of_its_provider(
     assert {one["error"]["code"] for one in errors.values()} == {"batch_cancelled"}
     await withdrawn(house, ours)
     assert provider.files == {}
+
+
+async def test_what_was_cancelled_before_it_was_planned_is_not_handed_over(
+    house: House, ours: Scope, provider: BatchProvider
+) -> None:
+    """A worker that died between the word and the deed: whoever goes on begins nothing."""
+    await added(house, ours, provider)
+    await house.workflows.set_lane(ours, Lane("inference.batch_file", paused=True))
+    batch = await begun(house, ours, chat("a", "x"))
+    await run(house, ours, "update inference.batch set status = 'cancelling', cancelling_at = now()")
+    await house.workflows.set_lane(ours, Lane("inference.batch_file"))
+    assert (await ended(house, ours, batch)).status == "cancelled"
+    assert provider.uploads == []
 
 
 @pytest.mark.parametrize("how", ["derived", "person", "job"])

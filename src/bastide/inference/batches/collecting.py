@@ -102,7 +102,7 @@ class Collecting:
                 raise await self._later(one, trouble.fault.code) from trouble
         if odd:
             log.warning("%s gave lines that cannot be used: %s", one.model.record, dict(odd))
-        await keeping.finish(one, lambda n, name, receipt: self._missing(n, name, receipt, theirs))
+        await keeping.finish(one, lambda n, name, receipt: self._missing(one, n, name, receipt, theirs))
 
     async def _read(self, client: BatchClient, one: Handed, file: str, keeping: Receipting, odd: Counter[str]) -> None:
         all_, page = set(one.lines), Page()
@@ -130,7 +130,9 @@ class Collecting:
         scope = await self._standing.now()
         async with AsyncExitStack() as open_:
             with troubles():
-                client = await open_.enter_async_context(self._gateway.by_file.reach(scope, one.model, one.key))
+                client = await open_.enter_async_context(
+                    self._gateway.by_file.reach(scope, one.model, one.key, reading=True)
+                )
             yield client
 
     def _told(self, one: Handed, n: int, found: _Line, keeping: Receipting) -> Told:
@@ -140,7 +142,7 @@ class Collecting:
         output = bytes(response.body) if response is not None else b""
         try:
             if response is None or found.error:
-                raise UpstreamFailed(f"The provider's batch reports: {told_in({'error': found.error})}")
+                raise UpstreamFailed(f"The provider's batch reports: {_struck(told_in({'error': found.error}), one)}")
             if response.status_code != 200:
                 status = response.status_code if type(response.status_code) is int else 0
                 raise fault_of(status, {}, output, one.key)
@@ -151,7 +153,7 @@ class Collecting:
             return Told(refused(n, line.custom_id, self._wire, fault, receipt), receipt, output)
         return Told(answered(n, line.custom_id, 200, body, receipt, new_id("req")), receipt, output, usage)
 
-    def _missing(self, n: int, name: str, receipt: str, theirs: Theirs | None) -> Entry:
+    def _missing(self, one: Handed, n: int, name: str, receipt: str, theirs: Theirs | None) -> Entry:
         """A line of which nothing came."""
         if theirs is None:
             gone = UpstreamFailed("The provider knows this batch no more.")
@@ -161,7 +163,7 @@ class Collecting:
         if theirs.status == "cancelled":
             return cancelled(n, name)
         if theirs.status == "failed":
-            why = UpstreamFailed(f"The provider's batch failed: {theirs.told or 'no reason'}")
+            why = UpstreamFailed(f"The provider's batch failed: {_struck(theirs.told, one) or 'no reason'}")
             return refused(n, name, self._wire, why, receipt)
         return refused(n, name, self._wire, UpstreamGarbage("The provider gave no answer to this line."), receipt)
 
@@ -171,6 +173,11 @@ def _read(line: object) -> _Line | None:
         return _LINES.decode(line) if isinstance(line, bytes) else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def _struck(told: str, one: Handed) -> str:
+    """What a provider tells, without the key that it may quote."""
+    return told.replace(one.key, "***") if one.key else told
 
 
 def _number(found: _Line | None) -> int:

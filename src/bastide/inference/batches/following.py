@@ -22,10 +22,14 @@ from bastide.inference.batches.lines import Lines, Problem
 from bastide.inference.batches.receipting import Receipting
 from bastide.inference.batches.values import Batch
 from bastide.inference.gateway import Gateway
-from bastide.workflows import Run
+from bastide.store import Db
+from bastide.workflows import JsonValue, Run
 
 STOP: Final = "stop"
 """The signal that a batch is being cancelled."""
+
+OUT_OF_TIME: Final = "out of time"
+"""The step that is recorded where a provider, or we, left no time for some of it."""
 
 _GRACE_S: Final = 900.0  # a provider that was late or was told to stop may say so much later what came of it
 
@@ -74,19 +78,19 @@ class Following:
                 except Later:  # it is followed
                     continue
 
-    async def follow(self, work: Work) -> bool:
-        """Until nothing is at a provider any more; whether time has run out for any of it there."""
-        expired = False
+    async def follow(self, work: Work) -> None:
+        """Until nothing is at a provider any more."""
         while True:
             async with work.run.fenced() as db:
                 work.batch = await batch_at_work(db, work.batch.id)
                 handed = await of_batch(db, work.batch.id)
             if not handed:
-                return expired
+                return
             pauses = []
             for one in handed:
                 try:
-                    expired = await self._forward(work, one) or expired
+                    if await self._forward(work, one) and work.run.remembered(OUT_OF_TIME) is None:
+                        await work.run.write(OUT_OF_TIME, _so)
                 except Later as later:
                     pauses.append(later.seconds)
             if pauses and min(pauses) > 0:
@@ -135,6 +139,10 @@ class Following:
             work.standing,
             self._receipting(work),
         )
+
+
+async def _so(_: Db) -> JsonValue:
+    return True
 
 
 def _lies(handed: list[Handed]) -> str:

@@ -21,7 +21,7 @@ from bastide.errors import BastideError
 from bastide.inference.accounts import Reserving
 from bastide.inference.batches.asking import Asking, Entry, cancelled, out_of_time
 from bastide.inference.batches.ending import batch_at_work, end
-from bastide.inference.batches.following import Following, Work
+from bastide.inference.batches.following import OUT_OF_TIME, Following, Work
 from bastide.inference.batches.handed import Handed, of_batch
 from bastide.inference.batches.keeping import Keeping, Standing
 from bastide.inference.batches.lines import Line, Lines, Problem, read
@@ -79,13 +79,14 @@ class Working:
             return {"status": batch.status}
         work = Work(run, batch, Standing(self._tenancy, run.scope), Keeping(run, batch.id, batch.label, kept))
         at_theirs = {n for one in handed for n in one.lines if n not in kept}
-        if not (batch.live and batch.total) or len(kept) + len(at_theirs) < batch.total:
+        begun = batch.live and batch.total > 0
+        if batch.status != "cancelling" and (not begun or len(kept) + len(at_theirs) < batch.total):
             problems = await self._read(work)
             if problems:
                 return await self._end(run, "failed", problems)
             await self._plan_and_ask(work, at_theirs)
-        expired = await Following(self._audit, self._gateway, self._reserving, self._read).follow(work)
-        return await self._last(work, expired=expired)
+        await Following(self._audit, self._gateway, self._reserving, self._read).follow(work)
+        return await self._last(work)
 
     async def _opened(self, run: Run[Wanted]) -> tuple[Batch, set[int], list[Handed]]:
         async with run.fenced() as db:
@@ -118,7 +119,7 @@ class Working:
         asking = Asking(self._gateway, work.standing.now, batch.said, ENDPOINTS[batch.endpoint], until=until)
         await self._all(run, asking, work.keeping, ((n, lines.at(n)) for n in sorted(here)), len(lines.numbers))
 
-    async def _last(self, work: Work, *, expired: bool) -> JsonValue:
+    async def _last(self, work: Work) -> JsonValue:
         """Tell those lines that nobody has told yet, and end."""
         async with work.run.fenced() as db:
             batch = await batch_at_work(db, work.batch.id)
@@ -128,7 +129,7 @@ class Working:
             if problems:
                 return await self._end(work.run, "failed", problems)
             late = await _late(work.keeping, work.at_hand, cancelled if stopping else out_of_time)
-        status = "expired" if late or expired else "completed"
+        status = "expired" if late or work.run.remembered(OUT_OF_TIME) else "completed"
         return await self._end(work.run, "cancelled" if stopping else status, None)
 
     async def _all(

@@ -33,6 +33,7 @@ from bastide.store import Scope
 
 ACT: Final = "batch"
 _UPLOAD_S: Final = 900.0
+_READING_S: Final = 7200.0
 _REPLY_BYTES_MAX: Final = 4 * 1024**3  # read line by line
 _EMPTY: Final = Label(cls="public", personal="none")  # to ask how it goes says nothing of any line
 _ENCODER: Final = msgspec.json.Encoder()
@@ -143,8 +144,11 @@ class ByFile:
     # -- at the provider ----------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def reach(self, scope: Scope, model: Model, key: str | None) -> AsyncGenerator[BatchClient]:
-        """Its provider's files and batches. To ask there is decided on like a call that says nothing.
+    async def reach(
+        self, scope: Scope, model: Model, key: str | None, *, reading: bool = False
+    ) -> AsyncGenerator[BatchClient]:
+        """Its provider's files and batches; `reading` a large file line by line. To ask there is decided on like a call
+        that says nothing.
 
         Raises NoPermittedModel, PermitRefused, and at the first request what egress raises.
         """
@@ -152,7 +156,8 @@ class ByFile:
         decision.permit()
         permit = self._calls.permit(decision, self._egress)
         place = Place(urlsplit(model.url).path.rstrip("/"), key, ADAPTERS[model.kind], model=model.upstream)
-        async with self._egress.open(permit, total_s=_UPLOAD_S, reply_bytes_max=_REPLY_BYTES_MAX) as client:
+        total_s, most = (_READING_S, _REPLY_BYTES_MAX) if reading else (_UPLOAD_S, None)
+        async with self._egress.open(permit, total_s=total_s, reply_bytes_max=most) as client:
             yield BatchClient(client, place)
 
     @staticmethod
