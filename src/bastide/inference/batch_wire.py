@@ -16,6 +16,7 @@ from bastide.egress import Client, Reply
 from bastide.errors import UpstreamGarbage
 from bastide.inference.openai_style import Place, encode, read_object
 from bastide.inference.upstream_faults import fault_of, told_in
+from bastide.inference.values import Usage
 
 ENDED: Final = frozenset({"completed", "failed", "expired", "cancelled"})
 """The states of a batch that it does not leave."""
@@ -24,6 +25,7 @@ _ID_MAX: Final = 256
 _PAGE: Final = 100
 _PAGES_MAX: Final = 20
 _NOT_THERE: Final = frozenset({404, 405, 501})
+_TOKENS_MAX: Final = 2**40
 _LINE_BYTES_MAX: Final = 32 * 1024 * 1024
 _TOLD_MAX: Final = 5  # reasons of a batch that failed
 _KEPT_S: Final = 30 * 86_400
@@ -50,6 +52,7 @@ class Theirs:
     errors: str | None = None
     done: int = 0
     told: str = ""  # why it failed
+    used: Usage | None = None  # of all its lines, where that is told
 
     @property
     def ended(self) -> bool:
@@ -236,7 +239,16 @@ def _batch(found: Mapping[str, Any]) -> Theirs:
     counts = found.get("request_counts")
     done = counts.get("completed") if isinstance(counts, Mapping) else 0
     output, errors = (_file(found.get(name)) for name in ("output_file_id", "error_file_id"))
-    return Theirs(_id(found), status, output, errors, done if type(done) is int else 0, _why(found.get("errors")))
+    done = done if type(done) is int else 0
+    return Theirs(_id(found), status, output, errors, done, _why(found.get("errors")), _used(found.get("usage")))
+
+
+def _used(usage: Any) -> Usage | None:
+    if not isinstance(usage, Mapping):
+        return None
+    sent, got = (usage.get(name) for name in ("input_tokens", "output_tokens"))
+    told = [one for one in (sent, got) if type(one) is int and 0 <= one < _TOKENS_MAX]
+    return Usage(told[0], told[1]) if len(told) == 2 and any(told) else None
 
 
 def _file(id: Any) -> str | None:

@@ -509,6 +509,22 @@ async def test_what_a_lost_job_had_handed_over_is_found_by_the_sweep(
     assert provider.files == {}
 
 
+async def test_what_was_answered_there_and_nobody_collected_is_paid_for(
+    house: House, ours: Scope, provider: BatchProvider
+) -> None:
+    provider.held = True
+    await added(house, ours, provider)
+    batch = await begun(house, ours, *(chat(f"n{n}", f"{n}") for n in range(3)))
+    await at_work(house, ours)
+    await house.batches.files.delete(ours, batch.input_file, derived=True)
+    await provider.until(lambda: [one["status"] for one in provider.batches.values()] == ["cancelling"])
+    provider.finish(status="cancelled", only=lambda n: n < 2)
+    await withdrawn(house, ours)
+    assert provider.files == {}, "the answers, too"
+    (used,) = await house.inference.accounts.usage(ours, by="outcome")
+    assert (used.name, used.tokens_in, used.tokens_out) == ("aborted", 20, 10)
+
+
 @pytest.mark.slow
 async def test_what_was_begun_there_while_its_job_was_stopped_is_found_and_stopped(
     house: House, ours: Scope, provider: BatchProvider

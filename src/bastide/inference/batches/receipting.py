@@ -54,7 +54,7 @@ class Receipting:
         async def beside(db: Db) -> None:
             for line in told:
                 await self._record(db, one, places[line.entry.n], line, tls)
-            took = [Took(line.usage, _eur(one, line.usage), _outcome(line.entry)) for line in told]
+            took = [Took(line.usage, eur_of(one, line.usage), _outcome(line.entry)) for line in told]
             endpoint, currency = one.model.endpoint_id, one.price.currency
             await self._reserving.settle(db, one.account, one.id, took, endpoint=endpoint, currency=currency)
 
@@ -133,7 +133,8 @@ def shown(tls: Any) -> Tls:
     return None if tls is None else cast("Mapping[str, JsonValue]", tls.to_wire())
 
 
-def _eur(one: Handed, usage: Usage) -> float | None:
+def eur_of(one: Handed, usage: Usage) -> float | None:
+    """What so much costs, at the price that it had when it was planned; None where that is not known."""
     if one.model.local:
         return 0.0
     price = one.price

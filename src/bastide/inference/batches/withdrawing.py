@@ -13,10 +13,12 @@ from typing import Final
 
 from bastide.audit import Audit
 from bastide.errors import BastideError, DatabaseUnavailable, UnknownBatch
-from bastide.inference.accounts import Reserving
-from bastide.inference.batch_wire import BatchClient, CannotList
+from bastide.inference.accounts import Reserving, Took
+from bastide.inference.batch_wire import BatchClient, CannotList, Theirs
 from bastide.inference.batches.handed import Handed, doomed, drop, note
+from bastide.inference.batches.receipting import eur_of
 from bastide.inference.gateway import Gateway
+from bastide.inference.values import Usage
 from bastide.policy import Label
 from bastide.store import Db, Scope
 from bastide.workflows import Job, JobType, JsonValue, Limits, Retry, Run, Workflows
@@ -66,16 +68,17 @@ class Withdrawing:
         if pause is None:
             try:
                 async with self._gateway.by_file.reach(run.scope, one.model, one.key) as client:
-                    found, known = await self._found(client, one)
-                    if await self._stopped(client, found):
+                    found, theirs, known = await self._found(client, one)
+                    if await self._stopped(client, theirs):
                         files, outcome = await self._delete(client, found), "done" if known else "unknown"
-                        return await run.write("gone", partial(self._gone, found, files, outcome))
+                        used = None if theirs is None or _collected(one) else theirs.used
+                        return await run.write("gone", partial(self._gone, found, files, outcome, used))
                 pause = _STOPPING_S
             except DatabaseUnavailable:
                 raise
             except BastideError as fault:
                 if one.tries >= _TRIES_MAX:
-                    return await run.write("gone", partial(self._gone, one, 0, "given up"))
+                    return await run.write("gone", partial(self._gone, one, 0, "given up", None))
                 pause = await self._refused(run, one, fault)
         await run.rest(pause)
         raise AssertionError("what rests is begun anew")
@@ -87,9 +90,10 @@ class Withdrawing:
         return _SURE_S - one.asked_s if open_ else None
 
     @staticmethod
-    async def _found(client: BatchClient, one: Handed) -> tuple[Handed, bool]:
-        """It with the ids of what is there although nobody had written that down; whether that can be known."""
-        known = True
+    async def _found(client: BatchClient, one: Handed) -> tuple[Handed, Theirs | None, bool]:
+        """It with the ids of what is there although nobody had written that down, how its batch is, and whether all of
+        that can be known."""
+        theirs, known = None, True
         try:
             if one.state == "uploading" and one.upstream_file is None:
                 one = replace(one, upstream_file=await client.find_file(one.file_name))
@@ -98,14 +102,15 @@ class Withdrawing:
                 one = one if theirs is None else replace(one, upstream_batch=theirs.id)
         except CannotList:  # the file that we know of can be deleted all the same
             known = False
-        if one.upstream_batch is not None and (theirs := await client.look(one.upstream_batch)) is not None:
+        if one.upstream_batch is not None:
+            theirs = await client.look(one.upstream_batch)
+        if theirs is not None:
             one = replace(one, upstream_output=theirs.output, upstream_errors=theirs.errors)
-        return one, known
+        return one, theirs, known
 
     @staticmethod
-    async def _stopped(client: BatchClient, one: Handed) -> bool:
+    async def _stopped(client: BatchClient, theirs: Theirs | None) -> bool:
         """Whether nothing is worked on there any more; if it is, it was told to stop."""
-        theirs = None if one.upstream_batch is None else await client.look(one.upstream_batch)
         if theirs is None or theirs.ended:
             return True
         if theirs.status != "cancelling":
@@ -119,7 +124,12 @@ class Withdrawing:
             await client.delete(file)
         return len(files)
 
-    async def _gone(self, one: Handed, files: int, outcome: str, db: Db) -> JsonValue:
+    async def _gone(self, one: Handed, files: int, outcome: str, used: Usage | None, db: Db) -> JsonValue:
+        if used is not None:  # what was answered there and nobody has collected is paid for all the same
+            took, endpoint = Took(used, eur_of(one, used), "aborted"), one.model.endpoint_id
+            await self._reserving.settle(
+                db, one.account, one.id, [took], endpoint=endpoint, currency=one.price.currency
+            )
         await self._reserving.release(db, one.id)
         await drop(db, one.id)
         await self._record(db, one, outcome, {"deleted": files})
@@ -144,6 +154,11 @@ class Withdrawing:
         await self._audit.record(
             db, "batch.withdraw", resource=one.batch, subjects=subjects, outcome=outcome, details=details
         )
+
+
+def _collected(one: Handed) -> bool:
+    """Whether its answers were read, each of which is settled by itself."""
+    return one.upstream_output is not None or one.upstream_errors is not None
 
 
 async def begin(workflows: Workflows, scope: Scope, db: Db) -> None:
