@@ -36,6 +36,7 @@ from bastide.telemetry import count, gauge, log
 
 _AT_ONCE: Final = 64  # entries' worth of randomness that the operating system is asked for
 _GROUP_S: Final = 0.05
+_SLOW_S: Final = 10.0  # a disk that is silent for so long takes nothing
 _RETRY_S: Final = 0.5
 _RETRY_S_MAX: Final = 5.0
 _FRAME_MAX: Final = 512  # calls
@@ -173,10 +174,10 @@ class Journal:
             long = [_Long(one, one.promise() if one.promise else None) for one in fresh if one.end is None]
             self._remember([one.id for one in fresh])
             try:
-                await self._off(lambda long=long, closed=closed: self._write(long, closed))  # type: ignore[misc]
+                await self._written(long, closed)
             except OSError as fault:
                 self._closed[:0] = closed
-                self._failed(fault)
+                self._failed(fault.strerror or str(fault))
                 await asyncio.sleep(_RETRY_S)
                 continue
             self._mended()
@@ -194,9 +195,17 @@ class Journal:
         else:
             self._more_coming = True
 
-    def _failed(self, fault: OSError) -> None:
+    async def _written(self, long: list[_Long], closed: list[Entry]) -> None:
+        """A write that has ended. One that takes long holds up new calls, as what they leave would lie in memory."""
+        writing = asyncio.ensure_future(self._off(lambda: self._write(long, closed)))
+        await asyncio.wait({writing}, timeout=_SLOW_S)
+        if not writing.done():
+            self._failed(f"a write has not ended for {_SLOW_S:g} seconds")
+        await writing
+
+    def _failed(self, why: str) -> None:
         count("journal_writes_failed")
-        told = f"The journal cannot be written: {fault.strerror or fault}."
+        told = f"The journal cannot be written: {why}."
         if told != self.problem:
             log.error("no call begins: %s", told)
             gauge("journal_unwritable", 1)

@@ -13,6 +13,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -367,6 +368,34 @@ async def test_a_full_disk_lets_no_call_begin_and_loses_none(logged: Logged, tmp
     await journal.stop()
     assert await recorded(logged, ours) == [before, running.id, after]
     assert (await logged.audit.verify()).valid
+
+
+async def test_a_disk_that_is_silent_lets_no_call_begin_and_loses_none(
+    logged: Logged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bastide.audit.journal._SLOW_S", 0.3)
+    speaks = threading.Event()
+
+    def sync(file: int) -> None:
+        speaks.wait()
+        SYNC(file)
+
+    ours = somebody()
+    journal = Journal(logged.store, AuditSettings(home=tmp_path), sync=sync)
+    made_before = [made(journal, ours) for _ in range(3)]
+    async with asyncio.timeout(60):
+        while not journal.problem:
+            await asyncio.sleep(0.01)
+    with pytest.raises(JournalUnwritable, match="has not ended"):
+        journal.begin(ours)
+    speaks.set()
+    async with asyncio.timeout(60):
+        while journal.problem:
+            await asyncio.sleep(0.01)
+    after = made(journal, ours)
+    await carried(journal)
+    await journal.stop()
+    assert await recorded(logged, ours) == [*made_before, after]
 
 
 async def test_what_was_carried_is_not_carried_again(logged: Logged, journal: Journal, tmp_path: Path) -> None:
