@@ -26,6 +26,7 @@ from benchmarks.pages.corpus import RULED, Table, make
 Entry = tuple[str, int]
 _NUMBER = re.compile(r"(?:[a-z]?\d{1,8}|[^\W\d]{4,9}(?:[a-z]|\d{1,3}))")
 """What may stand before a heading's words, once its stops are gone: "1.2.2", "A.13", "Chapter 6"."""
+_SECTION = re.compile(r"(\d{1,3}(?:\.\d{1,3})*)\.?\s+\S")
 
 
 def main() -> None:
@@ -49,16 +50,17 @@ def _measure(path: Path, tables: list[tuple[str, Table]], extractor: Extractor) 
     begun = _computed()
     reading = read(path.name, hidden, extractors=(extractor,))
     took = _computed() - begun
-    recall, precision = _headings([(n.title, n.page or 0) for n in reading.nodes if n.kind == "section"], wanted)
+    found = [(node.title, node.page or 0) for node in reading.nodes if node.kind == "section"]
+    recall, precision, counted = _headings(found, wanted)
     line = f"{path.name:18} {extractor.name:8} {reading.pages:5} pages {(reading.pages or 0) / took:6.1f}/s"
-    line += f"  headings recall {recall:.3f} precision {precision:.3f}"
+    line += f"  headings recall {recall:.3f} precision {precision:.3f}, numbered ones right {counted:.3f}"
     if tables:
-        found = _tables(reading)
+        given = _tables(reading)
         for name, styles in (("ruled", RULED), ("unruled", {style for style, _ in tables} - RULED)):
             kind = [table for style, table in tables if style in styles]
             if kind:
-                line += f"  {name} {sum(_is_found(table, found) for table in kind)}/{len(kind)}"
-        line += f", {len(found)} more given"
+                line += f"  {name} {sum(_is_found(table, given) for table in kind)}/{len(kind)}"
+        line += f", {len(given)} more given"
     print(line, flush=True)
 
 
@@ -81,21 +83,34 @@ def _without_outline(data: bytes) -> bytes:
     return out.getvalue()
 
 
-def _headings(found: list[Entry], wanted: list[Entry]) -> tuple[float, float]:
-    """(recall, precision). A heading may have its number before it and stand a page off."""
-    on_page: dict[int, list[str]] = defaultdict(list)
-    for title, page in found:
-        on_page[page].append(bare(title))
-    hits = 0
+def _headings(found: list[Entry], wanted: list[Entry]) -> tuple[float, float, float]:
+    """(recall, precision, precision where the next number of a sequence is right even if no outline has it).
+
+    A heading may have its number before it and stand a page off. Many outlines are less deep than what is numbered.
+    """
+    on_page: dict[int, list[tuple[str, int]]] = defaultdict(list)
+    for at, (title, page) in enumerate(found):
+        on_page[page].append((bare(title), at))
+    right: set[int] = set()
     for title, page in wanted:
         words = bare(title)
         for near in (page, page + 1, page - 1):
-            hit = next((one for one in on_page[near] if _says(one, words)), None)
+            hit = next((one for one in on_page[near] if _says(one[0], words)), None)
             if hit is not None:
                 on_page[near].remove(hit)
-                hits += 1
+                right.add(hit[1])
                 break
-    return hits / max(len(wanted), 1), hits / max(len(found), 1)
+    numbers = {number[1] for title, _ in found if (number := _SECTION.match(title))}
+    more = sum(_next(title, numbers) for at, (title, _) in enumerate(found) if at not in right)
+    all_ = max(len(found), 1)
+    return len(right) / max(len(wanted), 1), len(right) / all_, (len(right) + more) / all_
+
+
+def _next(title: str, numbers: set[str]) -> bool:
+    """Whether a title bears the number that follows another's: "2.3" that of "2.2", "2.3.1" that of "2.3"."""
+    number = _SECTION.match(title)
+    over, _, last = number[1].rpartition(".") if number is not None else ("", "", "")
+    return bool(over) and (over if last == "1" else f"{over}.{int(last) - 1}") in numbers
 
 
 def _says(found: str, wanted: str) -> bool:

@@ -8,6 +8,7 @@ paragraphs that are set in it:
   4. lines that end with page numbers which only grow are a table of contents
   5. styles become levels by their size, the sixth and all below it the sixth
   6. "Chapter 2" above a title is one heading with it
+  7. "Table 3." names a table, however large it is set
 """
 
 import re
@@ -20,6 +21,10 @@ from bastide.knowledge.reading.blocks import Block
 from bastide.knowledge.reading.paragraphs import Paragraph
 from bastide.knowledge.reading.printed import Line
 
+_CAPTION = re.compile(
+    r"(?i:tab(?:le|elle|leau|la|ella|ela|el|ell|ulka|uľka|lica|ula|\.)|taulukko|lentelė|preglednica|πίνακας|таблица|listing)"
+    r"\s\d+(?:[.-]\d+)*\s?(?:[.:–—-]|$|\s\w)"
+)
 _LEADERS = re.compile(r"(?:\.\s?){4,}|…\s*\d*$|(?:\s\.){2,}\s*\d+$")
 _NUMBERED = re.compile(r"(?:\d{1,3}|[A-Z]|[IVX]{1,6})(?:\.\d{1,3}){0,5}[.)]?\s+\S")
 _SECTION_NUMBER = re.compile(r"\d{1,3}(?:\.\d{1,3})+\.?\s+\S")
@@ -71,6 +76,8 @@ def _look(paragraph: Paragraph, block: Block, body: float) -> Look:
     short = len(paragraph.lines) <= 3 and len(block.text) <= _CHARACTERS_MAX
     letters = sum(map(str.isalpha, block.text)) + bool(_SECTION_NUMBER.match(block.text))  # one letter parts an index
     if block.kind != "paragraph" or not short or letters < 2 or _points_on(block, paragraph.lines[-1]):
+        return _PLAIN
+    if _CAPTION.match(block.text):
         return _PLAIN
     bold = all(line.bold() for line in paragraph.lines)
     if first.size >= _LARGER * body:

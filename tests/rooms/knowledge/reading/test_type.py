@@ -190,3 +190,12 @@ def test_headings_one_below_another_with_their_numbers_set_apart_are_no_table() 
     assert nodes(reading, "table") == []
     titles = [f"2.{at}{title}" for at in range(1, 5) for title in (" Stones of a kind", ".1 What they are for")]
     assert sections(reading) == titles
+
+
+def test_a_caption_names_a_table_and_no_section() -> None:
+    captions = ("Table 1. Of stones", "Tabelle 2: Steine", "Tableau 3 Les pierres")
+    pages = []
+    for at, caption in enumerate(captions, 1):
+        named = text(caption, 72, 500, size=13, font=BOLD)
+        pages.append([text(f"{at} Of stones", 72, 740, size=18, font=BOLD), body(), named, body(480)])
+    assert sections(book(pages)) == ["1 Of stones", "2 Of stones", "3 Of stones"]
