@@ -1,8 +1,10 @@
 """Cutting: chunks that keep to the structure, small enough for an embedder, exact to the character."""
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter, itemgetter
 
 from bastide.knowledge.reading.sentences import sentences
 from bastide.knowledge.reading.values import Box, Node, Piece, Reading
@@ -12,6 +14,9 @@ _MARKS = 2
 """Tokens that an embedder adds to every text: its two end marks."""
 _HEAD_MAX = 160
 """Characters of a table's head that a chunk within the table names."""
+_PAGES_FEW = 2
+"""A paragraph on more pages is placed by those that a chunk of it stands on: one over all pages of a book exists."""
+_PAGE = attrgetter("page")
 _CHARS_PER_WORD = {"en": 8.6, "fr": 6.3, "es": 6.3, "it": 6.3, "pt": 6.3}
 _CHARS_PER_FOREIGN_WORD = 5.3
 """A chunk may hold so many characters per allowed word. Measured on laws with the English vocabulary of MiniLM:
@@ -85,6 +90,7 @@ class _Cutter:
                 node.ord if node.kind in {"section", "document"} else self._sections[node.parent or 0]
             )
 
+        self._by_page: dict[int, list[Box]] = {}
         self._gauge = gauge
         self._tokens = self._counted()
         self._heads, self._sizes = self._tables()
@@ -147,17 +153,29 @@ class _Cutter:
             words = sum(atom.words for atom in pack)
             piece = Piece(
                 len(pieces), node, path, page, start, end, self._text[start:end], self._languages[node], words,
-                self._sections[node], self._places(pack),
+                self._sections[node], self._places(pack, page, self._page_at(end - 1)),
             )  # fmt: skip
             pieces.append(piece)
         return tuple(pieces)
 
-    def _places(self, pack: list[_Atom]) -> tuple[Box, ...]:
-        """One box a page around everything in a pack; of a part of a paragraph, that of the whole."""
+    def _page_at(self, offset: int) -> int | None:
+        """The page that a place in the text stands on."""
+        at = bisect_right(self._reading.page_starts, offset, key=itemgetter(0))
+        return self._reading.page_starts[at - 1][1] or None if at else None
+
+    def _places(self, pack: list[_Atom], first: int | None, last: int | None) -> tuple[Box, ...]:
+        """One box a page around everything in a pack; of a part of a paragraph, that of the whole on its pages."""
         around: dict[int, Box] = {}
-        for box in (box for ord in dict.fromkeys(atom.node for atom in pack) for box in self._nodes[ord].boxes):
-            other = around.get(box.page)
-            around[box.page] = box if other is None else other.around(box)
+        for ord in dict.fromkeys(atom.node for atom in pack):
+            boxes: Sequence[Box] = self._nodes[ord].boxes
+            if len(boxes) > _PAGES_FEW and first is not None and last is not None:
+                if ord not in self._by_page:
+                    self._by_page[ord] = sorted(boxes, key=_PAGE)
+                boxes = self._by_page[ord]
+                boxes = boxes[bisect_left(boxes, first, key=_PAGE) : bisect_right(boxes, last, key=_PAGE)]
+            for box in boxes:
+                other = around.get(box.page)
+                around[box.page] = box if other is None else other.around(box)
         return tuple(around.values())
 
     # -- 1. atoms -------------------------------------------------------------------------------

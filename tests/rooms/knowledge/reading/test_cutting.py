@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bastide.inference import Inference
 from bastide.knowledge.reading import Gauge, Reading, cut, read
 from tests.rooms.knowledge.conftest import Rooms
-from tests.rooms.knowledge.reading.made import BDSG, CRPA, example
+from tests.rooms.knowledge.reading.made import BDSG, CRPA, Line, example, pdf
 
 
 def by_letters(texts: Sequence[str]) -> list[int]:
@@ -83,3 +83,17 @@ def test_the_embedder_counts_its_own_tokens(rooms: Rooms) -> None:
     assert (one, two) == (3, 7)
     found = cut(example(BDSG), gauge=Gauge(most, inference.count_tokens))
     assert max(inference.count_tokens([piece.text for piece in found])) <= most
+
+
+def test_a_chunk_of_a_paragraph_over_many_pages_is_placed_on_its_own() -> None:
+    """Once each had the boxes of all pages: a book without paragraphs took ten gigabytes and was never written."""
+    words = "the council of the borough has considered the request of the owner and agreed to it"
+    pages = [[Line(f"{page} {n} {words}", 72, 735 - 15 * n, 10) for n in range(40)] for page in range(9)]
+    reading = read("book.pdf", pdf(pages))
+    (whole,) = reading.nodes[1:]
+    assert len(whole.boxes) == 9
+    found = cut(reading)
+    assert len(found) > 40
+    for piece in found:
+        inside = [page for offset, page in reading.page_starts if piece.start < offset < piece.end]
+        assert [box.page for box in piece.boxes] == [piece.page, *inside]
