@@ -23,6 +23,8 @@ _COMBINING = dict(
     zip("´`ˆ¨¸˜ˇ˘˚˙˝¯", "\u0301\u0300\u0302\u0308\u0327\u0303\u030c\u0306\u030a\u0307\u030b\u0304", strict=True)
 )
 _ACCENTED = re.compile(f"[{''.join(_COMBINING)}]([^\\W\\d_])")
+_ALONE = re.compile(f"(?<=\\S) ([{''.join(_COMBINING)}])(?= |$)")
+_CAPITAL = re.compile("[A-Z]")
 _DOTLESS = {"ı": "i", "ȷ": "j"}
 _BOLD, _TYPED, _MATHS, _ITALIC, _UNSEEN = 1, 2, 4, 8, 16
 _BOLD_NAME = re.compile(rb"bold|black|heavy|demi|cmbx|cmb\d|sfbx|sfrb|medi(?:$|ital)|-bd|,bd|semib")
@@ -76,7 +78,8 @@ class PrintedLine:
         for start, end, text in reversed(edits):
             self.text = f"{self.text[:start]}{text}{self.text[end:]}"
             longer = len(text) - (end - start)
-            self.words = [(at + longer if at >= end else at, box, look) for at, box, look in self.words]
+            kept = self.words if text else [word for word in self.words if not start <= word[0] < end]
+            self.words = [(at + longer if at >= end else at, box, look) for at, box, look in kept]
 
 
 class _Glyphs:
@@ -184,7 +187,7 @@ def _line(match: re.Match[str], glyphs: _Glyphs) -> PrintedLine | None:
         behind = glyphs.size(first + leading.end())
         line.note = glyphs.size(first) < 0.8 * behind  # a raised number begins the line
         line.size = behind if line.note else line.size
-    edits = [*_notes(line, first, glyphs), *_accents(line, first, glyphs)]
+    edits = [*_notes(line, first, glyphs), *_accents(line, first, glyphs), *_raised(line, first, glyphs)]
     if edits:
         line.edit(sorted(edits))
     return line
@@ -206,6 +209,18 @@ def _accents(line: PrintedLine, first: int, glyphs: _Glyphs) -> Iterator[tuple[i
         whole = unicodedata.normalize("NFC", letter + _COMBINING[found[0][0]])
         if len(whole) == 1 and _over(glyphs.box(first + start), glyphs.box(first + start + 1)):
             yield start, start + 2, whole
+
+
+def _raised(line: PrintedLine, first: int, glyphs: _Glyphs) -> Iterator[tuple[int, int, str]]:
+    """Over a capital an accent is drawn higher up, and PDFium tells it by itself: "Electronique ´"."""
+    for found in _ALONE.finditer(line.text):
+        place = glyphs.box(first + found.start(1))
+        for letter in _CAPITAL.finditer(line.text):
+            at = letter.start()
+            whole = unicodedata.normalize("NFC", letter[0] + _COMBINING[found[1]])
+            if len(whole) == 1 and _over(place, glyphs.box(first + at)):
+                yield from ((*found.span(), ""), (at, at + 1, whole))
+                break
 
 
 def _over(one: Box, other: Box) -> bool:

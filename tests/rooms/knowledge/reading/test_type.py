@@ -171,6 +171,8 @@ def test_an_accent_that_is_drawn_over_a_letter_is_one_letter_with_it() -> None:
 
     reading = book([[over("Le g", "´", "enie du lieu"), text("type `ls", 72, 700, font=SCRIPT), body()]])
     assert reading.text.startswith("Le génie du lieu\n")
+    capital = text("L'Ecole du lieu", 72, 740, font=SCRIPT) + text("´", 83, 742, font=SCRIPT)
+    assert book([[capital, body()]]).text.startswith("L'École du lieu\n")
     assert "type `ls" in reading.text
 
 
