@@ -15,10 +15,11 @@ import threading
 import time
 import zipfile
 from collections.abc import Generator
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
+from enum import Enum
 from pathlib import Path
 
-from bastide.errors import BombFile, ReaderFailed, ReaderUnavailable
+from bastide.errors import BastideError, BombFile, ReaderFailed, ReaderUnavailable
 from bastide.knowledge.reading import media
 from bastide.knowledge.reading.documents import read
 from bastide.knowledge.reading.standing import DIED, OUT_OF_TIME, Outcome, Task, heard, say
@@ -165,14 +166,26 @@ class _Watch(threading.Thread):
 
 
 class _Values(pickle.Unpickler):
-    """A reader has met what nobody vouches for: of what it says only values of ours are taken."""
+    """A reader has met what nobody vouches for: of what it says only values of ours are taken.
+
+    A name is taken at its word only if it is a kind of value that is defined where the name says: `module` may have
+    imported anything, and a name with dots leads into whatever it has imported.
+    """
 
     def find_class(self, module: str, name: str) -> object:
-        ours = module.startswith(_OURS)
-        arrays = (module, name) in _ARRAYS or (module.startswith("numpy.") and name in _REBUILDS)
-        if not (ours or arrays or (module, name) == ("builtins", "set")):
+        if "." in name:
             raise pickle.UnpicklingError(f"{module}.{name} is no value of a reader's")
-        return super().find_class(module, name)
+        if (module, name) in _ARRAYS or (module.startswith("numpy.") and name in _REBUILDS):
+            return super().find_class(module, name)
+        found = super().find_class(module, name) if module.startswith(_OURS) else set
+        ours = isinstance(found, type) and found.__module__ == module and _is_value(found)
+        if not (ours or (module, name) == ("builtins", "set")):
+            raise pickle.UnpicklingError(f"{module}.{name} is no value of a reader's")
+        return found
+
+
+def _is_value(kind: type) -> bool:
+    return is_dataclass(kind) or issubclass(kind, BastideError | Enum)
 
 
 class _Standing:

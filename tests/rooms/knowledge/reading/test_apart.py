@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import pickle
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +14,7 @@ import pytest
 
 from bastide import errors
 from bastide.knowledge.reading import Limits, Upper, read, read_apart
-from bastide.knowledge.reading.apart import SMALL
+from bastide.knowledge.reading.apart import SMALL, _Values
 from tests.rooms.knowledge.reading.made import Line, pdf
 from tests.rooms.knowledge.reading.office import zip_of
 from tests.rooms.knowledge.reading.test_mutations import MAKERS
@@ -34,6 +36,27 @@ def test_every_format_is_read_apart_as_it_is_here(name: str) -> None:
         assert apart.value.to_wire() == refused.to_wire()
         return
     assert read_apart(name, data, small=0) == here
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("os", "getpid"),
+        ("bastide.knowledge.reading.apart", "os.getpid"),
+        ("bastide.knowledge.reading.apart", "subprocess.Popen"),
+        ("bastide.knowledge.reading.apart", "_begun"),
+        ("bastide.knowledge.reading.apart", "_Standing"),
+        ("bastide.knowledge.reading.apart", "Path"),
+        ("bastide.errors", "BastideError.__subclasses__"),
+        ("builtins", "eval"),
+        ("numpy.testing", "suppress_warnings"),
+        ("bastide.knowledge.reading_elsewhere", "Reading"),
+    ],
+)
+def test_a_reader_that_was_taken_over_gets_nothing_done_by_what_it_says(module: str, name: str) -> None:
+    said = b"\x80\x04" + b"".join(b"\x8c" + bytes([len(one)]) + one.encode() for one in (module, name)) + b"\x93."
+    with pytest.raises((pickle.UnpicklingError, ImportError)):
+        _Values(io.BytesIO(said)).load()
 
 
 def test_a_file_that_takes_too_long_is_refused_and_others_are_read_meanwhile() -> None:
