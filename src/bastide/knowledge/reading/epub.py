@@ -37,7 +37,8 @@ def read_epub(data: bytes, limits: Limits) -> Draft:
     root = container.xml(package)
     folder = posixpath.dirname(package)
     items = {item.get("id", ""): item for item in root.iter(f"{_OPF}item")}
-    spine = [items[ref.get("idref", "")] for ref in root.iter(f"{_OPF}itemref") if ref.get("idref", "") in items]
+    order = dict.fromkeys(ref.get("idref", "") for ref in root.iter(f"{_OPF}itemref"))  # a part has one place in a book
+    spine = [items[part] for part in order if part in items]
     ordered = bool(spine)
     spine = spine or list(items.values())
     if len(spine) > limits.pages_max:

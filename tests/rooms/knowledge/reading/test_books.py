@@ -81,6 +81,14 @@ def test_a_book_without_an_order_of_its_parts_is_read_as_it_lists_them(order: st
     assert "does not say in which order" in reading.problems[0]
 
 
+def test_a_chapter_that_is_listed_a_thousand_times_is_read_once() -> None:
+    whole = epub([("a.xhtml", page("<p>The first words.</p>")), ("b.xhtml", page("<p>Then these.</p>"))], title="Book")
+    one = b'<itemref idref="c0"/>'
+    reading = read("b.epub", rewritten(whole, "OPS/book.opf", one, one * 1_000))
+    assert reading.text.count("The first words.") == 1
+    assert reading.text.endswith("Then these.")
+
+
 def test_a_missing_chapter_is_told() -> None:
     data = rewritten(contract_epub(), "OPS/book.opf", b'href="one.xhtml"', b'href="gone.xhtml"')
     reading = read("b.epub", data)
