@@ -19,10 +19,10 @@ from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from pathlib import Path
 
-from bastide.errors import BastideError, BombFile, ReaderFailed, ReaderUnavailable
+from bastide.errors import BastideError, BombFile, FileTooLarge, ReaderFailed, ReaderUnavailable
 from bastide.knowledge.reading import media
 from bastide.knowledge.reading.documents import read
-from bastide.knowledge.reading.standing import DIED, OUT_OF_TIME, Outcome, Task, heard, say
+from bastide.knowledge.reading.standing import DIED, OUT_OF_MEMORY, OUT_OF_TIME, Outcome, Task, heard, say
 from bastide.knowledge.reading.upper import Upper
 from bastide.knowledge.reading.values import Limits, Reading
 
@@ -104,6 +104,8 @@ def _outcome(task: Task, limits: Limits) -> Outcome:
             raise BombFile("Reading the file took too long, so it was given up.")
         if process.returncode == OUT_OF_TIME:
             raise BombFile(f"Reading the file would take more than {task.seconds} seconds of computing.")
+        if process.returncode == OUT_OF_MEMORY:
+            raise FileTooLarge(f"Reading the file would take more than {task.memory:,} bytes of memory.")
         if process.returncode == DIED:
             raise ReaderFailed
     raise ReaderUnavailable  # twice it was not the reader that was lost, but who stands by

@@ -5,7 +5,7 @@ own time and memory, reads one file and ends. When nobody is left who could ask,
 
 What goes through its pipes is pickled values behind their lengths. In: a Task. Out:
     1. (pages done, pages in all), as often as a page was read      2. an Outcome
-A reader that dies before its Outcome takes it along, with one of two exit statuses.
+A reader that dies before its Outcome takes it along, with one of three exit statuses.
 """
 
 import io
@@ -18,14 +18,14 @@ from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 from typing import Any, BinaryIO
 
-from bastide.errors import FileTooLarge, ReaderFailed, Refusal
+from bastide.errors import ReaderFailed, Refusal
 from bastide.knowledge.reading.documents import read
 from bastide.knowledge.reading.languages import detect_language
 from bastide.knowledge.reading.upper import Upper
 from bastide.knowledge.reading.values import Box, Cell, Limits, Node, Reading
 
-DIED, OUT_OF_TIME = 70, 71
-"""Exit statuses: the reader died of its file, or of its limit on computing."""
+DIED, OUT_OF_TIME, OUT_OF_MEMORY = 70, 71, 72
+"""Exit statuses: the reader died of its file, or of its limit on computing or memory."""
 _LENGTH = struct.Struct(">Q")
 _FIELDS: dict[type, Any] = {kind: attrgetter(*(one.name for one in fields(kind))) for kind in (Node, Box, Cell)}
 _WARM = "What every reader needs is loaded once, by whoever stands by."
@@ -93,6 +93,8 @@ def stand(asked: BinaryIO, answers: BinaryIO) -> int:
             os._exit(_read_one(task, answers))
         del task
         _, status = os.waitpid(reader, 0)
+        if os.WIFEXITED(status) and os.WEXITSTATUS(status) == OUT_OF_MEMORY:
+            return OUT_OF_MEMORY
         if status != 0:
             return OUT_OF_TIME if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU else DIED
 
@@ -105,8 +107,10 @@ def _read_one(given: bytes, answers: BinaryIO) -> int:
     _limit(resource.RLIMIT_CPU, task.seconds)
     try:
         say(answers, _outcome(task, answers))
-    except (OSError, MemoryError):  # whoever asked is gone, or the answer has no room
+    except OSError:  # whoever asked is gone
         return 1
+    except MemoryError:  # there is none left to say so
+        return OUT_OF_MEMORY
     return 0
 
 
@@ -121,9 +125,7 @@ def _outcome(task: Task, answers: BinaryIO) -> Outcome:
         return Outcome(read(task.name, task.data, limits), upper=limits.upper)
     except Refusal as no:
         return Outcome(refusal=no, upper=limits.upper)
-    except MemoryError:
-        return Outcome(refusal=FileTooLarge(f"Reading the file would take more than {task.memory:,} bytes of memory."))
-    except OSError:
+    except (OSError, MemoryError):
         raise
     except Exception as fault:  # an error of a reader is no error of whoever asked it
         return Outcome(refusal=ReaderFailed(f"Its reader failed ({type(fault).__name__})."))
