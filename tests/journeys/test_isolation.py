@@ -6,6 +6,7 @@ connection that the owner of the rows has just returned dirty: zero foreign rows
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +22,7 @@ from bastide.store import Query, Scope, to_uuid
 from bastide.testing import Says, ScriptedModel
 from bastide.workflows import Competence, Job, Lane, OversightRule
 from tests.conftest import scope_of
+from tests.rooms.inference.batch_provider import BatchProvider
 from tests.rooms.inference.test_gateway import Taken
 from tests.rooms.knowledge.projections.doubles import OfS3, Place
 from tests.rooms.knowledge.reading.made import paragraph, pdf
@@ -134,6 +136,7 @@ async def _a_day_of_calls(house: House, ours: Scope, app: str) -> None:
         await taken.ended.wait()
         assert taken.status == 200, taken.body
         await _a_day_of_batches(house, ours, body)
+    await _a_day_of_handing_over(house, ours)
     assert await books.usage(ours)
 
 
@@ -144,6 +147,21 @@ async def _a_day_of_batches(house: House, ours: Scope, body: bytes) -> None:
     made = await house.batches.create(ours, input_file=file.id, endpoint="/v1/chat/completions", label=Label())
     assert (await house.workflows.result(ours, made.job)).status == "done"
     assert (await house.batches.get(ours, made.id)).answered == 1
+
+
+async def _a_day_of_handing_over(house: House, ours: Scope) -> None:
+    """A file of calls that lies at a provider, which works through it for hours."""
+    async with BatchProvider() as provider:
+        provider.held = True
+        spec = ModelSpec("nightly", kind="openai-batch", url=provider.url, local=True, upstream="scripted")
+        await house.inference.add_model(ours, spec)
+        line = b'{"custom_id":"ferry","method":"POST","url":"/v1/chat/completions","body":{"model":"nightly",'
+        line += b'"messages":[{"role":"user","content":"When does the ferry leave?"}]}}\n'
+        file = await house.batches.files.add(ours, "night.jsonl", line, label=Label())
+        await house.batches.create(ours, input_file=file.id, endpoint="/v1/chat/completions", label=Label())
+        async with asyncio.timeout(60):
+            while not provider.made:
+                await asyncio.sleep(0.02)
 
 
 async def _a_day_of_work(house: House, ours: Scope) -> None:

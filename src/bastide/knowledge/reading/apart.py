@@ -215,7 +215,9 @@ class _Standing:
         if self._owner != os.getpid():  # those of the process that ours is a copy of
             self._idle, self._owner = [], os.getpid()
         with contextlib.suppress(IndexError):
-            return self._idle.pop()
+            while (process := self._idle.pop()).poll() is not None:  # it was not asked for long, and has ended
+                _end(process)
+            return process
         return None
 
 

@@ -1,7 +1,7 @@
 """Standing by: a process that has loaded what reads, and begins a reader for each file that is read apart.
 
 It has one thread and never looks into a file itself: a reader is a copy of it that begins in milliseconds, limits its
-own time and memory, reads one file and ends. When nobody is left who could ask, it ends as well.
+own time and memory, reads one file and ends. When nobody has asked for minutes, or is left who could, it ends as well.
 
 What goes through its pipes is pickled values behind their lengths. In: a Task. Out:
     1. (pages done, pages in all), as often as a page was read      2. an Outcome
@@ -12,6 +12,7 @@ import io
 import os
 import pickle
 import resource
+import select
 import signal
 import struct
 from dataclasses import dataclass, fields, replace
@@ -26,6 +27,7 @@ from bastide.knowledge.reading.values import Box, Cell, Limits, Node, Reading
 
 DIED, OUT_OF_TIME, OUT_OF_MEMORY = 70, 71, 72
 """Exit statuses: the reader died of its file, or of its limit on computing or memory."""
+_IDLE_S = 300.0  # who is not asked for so long ends, and gives its memory back
 _LENGTH = struct.Struct(">Q")
 _FIELDS: dict[type, Any] = {kind: attrgetter(*(one.name for one in fields(kind))) for kind in (Node, Box, Cell)}
 _WARM = "What every reader needs is loaded once, by whoever stands by."
@@ -81,9 +83,9 @@ def _bytes(pipe: BinaryIO, size: int) -> bytes:
 
 
 def stand(asked: BinaryIO, answers: BinaryIO) -> int:
-    """Begin a reader for every task, one after the other; an exit status once there are no more, or one died."""
+    """Begin a reader for every task, one after the other; an exit status once none came for a while, or one died."""
     detect_language(_WARM)
-    while True:
+    while select.select([asked], [], [], _IDLE_S)[0]:
         try:
             task = heard(asked)
         except EOFError:
@@ -97,6 +99,7 @@ def stand(asked: BinaryIO, answers: BinaryIO) -> int:
             return OUT_OF_MEMORY
         if status != 0:
             return OUT_OF_TIME if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU else DIED
+    return 0
 
 
 def _read_one(given: bytes, answers: BinaryIO) -> int:

@@ -15,6 +15,7 @@ import pytest
 from bastide import errors
 from bastide.knowledge.reading import Limits, Upper, read, read_apart
 from bastide.knowledge.reading.apart import SMALL, _Values
+from bastide.knowledge.reading.standing import stand
 from tests.rooms.knowledge.reading.made import Line, pdf
 from tests.rooms.knowledge.reading.office import zip_of
 from tests.rooms.knowledge.reading.test_mutations import MAKERS
@@ -127,3 +128,11 @@ def test_styles_that_lead_nowhere_are_left_behind_at_once(sheet: str) -> None:
     styled = f"<style>{sheet * (500_000 // len(sheet))}</style><p style='{sheet * (500_000 // len(sheet))}'>Words</p>"
     page = f"<html><head></head><body>{styled}<p>The words.</p></body></html>"
     assert read_apart("a.html", page.encode(), Limits(seconds_max=30)).text.endswith("The words.")
+
+
+def test_who_stands_by_and_is_not_asked_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bastide.knowledge.reading.standing._IDLE_S", 0.2)
+    coming, asked = os.pipe()
+    with open(coming, "rb") as tasks:
+        assert stand(tasks, io.BytesIO()) == 0
+    os.close(asked)
