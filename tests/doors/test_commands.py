@@ -6,6 +6,7 @@ import gc
 import hashlib
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -23,6 +24,7 @@ from mcp.client.session import ClientSession
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from bastide.cli.attending import attended
+from bastide.inference.adapters import ADAPTERS
 from bastide.store import new_id
 from tests.journeys.processes import Living
 from tests.journeys.typist import typed
@@ -380,6 +382,12 @@ def test_help_comes_in_a_blink() -> None:
         times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         assert (done.returncode, "Usage: bastide" in done.stdout) == (0, True), done.stderr
     assert min(times) < 1.5, times
+
+
+def test_the_help_names_every_kind_of_endpoint() -> None:
+    said = subprocess.run([BASTIDE, "model", "add", "--help"], capture_output=True, text=True, env=CLEAN, check=True)
+    words = set(re.findall(r"[a-z][a-z0-9-]+", said.stdout))
+    assert set(ADAPTERS) <= words, sorted(set(ADAPTERS) - words)
 
 
 async def test_a_program_speaks_mcp_on_standard_input(server: Server) -> None:

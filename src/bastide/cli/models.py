@@ -20,7 +20,8 @@ Kind = Annotated[
         "--kind",
         metavar="K",
         help="How the endpoint speaks: openai (any OpenAI-style server), vllm, llamacpp, ollama, ovhcloud, mistral, "
-        "scaleway, ionos, stackit, t-systems, infomaniak, nebius, openrouter, anthropic, gemini.",
+        "scaleway, ionos, stackit, t-systems, infomaniak, nebius, openrouter, anthropic, gemini; in batches only: "
+        "openai-batch, ovhcloud-batch.",
     ),
 ]
 Url = Annotated[
