@@ -7,12 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from bastide.audit.leaf import SECRET_BYTES, derive, mac, sides
+from bastide.audit.leaf import derive, mac, sides
 from bastide.audit.values import CallFacts
-from bastide.store import Scope, id_of
-
-RANDOM_BYTES: Final = SECRET_BYTES + 10
-"""What an entry needs to be secret and its own."""
+from bastide.store import Scope, new_id
 
 _HELD_BYTES_MAX: Final = 256 * 1024  # of what came out, before it is taken into the commitment
 
@@ -23,8 +20,8 @@ Promise = Callable[[], CallFacts]
 class Notes(Protocol):
     """Where entries are kept."""
 
-    def random(self) -> bytes:
-        """`RANDOM_BYTES` that nobody else has got."""
+    def secret(self) -> bytes:
+        """`SECRET_BYTES` at random that nobody else has got."""
 
     def note(self, entry: Entry) -> None:
         """An entry was closed."""
@@ -49,10 +46,9 @@ class Entry:
     )
 
     def __init__(self, journal: Notes, scope: Scope, promise: Promise | None) -> None:
-        random = journal.random()
         self.started = now = time.time()
-        self.id = id_of("rcp", int(now * 1000), random[SECRET_BYTES:])
-        self.secret = random[:SECRET_BYTES]
+        self.id = new_id("rcp", now)
+        self.secret = journal.secret()
         self.scope = scope
         self.promise = promise
         self.end: tuple[CallFacts, str, str, Sequence[str]] | None = None

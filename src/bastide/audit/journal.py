@@ -24,9 +24,10 @@ from typing import Final, TypeVar
 
 from bastide.audit.carrying import Carrying
 from bastide.audit.collecting import Collector
-from bastide.audit.committing import RANDOM_BYTES, Entry, Promise
+from bastide.audit.committing import Entry, Promise
 from bastide.audit.composing import Composer
 from bastide.audit.entries import INTERRUPTED, Writing
+from bastide.audit.leaf import SECRET_BYTES
 from bastide.audit.segments import SYNC, Folder, Owned, Sync, Writer
 from bastide.audit.values import CallFacts
 from bastide.errors import BastideError, JournalUnwritable
@@ -34,7 +35,7 @@ from bastide.settings import AuditSettings
 from bastide.store import Scope, Store, ended
 from bastide.telemetry import count, gauge, log
 
-_AT_ONCE: Final = 64  # entries' worth of randomness that the operating system is asked for
+_AT_ONCE: Final = 64  # secrets that the operating system is asked for
 _GROUP_S: Final = 0.05
 _SLOW_S: Final = 10.0  # a disk that is silent for so long takes nothing
 _RETRY_S: Final = 0.5
@@ -84,7 +85,7 @@ class Journal:
         self._way: Carrying | None = None
         self._reach: deque[tuple[int, int, list[str]]] = deque()  # the frame after some calls, how many, which
         self._leaving = False
-        self._random: list[bytes] = []
+        self._secrets: list[bytes] = []
         self.waiting = 0  # calls that are over and not in the outbox
         self.problem = ""
 
@@ -103,12 +104,12 @@ class Journal:
             self._keep_soon()
         return entry
 
-    def random(self) -> bytes:
-        """What an entry needs to be secret and its own."""
-        if not self._random:
-            data = os.urandom(RANDOM_BYTES * _AT_ONCE)
-            self._random += [data[at : at + RANDOM_BYTES] for at in range(0, len(data), RANDOM_BYTES)]
-        return self._random.pop()
+    def secret(self) -> bytes:
+        """What nobody else has got, for an entry."""
+        if not self._secrets:
+            data = os.urandom(SECRET_BYTES * _AT_ONCE)
+            self._secrets += [data[at : at + SECRET_BYTES] for at in range(0, len(data), SECRET_BYTES)]
+        return self._secrets.pop()
 
     def note(self, entry: Entry) -> None:
         """An entry was closed."""

@@ -11,6 +11,7 @@ from bastide.egress.connection import Exchange, Listener, Patience
 from bastide.egress.egress import Egress
 from bastide.egress.lines import Line
 from bastide.egress.loopback import local_client, local_connection
+from bastide.egress.outgoing import Outgoing
 from bastide.egress.values import Permit, Reply, TlsEvidence
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Flow",
     "Line",
     "Listener",
+    "Outgoing",
     "Patience",
     "Permit",
     "Reach",

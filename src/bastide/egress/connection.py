@@ -10,6 +10,7 @@ from typing import Final, Protocol, cast
 import httptools
 
 from bastide.egress.head import REDIRECTS
+from bastide.egress.outgoing import Outgoing
 from bastide.egress.values import TlsEvidence
 from bastide.errors import BastideError, BrokenReply, RedirectRefused, ReplyTooLarge, TooSlow
 
@@ -118,9 +119,10 @@ class Owner(Protocol):
 class Connection(asyncio.Protocol):
     """One connection. It parses what arrives and hands each read on as one piece."""
 
-    def __init__(self, pool: Owner, host: str) -> None:
+    def __init__(self, pool: Owner, host: str, outgoing: Outgoing) -> None:
         self._pool = pool
         self._host = host
+        self._outgoing = outgoing
         self._transport: asyncio.Transport | None = None
         self._exchange: Exchange | None = None
         self._parser = httptools.HttpResponseParser(self)
@@ -144,7 +146,7 @@ class Connection(asyncio.Protocol):
         self._exchange = exchange
         self._ended = self._headed = self._by_close = False
         self._head_bytes = self._body_bytes = 0
-        self._transport.write(b"%b%d\r\n\r\n%b" % (exchange.head, len(exchange.body), exchange.body))
+        self._outgoing.write(self._transport, b"%b%d\r\n\r\n%b" % (exchange.head, len(exchange.body), exchange.body))
 
     def late(self, now: float) -> bool:
         """Whether the exchange has overrun one of its limits. A held connection waits for us, not for the server."""

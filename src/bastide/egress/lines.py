@@ -18,6 +18,7 @@ from bastide.egress.addresses import Reach, Resolver, reachable
 from bastide.egress.connection import Connection, Exchange, Listener, Patience
 from bastide.egress.evidence import check_pins, shown_by, tls_reason
 from bastide.egress.head import request_head
+from bastide.egress.outgoing import Outgoing
 from bastide.egress.values import Permit, TlsEvidence
 from bastide.errors import BastideError, PinMismatch, TlsRefused, TooSlow, Unreachable
 
@@ -70,11 +71,12 @@ class Line:
 class Pool:
     """The connections to one place: the one used last is used next, so that few are kept warm."""
 
-    def __init__(self, place: Place, ground: Ground, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, place: Place, ground: Ground, outgoing: Outgoing, loop: asyncio.AbstractEventLoop) -> None:
         self._scheme, self._host, self._port, local, pins = place
         self._pins = frozenset(pins)
         self._reach = ground.reach(local)
         self._ground = ground
+        self._outgoing = outgoing
         self._loop = loop
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
@@ -183,11 +185,15 @@ class Pool:
         connect = self._ground.connect or self._loop.create_connection
         try:
             transport, connection = await connect(
-                lambda: Connection(self, self._host), address, self._port, ssl=secure, server_hostname=name
+                lambda: Connection(self, self._host, self._outgoing),
+                address,
+                self._port,
+                ssl=secure,
+                server_hostname=name,
             )
         except ssl.SSLError as problem:
             raise TlsRefused(f"{self._host}: {tls_reason(problem)}.", host=self._host) from problem
-        assert isinstance(connection, Connection), "the factory makes nothing else"
+        assert isinstance(connection, Connection), "`_made` makes nothing else"
         evidence = TlsEvidence(ip=address, port=self._port)
         if secure:
             evidence = shown_by(transport.get_extra_info("ssl_object"), address, self._port)
@@ -199,12 +205,16 @@ class Pool:
         connection.evidence = evidence
         return connection
 
+    def _made(self) -> Connection:
+        return Connection(self, self._host, self._outgoing)
+
 
 class Lines:
     """The pools of a process, and the one timer that looks after all of them."""
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
+        self._outgoing = Outgoing()
         self._pools: dict[Place, Pool] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -213,7 +223,8 @@ class Lines:
         place = (permit.scheme, permit.host, permit.port, permit.local, permit.pins)
         pool = self._pools.get(place)
         if pool is None:
-            pool = self._pools[place] = Pool(place, self._ground, asyncio.get_running_loop())
+            loop = asyncio.get_running_loop()
+            pool = self._pools[place] = Pool(place, self._ground, self._outgoing, loop)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
         return Line(permit, pool, still_allowed)

@@ -8,7 +8,7 @@ tenants (`as_operator`, `as_owner`) is ugly to type and names its reason.
 from bastide.store.backup import BackedUp
 from bastide.store.db import Db, Json
 from bastide.store.ending import ended, told_to_end
-from bastide.store.identifiers import from_uuid, id_of, is_id, made_at, new_id, to_uuid
+from bastide.store.identifiers import from_uuid, is_id, made_at, new_id, to_uuid
 from bastide.store.keys import TenantKeys, secret_file
 from bastide.store.lint import Fault
 from bastide.store.presence import Presence
@@ -33,7 +33,6 @@ __all__ = [
     "TenantKeys",
     "ended",
     "from_uuid",
-    "id_of",
     "is_id",
     "made_at",
     "new_id",

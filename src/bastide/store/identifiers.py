@@ -14,41 +14,41 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUES = {letter: position for position, letter in enumerate(_ALPHABET)}
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _LENGTH = 26
-_RANDOM = 10  # bytes of an id
-_AT_ONCE = 256  # ids that the operating system is asked for at a time: it costs more to ask than to answer
-_random: list[bytes] = []  # `pop` is one step for all threads
-os.register_at_fork(after_in_child=_random.clear)
+_TAIL = 16  # letters after the time: the version, the variant and what is random
+_AT_ONCE = 256  # tails that are made at a time: it costs more to ask the operating system than to be answered
+# What a byte at random becomes: five bits of it a letter, or as many as the version and the variant leave open.
+_ANY = "".join(_ALPHABET[byte & 31] for byte in range(256)).encode()
+_VERSION = "".join(_ALPHABET[0b01110 | byte & 1] for byte in range(256)).encode()
+_VARIANT = "".join(_ALPHABET[0b01000 | byte & 0b10011] for byte in range(256)).encode()
+_tails: list[str] = []  # `pop` is one step for all threads
+os.register_at_fork(after_in_child=_tails.clear)
 
 
-def new_id(kind: str) -> str:
-    """A new id such as `doc_06ar2k...`; ids of one process made a millisecond apart sort by time."""
+def new_id(kind: str, at: float | None = None) -> str:
+    """A new id such as `doc_06ar2k...`; ids of one process made a millisecond apart sort by time.
+
+    `at` is its moment in seconds since 1970 where that is known; else it is now.
+    """
     try:
-        random = _random.pop()
+        tail = _tails.pop()
     except IndexError:
-        random, *more = _pieces(os.urandom(_RANDOM * _AT_ONCE))
-        _random.extend(more)
-    return id_of(kind, time.time_ns() // 1_000_000, random)
+        tail, *more = _made()
+        _tails.extend(more)
+    return f"{kind}_{_moment(int((time.time() if at is None else at) * 1000))}{tail}"
 
 
-def _pieces(data: bytes) -> list[bytes]:
-    return [data[at : at + _RANDOM] for at in range(0, len(data), _RANDOM)]
-
-
-def id_of(kind: str, t: int, random: bytes) -> str:
-    """The id of a moment, in milliseconds since 1970, and ten random bytes."""
-    # Ten letters hold two bits of nothing and the time; sixteen hold the version, the variant and what is random.
-    number = int.from_bytes(random) & ~(0xF << 76 | 0b11 << 62) | 0x7 << 76 | 0b10 << 62
-    high, low = number >> 40, number & 0xFF_FFFF_FFFF
-    pairs = _PAIRS
-    return (
-        f"{kind}_{_moment(t)}{pairs[high >> 30]}{pairs[high >> 20 & 1023]}{pairs[high >> 10 & 1023]}"
-        f"{pairs[high & 1023]}{pairs[low >> 30]}{pairs[low >> 20 & 1023]}{pairs[low >> 10 & 1023]}{pairs[low & 1023]}"
-    )
+def _made() -> list[str]:
+    raw = os.urandom(_TAIL * _AT_ONCE)
+    letters = bytearray(raw.translate(_ANY))
+    letters[0::_TAIL] = raw[0::_TAIL].translate(_VERSION)
+    letters[3::_TAIL] = raw[3::_TAIL].translate(_VARIANT)
+    text = letters.decode()
+    return [text[at : at + _TAIL] for at in range(0, len(text), _TAIL)]
 
 
 @lru_cache(maxsize=64)
 def _moment(t: int) -> str:
-    return "".join(_PAIRS[t >> shift & 1023] for shift in (40, 30, 20, 10, 0))
+    return "".join([_PAIRS[t >> shift & 1023] for shift in (40, 30, 20, 10, 0)])
 
 
 def made_at(identifier: str) -> float:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, cast
 
 from bastide import telemetry
 from bastide.api.lane.answering import SAFETY, Answering
 from bastide.api.lane.callers import Callers
 from bastide.api.lane.head import HEAD_BYTES_MAX, Elsewhere, Head, Heads, may_be_ours
+from bastide.egress import Outgoing
 from bastide.errors import BastideError, BodyTooLarge, Broken, HeadTooLarge, RequestTooSlow
 from bastide.inference import Gateway, Running, refusal
 from bastide.policy import Label
@@ -32,6 +34,7 @@ class Behind:
         self.gateway = gateway
         self.callers = callers
         self.heads = Heads()
+        self.outgoing = Outgoing()
         self._open: set[Lane] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._counted: dict[tuple[str, int], int] = {}
@@ -72,6 +75,7 @@ class Lane(asyncio.Protocol):
         self._elsewhere = elsewhere
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
+        self._write: Callable[[bytes], None]
         self._buffer = b""
         self._head: Head | None = None
         self._head_end = self._body_end = 0
@@ -86,6 +90,7 @@ class Lane(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It stands."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's own is none by its class
+        self._write = partial(self._behind.outgoing.write, self._transport)
         self._connections.add(self)
         self._behind.opened(self)
 
@@ -130,8 +135,8 @@ class Lane(asyncio.Protocol):
     def shutdown(self) -> None:
         """The server stops: an idle connection is closed, another when its answer is out."""
         self._closing = True
-        if self._answering is None and self._task is None and self._transport is not None:
-            self._transport.close()
+        if self._answering is None and self._task is None:
+            self._close()
 
     def abort(self) -> None:
         """It stops now: what is not answered will not be."""
@@ -150,7 +155,12 @@ class Lane(asyncio.Protocol):
         """Close a connection that is late; who had begun a request is told."""
         if self._buffer:
             self._refuse(RequestTooSlow(), "")
+        self._close()
+
+    def _close(self) -> None:
+        """Close the connection once all is out that was written."""
         if self._transport is not None:
+            self._behind.outgoing.flush()
             self._transport.close()
 
     # -- one request --------------------------------------------------------------------------------
@@ -200,6 +210,7 @@ class Lane(asyncio.Protocol):
         transport, buffer = self._transport, self._buffer
         assert transport is not None, "bytes come over a connection"
         self._leave()
+        self._behind.outgoing.flush()
         self._buffer, self._transport = b"", None
         server = self._elsewhere()
         transport.set_protocol(server)
@@ -238,10 +249,8 @@ class Lane(asyncio.Protocol):
         answering.running = running
 
     def _answer(self, request_id: str, *, stays: bool) -> Answering:
-        transport = self._transport
-        assert transport is not None, "asked over a connection"
         fixed = b"%bx-request-id: %b\r\n" % (_SAFE, request_id.encode())
-        self._answering = answering = Answering(transport.write, self._answered, fixed, stays=stays)
+        self._answering = answering = Answering(self._write, self._answered, fixed, stays=stays)
         return answering
 
     def _refuse(self, fault: BastideError, request_id: str, *, stays: bool = False) -> None:
@@ -269,7 +278,7 @@ class Lane(asyncio.Protocol):
             if self._deaf:  # whoever is still sending reads nothing from a connection that is reset
                 self._loop.call_later(_LINGERS_S, transport.close)
             else:
-                transport.close()
+                self._close()
             return
         if self._held:
             self._held = False
