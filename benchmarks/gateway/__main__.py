@@ -101,9 +101,9 @@ def _weight(standing: Standing) -> str:
 
 
 def _ages(standing: Standing) -> str:
-    p50, p99, kilobytes = in_streams(standing, 100)
-    grown = f", {kilobytes:.0f} kB a stream" if standing.pids else ""
-    return f"p50 {p50:.2f} p99 {p99:.2f} ms old with 100 streams of 100/s{grown}"
+    seen = in_streams(standing, 100)
+    cost = f", {seen.cpu_us:.1f} us CPU each, {seen.kilobytes:.0f} kB a stream" if standing.pids else ""
+    return f"p50 {seen.p50_ms:.2f} p99 {seen.p99_ms:.2f} ms old with 100 streams of 100/s{cost}"
 
 
 if __name__ == "__main__":

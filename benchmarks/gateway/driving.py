@@ -17,6 +17,7 @@ import uvloop
 from benchmarks.gateway.standing import Standing
 
 _LOOKS = 5
+_PACE_MS = 10
 
 T = TypeVar("T")
 
@@ -139,23 +140,48 @@ def at_a_rate(standing: Standing, rate: int, seconds: float) -> tuple[float, flo
     return _on_its_own(run)
 
 
-def in_streams(standing: Standing, streams: int) -> tuple[float, float, float]:
-    """Streams of 100 pieces, one every 10 ms, all at once: p50 and p99 of a piece's age in ms, and kB a stream.
+@dataclass(frozen=True)
+class Streamed:
+    """How old pieces were when they came, in ms, what each cost, and how much memory a stream took."""
 
-    Only every fifth client looks at the ages, so that the looking does not make them old.
+    p50_ms: float
+    p99_ms: float
+    cpu_us: float
+    kilobytes: float
+
+
+def in_streams(standing: Standing, streams: int, *, rounds: int = 3) -> Streamed:
+    """Streams of 100 pieces, one every 10 ms, side by side, and anew when they end.
+
+    Each has a clock of its own, as streams have that were not asked for in the same instant: pieces come one by one
+    and not in bursts of as many as there are streams. Only every fifth client looks at the ages, so that the looking
+    does not make them old.
     """
 
-    async def run() -> tuple[float, float, float]:
-        request = _request(standing, stream=True, pace=10)
+    async def run() -> Streamed:
+        request = _request(standing, stream=True, pace=_PACE_MS)
         clients = [await _open(standing, looks=n % _LOOKS == 0) for n in range(streams)]
         before, _ = standing.memory_mb()
-        asked = [asyncio.create_task(client.ask(request)) for client in clients]
-        await asyncio.sleep(0.5)
+
+        async def stream(client: _Client, after_s: float) -> None:
+            await asyncio.sleep(after_s)
+            for _ in range(rounds):
+                await client.ask(request)
+
+        apart = _PACE_MS / 1000 * (1 + 1 / streams)
+        burnt = standing.cpu_s()
+        asked = [asyncio.create_task(stream(client, n * apart)) for n, client in enumerate(clients)]
+        await asyncio.sleep(streams * apart + 0.5)
         grown = standing.memory_mb()[0] - before
         await asyncio.gather(*asked)
         ages = [age / 1e6 for client in clients for age in client.ages]
-        assert len(ages) >= 90 * streams // _LOOKS, f"{len(ages)} pieces of {streams} streams"
-        return float(np.percentile(ages, 50)), float(np.percentile(ages, 99)), grown * 1024 / streams
+        assert len(ages) >= 90 * rounds * streams // _LOOKS, f"{len(ages)} pieces of {streams} streams"
+        return Streamed(
+            float(np.percentile(ages, 50)),
+            float(np.percentile(ages, 99)),
+            (standing.cpu_s() - burnt) / (100 * rounds * streams) * 1e6,
+            grown * 1024 / streams,
+        )
 
     return _on_its_own(run)
 

@@ -60,9 +60,12 @@ def sides(secret: bytes, input: bytes, output: bytes) -> tuple[bytes, bytes]:
     """Commitments to what went into a call and what came out: HMAC(derive(secret, "input"), input), and likewise."""
     block = secret.ljust(_BLOCK, b"\0")
     inner, outer = block.translate(_INNER), block.translate(_OUTER)
-    for_input = sha256(outer + sha256(inner + b"input").digest()).digest()
-    for_output = sha256(outer + sha256(inner + b"output").digest()).digest()
-    return mac(for_input, input), mac(for_output, output)
+    of_input = sha256(outer + sha256(inner + b"input").digest()).digest().ljust(_BLOCK, b"\0")
+    of_output = sha256(outer + sha256(inner + b"output").digest()).digest().ljust(_BLOCK, b"\0")
+    return (  # `mac`, spelt out: it is asked for with each call
+        sha256(of_input.translate(_OUTER) + sha256(of_input.translate(_INNER) + input).digest()).digest(),
+        sha256(of_output.translate(_OUTER) + sha256(of_output.translate(_INNER) + output).digest()).digest(),
+    )
 
 
 def derive(secret: bytes, use: str) -> bytes:

@@ -63,7 +63,8 @@ class Exchange:
         "unanswered",
     )
 
-    def __init__(self, head: bytes, body: bytes, listener: Listener, patience: Patience) -> None:
+    def __init__(self, head: bytes, body: bytes, listener: Listener, patience: Patience, now: float) -> None:
+        """Its time runs from `now` on."""
         self.head = head
         self.body = body
         self.listener = listener
@@ -72,13 +73,9 @@ class Exchange:
         self.unanswered = True
         self.reused = False
         self.connection: Connection | None = None  # on which it goes out
-        self.connect_by = self.first_by = self.total_by = 0.0
-
-    def began(self, now: float) -> None:
-        """Its time runs from now."""
-        self.connect_by = now + self.patience.connect_s
-        self.first_by = now + self.patience.first_s
-        self.total_by = now + self.patience.total_s
+        self.connect_by = now + patience.connect_s
+        self.first_by = now + patience.first_s
+        self.total_by = now + patience.total_s
 
     def cancel(self) -> None:
         """Nobody wants the answer any more: the connection is closed, and nothing more is told."""

@@ -63,7 +63,7 @@ class Line:
         Raises PermitRefused when the permit has run out.
         """
         self._still_allowed()
-        exchange = Exchange(head, body, listener, patience)
+        exchange = Exchange(head, body, listener, patience, self._pool.now())
         self._pool.give(exchange)
         return exchange
 
@@ -78,6 +78,7 @@ class Pool:
         self._ground = ground
         self._outgoing = outgoing
         self._loop = loop
+        self.now = loop.time
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
         self._waiting: deque[Exchange] = deque()
@@ -85,7 +86,6 @@ class Pool:
 
     def give(self, exchange: Exchange) -> None:
         """Find the exchange a connection: a warm one now, else a new one as soon as it stands."""
-        exchange.began(self._loop.time())
         while self._idle:
             connection = self._idle.pop()
             if connection.usable:
@@ -124,10 +124,6 @@ class Pool:
 
     # -- connections --------------------------------------------------------------------------------
 
-    def now(self) -> float:
-        """The loop's time."""
-        return self._loop.time()
-
     def freed(self, connection: Connection) -> None:
         """An exchange has ended whole, and its connection may carry another."""
         while self._waiting:
@@ -135,7 +131,7 @@ class Pool:
             if not waiting.over:
                 connection.carry(waiting)
                 return
-        connection.idle_since = self._loop.time()
+        connection.idle_since = self.now()
         self._idle.append(connection)
 
     def lost(self, connection: Connection) -> None:
@@ -169,11 +165,11 @@ class Pool:
                 return
 
     async def _connected(self, timeout_s: float) -> Connection:
-        ends = self._loop.time() + timeout_s
+        ends = self.now() + timeout_s
         addresses = await reachable(self._host, self._port, self._reach, self._ground.resolver, timeout_s=timeout_s)
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
             try:
-                async with asyncio.timeout(max(0.05, (ends - self._loop.time()) / left)):
+                async with asyncio.timeout(max(0.05, (ends - self.now()) / left)):
                     return await self._connect(address)
             except (OSError, TimeoutError):
                 continue

@@ -29,39 +29,30 @@ class Purse:
     gates: tuple[Gate, ...]
     keeps: Keeps | None  # whether answers of the model are kept
     until: float  # seconds since 1970: when the first period of a pot ends
-
-    @property
-    def bounded(self) -> bool:
-        """Whether anything may refuse a call."""
-        return bool(self.hard or self.gates)
+    bounded: bool  # whether anything may refuse a call
 
 
 class Admission:
     """What a call may take. `settle` it when it is over; `hand_on` when it is made, and settled, elsewhere."""
 
-    __slots__ = ("_ledger", "_over", "_price", "_purse", "_taken", "_tokens")
+    __slots__ = ("_ledger", "_over", "_price", "_purse", "_taken", "_tokens", "bounded", "keeps")
 
     def __init__(
         self, ledger: Ledger, purse: Purse, price: Price | None, tokens: int, taken: tuple[Reserved, ...] = ()
     ) -> None:
-        """`taken` stands beside the purse's hard pots: what was reserved of each."""
+        """`taken` stands beside the purse's hard pots: what was reserved of each.
+
+        `keeps`: whether and how long the answer is kept; `bounded`: whether a rate bounds such calls.
+        """
         self._ledger = ledger
         self._purse = purse
         self._price = price or _UNKNOWN
         self._tokens = tokens
         self._taken = taken
         self._over = False
+        self.keeps = purse.keeps
+        self.bounded = bool(purse.gates)
         ledger.running += 1
-
-    @property
-    def keeps(self) -> Keeps | None:
-        """Whether and how long the answer is kept."""
-        return self._purse.keeps
-
-    @property
-    def bounded(self) -> bool:
-        """Whether a rate bounds such calls."""
-        return bool(self._purse.gates)
 
     def left(self) -> dict[str, Left]:
         """What is left of the narrowest rate of requests and of tokens, by `requests` and `tokens`."""

@@ -91,17 +91,19 @@ class Book:
             "model": model,
         }
         pots = [self._pot(one, who[one.scope]) for one in self._said.budgets if _meant(one, who[one.scope])]
+        hard = tuple(pot for pot in pots if pot.budget.hard)
         gates = tuple(self._gate(one, who[one.scope]) for one in self._said.rates if _meant(one, who[one.scope]))
         return Purse(
             app=app,
             user=user,
             department=department,
             model=model,
-            hard=tuple(pot for pot in pots if pot.budget.hard),
+            hard=hard,
             soft=tuple(pot for pot in pots if not pot.budget.hard),
             gates=gates,
             keeps=self._keeps.get(model) or self._keeps.get(EACH),
             until=min((pot.until for pot in pots), default=float("inf")),
+            bounded=bool(hard or gates),
         )
 
     def _pot(self, budget: Budget, whose: str) -> Pot:

@@ -6,7 +6,7 @@ fields of one name) cannot be.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,7 +19,8 @@ _ANY: Final = frozenset({"auto", ""})
 _MESSAGES_MAX: Final = 4096
 _DEPTH_MAX: Final = 64
 _DECODER: Final = msgspec.json.Decoder()
-_ENCODER: Final = msgspec.json.Encoder()
+encode: Final[Callable[[dict[str, Any]], bytes]] = msgspec.json.Encoder().encode
+"""A body as the bytes that are sent."""
 _LABEL: Final = "x_label"  # of a message or one of its parts; it says what that content is, and is not sent on
 
 
@@ -57,11 +58,6 @@ def read(wire: str, data: bytes) -> Asking:
         wanted = bool(options and options.get("include_usage"))
     label = _declared(wire, body, data)
     return Asking(wire, body, None if model in _ANY else model, bool(stream), wanted, label)
-
-
-def encode(body: dict[str, Any]) -> bytes:
-    """A body as the bytes that are sent."""
-    return _ENCODER.encode(body)
 
 
 def tokens_guessed(data: bytes, body: dict[str, Any]) -> int:

@@ -72,9 +72,7 @@ class Gathered:
         self.fault: BastideError | None = None  # a whole answer is right or none
         self.media_type = JSON
 
-    def request(self, asking: Asking, upstream: str) -> dict[str, Any]:
-        """The body, as it came."""
-        return named(asking, upstream)
+    request = staticmethod(named)
 
     def begins(self, content_type: str) -> None:
         """Whatever it calls itself, it is read as what was asked for."""
@@ -108,9 +106,7 @@ class Passed:
         self.begun = False
         self.media_type = EVENTS
 
-    def request(self, asking: Asking, upstream: str) -> dict[str, Any]:
-        """The body, and the wish to be told what was used."""
-        return named(asking, upstream)
+    request = staticmethod(named)
 
     @property
     def fault(self) -> BastideError | None:

@@ -86,6 +86,8 @@ class Pace:
 
     def take(self, now: float) -> float:
         """0 if a request goes now, which is then counted; else how long to wait."""
+        if self.per_minute is None and self._held_until <= now:
+            return 0.0
         wait = self.wait_s(now)
         if self.per_minute is None:
             return wait
