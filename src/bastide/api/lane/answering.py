@@ -35,6 +35,7 @@ _REASONS: Final = {
     503: b"Service Unavailable",
     504: b"Gateway Timeout",
 }
+_EVENTS: Final = (b"content-type", b"text/event-stream")
 _LINES: Final = {status: b"HTTP/1.1 %d %b\r\n" % (status, reason) for status, reason in _REASONS.items()}
 
 
@@ -58,15 +59,11 @@ class Answering:
     def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """The answer begins."""
         self.status = status
-        parts = [_LINES.get(status) or b"HTTP/1.1 %d Other\r\n" % status]
-        for name, value in headers:
-            parts += (name, b": ", value, b"\r\n")
-            if value == b"text/event-stream" and name == b"content-type":
-                self._streams = True
-        parts.append(self._fixed)
+        line = _LINES.get(status) or b"HTTP/1.1 %d Other\r\n" % status
+        self._streams = _EVENTS in headers
+        self._head = b"".join([line, *[b"%b: %b\r\n" % header for header in headers], self._fixed])
         if not self.stays:
-            parts.append(b"connection: close\r\n")
-        self._head = b"".join(parts)
+            self._head += b"connection: close\r\n"
 
     def on_piece(self, piece: bytes) -> None:
         """Some of its body."""

@@ -72,10 +72,11 @@ class Admission:
         self._ledger.running -= 1
         purse, tokens = self._purse, usage.input + usage.output
         eur = 0.0 if cost_eur is None else cost_eur
-        for pot, reserved in zip(purse.hard, self._taken, strict=False):
-            pot.put(reserved, eur, tokens)
-        for gate in purse.gates:
-            gate.put(self._tokens - tokens)
+        if purse.bounded:
+            for pot, reserved in zip(purse.hard, self._taken, strict=False):
+                pot.put(reserved, eur, tokens)
+            for gate in purse.gates:
+                gate.put(self._tokens - tokens)
         self._ledger.note(purse, usage, eur=cost_eur, outcome=outcome, endpoint=endpoint, now=time.time())
         if tokens or eur:
             for pot in (*purse.hard, *purse.soft):

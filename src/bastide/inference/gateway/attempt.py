@@ -14,7 +14,7 @@ from bastide.inference.gateway.behind import Behind
 from bastide.inference.gateway.holding import asks_to_wait
 from bastide.inference.gateway.pseudonyms import Hidden
 from bastide.inference.gateway.relaying import Relay, relay_for
-from bastide.inference.gateway.targets import Target
+from bastide.inference.gateway.targets import Target, Way
 from bastide.inference.gateway.turning_back import TurnedBack
 from bastide.inference.gateway.values import Headers, Sink
 from bastide.inference.upstream_faults import fault_of
@@ -57,20 +57,20 @@ class Attempt:
         "_status",
         "_unusable",
         "_upstream_headers",
+        "_way",
         "decision",
         "entry",
         "exchange",
         "over",
         "target",
         "tls",
-        "wire",
     )
 
-    def __init__(self, call: Caller, target: Target, decision: Decision, wire: str) -> None:
+    def __init__(self, call: Caller, target: Target, way: Way) -> None:
         self._call = call
         self.target = target
-        self.decision = decision
-        self.wire = wire
+        self.decision = way.decision
+        self._way = way
         self._hidden = call.hidden if call.hidden is not None and call.hidden.wanted_by(target) else None
         self.over = False
         self.tls: TlsEvidence | None = None
@@ -83,14 +83,9 @@ class Attempt:
 
     def promised(self) -> CallFacts:
         """What is known of it while it runs."""
-        return self._call.gateway.recording.facts(
-            self.decision,
-            self.target.model.name,
-            _EXPECTED,
-            started=self._started,
-            pseudonymised=self._kinds,
-            refused=self._call.refused,
-        )
+        recording, model = self._call.gateway.recording, self.target.model.name
+        said = recording.said(self.decision, self._call.refused)
+        return recording.facts(said, model, _EXPECTED, started=self._started, pseudonymised=self._kinds)
 
     @property
     def _kinds(self) -> tuple[str, ...]:
@@ -99,19 +94,17 @@ class Attempt:
 
     def send(self) -> None:
         """Ask."""
-        call, target = self._call, self.target
+        call, target, way = self._call, self.target, self._way
         asking: Asking = call.asking
-        self._relay: Relay = relay_for(asking, self.wire, target.model.name)
+        self._relay: Relay = relay_for(asking, way.wire, target.model.name)
         if self._hidden is not None:
             self._relay = TurnedBack(self._relay, asking, self._hidden)
         adapter = target.adapter
         assert adapter is not None, "asked over a wire"
-        way = target.way(self.decision, call.gateway)
-        body = adapter.prepared(self._relay.request(asking, target.model.upstream), self.wire, way.pin)
+        body = adapter.prepared(self._relay.request(asking, target.model.upstream), way.wire, way.pin)
         data = encode(body)
         self.entry.input(call.data)
-        head = target.head(way.line, self.wire, stream=asking.stream)
-        self.exchange = way.line.send(head, data, self, call.gateway.patience(asking.stream))
+        self.exchange = way.line.send(way.head, data, self, way.patience)
 
     # -- what the line tells ------------------------------------------------------------------------
 
@@ -123,7 +116,7 @@ class Attempt:
         if status == 200:
             self.target.took(time.time() - self._started)
             if self._call.won(self):
-                self._relay.begins(headers.get("content-type", ""))
+                self._relay = self._relay.begins(headers.get("content-type", ""))
 
     def on_piece(self, piece: bytes) -> None:
         """Some of it."""
@@ -214,15 +207,15 @@ class Attempt:
         usage = self._relay.usage(self._call.data) if given else UNUSED
         self._call.used(self.target, usage)
         decision, model, gateway = self.decision, self.target.model.name, self._call.gateway
+        said = gateway.recording.said(decision, self._call.refused)
         facts = gateway.recording.facts(
-            decision,
+            said,
             model,
             usage,
-            tls=self.tls,
             started=self._started,
+            tls=self.tls,
             pseudonymised=self._kinds,
-            refused=self._call.refused,
             unusable=self._unusable,
         )
-        self.entry.close(facts, outcome=outcome, resource=model, subjects=gateway.recording.said(decision).subjects)
+        self.entry.close(facts, outcome=outcome, resource=model, subjects=said.subjects)
         gateway.tally(decision.endpoint.kind, outcome)

@@ -205,7 +205,7 @@ class Cache:
     def give(self, answer: Answer, decision: Decision, scope: Scope, data: bytes, sink: Sink) -> None:
         """The answer again, with a receipt of its own that names that of the first."""
         self._answers.move_to_end(answer.key)
-        entry = self._recording.begin(scope)
+        entry = self._recording.begin(scope, None)
         started = time.time()
         entry.input(data)
         entry.output(answer.body)

@@ -33,9 +33,9 @@ from bastide.inference.gateway.limits import Limited
 from bastide.inference.gateway.planning import Plan
 from bastide.inference.gateway.pseudonyms import Hidden
 from bastide.inference.gateway.refusing import last_event, refusal
-from bastide.inference.gateway.targets import Group, Target, View, dearest
+from bastide.inference.gateway.targets import Group, Target, View, Way
 from bastide.inference.gateway.values import CAPABILITIES, Sink
-from bastide.inference.values import Usage
+from bastide.inference.values import UNUSED, Usage
 from bastide.policy import Decision, Label, Price, personal_kinds_in
 from bastide.store import Scope
 
@@ -88,7 +88,7 @@ class Running:
         self._first: Target | None = None  # whom all others stand for
         self._fault: BastideError | None = None  # why nobody has answered yet
         self._admission: Admission | None = None
-        self._usage = Usage()
+        self._usage = UNUSED
         self._cost: float | None = 0.0
         self._copy: Copying | None = None
         self._task: asyncio.Task[None] | None = None
@@ -157,17 +157,14 @@ class Running:
         self._go_by(self.gateway.plans.work_out(self.scope, self._label, self.asking, self._found, self.data, view))
 
     def _go_by(self, plan: Plan) -> None:
+        """Ask the accounts, then a target."""
         self._group, self._label, self._left = plan.group, plan.label, plan.left()
         self.hidden, self.refused = plan.hidden, plan.refused
-        if self._left:
-            self._pay()
-        else:
+        if not self._left:
             self._task = asyncio.get_running_loop().create_task(self._refused(plan.group, CAPABILITIES[self.wire]))
-
-    def _pay(self) -> None:
-        """Ask the accounts, then a target."""
+            return
         model = self.asking.model or self._left[0][0].model.name
-        tokens, price = tokens_guessed(self.data, self.asking.body), dearest(self._left)
+        tokens, price = tokens_guessed(self.data, self.asking.body), plan.price
         self._admission = self.gateway.accounts.admit(self.scope, model, tokens=tokens, price=price)
         if self._admission is None:
             self._behind(self._admitted(model, tokens, price))
@@ -184,9 +181,11 @@ class Running:
 
     def _go(self, model: str) -> None:
         """A kept answer, or that of the best target."""
-        cache, keeps = self.gateway.cache, self._admission.keeps if self._admission else None
-        if self._admission is not None and self._admission.bounded:
-            self.sink = Limited(self.sink, self.wire, self._admission)
+        cache, admission = self.gateway.cache, self._admission
+        assert admission is not None, "admitted just now"
+        if admission.bounded:
+            self.sink = Limited(self.sink, self.wire, admission)
+        keeps = admission.keeps
         keys = None if keeps is None else cache.keys(keeps, self, model, self._label, self._left[0][1])
         if keeps is None or keys is None:
             self._try_next()
@@ -243,17 +242,19 @@ class Running:
             if not hedge:
                 self._here(target)
             return
-        wire = target.adapter.speaks(self.wire)
-        if wire is None:
-            no = WrongCapability(f"{target.model.name} does not speak this wire.", model=target.model.name)
+        try:
+            way = target.way(decision, self.wire, self.asking.stream, self.gateway)
+        except WrongCapability as no:
             self._next_or(no, hedge=hedge)
-        elif (held := held_back(target, self.asking, len(self.data))) is not None:
+            return
+        held = held_back(target, self.asking, len(self.data))
+        if held is not None:
             self._next_or(held, hedge=hedge)
         else:
-            self._ask(target, decision, wire, hedge=hedge)
+            self._ask(target, way, hedge=hedge)
 
-    def _ask(self, target: Target, decision: Decision, wire: str, *, hedge: bool) -> None:
-        attempt = Attempt(self, target, decision, wire)
+    def _ask(self, target: Target, way: Way, *, hedge: bool) -> None:
+        attempt = Attempt(self, target, way)
         self._attempts.append(attempt)
         try:
             attempt.send()
@@ -359,9 +360,12 @@ class Running:
     def used(self, target: Target, usage: Usage) -> None:
         """What an attempt used counts against the budget; an attempt without an answer used nothing."""
         before = self._usage
-        self._usage = Usage(
-            before.input + usage.input, before.output + usage.output, before.estimated or usage.estimated
-        )
+        if before is UNUSED:
+            self._usage = usage
+        else:
+            self._usage = Usage(
+                before.input + usage.input, before.output + usage.output, before.estimated or usage.estimated
+            )
         cost = target.cost(usage)
         self._cost = None if self._cost is None or cost is None else self._cost + cost
 

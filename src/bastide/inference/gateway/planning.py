@@ -14,9 +14,9 @@ from typing import Final
 
 from bastide.inference.gateway.asking import Asking
 from bastide.inference.gateway.pseudonyms import FOUND, Hidden, hidden
-from bastide.inference.gateway.targets import Group, Target, View, best_first
+from bastide.inference.gateway.targets import Group, Target, View, best_first, dearest
 from bastide.inference.gateway.values import CAPABILITIES
-from bastide.policy import Decision, Label, Policy
+from bastide.policy import Decision, Label, Policy, Price
 from bastide.store import Scope
 
 _GOOD_S: Final = 0.1
@@ -37,6 +37,7 @@ class Plan:
     refused: tuple[Decision, ...]
     hidden: Hidden | None
     only: tuple[Target, Decision] | None  # the one target that may be asked, where it is one
+    price: Price  # that a call may come to, whichever of them answers
     view: View
     changes: int
     until: float
@@ -92,7 +93,7 @@ class Plans:
         until = time.monotonic() + min(_GOOD_S, ends - now)
         only = able[0] if len(able) == 1 else None
         refused = tuple([verdict for verdict in verdicts if not verdict.allowed])
-        plan = Plan(scope, caller, label, group, verdicts, refused, hides, only, view, changes, until)
+        plan = Plan(scope, caller, label, group, verdicts, refused, hides, only, dearest(able), view, changes, until)
         if able and asking.label is None and not group.pseudonymises:
             if len(self._plans) >= _PLANS_MAX:
                 self._plans.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -35,39 +35,32 @@ class Recording:
     """Opens an entry of the journal for an attempt and closes it with what came of it."""
 
     def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+        self.begin: Callable[[Scope, Promise | None], Entry] = journal.begin
+        """An entry, whose id exists at once: see `audit.Journal`. Raises JournalUnwritable."""
         self._said: dict[int, Said] = {}
         self._shown: dict[int, tuple[TlsEvidence, Mapping[str, Any]]] = {}
-
-    def begin(self, scope: Scope, promise: Promise | None = None) -> Entry:
-        """An entry; its id exists at once. `promise` tells what is known of a call that goes on.
-
-        Raises JournalUnwritable.
-        """
-        return self._journal.begin(scope, promise)
 
     def close_cached(
         self, entry: Entry, decision: Decision, *, model: str, place: Mapping[str, Any], started: float
     ) -> None:
         """An answer was given again: `place` names the endpoint and the receipt of the first."""
-        facts = msgspec.structs.replace(self.facts(decision, model, UNUSED, started=started), endpoint=place)
-        entry.close(facts, outcome="cached", resource=model, subjects=self.said(decision).subjects)
+        said = self.said(decision)
+        facts = msgspec.structs.replace(self.facts(said, model, UNUSED, started=started), endpoint=place)
+        entry.close(facts, outcome="cached", resource=model, subjects=said.subjects)
 
     def facts(
         self,
-        decision: Decision,
+        said: Said,
         model: str,
         usage: Usage,
         *,
         started: float,
         tls: TlsEvidence | None = None,
         pseudonymised: tuple[str, ...] = (),
-        refused: tuple[Decision, ...] = (),
         unusable: str = "",
     ) -> CallFacts:
-        """What is known of a call now; `pseudonymised` are the kinds of what was sent under pseudonyms, `refused` the
-        verdicts on endpoints that it did not go to, `unusable` the error that what came instead of an answer is."""
-        said = self.said(decision, refused)
+        """What is known of a call now; `pseudonymised` are the kinds of what was sent under pseudonyms, `unusable` the
+        error that what came instead of an answer is."""
         told = said.decision if not pseudonymised else {**said.decision, "pseudonymised": list(pseudonymised)}
         if unusable:
             told = {**told, "unusable": unusable}
@@ -87,7 +80,10 @@ class Recording:
         )
 
     def said(self, decision: Decision, refused: tuple[Decision, ...] = ()) -> Said:
-        """What a decision says in all receipts that rest on it: made once, one and the same objects each time."""
+        """What a decision says in all receipts that rest on it: made once, one and the same objects each time.
+
+        `refused` are the verdicts on endpoints that the call did not go to.
+        """
         known = self._said.get(id(decision))
         if known is None:
             if len(self._said) > 4096:

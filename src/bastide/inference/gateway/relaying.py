@@ -9,7 +9,7 @@ import msgspec
 from bastide.errors import BastideError
 from bastide.inference.gateway.asking import Asking
 from bastide.inference.gateway.translating import Translated
-from bastide.inference.gateway.values import EVENTS, JSON
+from bastide.inference.gateway.values import EVENTS, JSON, streams
 from bastide.inference.gateway.watching import Watched, whole_answer
 from bastide.inference.values import Usage
 from bastide.inference.wires import FORMATS, told
@@ -30,8 +30,8 @@ class Relay(Protocol):
     def request(self, asking: Asking, upstream: str) -> dict[str, Any]:
         """The body for a server that knows the model as `upstream`."""
 
-    def begins(self, content_type: str) -> None:
-        """The server answers with this type of content."""
+    def begins(self, content_type: str) -> Relay:
+        """The server answers with this type of content: who takes it."""
 
     def feed(self, piece: bytes) -> bytes:
         """What may go on to the client."""
@@ -74,8 +74,9 @@ class Gathered:
 
     request = staticmethod(named)
 
-    def begins(self, content_type: str) -> None:
+    def begins(self, content_type: str) -> Relay:
         """Whatever it calls itself, it is read as what was asked for."""
+        return self
 
     def feed(self, piece: bytes) -> bytes:
         """Nothing goes on yet."""
@@ -94,46 +95,41 @@ class Gathered:
         return self._usage or Usage(len(sent) // _BYTES_A_TOKEN, self._size // _BYTES_A_TOKEN, estimated=True)
 
 
-class Passed:
+class Passed(Watched):
     """A stream, passed on event by event."""
 
-    __slots__ = ("_asking", "_watched", "_whole", "begun", "media_type")
-
-    def __init__(self, asking: Asking) -> None:
-        self._asking = asking
-        self._watched = Watched(asking.wire, usage_wanted=asking.usage_wanted)
-        self._whole: Gathered | None = None
-        self.begun = False
-        self.media_type = EVENTS
+    __slots__ = ("_asking", "begun", "media_type")
 
     request = staticmethod(named)
 
-    @property
-    def fault(self) -> BastideError | None:
-        """What the stream is broken by."""
-        return self._watched.fault
+    def __init__(self, asking: Asking) -> None:
+        super().__init__(asking.wire, usage_wanted=asking.usage_wanted)
+        self._asking = asking
+        self.begun = False
+        self.media_type = EVENTS
 
-    def begins(self, content_type: str) -> None:
+    def begins(self, content_type: str) -> Relay:
         """A server that does not stream although it was asked to gives one whole answer."""
-        if not content_type.lower().startswith("text/event-stream"):
-            self._whole = Gathered(self._asking.wire)
-
-    def feed(self, piece: bytes) -> bytes:
-        """Whole events."""
-        return self._watched.feed(piece) if self._whole is None else self._whole.feed(piece)
-
-    def end(self) -> bytes:
-        """What is left of it; the whole answer of a server that did not stream becomes its one event."""
-        if self._whole is None:
-            return self._watched.end()
-        return _as_events(self._asking, self._whole.end())
+        return self if streams(content_type) else _Events(self._asking)
 
     def usage(self, sent: bytes) -> Usage:
         """As counted, else one token an event."""
-        if self._whole is not None:
-            return self._whole.usage(sent)
-        counted = self._watched.usage
-        return counted or Usage(len(sent) // _BYTES_A_TOKEN, self._watched.events, estimated=True)
+        return self.counted or Usage(len(sent) // _BYTES_A_TOKEN, self.events, estimated=True)
+
+
+class _Events(Gathered):
+    """A whole answer of a server that did not stream: the client, which asked for a stream, gets it as one."""
+
+    __slots__ = ("_asking",)
+
+    def __init__(self, asking: Asking) -> None:
+        super().__init__(asking.wire)
+        self._asking = asking
+        self.media_type = EVENTS
+
+    def end(self) -> bytes:
+        """The answer in events."""
+        return _as_events(self._asking, super().end())
 
 
 def _as_events(asking: Asking, body: bytes) -> bytes:

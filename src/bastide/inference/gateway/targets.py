@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from bastide import telemetry
-from bastide.egress import Line
+from bastide.egress import Line, Patience
 from bastide.errors import DatabaseUnavailable, UnknownModel, WrongCapability
 from bastide.inference.adapters import ADAPTERS, Adapter
 from bastide.inference.calls import endpoint_of
@@ -34,10 +34,16 @@ _SLOWER: Final = 0.2  # how much of a new measurement goes into a target's laten
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How a target is reached under one decision; `pin` is the upstream that a router must stay with, "" for none."""
+    """How a target is asked under one decision: in which wire, over which line, with which head (but for its length).
+
+    `pin` is the upstream that a router must stay with, "" for none.
+    """
 
     decision: Decision
+    wire: str
     line: Line
+    head: bytes
+    patience: Patience
     pin: str
 
 
@@ -46,6 +52,7 @@ class Ways(Protocol):
 
     def open_line(self, decision: Decision) -> Line: ...
     def pin(self, target: Target) -> str: ...
+    def patience(self, stream: bool) -> Patience: ...
 
 
 @dataclass(slots=True)
@@ -62,28 +69,29 @@ class Target:
     pace: Pace = field(default_factory=Pace, repr=False)
     body_bytes_max: int | None = None
     root: str = ""
-    heads: dict[tuple[str, bool], bytes] = field(default_factory=dict, repr=False)
-    _ways: dict[int, Way] = field(default_factory=dict, repr=False)
+    _ways: dict[tuple[int, str, bool], Way] = field(default_factory=dict, repr=False)
 
-    def way(self, decision: Decision, behind: Ways) -> Way:
-        """The way that this decision is worth; made once for each."""
-        known = self._ways.get(id(decision))
+    def way(self, decision: Decision, wire: str, stream: bool, behind: Ways) -> Way:
+        """The way that this decision is worth for requests of a wire; made once for each. Raises WrongCapability."""
+        known = self._ways.get((id(decision), wire, stream))
         if known is None:
             if len(self._ways) > 256:
                 self._ways.clear()
-            known = self._ways[id(decision)] = Way(decision, behind.open_line(decision), behind.pin(self))
+            known = self._ways[(id(decision), wire, stream)] = self._opened(decision, wire, stream, behind)
         return known
 
-    def head(self, line: Line, wire: str, *, stream: bool) -> bytes:
-        """The head of a request in this wire, but for its length."""
-        known = self.heads.get((wire, stream))
-        if known is None:
-            assert self.adapter is not None, "a built-in model is not asked over a wire"
-            path = self.root + self.adapter.path(wire, self.model.upstream, stream=stream)
-            accept = "text/event-stream" if stream else "application/json"
-            headers = {"content-type": "application/json", "accept": accept, **self.adapter.headers(self.key)}
-            known = self.heads[(wire, stream)] = line.head("POST", path, headers)
-        return known
+    def _opened(self, decision: Decision, wire: str, stream: bool, behind: Ways) -> Way:
+        adapter = self.adapter
+        assert adapter is not None, "a built-in model is not asked over a wire"
+        spoken = adapter.speaks(wire)
+        if spoken is None:
+            raise WrongCapability(f"{self.model.name} does not speak this wire.", model=self.model.name)
+        line = behind.open_line(decision)
+        path = self.root + adapter.path(spoken, self.model.upstream, stream=stream)
+        accept = "text/event-stream" if stream else "application/json"
+        headers = {"content-type": "application/json", "accept": accept, **adapter.headers(self.key)}
+        head = line.head("POST", path, headers)
+        return Way(decision, spoken, line, head, behind.patience(stream), behind.pin(self))
 
     def cost(self, usage: Usage) -> float | None:
         """What this much costs, in euros; None where no price is known."""
@@ -196,9 +204,7 @@ class View:
 
 def dearest(targets: Sequence[tuple[Target, Decision]]) -> Price:
     """The price that a call may come to, whichever of these answers."""
-    if len(targets) == 1:
-        return targets[0][0].price
-    return max((target.price for target, _ in targets), key=lambda price: price.blended)
+    return max((target.price for target, _ in targets), key=lambda price: price.blended, default=Price())
 
 
 def best_first(group: Group, verdicts: Sequence[Decision]) -> list[tuple[Target, Decision]]:

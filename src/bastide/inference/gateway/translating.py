@@ -9,7 +9,7 @@ import msgspec
 
 from bastide.errors import BastideError, UpstreamGarbage
 from bastide.inference.gateway.asking import Asking
-from bastide.inference.gateway.values import EVENTS, JSON
+from bastide.inference.gateway.values import EVENTS, JSON, streams
 from bastide.inference.gateway.watching import whole_answer
 from bastide.inference.values import Usage
 from bastide.inference.wires import FORMATS, Counted, Cut, Event, Grew, StreamReader, told
@@ -26,7 +26,6 @@ class Translated:
     __slots__ = (
         "_asking",
         "_echo",
-        "_fault",
         "_model",
         "_parts",
         "_pieces",
@@ -36,6 +35,7 @@ class Translated:
         "_wire",
         "_writer",
         "begun",
+        "fault",
         "media_type",
     )
 
@@ -46,7 +46,7 @@ class Translated:
         self._echo = {name: asking.body[name] for name in form.echoed if asking.body.get(name) is not None}
         self._writer = form.writer(model=model, id=_made(), usage=asking.usage_wanted, echo=self._echo)
         self._seen: Counted | None = None
-        self._fault: BastideError | None = None
+        self.fault: BastideError | None = None  # what the stream is broken by
         self._pieces: list[bytes] = []
         self._size = self._parts = 0
         self.begun = False
@@ -57,15 +57,11 @@ class Translated:
         asked = FORMATS[asking.wire].read(asking.body)
         return FORMATS[self._wire].write(asked, model=upstream, stream=asking.stream)
 
-    @property
-    def fault(self) -> BastideError | None:
-        """What the stream is broken by."""
-        return self._fault
-
-    def begins(self, content_type: str) -> None:
+    def begins(self, content_type: str) -> Translated:
         """A server that does not stream although it was asked to gives one whole answer."""
-        if not content_type.lower().startswith("text/event-stream"):
+        if not streams(content_type):
             self._reader = None
+        return self
 
     def feed(self, piece: bytes) -> bytes:
         """The events that these bytes tell, in the client's format."""
@@ -103,7 +99,7 @@ class Translated:
         out = []
         for event in events:
             if isinstance(event, Cut):
-                self._fault = event.fault
+                self.fault = event.fault
                 break
             if isinstance(event, Counted):
                 self._seen = event

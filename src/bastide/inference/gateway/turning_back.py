@@ -48,9 +48,10 @@ class TurnedBack:
         """The body with pseudonyms."""
         return self._relay.request(self._hidden.asked(asking), upstream)
 
-    def begins(self, content_type: str) -> None:
+    def begins(self, content_type: str) -> TurnedBack:
         """As of the relay."""
-        self._relay.begins(content_type)
+        self._relay = self._relay.begins(content_type)
+        return self
 
     def feed(self, piece: bytes) -> bytes:
         """What may go on, turned back."""

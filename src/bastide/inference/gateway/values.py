@@ -31,3 +31,8 @@ CAPABILITIES = {
 
 JSON: tuple[bytes, bytes] = (b"content-type", b"application/json")
 EVENTS: tuple[bytes, bytes] = (b"content-type", b"text/event-stream")
+
+
+def streams(content_type: str) -> bool:
+    """Whether an answer of this type is a stream of events."""
+    return content_type.lower().startswith("text/event-stream")

@@ -7,11 +7,11 @@ a fault, and an event that only tells of usage is kept back from a client that d
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 
-from bastide.errors import StreamBroken, UpstreamFailed, UpstreamGarbage
+from bastide.errors import BastideError, StreamBroken, UpstreamFailed, UpstreamGarbage
 from bastide.inference.upstream_faults import told_in
 from bastide.inference.values import Usage
 
@@ -47,8 +47,23 @@ class _Chunk(msgspec.Struct):
     error: Any = None
 
 
+class _PieceSaid(msgspec.Struct):
+    index: Literal[0] = 0
+    finish_reason: None = None
+
+
+class _Piece(msgspec.Struct):
+    """The event that nearly all are: a piece of the one answer, and nothing else that matters."""
+
+    choices: Annotated[list[_PieceSaid], msgspec.Meta(min_length=1, max_length=1)]
+    type: None = None
+    usage: None = None
+    error: None = None
+
+
 _DECODE: Final = msgspec.json.Decoder(_Seen).decode
 _DECODE_CHUNK: Final = msgspec.json.Decoder(_Chunk).decode
+_IS_PIECE: Final = msgspec.json.Decoder(_Piece).decode  # raises for whatever is to be looked at closely
 
 Wire = TypeVar("Wire")
 
@@ -63,6 +78,13 @@ def _decoded(decode: Callable[[bytes], Wire], data: bytes) -> Wire:
     return decode(data)
 
 
+def _is_text(data: bytes) -> bool:
+    try:
+        return data.isascii() or bool(data.decode())
+    except UnicodeDecodeError:
+        return False
+
+
 class Watched:
     """An event stream of one wire. `ended` once it has said that it is whole; `events` counts what was said."""
 
@@ -74,11 +96,11 @@ class Watched:
         "_separator",
         "_usage_wanted",
         "_wire",
+        "counted",
         "done",
         "ended",
         "events",
         "fault",
-        "usage",
     )
 
     def __init__(self, wire: str, *, usage_wanted: bool) -> None:
@@ -89,9 +111,9 @@ class Watched:
         self._separator = b"\n\n"
         self._finished: set[int] = set()
         self._others = 0  # the highest number of an answer beside the first
-        self.usage: Usage | None = None
+        self.counted: Usage | None = None  # as the server says it
         self.events = 0
-        self.fault: StreamBroken | None = None  # what came after the events that may still go on
+        self.fault: BastideError | None = None  # what came after the events that may still go on
         self.ended = self.done = False
 
     def feed(self, piece: bytes) -> bytes:
@@ -125,19 +147,28 @@ class Watched:
         return rest
 
     def _looked_at(self, whole: bytes) -> bytes:
-        changed = False
-        kept: list[bytes] = []
-        try:
-            for event in whole.split(self._separator):
-                if event and self._look(event):
-                    kept.append(event)
-                elif event:
-                    changed = True
-        except StreamBroken as fault:
-            self.fault, changed = fault, True
-        if not changed:
+        events = whole.split(self._separator)
+        is_piece = _IS_PIECE if self._chunks and _is_text(whole) else None
+        left_out = []
+        for place, event in enumerate(events):
+            if is_piece is not None and event.startswith(b"data: {"):
+                try:
+                    is_piece(event[6:])
+                except (msgspec.DecodeError, RecursionError):
+                    pass  # something else, or no event at all
+                else:
+                    self.events += 1
+                    continue
+            try:
+                if event and not self._look(event):
+                    left_out.append(place)
+            except StreamBroken as fault:
+                self.fault = fault
+                left_out += range(place, len(events))
+                break
+        if not left_out:
             return whole
-        return b"".join([event + self._separator for event in kept])
+        return b"".join([one + self._separator for place, one in enumerate(events) if one and place not in left_out])
 
     def _look(self, event: bytes) -> bool:
         """Whether the event goes on."""
@@ -191,8 +222,8 @@ class Watched:
     def _used(self, usage: Any) -> None:
         counted = usage_of(usage)
         if counted is not None:  # the messages wire tells the input first and the output at its end
-            before = self.usage or Usage()
-            self.usage = Usage(max(counted.input, before.input), max(counted.output, before.output))
+            before = self.counted or Usage()
+            self.counted = Usage(max(counted.input, before.input), max(counted.output, before.output))
 
 
 class _Counts(msgspec.Struct):

@@ -304,8 +304,8 @@ def test_a_stream_that_is_passed_on_is_watched_to_its_last_event(wire: str) -> N
         watched = Watched(wire, usage_wanted=True)
         assert watched.feed(part) + watched.end() == part
         assert (watched.fault is None) == (keep == events)
-    assert watched.usage is not None
-    assert (watched.usage.input, watched.usage.output) == (120, 45)
+    assert watched.counted is not None
+    assert (watched.counted.input, watched.counted.output) == (120, 45)
     told = sum(str(one["type"]).endswith("delta") for one in shapes.EVENTS[wire]) - (wire == "messages")
     assert watched.events == told
 
