@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from anthropic.types import Message, RawMessageStreamEvent
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from openai.types import Completion
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
@@ -292,6 +294,45 @@ def test_of_several_answers_that_are_passed_on_each_must_say_its_end() -> None:
         watched.end()
         assert (watched.fault is None) == whole
     assert isinstance(heard("chat", first + chunk(1, None))[-1], Cut)
+
+
+_SAID = {"index": 0, "delta": {"content": "é"}}
+_ODD: list[object] = [
+    {"choices": [_SAID]},
+    {"choices": [{**_SAID, "finish_reason": None}], "usage": None},
+    {"choices": [{**_SAID, "index": 1}]},
+    {"choices": [{**_SAID, "index": "0"}]},
+    {"choices": [{**_SAID, "finish_reason": "stop"}]},
+    {"choices": [_SAID, {**_SAID, "index": 1}]},
+    {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4}},
+    {"choices": [_SAID], "usage": {"prompt_tokens": 3, "completion_tokens": 5}},
+    {"choices": [_SAID], "error": {"message": "out of memory"}},
+    {"choices": None},
+    {"type": "error", "choices": [_SAID]},
+    {},
+    [],
+    "word",
+]
+_RAW = [spelled((one,)) for one in _ODD] + [
+    b": alive\n\n",
+    b"data: [DONE]\n\n",
+    b"data: {\n\n",
+    b'data: {"a":"\xff"}\n\n',
+]
+
+
+@settings(max_examples=300)
+@given(st.lists(st.sampled_from(_RAW), max_size=8), st.booleans())
+def test_events_that_come_together_are_watched_as_each_by_itself(events: list[bytes], wanted: bool) -> None:
+    def watched(pieces: list[bytes]) -> tuple[object, ...]:
+        seen, passed = Watched("chat", usage_wanted=wanted), b""
+        for piece in pieces:
+            if seen.fault is None:
+                passed += seen.feed(piece)
+        fault = seen.fault and seen.fault.message
+        return passed, seen.events, seen.counted, seen.ended, seen.done, fault
+
+    assert watched([b"".join(events)]) == watched(events)
 
 
 @pytest.mark.parametrize("wire", ["messages", "responses"])
