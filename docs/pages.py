@@ -56,7 +56,8 @@ def _cell(text: str) -> str:
 
 async def _described() -> dict[str, Any]:
     closed: Any = SimpleNamespace(gateway=None)  # the description asks no room
-    rooms: Any = SimpleNamespace(settings=Settings.read(environment={}), workflows=None, inference=closed, tenancy=None)
+    none: dict[str, Any] = dict.fromkeys(("workflows", "tenancy", "policy"))
+    rooms: Any = SimpleNamespace(settings=Settings.read(environment={}), inference=closed, **none)
     async with local_client(create(rooms)) as client:
         reply = await client.request("GET", "/openapi.json")
     described: dict[str, Any] = json.loads(reply.body)

@@ -418,6 +418,13 @@ class BadLabel(BadRequest):
     next = 'Send a label such as {"class": "internal", "personal": "none"}; every field is in /openapi.json.'
 
 
+class LabelLoosens(BadLabel):
+    """The label asks for less than the caller's own label does."""
+
+    code = "policy.label_loosens"
+    next = "Leave the named fields out, or ask with a key whose own label is less strict; GET /api/v1/me shows it."
+
+
 class BadPolicy(BadRequest):
     """The tenant's policy is malformed."""
 

@@ -81,7 +81,7 @@ async def _answer(
 ) -> None:
     loop = asyncio.get_running_loop()
     connections: set[Any] = set()
-    behind = Behind(rooms.inference.gateway, Callers(rooms.tenancy))
+    behind = Behind(rooms.inference.gateway, Callers(rooms.tenancy, rooms.policy))
     porter = partial(Porter, rooms, connections, find)
     servers = [
         await loop.create_server(lambda: Lane(behind, connections, porter), sock=one, backlog=2048) for one in sockets

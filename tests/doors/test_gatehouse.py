@@ -46,7 +46,7 @@ class Gate:
 @pytest.fixture(scope="module")
 async def gate(house: House, served: str) -> AsyncIterator[Gate]:
     made = Gate(server=served)
-    behind = Behind(house.inference.gateway, Callers(house.tenancy))
+    behind = Behind(house.inference.gateway, Callers(house.tenancy, house.policy))
     porter = partial(Porter, house, made.open, lambda: made.server)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Lane(behind, made.open, porter), "127.0.0.1", 0)

@@ -126,7 +126,7 @@ def create(rooms: Rooms, *, notices: Notices = list, limits: BodyLimits | None =
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]  # FastAPI's own way to add to it
     talk = Talk(rooms, {one.name: one for one in OPERATIONS})
     doorkeeper = Doorkeeper(app, rooms, talk)
-    shared = Behind(rooms.inference.gateway, Callers(rooms.tenancy))
+    shared = Behind(rooms.inference.gateway, Callers(rooms.tenancy, rooms.policy))
     return Gate(doorkeeper, limits or limits_of(rooms.settings), closing, before(shared))
 
 

@@ -57,7 +57,7 @@ class Doorkeeper:
         for name in _NARROWING:
             if len(headers.getlist(name)) > 1:
                 raise BadRequest(f"The header {name} came more than once.", next_step="Send it once.")
-        scope, label = await let_in(self._rooms.tenancy, headers)
+        scope, label = await let_in(self._rooms.tenancy, self._rooms.policy, headers)
         return Caller(scope, label, request_id)
 
 

@@ -139,7 +139,7 @@ class Registry:
                 row = await db.row(_Row, _MODEL, name=name)
                 if row is not None:
                     return Known(row.model(), await _key(db, row), row.price())
-        raise UnknownModel(f"There is no model {name[:128]!r} here.", model=name[:128])
+        raise UnknownModel(f"There is no model {name[:128]!r} here.", model=name[:128], param="model")
 
     async def refuse_twice(self, scope: Scope, name: str) -> None:
         """Raises ModelExists when the name is taken."""

@@ -137,6 +137,13 @@ class Label:
         """The label of bytes made from both: the stricter side in every dimension."""
         return self if self is other else _join(self, other)
 
+    def loosened_by(self, other: Label) -> tuple[str, ...]:
+        """The fields of the wire in which `other` asks for nothing more than this label, and for less."""
+        joined = self.join(other)
+        return tuple(
+            wire for wire, name in _ORDERED if getattr(joined, name) == getattr(self, name) != getattr(other, name)
+        )
+
     @staticmethod
     def join_all(labels: Iterable[Label]) -> Label:
         """The label of bytes made from all of them; of nothing, the least strict label."""
@@ -284,6 +291,11 @@ _READERS: dict[str, tuple[str, Callable[[object], object]]] = {
     "subjects": ("subjects", _texts),
     "origin": ("origin", _texts),
 }
+
+_ORDERED = tuple(
+    (wire, name) for wire, (name, _) in _READERS.items() if name not in {"more_kinds", "subjects", "origin"}
+)
+"""The fields in which one label can be stricter than another; whom it names does not count."""
 
 
 @lru_cache(maxsize=1024)

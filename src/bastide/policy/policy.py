@@ -12,6 +12,7 @@ from typing import Any
 
 from bastide.audit import Audit
 from bastide.errors import PolicyChanged, UnknownRecord
+from bastide.policy.beginning import label_of_call
 from bastide.policy.decision import Governing, Snapshot, governing
 from bastide.policy.drafts import draft_in, read_policy, try_file
 from bastide.policy.explaining import endpoints_of, explain
@@ -161,6 +162,13 @@ class Policy:
         scope.need("model:use")
         default = (await self._laws.of(scope)).policy.default
         return Label.from_wire(wire or {}, default).join(Label.of_scope(scope))
+
+    async def label_of_call(self, scope: Scope, said: Mapping[str, object] | None = None) -> Label:
+        """The label that a call begins with, for which its caller has `said` a label, or nothing.
+
+        Raises BadLabel; LabelLoosens for a field by which less is asked than without it.
+        """
+        return label_of_call((await self._laws.of(scope)).policy, Label.of_scope(scope), said)
 
     async def _read_law(self, scope: Scope) -> Governing:
         asked_at = time.monotonic()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bastide.api.lane.letting_in import let_in
-from bastide.policy import Label
+from bastide.policy import Label, Policy
 from bastide.store import Scope
 from bastide.tenancy import Tenancy
 
@@ -31,17 +31,18 @@ class _Known:
 
 
 class Callers:
-    """Remembers for two seconds who was let in; forgets at once when an identity changes here."""
+    """Remembers for two seconds who was let in; forgets at once when an identity or a policy changes here."""
 
-    def __init__(self, identities: Tenancy) -> None:
+    def __init__(self, identities: Tenancy, policy: Policy) -> None:
         self._identities = identities
+        self._policy = policy
         self._seen = -1  # asked for at the first call
         self._known: dict[Said, _Known] = {}
         self._asking: dict[Said, asyncio.Task[_Known]] = {}
 
     def known(self, said: Said, headers: Mapping[str, str]) -> tuple[Scope, Label] | None:
         """The scope and label of these headers, if they were let in just now."""
-        changes = self._identities.changes()
+        changes = self._changes()
         if self._seen != changes:
             self._known.clear()
             self._seen = changes
@@ -67,20 +68,24 @@ class Callers:
         return task
 
     async def _answer(self, said: Said, headers: Mapping[str, str]) -> _Known:
-        asked_at, changes = time.monotonic(), self._identities.changes()
+        asked_at, changes = time.monotonic(), self._changes()
         try:
-            scope, label = await let_in(self._identities, headers)
+            scope, label = await let_in(self._identities, self._policy, headers)
         except BaseException:
             self._known.pop(said, None)
             raise
         found, before = _Known(asked_at, scope, label), self._known.get(said)
         if before is not None and (before.scope, before.label) == (found.scope, found.label):
             found.scope, found.label = before.scope, before.label  # what is remembered by these objects stays known
-        if changes == self._identities.changes():
+        if changes == self._changes():
             if len(self._known) >= _REMEMBERED_MAX:
                 self._known.clear()
             self._known[said] = found
         return found
+
+    def _changes(self) -> int:
+        """Another number as soon as anything has changed here that somebody was let in by."""
+        return self._identities.changes() + self._policy.changes
 
 
 def _quietly(task: asyncio.Task[_Known]) -> None:

@@ -1,7 +1,7 @@
 """Letting in: whom the headers of a request name, and under which label they ask.
 
 The key names tenant, user and app; `X-Company-ID`, `X-User-ID` and `X-App-ID` can only narrow that, and `X-Label` can
-only tighten the label. What is missing, malformed or foreign is refused, never assumed.
+only tighten the label. What is missing, malformed, foreign or contradictory is refused, never assumed.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import replace
 
 from bastide.api.lane.reading import parse
 from bastide.errors import BadLabel, BadRequest
-from bastide.policy import Label
+from bastide.policy import Label, Policy
 from bastide.store import Scope
 from bastide.tenancy import Tenancy
 
 
-async def let_in(tenancy: Tenancy, headers: Mapping[str, str]) -> tuple[Scope, Label]:
+async def let_in(tenancy: Tenancy, policy: Policy, headers: Mapping[str, str]) -> tuple[Scope, Label]:
     """Who asks, as these headers say it; their names are in lower case, and each of them came once.
 
     Raises Unauthorised, Forbidden or BadRequest.
@@ -28,26 +28,31 @@ async def let_in(tenancy: Tenancy, headers: Mapping[str, str]) -> tuple[Scope, L
         user=headers.get("x-user-id"),
         app=headers.get("x-app-id"),
     )
-    label = Label.of_scope(scope)
-    if "x-label" in headers:
-        label = label.join(_label(headers["x-label"], label))
-        scope = _under(scope, label)
-    return scope, label
+    if "x-label" not in headers:
+        return scope, await policy.label_of_call(scope)
+    label = await policy.label_of_call(scope, _said(headers["x-label"]))
+    return _under(scope, label), label
 
 
 def _bearer(headers: Mapping[str, str]) -> str | None:
-    if "authorization" not in headers:  # as Anthropic's clients say it
-        return headers.get("x-api-key")
-    scheme, _, key = headers.get("authorization", "").partition(" ")
-    return key.strip() if scheme.lower() == "bearer" else None
+    given = headers.get("x-api-key")  # as Anthropic's clients say it
+    if "authorization" not in headers:
+        return given
+    scheme, _, key = headers["authorization"].partition(" ")
+    said = key.strip() if scheme.lower() == "bearer" else None
+    if given is not None and said is not None and given.strip() != said:
+        raise BadRequest("Authorization and X-API-Key name two keys.", next_step="Send one of them, or the same twice.")
+    return said
 
 
-def _label(text: str, default: Label) -> Label:
+def _said(text: str) -> dict[str, object]:
     try:
         wire = parse(text.encode())
     except BadRequest as fault:
         raise BadLabel("The header X-Label is not JSON.") from fault
-    return Label.from_wire(wire, default)
+    if not isinstance(wire, dict):
+        raise BadLabel("The header X-Label is not an object of JSON.")
+    return wire
 
 
 def _under(scope: Scope, label: Label) -> Scope:

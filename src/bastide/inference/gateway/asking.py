@@ -6,6 +6,8 @@ fields of one name) cannot be.
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,10 +15,10 @@ from typing import Any, Final
 import msgspec
 
 from bastide.errors import BadChat, BadLabel
+from bastide.inference.gateway.checking import check
 from bastide.policy import Label
 
 _ANY: Final = frozenset({"auto", ""})
-_MESSAGES_MAX: Final = 4096
 _DEPTH_MAX: Final = 64
 _DECODER: Final = msgspec.json.Decoder()
 encode: Final[Callable[[dict[str, Any]], bytes]] = msgspec.json.Encoder().encode
@@ -41,7 +43,7 @@ def read(wire: str, data: bytes) -> Asking:
     try:
         body = _DECODER.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
-        raise BadChat(f"The body is not JSON: {_plainly(fault)}.") from fault
+        raise BadChat(f"The body is not JSON: {_plainly(fault, data)}.") from fault
     if type(body) is not dict:
         raise BadChat("The body must be a JSON object.")
     model = body.get("model")
@@ -56,7 +58,8 @@ def read(wire: str, data: bytes) -> Asking:
         if options is not None and type(options) is not dict:
             raise BadChat("`stream_options` must be an object.", field="stream_options", param="stream_options")
         wanted = bool(options and options.get("include_usage"))
-    label = _declared(wire, body, data)
+    check(wire, body)
+    label = _declared(body, data)
     return Asking(wire, body, None if model in _ANY else model, bool(stream), wanted, label)
 
 
@@ -69,13 +72,8 @@ def tokens_guessed(data: bytes, body: dict[str, Any]) -> int:
 # -- what the request says of its parts -------------------------------------------------------------
 
 
-def _declared(wire: str, body: dict[str, Any], data: bytes) -> Label | None:
+def _declared(body: dict[str, Any], data: bytes) -> Label | None:
     """The join of the labels that parts of the content carry; they are taken out."""
-    turns = body.get("messages" if wire in {"chat", "messages"} else "input")
-    if type(turns) is list and len(turns) > _MESSAGES_MAX:
-        raise BadChat(f"There are {len(turns)} messages; at most {_MESSAGES_MAX} go into one call.", field="messages")
-    if wire in {"chat", "messages"} and (type(turns) is not list or not turns):
-        raise BadChat("`messages` must be a list of at least one message.", field="messages", param="messages")
     if b"x_label" not in data and b"\\u00" not in data:  # nobody pays for what hardly anybody says
         return None
     try:
@@ -98,10 +96,31 @@ def _taken(value: Any, depth: int) -> Iterator[Any]:
             yield from _taken(inner, depth + 1)
 
 
-def _plainly(fault: Exception) -> str:
-    """What is wrong without a word of the body."""
-    if isinstance(fault, UnicodeDecodeError):
-        return "it is not UTF-8"
-    if isinstance(fault, RecursionError):
-        return "it is nested too deeply"
-    return str(fault).split(": ", 1)[0].lower()
+def _plainly(fault: Exception, data: bytes) -> str:
+    """What is wrong and where, without a word of the body."""
+    try:
+        text = data.decode()
+        if not text.strip():
+            return "it is empty"
+        json.loads(text, parse_constant=_no_number, parse_float=_number, parse_int=_number)
+        deep = isinstance(fault, RecursionError)
+    except RecursionError:
+        deep = True
+    except json.JSONDecodeError as wrong:
+        return f"{wrong.msg[:1].lower()}{wrong.msg[1:]} (character {wrong.pos})"
+    except UnicodeDecodeError as wrong:
+        return f"it is not UTF-8 at byte {wrong.start}"
+    except ValueError as wrong:
+        return str(wrong)
+    return "it is nested too deeply" if deep else "a text in it holds half of a surrogate pair"  # which json takes
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON value")
+
+
+def _number(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError("a number in it is too large")
+    return value

@@ -178,10 +178,10 @@ class View:
             return Group.of(_ordered(able, route.order), route.hedge_s, by_latency=route.order == "latency")
         target = self._targets.get(name)
         if target is None:
-            raise UnknownModel(f"There is no model {name[:128]!r} here.", model=name[:128])
+            raise UnknownModel(f"There is no model {name[:128]!r} here.", model=name[:128], param="model")
         if capability not in target.model.capabilities:
             does = " and ".join(target.model.capabilities)
-            raise WrongCapability(f"{name} does {does}, not {capability}.", model=name)
+            raise WrongCapability(f"{name} does {does}, not {capability}.", model=name, param="model")
         return Group.of([target])
 
     def says(self, known: Sequence[Known], routes: Sequence[Route]) -> bool:

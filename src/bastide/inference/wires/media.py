@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from bastide.inference.wires.fields import refused
 from bastide.inference.wires.values import File, Image
 
+_ALSO: Final[Mapping[str, str]] = {"image/jpg": "image/jpeg"}  # what many say
 IMAGES: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})  # what all servers of pictures read
 _TYPES: Final[Mapping[str, str]] = {
     "jpg": "image/jpeg",
@@ -33,6 +35,8 @@ def image(url: str, at: str, detail: str = "") -> Image:
 
 def checked(picture: Image, at: str) -> Image:
     """A picture in base64, if it is one of a kind that models read. Raises BadChat."""
+    if picture.media_type in _ALSO:
+        picture = replace(picture, media_type=_ALSO[picture.media_type])
     if picture.media_type not in IMAGES:
         raise refused(at, f"has the type {picture.media_type[:64]!r}; pictures are JPEG, PNG, GIF or WebP")
     base64(picture.data, at)
