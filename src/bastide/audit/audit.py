@@ -90,7 +90,7 @@ class Audit:
         await asyncio.to_thread(self._keeping.publish, key.public)
         self._sequencer = Sequencer(self._store, self._settings, key, clock=self._clock)
         self._sequencer.start()
-        await self.journal.start(for_all=True)
+        await self.journal.start(for_all=True, enter=self._sequencer.enter)
 
     async def stop(self) -> None:
         """Append what still waits, then end."""

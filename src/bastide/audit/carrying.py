@@ -1,7 +1,8 @@
 """Carrying: from the segments of a process into the outbox, many calls in one transaction, each exactly once.
 
     1. what is read from the segments is composed, with its tenants' keys, in a thread and in short slices
-    2. one statement writes it and how far it goes, in one transaction (`audit.carry`)
+    2. one statement writes it and how far it goes, in one transaction: into the outbox (`audit.carry`), or, where this
+       process takes the turns of the log, straight into the log (see `entering`)
     3. a fault leaves open whether that was committed: the database is asked how far it is, and one goes on from there
 
 A process that is gone left calls that had begun and have no end: they are recorded as interrupted, last of all.
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from bastide.audit.composing import Composer, Row
+from bastide.audit.entering import Enter
 from bastide.audit.entries import Begun, Noted, Reading
 from bastide.audit.segments import Owned, Reader
 from bastide.store import Store, TenantKeys, queries, to_uuid
@@ -43,7 +45,11 @@ class Batch:
 class Carrying:
     """One owner's segments on their way."""
 
-    def __init__(self, store: Store, owned: Owned, composer: Composer, thread: Executor) -> None:
+    def __init__(
+        self, store: Store, owned: Owned, composer: Composer, thread: Executor, enter: Enter | None = None
+    ) -> None:
+        """`enter` is the way into the log of the process that takes its turns."""
+        self._enter = enter
         self._store = store
         self._owned = owned
         self._composer = composer
@@ -158,6 +164,10 @@ class Carrying:
 
     async def _write(self, batch: Batch, place: int) -> bool:
         rows = batch.rows
+        if self._enter is not None and rows:
+            entered = await self._enter(self._owned.name, place, batch.upto, rows)
+            if entered is not None:
+                return entered
         uuids = {tenant: str(to_uuid(tenant)) for tenant in {row.tenant for row in rows}}
         about = [(uuids[row.tenant], row.id, one) for row in rows for one in row.mentions]
         # Lists are sent as one text or one value of bytes each: the driver would look at every letter of their items.

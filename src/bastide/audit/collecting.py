@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 
 from bastide.audit.carrying import Carrying
 from bastide.audit.composing import Composer
+from bastide.audit.entering import Enter
 from bastide.audit.segments import Folder, Office, Owned
 from bastide.errors import BastideError
 from bastide.store import Store
@@ -32,8 +33,17 @@ Answer = TypeVar("Answer")
 class Collector:
     """Carries what lies in a folder and is not its own process's."""
 
-    def __init__(self, store: Store, folder: Folder, composer: Composer, thread: Executor, ours: Callable[[], str]):
-        """`ours` names the segments of this process, which it carries itself."""
+    def __init__(
+        self,
+        store: Store,
+        folder: Folder,
+        composer: Composer,
+        thread: Executor,
+        ours: Callable[[], str],
+        enter: Enter | None = None,
+    ):
+        """`ours` names the segments of this process, which it carries itself; `enter` as in `Carrying`."""
+        self._enter = enter
         self._store = store
         self._folder = folder
         self._composer = composer
@@ -94,7 +104,7 @@ class Collector:
             way = self._ways.get(name)
             if way is None:
                 owned = self._folder.seen(name)
-                way = self._ways[name] = Carrying(self._store, owned, self._composer, self._thread)
+                way = self._ways[name] = Carrying(self._store, owned, self._composer, self._thread, self._enter)
             try:
                 while await way.step() is not None:
                     carried = True
@@ -116,7 +126,7 @@ class Collector:
 
     async def _adopt(self, owned: Owned) -> None:
         try:
-            way = Carrying(self._store, owned, self._composer, self._thread)
+            way = Carrying(self._store, owned, self._composer, self._thread, self._enter)
             interrupted = await way.finish()
         except Exception as fault:  # what it left stays where it is until the next look
             log.warning("receipts of a process that is gone wait: %s", fault)

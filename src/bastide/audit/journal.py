@@ -26,6 +26,7 @@ from bastide.audit.carrying import Carrying
 from bastide.audit.collecting import Collector
 from bastide.audit.committing import Entry, Promise
 from bastide.audit.composing import Composer
+from bastide.audit.entering import Enter
 from bastide.audit.entries import INTERRUPTED, Writing
 from bastide.audit.leaf import SECRET_BYTES
 from bastide.audit.segments import SYNC, Folder, Owned, Sync, Writer
@@ -83,6 +84,7 @@ class Journal:
         self._owned: Owned | None = None
         self._writer: Writer | None = None
         self._way: Carrying | None = None
+        self._enter: Enter | None = None
         self._reach: deque[tuple[int, int, list[str]]] = deque()  # the frame after some calls, how many, which
         self._leaving = False
         self._secrets: list[bytes] = []
@@ -124,10 +126,14 @@ class Journal:
 
     # -- starting and stopping ----------------------------------------------------------------------
 
-    async def start(self, *, for_all: bool = False) -> None:
-        """Carry what processes have left that are gone; `for_all` also what those of this home write that run."""
+    async def start(self, *, for_all: bool = False, enter: Enter | None = None) -> None:
+        """Carry what processes have left that are gone; `for_all` also what those of this home write that run.
+
+        `enter` is the way into the log where this process takes its turns.
+        """
         loop = asyncio.get_running_loop()
-        self._collector = Collector(self._store, self._folder, self._composer, self._executor(), self._name)
+        self._enter = enter
+        self._collector = Collector(self._store, self._folder, self._composer, self._executor(), self._name, enter)
         self._collecting = loop.create_task(self._collector.run(for_all=for_all))
         self._tidying = loop.create_task(self._tidy_up())
 
@@ -280,7 +286,7 @@ class Journal:
     def _ours(self) -> Carrying:
         if self._way is None:
             assert self._owned is not None, "something was written"
-            self._way = Carrying(self._store, self._owned, self._composer, self._executor())
+            self._way = Carrying(self._store, self._owned, self._composer, self._executor(), self._enter)
         return self._way
 
     def _arrived(self, place: int) -> None:

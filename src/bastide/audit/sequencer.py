@@ -6,21 +6,25 @@ A turn is one transaction, so that a crash at any step leaves either nothing or 
     2. take the oldest rows out of the outbox        4. sign the checkpoint of the new size
     3. write leaves, events and tiles                5. commit; then keep the checkpoint outside the database
 
-What a crash between commit and 5 loses is a file that lags, which the next turn mends.
+What a crash between commit and 5 loses is a file that lags, which the next turn mends. Calls that this process carries
+itself do not wait in the outbox: they come into a turn of their own, with how far they are carried (see `entering`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any
 
+from bastide.audit.composing import Row
+from bastide.audit.entering import stamped, tenants_of, values_of
 from bastide.audit.keeping import Keeping
 from bastide.audit.merkle import NotProven, leaf_hashes
 from bastide.audit.note import Checkpoint, SecretKey
 from bastide.audit.tiles import Frontier, Tiles, edge_tiles
-from bastide.errors import BastideError, LogDamaged
+from bastide.errors import AlreadyThere, BastideError, LogDamaged
 from bastide.settings import AuditSettings
 from bastide.store import Db, Store, ended, queries, told_to_end
 from bastide.telemetry import count, gauge, log, observe
@@ -33,6 +37,7 @@ _TAKE_TURN, _APPEND, _PUT_TILES, _ADD_CHECKPOINT = (
     _Q["add_checkpoint"],
 )
 _TILES, _LAST_CHECKPOINT = _Q["tiles"], _Q["last_checkpoint"]
+_TAKE_TURN_WITH, _ENTER = _Q["take_turn_with"], _Q["enter"]
 
 _CHANNEL = "audit_outbox"
 _QUIET_LOOKS = 10  # short looks after the last event, before the long ones begin again
@@ -136,13 +141,34 @@ class Sequencer:
                 checkpoint, appended = await self._append(db)
             if checkpoint is None:
                 return 0
-            self._agreed = True
-            self._unkept = checkpoint.note
-            await self._keep()
-        count("audit_events", appended)
+            await self._appended(checkpoint, appended, begun)
+        return appended
+
+    async def enter(self, owner: str, place: int, upto: int, rows: Sequence[Row]) -> bool | None:
+        """Append calls of the frames from `place` to `upto`, and say with them that these are carried; see `Enter`.
+
+        None where another process has the turn, or where the log has one of them already. Raises as `turn` does.
+        """
+        async with self._turning:
+            begun = time.monotonic()
+            try:
+                async with self._store.as_operator(reason="audit sequencer") as db:
+                    checkpoint = await self._entered(db, owner, place, upto, rows)
+            except AlreadyThere:
+                return None
+            if not isinstance(checkpoint, Checkpoint):
+                return checkpoint
+            await self._appended(checkpoint, len(rows), begun)
+        return True
+
+    async def _appended(self, checkpoint: Checkpoint, events: int, begun: float) -> None:
+        """It is committed."""
+        self._agreed = True
+        self._unkept = checkpoint.note
+        await self._keep()
+        count("audit_events", events)
         gauge("audit_log_size", checkpoint.size)
         observe("audit_turn", time.monotonic() - begun)
-        return appended
 
     async def _keep(self, *, now: bool = False) -> None:
         if self._unkept and (now or time.monotonic() - self._kept_at > _KEEP_S):
@@ -173,6 +199,39 @@ class Sequencer:
         checkpoint = Checkpoint.sign(self._key, self._frontier.size, self._frontier.root())
         await db.run(_ADD_CHECKPOINT, size=checkpoint.size, note=checkpoint.note)
         return checkpoint, len(rows)
+
+    async def _entered(
+        self, db: Db, owner: str, place: int, upto: int, rows: Sequence[Row]
+    ) -> Checkpoint | bool | None:
+        uuids = tenants_of(rows)
+        taken = await db.row(tuple, _TAKE_TURN_WITH, tenants=",".join(uuids.values()))
+        assert taken is not None
+        if not taken[0]:
+            return None
+        size, at, counters = taken[1] or 0, int(self._clock() * 1000), taken[2]
+        if not self._agreed or self._frontier.size != size:
+            self._frontier = await restore(db, self._key)
+        self._agreed = False  # until the commit
+
+        def work() -> tuple[dict[str, Any], Tiles]:
+            made = stamped(rows, uuids, counters, size, at, self._log_id)
+            return values_of(rows, uuids, made), self._frontier.extend(leaf_hashes(made.leaves))
+
+        values, tiles = await asyncio.to_thread(work)
+        checkpoint = Checkpoint.sign(self._key, self._frontier.size, self._frontier.root())
+        done = await db.value(
+            _ENTER,
+            **values,
+            owner=owner,
+            place=place,
+            upto=upto,
+            base=size,
+            levels=[level for level, _ in tiles],
+            ns=[n for _, n in tiles],
+            hashes=list(tiles.values()),
+            note=checkpoint.note,
+        )
+        return checkpoint if done else False
 
     def _grow(self, rows: list[tuple[str]]) -> Tiles:
         return self._frontier.extend(leaf_hashes(body.encode() for (body,) in rows))
