@@ -16,6 +16,7 @@ from typing import Final
 
 from bastide.audit.entries import Common, Noted
 from bastide.audit.leaf import LEAF_BYTES_MAX, check_words, commit, derive, pseudonym, subjects_of, verdicts, word
+from bastide.audit.packing import Packer
 from bastide.audit.receipts import ASSURANCES, opening_of
 from bastide.audit.recording import about
 from bastide.store import TenantKeys
@@ -65,6 +66,7 @@ class Composer:
     def __init__(self) -> None:
         self._parts: dict[int, _Parts] = {}
         self._pseudonyms: dict[tuple[str, str, str], str] = {}
+        self._packed = Packer()
 
     def row(self, noted: Noted, keys: TenantKeys) -> Row:
         """The row of a call, under its tenant's keys.
@@ -77,7 +79,7 @@ class Composer:
         body = self._body(noted, parts, input, output)
         payload = self._payload(noted, body).encode()
         leaf = self._leaf(noted, parts, keys, payload, body.encode(), (input, output))
-        sealed = keys.seal(noted.secret + payload, about(noted.id))
+        sealed = keys.seal(noted.secret + self._packed(payload), about(noted.id))
         mentions = tuple(keys.keyed(one.encode(), "audit mention") for one in sorted(set(noted.subjects)))
         return Row(noted.id, noted.who.tenant, noted.common.act, noted.outcome, noted.ended, leaf, sealed, mentions)
 

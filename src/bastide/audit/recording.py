@@ -1,7 +1,7 @@
 """Recording: an event goes into the outbox in the transaction of the act itself.
 
 What can be read (who, what, details, the receipt) is sealed under the tenant's key beside it; the leaf
-gets pseudonyms and commitments. The sealed form is 32 secret bytes `r`, then JSON; see leaf.
+gets pseudonyms and commitments. The sealed form is 32 secret bytes `r`, then JSON, which may be packed; see leaf.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from bastide.audit.canonical import JsonValue
 from bastide.audit.leaf import SECRET_BYTES, Pseudonyms, compose, pseudonym
+from bastide.audit.packing import unpacked
 from bastide.audit.receipts import body_of, evidence_of
 from bastide.audit.values import ReceiptFacts
 from bastide.store import Db, is_id, new_id, queries
@@ -134,7 +135,7 @@ class Recorder:
 async def open_payload(db: Db, id: str, sealed: bytes) -> Opened:
     """A payload in the clear. Raises BlobDamaged when it was changed or moved."""
     plain = await db.unseal(sealed, about=about(id))
-    return Opened(plain[:SECRET_BYTES], json.loads(plain[SECRET_BYTES:]))
+    return Opened(plain[:SECRET_BYTES], json.loads(unpacked(plain[SECRET_BYTES:])))
 
 
 async def forget(db: Db, subject: str) -> int:

@@ -31,6 +31,7 @@ from bastide.audit.carrying import Carrying
 from bastide.audit.composing import Composer
 from bastide.audit.entries import Common, Noted, Reading, Who, Writing
 from bastide.audit.leaf import Pseudonyms, compose, derive, pseudonym
+from bastide.audit.packing import unpacked
 from bastide.audit.receipts import body_of, evidence_of
 from bastide.audit.segments import SYNC, Folder, Reader, Writer
 from bastide.errors import JournalUnwritable, UnknownReceipt
@@ -201,12 +202,13 @@ def test_what_is_composed_quickly_is_what_recording_composes(
     body = {**body_of(whole, id=id, t=t, outcome="done", secret=secret), "estimated": estimated}
     opened = keys.unseal(row.sealed, f"audit.payload|{id}")
     assert opened[:32] == secret
-    content = json.loads(opened[32:])
+    payload = unpacked(opened[32:])
+    content = json.loads(payload)
     assert canonical(content["receipt"]) == canonical(body)
-    assert canonical(body) in opened
+    assert canonical(body) in payload
     slow = json.loads(
         compose(
-            id=id, act="inference", outcome="done", t=t, subjects=subjects, payload=opened[32:], secret=secret,
+            id=id, act="inference", outcome="done", t=t, subjects=subjects, payload=payload, secret=secret,
             who=Pseudonyms(
                 pseudonym(keys.keyed(b"", "audit tenant")),
                 pseudonym(keys.keyed(b"usr_1", "audit actor")),
