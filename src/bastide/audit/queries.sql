@@ -152,22 +152,20 @@ select carried from audit.journal where owner = %(owner)s
 -- name: forget_journal
 delete from audit.journal where owner = %(owner)s
 
--- name: take_turn_with
--- The turn, as `take_turn`, and where the count of each of these tenants stands for calls that go straight in.
-select pg_try_advisory_xact_lock(7092446862314537474), (select max(size) from audit.checkpoint),
-    array(select tenant_id || ' ' || producer || ' ' || n from audit.counter
-        where slot = 32 and tenant_id = any(string_to_array(%(tenants)s, ',')::uuid[]))
+-- name: counts_straight
+-- Where the counts of these tenants stand for calls that go straight into the log.
+select tenant_id::text, producer, n from audit.counter
+where slot = 32 and tenant_id = any(string_to_array(%(tenants)s, ',')::uuid[])
 
 -- name: enter
--- Calls from the journal straight into the log; lists come as texts with commas, bytes joined.
+-- Calls from the journal straight into the log; texts without commas of their own come as one text, bytes joined.
 select audit.enter(
     %(owner)s, %(place)s, %(upto)s, %(base)s,
-    string_to_array(%(tenants)s, ',')::uuid[], string_to_array(%(producers)s, ','),
-    string_to_array(%(counts)s, ',')::bigint[],
-    ('{' || %(whose)s || '}')::integer[], string_to_array(%(ids)s, ','), string_to_array(%(acts)s, ','),
-    string_to_array(%(outcomes)s, ','), ('{' || %(times)s || '}')::bigint[],
-    %(leaves)s::bytea, ('{' || %(leaf_starts)s || '}')::integer[], ('{' || %(leaf_sizes)s || '}')::integer[],
-    %(sealed)s::bytea, ('{' || %(sealed_starts)s || '}')::integer[], ('{' || %(sealed_sizes)s || '}')::integer[],
+    string_to_array(%(tenants)s, ',')::uuid[], string_to_array(%(producers)s, ','), %(stands)s::bigint[],
+    %(counts)s::bigint[], %(whose)s::integer[], string_to_array(%(ids)s, ','), string_to_array(%(acts)s, ','),
+    string_to_array(%(outcomes)s, ','), %(times)s::bigint[],
+    %(leaves)s::bytea, %(leaf_starts)s::integer[], %(leaf_sizes)s::integer[],
+    %(sealed)s::bytea, %(sealed_starts)s::integer[], %(sealed_sizes)s::integer[],
     string_to_array(%(about_tenants)s, ',')::uuid[], string_to_array(%(about_ids)s, ','), %(about)s::bytea,
     %(levels)s::integer[], %(ns)s::bigint[], %(hashes)s::bytea[], %(note)s
 )

@@ -14,12 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from typing import Any
 
 from bastide.audit.composing import Row
-from bastide.audit.entering import stamped, tenants_of, values_of
+from bastide.audit.entering import Stands, stamped, tenants_of, values_of
 from bastide.audit.keeping import Keeping
 from bastide.audit.merkle import NotProven, leaf_hashes
 from bastide.audit.note import Checkpoint, SecretKey
@@ -37,11 +36,14 @@ _TAKE_TURN, _APPEND, _PUT_TILES, _ADD_CHECKPOINT = (
     _Q["add_checkpoint"],
 )
 _TILES, _LAST_CHECKPOINT = _Q["tiles"], _Q["last_checkpoint"]
-_TAKE_TURN_WITH, _ENTER = _Q["take_turn_with"], _Q["enter"]
+_ENTER, _COUNTS_STRAIGHT = _Q["enter"], _Q["counts_straight"]
+_DONE, _STALE, _CARRIED = "done", "stale", "carried"  # what `enter` says
 
 _CHANNEL = "audit_outbox"
 _QUIET_LOOKS = 10  # short looks after the last event, before the long ones begin again
 _RETRY_S = 1.0
+_TRIES = 2
+_STANDS_MAX = 10_000  # tenants
 _KEEP_S = 1.0  # between two checkpoints kept: waiting for the disk delays the commits of everybody
 
 
@@ -64,6 +66,7 @@ class Sequencer:
         self._clock = clock
         self._frontier = Frontier()
         self._agreed = False  # the frontier is the database's
+        self._stands: Stands = {}  # counts of the calls that go straight in, as far as they are known
         self._called = asyncio.Event()
         self._turning = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
@@ -150,15 +153,49 @@ class Sequencer:
         None where another process has the turn, or where the log has one of them already. Raises as `turn` does.
         """
         async with self._turning:
-            begun = time.monotonic()
-            try:
-                async with self._store.as_operator(reason="audit sequencer") as db:
-                    checkpoint = await self._entered(db, owner, place, upto, rows)
-            except AlreadyThere:
-                return None
-            if not isinstance(checkpoint, Checkpoint):
-                return checkpoint
-            await self._appended(checkpoint, len(rows), begun)
+            uuids, said, begun = tenants_of(rows), _STALE, time.monotonic()
+            for _ in range(_TRIES):
+                if not await self._agree(uuids.values()):
+                    return None
+                size, at = self._frontier.size, int(self._clock() * 1000)
+                made = stamped(rows, uuids, self._stands, base=size, at=at, log=self._log_id)
+                self._agreed = False  # until the commit
+                tiles = self._frontier.extend(leaf_hashes(made.leaves))
+                checkpoint = Checkpoint.sign(self._key, self._frontier.size, self._frontier.root())
+                values = values_of(rows, uuids, made) | {"owner": owner, "place": place, "upto": upto, "base": size}
+                values |= {"levels": [level for level, _ in tiles], "ns": [n for _, n in tiles]}
+                try:
+                    async with self._store.as_operator(reason="audit sequencer") as db:
+                        said = await db.only(_ENTER, **values, hashes=list(tiles.values()), note=checkpoint.note)
+                except AlreadyThere:
+                    return None
+                if said == _DONE:
+                    self._stands.update(made.after)
+                    await self._appended(checkpoint, len(rows), begun)
+                    return True
+                self._stands.clear()
+                if said != _STALE:
+                    break
+        return False if said == _CARRIED else None
+
+    async def _agree(self, uuids: Collection[str]) -> bool:
+        """See to it that the frontier and the counts of these tenants are the database's; False: not our turn."""
+        if self._agreed and self._stands.keys() >= set(uuids):
+            return True
+        async with self._store.as_operator(reason="audit sequencer") as db:
+            taken = await db.row(tuple, _TAKE_TURN)
+            assert taken is not None
+            if not taken[0]:
+                return False
+            if not self._agreed or self._frontier.size != (taken[1] or 0):
+                self._frontier = await restore(db, self._key)
+            if len(self._stands) > _STANDS_MAX:
+                self._stands.clear()
+            stands = dict.fromkeys(uuids, ("", 0))
+            for uuid, producer, n in await db.rows(tuple, _COUNTS_STRAIGHT, tenants=",".join(uuids)):
+                stands[uuid] = producer, n
+            self._stands.update(stands)
+        self._agreed = True
         return True
 
     async def _appended(self, checkpoint: Checkpoint, events: int, begun: float) -> None:
@@ -199,39 +236,6 @@ class Sequencer:
         checkpoint = Checkpoint.sign(self._key, self._frontier.size, self._frontier.root())
         await db.run(_ADD_CHECKPOINT, size=checkpoint.size, note=checkpoint.note)
         return checkpoint, len(rows)
-
-    async def _entered(
-        self, db: Db, owner: str, place: int, upto: int, rows: Sequence[Row]
-    ) -> Checkpoint | bool | None:
-        uuids = tenants_of(rows)
-        taken = await db.row(tuple, _TAKE_TURN_WITH, tenants=",".join(uuids.values()))
-        assert taken is not None
-        if not taken[0]:
-            return None
-        size, at, counters = taken[1] or 0, int(self._clock() * 1000), taken[2]
-        if not self._agreed or self._frontier.size != size:
-            self._frontier = await restore(db, self._key)
-        self._agreed = False  # until the commit
-
-        def work() -> tuple[dict[str, Any], Tiles]:
-            made = stamped(rows, uuids, counters, size, at, self._log_id)
-            return values_of(rows, uuids, made), self._frontier.extend(leaf_hashes(made.leaves))
-
-        values, tiles = await asyncio.to_thread(work)
-        checkpoint = Checkpoint.sign(self._key, self._frontier.size, self._frontier.root())
-        done = await db.value(
-            _ENTER,
-            **values,
-            owner=owner,
-            place=place,
-            upto=upto,
-            base=size,
-            levels=[level for level, _ in tiles],
-            ns=[n for _, n in tiles],
-            hashes=list(tiles.values()),
-            note=checkpoint.note,
-        )
-        return checkpoint if done else False
 
     def _grow(self, rows: list[tuple[str]]) -> Tiles:
         return self._frontier.extend(leaf_hashes(body.encode() for (body,) in rows))

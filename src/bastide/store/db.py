@@ -138,6 +138,15 @@ class Db:
         row = await self.row(tuple, query, **values)
         return row[0] if row else None
 
+    async def only(self, query: Query, **values: Any) -> Any:
+        """As `value`, for a statement that is all of this transaction: sent without its beginning and its end, in one
+        round trip. It may rest on nothing that a beginning says, neither a tenant nor a search path."""
+        async with self._connection.cursor(row_factory=tuple_row) as cursor:
+            with _in_our_words(f"{query.room}.{query.name}"):
+                await cursor.execute(query.sql, values)
+            row = await cursor.fetchone()
+        return row[0] if row else None
+
     async def run(self, query: Query, **values: Any) -> int:
         """Execute; how many rows it touched."""
         async with self._connection.cursor() as cursor:
