@@ -46,9 +46,18 @@ class Carrying:
     """One owner's segments on their way."""
 
     def __init__(
-        self, store: Store, owned: Owned, composer: Composer, thread: Executor, enter: Enter | None = None
+        self,
+        store: Store,
+        owned: Owned,
+        composer: Composer,
+        thread: Executor,
+        enter: Enter | None = None,
+        *,
+        answers: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`enter` is the way into the log of the process that takes its turns."""
+        """`enter` is the way into the log of the process that takes its turns; `answers` tells whether this process
+        answers calls, too, which wait while others compose."""
+        self._answers = answers
         self._enter = enter
         self._store = store
         self._owned = owned
@@ -57,6 +66,7 @@ class Carrying:
         self._place: int | None = None  # how far the database is; None: ask
         self._came_from = -1  # the place before the batch that waits
         self._waiting: Batch | None = None
+        self.drained = False  # what was read last was the end of what is there
         self._restart()
 
     def _restart(self) -> None:
@@ -65,6 +75,7 @@ class Carrying:
         self._begun: dict[str, Begun] = {}
         self._last_seen = 0
         self._waiting = None
+        self.drained = False
 
     @property
     def place(self) -> int:
@@ -120,6 +131,7 @@ class Carrying:
 
     def _read(self) -> tuple[list[Noted], int]:
         found: list[Noted] = []
+        self.drained = False
         place = self._place or 0
         for number, content, first in self._reader.read():
             if first:
@@ -136,18 +148,20 @@ class Carrying:
                 found += over
             if len(found) >= _BATCH:
                 break
+        else:
+            self.drained = True
         return found, self._reader.number
 
     def _compose(self, noted: Sequence[Noted], keys: Mapping[str, TenantKeys]) -> list[Row]:
-        rows = []
+        rows, shared = [], self._answers()
         for n, one in enumerate(noted):
             try:
                 rows.append(self._composer.row(one, keys[one.who.tenant]))
             except ValueError as fault:
                 count("journal_entries_lost")
                 log.error("the receipt %s cannot be recorded: %s", one.id, fault)
-            if n % _SLICE == _SLICE - 1:
-                time.sleep(0)
+            if shared and n % _SLICE == _SLICE - 1:
+                time.sleep(0)  # the kernel takes its time over this, too
         return rows
 
     # -- the database -------------------------------------------------------------------------------

@@ -104,10 +104,12 @@ class Collector:
             way = self._ways.get(name)
             if way is None:
                 owned = self._folder.seen(name)
-                way = self._ways[name] = Carrying(self._store, owned, self._composer, self._thread, self._enter)
+                way = self._ways[name] = self._way(owned)
             try:
                 while await way.step() is not None:
                     carried = True
+                    if way.drained:
+                        break
                 self._told.discard(name)
             except Exception as fault:  # what waits is on the disk, and goes on by itself when what broke is mended
                 count("journal_carries_failed")
@@ -119,6 +121,10 @@ class Collector:
                 await asyncio.sleep(_RETRY_S)
         return carried
 
+    def _way(self, owned: Owned) -> Carrying:
+        answers = lambda: bool(self._ours())  # noqa: E731
+        return Carrying(self._store, owned, self._composer, self._thread, self._enter, answers=answers)
+
     async def _left(self) -> None:
         for owned in await self._off(lambda: list(self._folder.orphans())):
             self._ways.pop(owned.name, None)
@@ -126,7 +132,7 @@ class Collector:
 
     async def _adopt(self, owned: Owned) -> None:
         try:
-            way = Carrying(self._store, owned, self._composer, self._thread, self._enter)
+            way = self._way(owned)
             interrupted = await way.finish()
         except Exception as fault:  # what it left stays where it is until the next look
             log.warning("receipts of a process that is gone wait: %s", fault)

@@ -59,13 +59,13 @@ def _derive(key: bytes, use: str) -> bytes:
     return HKDFExpand(algorithm=SHA256(), length=32, info=f"bastide/1/{use}".encode()).derive(key)
 
 
-def _lock(key: bytes, plaintext: bytes, about: str) -> bytes:
+def _lock(cipher: AESGCM, plaintext: bytes, about: str) -> bytes:
     nonce = os.urandom(_NONCE)
-    return nonce + AESGCM(key).encrypt(nonce, plaintext, about.encode())
+    return nonce + cipher.encrypt(nonce, plaintext, about.encode())
 
 
-def _open(key: bytes, sealed: bytes, about: str) -> bytes:
-    return AESGCM(key).decrypt(sealed[:_NONCE], sealed[_NONCE:], about.encode())
+def _open(cipher: AESGCM, sealed: bytes, about: str) -> bytes:
+    return cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], about.encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +73,14 @@ class TenantKeys:
     """What one tenant's key is used for; the key itself is not shown."""
 
     tenant: str
-    _seal: bytes = field(repr=False)
-    _blob: bytes = field(repr=False)
+    _seal: AESGCM = field(repr=False)
+    _blob: AESGCM = field(repr=False)
     _keyed: bytes = field(repr=False)
 
     @classmethod
     def of(cls, tenant: str, key: bytes) -> TenantKeys:
         """Derive the uses from a tenant's key."""
-        return cls(tenant, _derive(key, "seal"), _derive(key, "blob"), _derive(key, "keyed"))
+        return cls(tenant, AESGCM(_derive(key, "seal")), AESGCM(_derive(key, "blob")), _derive(key, "keyed"))
 
     def seal(self, plaintext: bytes, about: str) -> bytes:
         """Encrypt a secret; `about` names its use and place, and only the same `about` opens it."""
@@ -132,12 +132,12 @@ class KeyRing:
     def wrap(self, tenant: str) -> tuple[bytes, bytes]:
         """A fresh tenant key, and the same wrapped."""
         key = os.urandom(32)
-        return key, _lock(_derive(self._kek, "wrap"), key, tenant)
+        return key, _lock(AESGCM(_derive(self._kek, "wrap")), key, tenant)
 
     def unwrap(self, tenant: str, wrapped: bytes) -> bytes:
         """The tenant key inside `wrapped`. Raises KeysMissing when another KEK wrapped it."""
         try:
-            return _open(_derive(self._kek, "wrap"), wrapped, tenant)
+            return _open(AESGCM(_derive(self._kek, "wrap")), wrapped, tenant)
         except (InvalidTag, ValueError) as fault:
             raise KeysMissing from fault
 
