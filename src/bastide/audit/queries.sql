@@ -160,7 +160,7 @@ where slot = 32 and tenant_id = any(string_to_array(%(tenants)s, ',')::uuid[])
 -- name: enter
 -- Calls from the journal straight into the log; texts without commas of their own come as one text, bytes joined.
 select audit.enter(
-    %(owner)s, %(place)s, %(upto)s, %(base)s,
+    %(owner)s, %(place)s, %(upto)s, %(base)s, %(first)s,
     string_to_array(%(tenants)s, ',')::uuid[], string_to_array(%(producers)s, ','), %(stands)s::bigint[],
     %(counts)s::bigint[], %(whose)s::integer[], string_to_array(%(ids)s, ','), string_to_array(%(acts)s, ','),
     string_to_array(%(outcomes)s, ','), %(times)s::bigint[],

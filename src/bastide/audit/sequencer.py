@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 from bastide.audit.composing import Row
 from bastide.audit.entering import Stands, stamped, tenants_of, values_of
@@ -37,12 +38,11 @@ _TAKE_TURN, _APPEND, _PUT_TILES, _ADD_CHECKPOINT = (
 )
 _TILES, _LAST_CHECKPOINT = _Q["tiles"], _Q["last_checkpoint"]
 _ENTER, _COUNTS_STRAIGHT = _Q["enter"], _Q["counts_straight"]
-_DONE, _STALE, _CARRIED = "done", "stale", "carried"  # what `enter` says
 
 _CHANNEL = "audit_outbox"
 _QUIET_LOOKS = 10  # short looks after the last event, before the long ones begin again
 _RETRY_S = 1.0
-_TRIES = 2
+_TRIES = 3
 _STANDS_MAX = 10_000  # tenants
 _KEEP_S = 1.0  # between two checkpoints kept: waiting for the disk delays the commits of everybody
 
@@ -139,11 +139,13 @@ class Sequencer:
         Raises LogDamaged when the stored tiles do not lead to the last checkpoint.
         """
         async with self._turning:
-            begun = time.monotonic()
-            async with self._store.as_operator(reason="audit sequencer") as db:
-                checkpoint, appended = await self._append(db)
-            if checkpoint is None:
-                return 0
+            return await self._turn()
+
+    async def _turn(self) -> int:
+        begun = time.monotonic()
+        async with self._store.as_operator(reason="audit sequencer") as db:
+            checkpoint, appended = await self._append(db)
+        if checkpoint is not None:
             await self._appended(checkpoint, appended, begun)
         return appended
 
@@ -152,31 +154,53 @@ class Sequencer:
 
         None where another process has the turn, or where the log has one of them already. Raises as `turn` does.
         """
+        frames = {"owner": owner, "place": place, "upto": upto, "first": False}
         async with self._turning:
-            uuids, said, begun = tenants_of(rows), _STALE, time.monotonic()
+            said = ""
             for _ in range(_TRIES):
-                if not await self._agree(uuids.values()):
-                    return None
-                size, at = self._frontier.size, int(self._clock() * 1000)
-                made = stamped(rows, uuids, self._stands, base=size, at=at, log=self._log_id)
-                self._agreed = False  # until the commit
-                tiles = self._frontier.extend(leaf_hashes(made.leaves))
-                checkpoint = Checkpoint.sign(self._key, self._frontier.size, self._frontier.root())
-                values = values_of(rows, uuids, made) | {"owner": owner, "place": place, "upto": upto, "base": size}
-                values |= {"levels": [level for level, _ in tiles], "ns": [n for _, n in tiles]}
                 try:
-                    async with self._store.as_operator(reason="audit sequencer") as db:
-                        said = await db.only(_ENTER, **values, hashes=list(tiles.values()), note=checkpoint.note)
+                    said = await self._entered(frames, rows)
                 except AlreadyThere:
                     return None
-                if said == _DONE:
-                    self._stands.update(made.after)
-                    await self._appended(checkpoint, len(rows), begun)
-                    return True
-                self._stands.clear()
-                if said != _STALE:
+                if said == "waits":
+                    while await self._turn() == self._settings.batch_max:
+                        pass
+                    frames["first"] = True
+                elif said != "stale":
                     break
-        return False if said == _CARRIED else None
+        return True if said == "done" else False if said == "carried" else None
+
+    async def _entered(self, frames: Mapping[str, Any], rows: Sequence[Row]) -> str:
+        """What `audit.enter` says."""
+        begun, uuids = time.monotonic(), tenants_of(rows)
+        if not await self._agree(uuids.values()):
+            return "taken"
+        frontier, at = self._frontier.copy(), int(self._clock() * 1000)
+        made = stamped(rows, uuids, self._stands, base=frontier.size, at=at, log=self._log_id)
+        tiles = frontier.extend(leaf_hashes(made.leaves))
+        checkpoint = Checkpoint.sign(self._key, frontier.size, frontier.root())
+        values = {**values_of(rows, uuids, made), **frames, "base": self._frontier.size, "note": checkpoint.note}
+        values |= {"levels": [level for level, _ in tiles], "ns": [n for _, n in tiles]}
+        self._agreed = False  # until it has answered
+        async with self._store.as_operator(reason="audit sequencer") as db:
+            said: str = await db.only(_ENTER, **values, hashes=list(tiles.values()))
+        self._agreed = said != "stale"
+        if said == "done":
+            self._frontier = frontier
+            self._stands.update(made.after)
+            await self._appended(checkpoint, len(rows), begun)
+        elif said == "stale":
+            self._stands.clear()
+        return said
+
+    async def _appended(self, checkpoint: Checkpoint, events: int, begun: float) -> None:
+        """It is committed."""
+        self._agreed = True
+        self._unkept = checkpoint.note
+        await self._keep()
+        count("audit_events", events)
+        gauge("audit_log_size", checkpoint.size)
+        observe("audit_turn", time.monotonic() - begun)
 
     async def _agree(self, uuids: Collection[str]) -> bool:
         """See to it that the frontier and the counts of these tenants are the database's; False: not our turn."""
@@ -197,15 +221,6 @@ class Sequencer:
             self._stands.update(stands)
         self._agreed = True
         return True
-
-    async def _appended(self, checkpoint: Checkpoint, events: int, begun: float) -> None:
-        """It is committed."""
-        self._agreed = True
-        self._unkept = checkpoint.note
-        await self._keep()
-        count("audit_events", events)
-        gauge("audit_log_size", checkpoint.size)
-        observe("audit_turn", time.monotonic() - begun)
 
     async def _keep(self, *, now: bool = False) -> None:
         if self._unkept and (now or time.monotonic() - self._kept_at > _KEEP_S):

@@ -10,9 +10,11 @@ import sys
 
 import pytest
 
+from bastide.audit import Journal
 from bastide.store import Scope
 
 from .conftest import Logged, somebody
+from .test_journal import COUNTED, carried, made
 
 # A process of its own that sequences and nothing else, in small batches so that a kill hits a turn.
 _SEQUENCE = """
@@ -72,4 +74,37 @@ async def test_kill_9_at_any_moment(quiet: Logged, kills: int) -> None:
         " (select tenant_id from audit.event order by index desc limit 1)"
     )
     assert counted == made
+    await quiet.audit.stop()
+
+
+@pytest.mark.parametrize("kills", [4, pytest.param(40, marks=pytest.mark.slow)])
+async def test_kill_9_of_whom_carries_straight_into_the_log(quiet: Logged, kills: int) -> None:
+    dice, ours, ids = random.Random(12), somebody(), []
+    journal = Journal(quiet.store, quiet.settings)
+    for _ in range(kills):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", _SEQUENCE, str(quiet.home), stdout=asyncio.subprocess.PIPE
+        )
+        try:
+            assert process.stdout is not None
+            assert await asyncio.wait_for(process.stdout.readline(), 60) == b"ready\n"
+            until = asyncio.get_running_loop().time() + dice.uniform(0.2, 0.8)
+            while asyncio.get_running_loop().time() < until:
+                ids += [made(journal, ours) for _ in range(20)]
+                async with quiet.store.under(ours) as db:
+                    await quiet.audit.record(db, "test.act")
+                await asyncio.sleep(0.01)
+        finally:
+            os.kill(process.pid, signal.SIGKILL)
+            await process.wait()
+    straight = await quiet.value("select count(*) from audit.counter where slot = 32")
+    await quiet.audit.start()
+    await carried(journal)
+    await journal.stop()
+    await quiet.settle()
+    found = await quiet.audit.verify()
+    assert found.valid, found.problems
+    async with quiet.store.under(ours) as db:
+        assert [row[0] for row in await db.rows(tuple, COUNTED)] == ids
+    assert straight, "some of it went that way before the last kill"
     await quiet.audit.stop()

@@ -29,18 +29,21 @@ from hypothesis import strategies as st
 from bastide.audit import Audit, CallFacts, Journal, canonical, verify_file
 from bastide.audit.carrying import Carrying
 from bastide.audit.composing import Composer
+from bastide.audit.entering import Enter
 from bastide.audit.entries import Common, Noted, Reading, Who, Writing
 from bastide.audit.leaf import Pseudonyms, compose, derive, pseudonym
-from bastide.audit.packing import unpacked
+from bastide.audit.note import SecretKey
+from bastide.audit.packing import Packer, unpacked
 from bastide.audit.receipts import body_of, evidence_of
-from bastide.audit.segments import SYNC, Folder, Reader, Writer
-from bastide.errors import JournalUnwritable, UnknownReceipt
+from bastide.audit.segments import SYNC, Folder, Owned, Reader, Writer
+from bastide.errors import BlobDamaged, JournalUnwritable, UnknownReceipt
 from bastide.settings import AuditSettings
 from bastide.store import Query, Scope, TenantKeys, new_id
 
 from .conftest import Logged, facts, somebody, started
 
 IN, OUT = b"When does the lease end?", b"The lease ends in June."
+PACKED_1 = "0128b52ffd2051b50000383031347d5d7d7d0400c01065f30c68cf383a2fe720"
 COUNTED = Query("test", "counted", "select id from audit.event where act = 'inference' order by index")
 
 
@@ -114,6 +117,30 @@ async def journal(logged: Logged, tmp_path: Path) -> AsyncIterator[Journal]:
     await one.stop()
 
 
+@pytest.fixture(params=["through the outbox", "straight"])
+def either(request: pytest.FixtureRequest, logged: Logged, journal: Journal) -> Journal:
+    """The same journal, carried either way."""
+    if request.param == "straight":
+        journal._enter = straight(logged)
+    return journal
+
+
+def straight(logged: Logged) -> Enter:
+    """The way past the outbox."""
+    sequencer = logged.audit._sequencer
+    assert sequencer is not None
+    return sequencer.enter
+
+
+async def written(journal: Journal) -> Owned:
+    """Until something that is over lies on the disk; where."""
+    async with asyncio.timeout(60):
+        while not journal._reach:
+            await asyncio.sleep(0.01)
+    assert journal._owned is not None
+    return journal._owned
+
+
 # -- what is recorded -------------------------------------------------------------------------------
 
 
@@ -138,7 +165,8 @@ async def test_a_receipt_of_a_call_proves_itself_offline(logged: Logged, tmp_pat
     assert (await logged.audit.verify()).valid
 
 
-async def test_many_calls_of_many_tenants_come_in_their_order_and_once(logged: Logged, journal: Journal) -> None:
+async def test_many_calls_of_many_tenants_come_in_their_order_and_once(logged: Logged, either: Journal) -> None:
+    journal = either
     tenants = [somebody() for _ in range(3)]
     said = call()
     expected = {scope.tenant: [made(journal, scope, said) for _ in range(400)] for scope in tenants}
@@ -400,22 +428,24 @@ async def test_a_disk_that_is_silent_lets_no_call_begin_and_loses_none(
     assert await recorded(logged, ours) == [*made_before, after]
 
 
-async def test_what_was_carried_is_not_carried_again(logged: Logged, journal: Journal, tmp_path: Path) -> None:
+async def test_what_was_carried_is_not_carried_again(logged: Logged, either: Journal) -> None:
+    journal = either
     ours = somebody()
     ids = [made(journal, ours) for _ in range(3)]
     await carried(journal)
     assert journal._owned is not None
     with ThreadPoolExecutor(1) as thread:
-        again = Carrying(logged.store, journal._owned, Composer(), thread)
+        again = Carrying(logged.store, journal._owned, Composer(), thread, journal._enter)
         assert await again.step() is None, "the database knows how far it is"
         await logged.sql(f"delete from audit.journal where owner = '{journal._owned.name}'")
-        again = Carrying(logged.store, journal._owned, Composer(), thread)
+        again = Carrying(logged.store, journal._owned, Composer(), thread, journal._enter)
         assert await again.step() is not None
     assert await recorded(logged, ours) == ids, "and knows each call by its id"
     assert (await logged.audit.verify()).valid
 
 
-async def test_a_fault_after_the_commit_carries_nothing_twice(logged: Logged, journal: Journal) -> None:
+async def test_a_fault_after_the_commit_carries_nothing_twice(logged: Logged, either: Journal) -> None:
+    journal = either
     ours = somebody()
     first = made(journal, ours)
     await carried(journal)
@@ -435,18 +465,144 @@ async def test_a_fault_after_the_commit_carries_nothing_twice(logged: Logged, jo
     assert await recorded(logged, ours) == [first, *rest]
 
 
-async def test_two_carry_the_same_segments_at_once(logged: Logged, journal: Journal) -> None:
+async def test_two_carry_the_same_segments_at_once(logged: Logged, either: Journal) -> None:
+    journal = either
     ours = somebody()
     keep_back(journal)
     ids = [made(journal, ours) for _ in range(5)]
-    async with asyncio.timeout(60):
-        while not journal._reach:
-            await asyncio.sleep(0.01)
-    assert journal._owned is not None
+    owned = await written(journal)
     with ThreadPoolExecutor(1) as thread:
-        ways = [Carrying(logged.store, journal._owned, Composer(), thread) for _ in range(4)]
+        ways = [Carrying(logged.store, owned, Composer(), thread, journal._enter) for _ in range(4)]
         await asyncio.gather(*(way.step() for way in ways))
     assert await recorded(logged, ours) == ids
+
+
+# -- straight into the log --------------------------------------------------------------------------
+
+
+async def test_what_the_home_carries_itself_does_not_pass_through_the_outbox(logged: Logged, journal: Journal) -> None:
+    journal._enter = straight(logged)
+    ours = somebody()
+    passed = "select pg_sequence_last_value(pg_get_serial_sequence('audit.outbox', 'seq'))"
+    before = await logged.value(passed)
+    ids = [made(journal, ours, subjects=["anna"]) for _ in range(3)]
+    await carried(journal)
+    assert await logged.value(passed) == before
+    assert await recorded(logged, ours) == ids
+    async with logged.store.under(ours) as db:
+        assert await logged.audit.forget(db, "anna") == 3
+    assert (await logged.audit.verify()).valid
+
+
+async def test_what_goes_straight_counts_apart_from_what_waits(logged: Logged, journal: Journal) -> None:
+    journal._enter = straight(logged)
+    ours = somebody()
+    for _ in range(4):
+        async with logged.store.under(ours) as db:
+            await logged.audit.record(db, "test.act")
+        made(journal, ours)
+        await asyncio.sleep(0)
+    await carried(journal)
+    await logged.settle()
+    counts = await logged.value(
+        "select array_agg(n order by slot = 32) from (select slot, n from audit.counter where tenant_id ="
+        f" (select tenant_id from audit.event where id = '{(await recorded(logged, ours))[0]}')) as c"
+    )
+    assert (sum(counts[:-1]), counts[-1]) == (4, 4)
+    found = await logged.audit.verify()
+    assert found.valid, found.problems
+
+
+async def test_while_another_has_the_turn_calls_wait_in_the_outbox(logged: Logged, journal: Journal) -> None:
+    journal._enter = straight(logged)
+    ours = somebody()
+    async with logged.superuser() as other, other.transaction():
+        await other.execute("select pg_advisory_xact_lock(7092446862314537474)")
+        ids = [made(journal, ours) for _ in range(3)]
+        await carried(journal)
+        assert (await logged.audit.health()).waiting == 3
+    assert await recorded(logged, ours) == ids
+    assert (await logged.audit.verify()).valid
+
+
+async def test_two_that_take_turns_know_when_the_other_was_there(logged: Logged, tmp_path: Path) -> None:
+    second = Audit(logged.store, logged.settings)
+    await second.start()
+    assert second._sequencer is not None
+    journals = [Journal(logged.store, AuditSettings(home=tmp_path)) for _ in range(2)]
+    journals[0]._enter, journals[1]._enter = straight(logged), second._sequencer.enter
+    ours, ids = somebody(), []
+    for n in range(6):
+        ids.append(made(journals[n % 2], ours))
+        await carried(journals[n % 2])
+    assert await recorded(logged, ours) == ids
+    for one in journals:
+        await one.stop()
+    await second.stop()
+    found = await logged.audit.verify()
+    assert found.valid, found.problems
+
+
+class Faulty:
+    """A log's key whose first signature no database takes."""
+
+    def __init__(self, key: SecretKey) -> None:
+        self.public, self._key, self.signed = key.public, key, 0
+
+    def sign(self, text: str) -> str:
+        self.signed += 1
+        return self._key.sign(text) + ("\0" if self.signed == 1 else "")
+
+
+async def test_a_turn_that_was_not_committed_leaves_no_trace_in_the_next(
+    logged: Logged, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sequencer = logged.audit._sequencer
+    assert sequencer is not None
+    faulty = Faulty(sequencer._key)
+    monkeypatch.setattr(sequencer, "_key", faulty)
+    journal._enter = straight(logged)
+    ours = somebody()
+    ids = [made(journal, ours) for _ in range(3)]
+    await carried(journal)
+    assert await recorded(logged, ours) == ids
+    assert faulty.signed > 1
+    found = await logged.audit.verify()
+    assert found.valid, found.problems
+
+
+# -- what lies sealed -------------------------------------------------------------------------------
+
+
+@given(st.binary(max_size=3000).map(lambda raw: b"{" + raw))
+def test_what_is_packed_is_unpacked(payload: bytes) -> None:
+    assert unpacked(Packer()(payload)) == payload == unpacked(payload)
+
+
+def test_what_earlier_versions_packed_can_be_read() -> None:
+    packed = bytes.fromhex(PACKED_1)
+    assert unpacked(packed) == b'{"actor":"usr_01","receipt":{"act":"inference","rules":[{"id":"R04","ok":true}]}}'
+    assert len(packed) < 60, "it refers to the vocabulary, whose letters must stay as they are"
+
+
+@pytest.mark.parametrize("content", [b"", b"\x01", b"\x01{}", b"\xff(\xb5/\xfd", b"[]"])
+def test_what_is_not_packed_rightly_is_named(content: bytes) -> None:
+    with pytest.raises(BlobDamaged):
+        unpacked(content)
+
+
+async def test_a_receipt_from_before_it_was_packed_proves_itself(
+    logged: Logged, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, sizes = somebody(), []
+    for packed in (bytes, Packer()):
+        monkeypatch.setattr(journal._composer, "_packed", packed)
+        id = made(journal, ours)
+        await carried(journal)
+        assert (await logged.audit.receipt(ours, id)).body["outcome"] == "done"
+        assert await logged.audit.matches(ours, id, input=IN, output=OUT)
+        sizes.append(await logged.value(f"select length(sealed) from audit.payload where id = '{id}'"))
+    assert sizes[1] < sizes[0] - 300, "nothing of it is packed, and then nearly all"
 
 
 # -- who carries ------------------------------------------------------------------------------------

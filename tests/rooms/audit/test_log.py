@@ -219,6 +219,7 @@ async def test_an_act_is_a_word(logged: Logged, act: str) -> None:
         "delete from audit.counter",
         "update audit.payload set sealed = ''",
         "update audit.counter set n = 1000",
+        f"select audit.enter({', '.join(['null'] * 27)})",
         "select audit.record('evt_x', 'a', 'b', 1, '', '', false)",  # without the signed context
         "insert into audit.outbox (id, act, outcome, t, producer, n, body) values ('x', 'x', 'x', 1, 'x', 1, 'x')",
         "select * from audit.counter",

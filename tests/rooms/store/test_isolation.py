@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from bastide.errors import BlobDamaged, DatabaseUnavailable, NotFound
+from bastide.errors import AlreadyThere, BlobDamaged, DatabaseUnavailable, NotFound
 from bastide.store import Query, Scope, Store, new_id
 from bastide.store.identifiers import to_uuid
 
@@ -31,6 +31,8 @@ _INSERT_FOREIGN = Query(
 _KEY = Query("test", "key", "select * from store.context_key")
 _ADD = Query("test", "add", "insert into store.blob (address, bytes) values (%(address)s, 1)")
 _FIND_NOTHING = Query("test", "find_nothing", "do $$ begin raise no_data_found; end $$")
+_NOTE = Query("test", "note", "insert into audit.journal (owner, carried) values (%(owner)s, 1) returning owner")
+_NOTED = Query("test", "noted", "select carried from audit.journal where owner = %(owner)s")
 _PID = Query("test", "pid", "select pg_backend_pid()")
 
 
@@ -104,6 +106,19 @@ async def test_a_connection_returned_dirty_does_not_leak(store: Store, ours: Sco
                 break
     async with store.as_operator(reason="test") as db:
         assert await db.value(_WHO) is None
+
+
+async def test_one_statement_alone_is_a_transaction(store: Store) -> None:
+    owner = new_id("jrn")
+    with pytest.raises(ZeroDivisionError):
+        async with store.as_operator(reason="test") as db:
+            assert await db.only(_NOTE, owner=owner) == owner
+            raise ZeroDivisionError  # too late: it was committed by itself
+    with pytest.raises(AlreadyThere):
+        async with store.as_operator(reason="test") as db:
+            await db.only(_NOTE, owner=owner)
+    async with store.as_operator(reason="test") as db:
+        assert await db.rows(tuple, _NOTED, owner=owner) == [(1,)], "and the connection is as good as before"
 
 
 async def test_a_sealed_value_opens_only_at_its_place(store: Store, ours: Scope, neighbour: Scope) -> None:

@@ -14,13 +14,14 @@ alter table audit.payload alter column sealed set storage external;
 --
 --     done      all of it is written
 --     taken     somebody else has the turn
+--     waits     something is in the outbox, maybe of the same process: it comes first, unless p_first says that it has
 --     stale     the log does not end at p_base, or a tenant's count does not stand where p_stands says
 --     carried   somebody has carried these frames already, or the database was set back
 --
 -- In all but the first nothing was written. `p_leaves` and `p_sealed` are cut by starts and sizes; `p_whose` says which
 -- of the tenants each call is of, `p_counts` how many are each tenant's.
 create function audit.enter(
-    p_owner text, p_from bigint, p_upto bigint, p_base bigint,
+    p_owner text, p_from bigint, p_upto bigint, p_base bigint, p_first boolean,
     p_tenants uuid[], p_producers text[], p_stands bigint[], p_counts bigint[],
     p_whose integer[], p_ids text[], p_acts text[], p_outcomes text[], p_times bigint[],
     p_leaves bytea, p_leaf_starts integer[], p_leaf_sizes integer[],
@@ -31,6 +32,9 @@ create function audit.enter(
 begin
     if not pg_try_advisory_xact_lock(7092446862314537474) then
         return 'taken';
+    end if;
+    if not p_first and (select seq from audit.outbox order by seq limit 1) is not null then
+        return 'waits';
     end if;
     if p_base is distinct from (select max(size) from audit.checkpoint) or exists (
         select from unnest(p_tenants, p_producers, p_stands) as g (tenant, producer, n)
@@ -69,9 +73,9 @@ begin
     return 'done';
 end
 $$;
-revoke all on function audit.enter(text,bigint,bigint,bigint,uuid[],text[],bigint[],bigint[],integer[],text[],text[],text[],
-    bigint[],bytea,integer[],integer[],bytea,integer[],integer[],uuid[],text[],bytea,integer[],bigint[],bytea[],text)
-    from public;
-grant execute on function audit.enter(text,bigint,bigint,bigint,uuid[],text[],bigint[],bigint[],integer[],text[],text[],
-    text[],bigint[],bytea,integer[],integer[],bytea,integer[],integer[],uuid[],text[],bytea,integer[],bigint[],bytea[],text)
-    to bastide_operator;
+revoke all on function audit.enter(text,bigint,bigint,bigint,boolean,uuid[],text[],bigint[],bigint[],integer[],text[],
+    text[],text[],bigint[],bytea,integer[],integer[],bytea,integer[],integer[],uuid[],text[],bytea,integer[],bigint[],
+    bytea[],text) from public;
+grant execute on function audit.enter(text,bigint,bigint,bigint,boolean,uuid[],text[],bigint[],bigint[],integer[],text[],
+    text[],text[],bigint[],bytea,integer[],integer[],bytea,integer[],integer[],uuid[],text[],bytea,integer[],bigint[],
+    bytea[],text) to bastide_operator;
