@@ -104,6 +104,14 @@ async def test_words_become_sound_and_pictures(
     receipt = spoken.headers["x-bastide-receipt"]
     shown = await web.get(f"/api/v1/receipts/{receipt}", headers=bearer(us.keys["auditor"]))
     assert shown.json()["outcome"] == "done"
+    assert shown.json()["label"]["personal"] == "none"
+    written = await client.audio.speech.with_raw_response.create(
+        model="studio", input="Write to ada@example.org.", voice="one"
+    )
+    shown = await web.get(
+        f"/api/v1/receipts/{written.headers['x-bastide-receipt']}", headers=bearer(us.keys["auditor"])
+    )
+    assert shown.json()["label"]["personal"] == "personal", "what is to be spoken is looked into"
     picture = await client.images.generate(model="studio", prompt="A town", n=1)
     assert picture.data
     assert picture.data[0].b64_json == "UE5H"

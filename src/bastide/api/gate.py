@@ -21,6 +21,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.websockets import WebSocketDisconnect
 
 from bastide import telemetry
+from bastide.api.addresses import address
 from bastide.api.closing import Closing, unless
 from bastide.api.lane import SAFETY
 from bastide.api.refusals import refusal
@@ -79,6 +80,9 @@ class Gate:
         if scope["type"] == "lifespan":
             await self._inner(scope, receive, send)
         elif scope["type"] == "http":
+            meant = address(scope["path"])
+            if meant != scope["path"]:
+                scope = {**scope, "path": meant, "raw_path": meant.encode()}
             await _Passage(self._inner, self._limits, scope, receive, send).run()
         elif scope["type"] == "websocket":
             with self._closing.held_open():  # until its last word is sent

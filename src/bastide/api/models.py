@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter
@@ -55,7 +55,8 @@ async def wire_models(caller: Asking, rooms: Behind) -> Any:
     models = await rooms.inference.models(caller.scope)
     routes = await rooms.inference.routes.list(caller.scope)
     listed = [*(_listed(model) for model in models), *map(_listed_route, routes)]
-    return JSONResponse({"object": "list", "data": listed})
+    ends = {"first_id": listed[0]["id"], "last_id": listed[-1]["id"]} if listed else {"first_id": None, "last_id": None}
+    return JSONResponse({"object": "list", "data": listed, "has_more": False, **ends})
 
 
 @router.get("/v1/models/{name:path}", summary="One model", responses=model_answers({}))
@@ -71,25 +72,18 @@ async def wire_model(name: str, caller: Asking, rooms: Behind) -> Any:
 
 
 def _listed(model: Model) -> dict[str, Any]:
-    created = int(model.added_at.timestamp()) if model.added_at else 0
-    return {
-        "id": model.name,
-        "object": "model",
-        "created": created,
-        "owned_by": model.record,
-        "capabilities": list(model.capabilities),
-    }
+    return _shown_on_wires(model.name, model.added_at, owned_by=model.record, capabilities=list(model.capabilities))
 
 
 def _listed_route(route: ModelRoute) -> dict[str, Any]:
-    created = int(route.created.timestamp()) if route.created else 0
-    return {
-        "id": route.name,
-        "object": "model",
-        "created": created,
-        "owned_by": "route",
-        "members": list(route.members),
-    }
+    return _shown_on_wires(route.name, route.created, owned_by="route", members=list(route.members))
+
+
+def _shown_on_wires(name: str, made: datetime | None, **more: Any) -> dict[str, Any]:
+    """A model as OpenAI's clients read it, and as Anthropic's do."""
+    at = made or datetime.fromtimestamp(0, UTC)
+    openai = {"id": name, "object": "model", "created": int(at.timestamp())}
+    return {**openai, "type": "model", "display_name": name, "created_at": at.isoformat(), **more}
 
 
 async def _model(name: str, caller: Caller, rooms: Behind) -> Model:

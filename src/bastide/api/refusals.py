@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
+from bastide.api.addresses import instead
 from bastide.errors import (
     BadRequest,
     BastideError,
@@ -29,7 +30,7 @@ from bastide.errors import (
 from bastide.inference import refusal as of_wire
 
 _WIRES = "/v1/"
-_OF_WIRE = {"/v1/messages": "messages"}  # all others have the shape of OpenAI's chats
+_MESSAGES = "/v1/messages"  # and below; all others have the shape of OpenAI's chats
 _PROBLEMS_SHOWN = 8
 
 
@@ -41,7 +42,7 @@ def envelope(fault: BastideError, *, request_id: str) -> dict[str, object]:
 def refusal(fault: BastideError, *, path: str, request_id: str, headers: Mapping[str, str] | None = None) -> Response:
     """The whole answer that says `fault`, at this address."""
     if path.startswith(_WIRES):
-        status, told, body = of_wire(_OF_WIRE.get(path, "chat"), fault, request_id)
+        status, told, body = of_wire("messages" if path.startswith(_MESSAGES) else "chat", fault, request_id)
         return Response(body, status, {name.decode(): value.decode() for name, value in told} | dict(headers or {}))
     added = dict(headers or {})
     if fault.status == 401:
@@ -79,10 +80,11 @@ def _routing(fault: HTTPException, request: Request) -> BastideError:
     if isinstance(fault.__cause__, BastideError):  # FastAPI wraps what the reading of a body raised
         return fault.__cause__
     if fault.status_code == 404:
-        return NoSuchRoute()
+        return NoSuchRoute(next_step=instead(request.url.path))
     if fault.status_code == 405:
         allowed = (fault.headers or {}).get("Allow", "")
-        return MethodNotAllowed(f"This address takes {allowed or 'other methods'}, not {request.method}.")
+        said = f"This address takes {allowed or 'other methods'}, not {request.method}."
+        return MethodNotAllowed(said, next_step=instead(request.url.path))
     if fault.status_code < 500:
         return BadRequest(f"The body cannot be read: {fault.detail}.")
     return Fault()

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from bastide.api.describing import model_answers
 from bastide.api.doorkeeper import Asking, Behind
@@ -103,6 +103,11 @@ async def _called(wire: str, request: Request, caller: Caller, rooms: Rooms) -> 
     return StreamingResponse(taken.pieces(), taken.status, {**headers, "x-accel-buffering": "no"})
 
 
+async def _counted(wire: str, request: Request, caller: Caller, rooms: Rooms, **more: Any) -> Response:
+    tokens = await rooms.inference.gateway.count(caller.scope, wire, await request.body())
+    return JSONResponse({"input_tokens": tokens, "estimated": True, **more})
+
+
 def _described(shape: type[Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": shape.model_json_schema()}}}}
 
@@ -158,3 +163,25 @@ async def messages(request: Request, caller: Asking, rooms: Behind) -> Response:
 async def embeddings(request: Request, caller: Asking, rooms: Behind) -> Response:
     """One vector a text, L2-normalised. `input_type: query` asks for vectors of questions where the model has two."""
     return await _called("embeddings", request, caller, rooms)
+
+
+@router.post(
+    "/v1/messages/count_tokens",
+    summary="Count the tokens of a message",
+    responses=model_answers({}),
+    openapi_extra=_described(shapes.Counting),
+)
+async def count_message(request: Request, caller: Asking, rooms: Behind) -> Response:
+    """As Anthropic's clients ask for it: an estimate, for which nothing is sent to any model."""
+    return await _counted("messages", request, caller, rooms)
+
+
+@router.post(
+    "/v1/responses/input_tokens",
+    summary="Count the tokens of a response's input",
+    responses=model_answers({}),
+    openapi_extra=_described(shapes.ResponseQuestion),
+)
+async def count_response(request: Request, caller: Asking, rooms: Behind) -> Response:
+    """As OpenAI's clients ask for it: an estimate, for which nothing is sent to any model."""
+    return await _counted("responses", request, caller, rooms, object="response.input_tokens")

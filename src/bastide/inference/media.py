@@ -1,12 +1,13 @@
 """Sound and pictures over the wires: transcription, speech, pictures. Passed on as they are, decided like any call.
 
-What goes in is not looked into: its label is the caller's, tightened by whatever the caller says of it.
+Texts that go in (what is to be spoken, what a picture is to show) are looked into like those of any call; sound is not:
+its label is the caller's, tightened by whatever the caller says of it.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,6 +15,7 @@ from typing import Any, Final
 from bastide.egress import Egress, Flow
 from bastide.errors import BadChat, UpstreamGarbage
 from bastide.inference.calls import Call, Calls, Choice
+from bastide.inference.looking import label_of
 from bastide.inference.openai_style import Place, encode
 from bastide.inference.registry import Known
 from bastide.inference.upstream_faults import fault_of
@@ -83,7 +85,7 @@ class Media:
         as long as no piece has come; later a fault ends the pieces.
         """
         scope.need("model:use")
-        choice = await self._choose(scope, model, capability, Label.of_scope(scope).join(label))
+        choice = await self._choose(scope, model, capability, label_of(scope, label, _texts(fields)))
         named = {**fields, "model": choice.model.upstream}
         media_type, body = _as_form(named, file) if file is not None else ("application/json", encode(named))
         receipt = new_id("rcp")
@@ -114,6 +116,13 @@ class Media:
                 async with aclosing(_counted(flow, call, len(body))) as coming:
                     async for piece in coming:
                         yield piece
+
+
+def _texts(fields: Mapping[str, Any]) -> Iterator[str]:
+    for value in fields.values():
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, str):
+                yield one
 
 
 async def _counted(flow: Flow, call: Call, sent: int) -> AsyncGenerator[bytes]:

@@ -86,6 +86,17 @@ class MessageQuestion(Spoken):
     stream: bool = False
 
 
+class Counting(Spoken):
+    """What Anthropic's clients want to have counted."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={"examples": [{"model": "auto", "messages": [{"role": "user", "content": "Good morning!"}]}]},
+    )
+    model: str | None = Field(None, max_length=200)
+    messages: list[dict[str, Any]] = Field(min_length=1)
+
+
 class SpeechQuestion(Spoken):
     """A text to be spoken."""
 

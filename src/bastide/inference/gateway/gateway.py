@@ -10,15 +10,16 @@ from bastide.audit import Journal
 from bastide.egress import Egress, Line, Patience
 from bastide.errors import BastideError, PinMismatch
 from bastide.inference.calls import Calls, pin_of
-from bastide.inference.gateway.asking import Asking
+from bastide.inference.gateway.asking import Asking, read
 from bastide.inference.gateway.behind import Accounts
 from bastide.inference.gateway.by_file import ByFile
 from bastide.inference.gateway.caching import Cache
 from bastide.inference.gateway.call import Running
+from bastide.inference.gateway.counting import tokens_likely
 from bastide.inference.gateway.planning import Plans
 from bastide.inference.gateway.recording import Recording
 from bastide.inference.gateway.targets import Group, Read, Target, View, Views
-from bastide.inference.gateway.values import Sink
+from bastide.inference.gateway.values import CAPABILITIES, Sink
 from bastide.inference.looking import RAISED
 from bastide.inference.pacing import limits_of
 from bastide.inference.registry import Known
@@ -93,6 +94,16 @@ class Gateway:
         call = Running(self, scope, label, wire, body, sink, request_id)
         call.start()
         return call
+
+    async def count(self, scope: Scope, wire: str, body: bytes) -> int:
+        """How many tokens a request of `wire` is likely to have; nobody is asked.
+
+        Raises BadChat, UnknownModel, WrongCapability.
+        """
+        scope.need("model:use")
+        asking = read(wire, body)
+        (await self.fetch(scope)).group(CAPABILITIES[wire], asking.model)
+        return tokens_likely(asking.body)
 
     def forget(self, tenant: str) -> None:
         """The models or routes of a tenant have changed."""

@@ -139,7 +139,11 @@ def _row(index: int, vector: Any, *, packed: bool) -> dict[str, Any]:
 def _texts(given: Any) -> list[str]:
     texts = [given] if isinstance(given, str) else given
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
-        raise BadRequest("`input` must be text, or a list of texts: tokens are not taken.", param="input")
+        raise BadRequest(
+            "`input` must be text, or a list of texts: tokens are not taken.",
+            next_step="Send the texts; LangChain's OpenAIEmbeddings does with check_embedding_ctx_length=False.",
+            param="input",
+        )
     if len(texts) > _INPUTS_MAX:
         raise BadRequest(f"`input` has {len(texts)} texts; at most {_INPUTS_MAX} go into one call.", param="input")
     return texts
