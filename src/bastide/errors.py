@@ -868,6 +868,12 @@ class UpstreamTooLarge(TooLarge):
     code, next = "inference.upstream_too_large", "Send less at a time, or name a model elsewhere."
 
 
+class ContextExceeded(BadRequest):
+    """The request is longer than the model's context."""
+
+    code, next = "inference.context_exceeded", "Shorten it, or name a model (or a route to one) with a longer context."
+
+
 class BadRoute(BadRequest):
     """The route cannot be made as it is described."""
 

@@ -6,17 +6,30 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Final
 
 from bastide.errors import (
     BastideError,
+    ContextExceeded,
     KeyRefused,
     UpstreamBusy,
     UpstreamFailed,
     UpstreamGarbage,
     UpstreamRefused,
+    UpstreamTooLarge,
     UpstreamUnknownModel,
 )
+
+_NOT_OF_THE_REQUEST: Final = frozenset({402, 408, 409, 425})  # an empty account, no time, no turn: another may answer
+_CONTEXT: Final = (
+    "context length",
+    "context_length",
+    "context size",
+    "context window",
+    "prompt is too long",
+    "maximum number of tokens",
+)
+"""What servers say of a request that is longer than they can read: OpenAI, vLLM, llama.cpp, Anthropic, Gemini."""
 
 _TOLD_MAX = 500
 _WAIT_MAX_S = 86_400
@@ -36,11 +49,21 @@ def fault_of(status: int, headers: Mapping[str, str], body: bytes, key: str | No
         return UpstreamUnknownModel(upstream_status=status)
     if status == 429:
         return UpstreamBusy(upstream_status=status, retry_after_s=_seconds(headers.get("retry-after", "")))
-    if 400 <= status < 500:
-        return UpstreamRefused(f"The model's server refuses the request: {told}", upstream_status=status)
-    if status >= 500:
+    if 400 <= status < 500 and status not in _NOT_OF_THE_REQUEST:
+        return _refused(status, told)
+    if status >= 400:
         return UpstreamFailed(f"The model's server failed ({status}): {told}", upstream_status=status)
     return UpstreamGarbage(f"The model's server answers with status {status}.", upstream_status=status)
+
+
+def _refused(status: int, told: str) -> BastideError:
+    if status == 413:
+        return UpstreamTooLarge(f"The model's server takes no request of this size: {told}", upstream_status=status)
+    if status == 400 and any(words in told.lower() for words in _CONTEXT):
+        code = "context_length_exceeded"  # as OpenAI has it, and as programs look for it
+        said = f"The request is longer than the model's context: {told}"
+        return ContextExceeded(said, upstream_status=status, upstream_code=code)
+    return UpstreamRefused(f"The model's server refuses the request: {told}", upstream_status=status)
 
 
 def told_in(answer: Any) -> str:

@@ -177,6 +177,33 @@ async def test_a_request_that_is_wrong_is_not_tried_elsewhere(rooms: Rooms, scop
     assert not second.chats
 
 
+@pytest.mark.parametrize(
+    ("answer", "status", "code"),
+    [
+        (Fails(400, "This model's maximum context length is 4096 tokens."), 400, "inference.context_exceeded"),
+        (Fails(400, "prompt is too long: 208310 tokens > 200000 maximum"), 400, "inference.context_exceeded"),
+        (Fails(400, "the request exceeds the available context size"), 400, "inference.context_exceeded"),
+        (Fails(413, "too large"), 413, "inference.upstream_too_large"),
+        (Fails(402, "no credit"), 502, "inference.upstream_failed"),
+        (Fails(408, "too late"), 502, "inference.upstream_failed"),
+    ],
+    ids=["OpenAI", "Anthropic", "llama.cpp", "size", "credit", "time"],
+)
+async def test_what_only_this_server_cannot_do_goes_to_the_next(
+    rooms: Rooms, scope: Scope, answer: Fails, status: int, code: str
+) -> None:
+    async with ScriptedModel(answer) as first, ScriptedModel("Here.") as second:
+        await add(rooms, scope, first, "first")
+        await add(rooms, scope, second, "second")
+        await route(rooms, scope, "first", "second")
+        taken = await call(rooms, scope, {**ASKED, "model": "writer"})
+        assert (taken.status, len(first.chats)) == (200, 1)
+        assert taken.json["choices"][0]["message"]["content"] == "Here."
+        alone = await call(rooms, scope, {**ASKED, "model": "first"})
+        assert (alone.status, alone.json["error"]["code"]) == (status, code)
+        assert ("context_length_exceeded" in alone.body.decode()) is (code == "inference.context_exceeded")
+
+
 async def test_the_fastest_goes_first_once_it_is_known(rooms: Rooms, scope: Scope) -> None:
     async with ScriptedModel(Says("Slowly.", pause_s=0.2)) as slow, ScriptedModel("At once.") as fast:
         await add(rooms, scope, slow, "slow")

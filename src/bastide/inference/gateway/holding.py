@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from bastide.errors import (
     BastideError,
+    ContextExceeded,
     KeyRefused,
     Refusal,
     UpstreamBusy,
@@ -24,6 +25,7 @@ _OF_ONE_SERVER: Final = (
     UpstreamBusy,
     UpstreamPaced,
     UpstreamTooLarge,
+    ContextExceeded,
     KeyRefused,
     UpstreamUnknownModel,
     WrongCapability,
