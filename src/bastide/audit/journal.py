@@ -43,9 +43,9 @@ _RETRY_S: Final = 0.5
 _RETRY_S_MAX: Final = 5.0
 _FRAME_MAX: Final = 512  # calls
 _FILE_BYTES_MAX: Final = 8 * 1024 * 1024
-_COMING_MAX: Final = 100_000
+_COMING_MAX: Final = 20_000  # ids that are kept at hand; while more are on their way, any may be
 _STOP_S: Final = 5.0
-_WATCH_S: Final = 0.2  # between two looks at how far another process has carried
+_WATCH_S: Final = 0.5  # between two looks at how far another process has carried
 _OTHERS_S: Final = 5.0  # after so long without progress of another process we carry ourselves
 _REST_S: Final = 15.0  # a last file of which all was carried lies for so long at most
 
@@ -297,6 +297,7 @@ class Journal:
             self._coming.difference_update(ids)
         if not self.waiting:
             self._more_coming = False
+            self._coming = set(self._coming)  # a set that has been large stays so until it is made anew
         gauge("journal_waiting", self.waiting)
 
     def _tidy(self, place: int) -> None:

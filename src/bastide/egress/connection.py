@@ -123,7 +123,8 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._exchange: Exchange | None = None
         self._parser = httptools.HttpResponseParser(self)
-        self._headers: dict[str, str] = {}
+        self._names: list[bytes] = []
+        self._values: list[bytes] = []
         self._pieces: list[bytes] = []
         self._head_bytes = self._body_bytes = 0
         self._ended = self._headed = self._keep = self._by_close = self._held = False
@@ -259,15 +260,14 @@ class Connection(asyncio.Protocol):
     # -- what the parser tells ----------------------------------------------------------------------
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; the last one of its name counts."""
-        self._head_bytes += len(name) + len(value)
-        if self._head_bytes > _HEAD_BYTES_MAX:
-            raise self._endless()
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        """A header. Those behind the body tell nothing that anybody has asked for."""
+        if not self._headed:
+            self._names.append(name)
+            self._values.append(value)
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
-        headers, self._headers = self._headers, {}
+        headers = self._said()
         status = self._parser.get_status_code()
         if status < 200:
             return
@@ -275,15 +275,26 @@ class Connection(asyncio.Protocol):
         if exchange is None or self._headed:
             raise BrokenReply(f"{self._host} answers more than it was asked.", host=self._host)
         self._headed, self._keep = True, self._parser.should_keep_alive()
-        self._by_close = (
-            "content-length" not in headers and "transfer-encoding" not in headers and status not in _BODILESS
-        )
+        self._by_close = not ("content-length" in headers or "transfer-encoding" in headers or status in _BODILESS)
         if status in REDIRECTS:
             raise RedirectRefused("The server redirects, and redirects are not followed.", host=self._host)
-        if headers.get("content-encoding", "identity").strip().lower() not in _PLAIN:
+        if "content-encoding" in headers and headers["content-encoding"].strip().lower() not in _PLAIN:
             raise BrokenReply("The answer is compressed although plain bytes were asked for.", host=self._host)
         if not exchange.over:
             exchange.listener.on_head(status, headers, self.evidence)
+
+    def _said(self) -> dict[str, str]:
+        """What the headers say; the last one of a name counts. All are turned into text in one go: there are many."""
+        names, values = b"\n".join(self._names), b"\n".join(self._values)
+        self._names.clear()
+        self._values.clear()
+        if len(names) + len(values) > _HEAD_BYTES_MAX:
+            raise self._endless()
+        try:
+            named = zip(names.decode("latin-1").lower().split("\n"), values.decode("latin-1").split("\n"), strict=True)
+            return dict(named)
+        except ValueError:  # a line break inside a value
+            raise BrokenReply(f"The answer of {self._host} is not HTTP.", host=self._host) from None
 
     def on_body(self, body: bytes) -> None:
         """Some of the body, gathered until the whole read is parsed."""
