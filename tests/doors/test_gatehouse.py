@@ -169,6 +169,7 @@ async def test_a_port_is_shared_within_one_home_and_with_nobody_else(tmp_path: P
 
 
 def test_it_loads_nothing_that_it_does_not_need() -> None:
+    """BerriAI/litellm #24512, #24518, #24521: a package that nobody needed took the keys with it."""
     code = "import sys, bastide.cli.gatekeeping; print(*sys.modules)"
     loaded = set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
     assert not loaded & {*HEAVY.split(), *ROOMS.split()}

@@ -23,6 +23,18 @@ def test_every_link_between_pages_leads_somewhere() -> None:
             assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} -> {target}"
 
 
+def test_every_test_that_the_page_of_failures_names_is_there() -> None:
+    page = (ROOT / "docs" / "reference" / "failures.md").read_text(encoding="utf-8")
+    named, file = 0, ""
+    for path, test in re.findall(r"`([\w/]+\.py)?(?:::(\w+))?`", page):
+        file = path or file
+        if path or test:
+            code = (ROOT / "tests" / file).read_text(encoding="utf-8")
+            assert not test or re.search(rf"def {test}\(", code), f"{file}::{test}"
+            named += 1
+    assert named > 50
+
+
 def test_decisions_are_short_and_name_their_test() -> None:
     for page in (ROOT / "docs" / "decisions").glob("*.md"):
         text = page.read_text(encoding="utf-8")

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from bastide.api.doors import create
 from bastide.app import House, open_house
 from bastide.errors import BastideError, DatabaseUnavailable, DisabledKey
 from bastide.inference import ModelSpec
@@ -112,6 +114,8 @@ async def listed(house: House, scope: Scope, expected: set[str]) -> list[str]:
 
 @pytest.mark.early
 async def test_calls_outlive_the_database_and_their_receipts_arrive(ground: Ground, house: House) -> None:
+    """BerriAI/litellm #38121, #30328, tensorzero/tensorzero #3643: without the database calls fail, keys are 401, and
+    the gateway says that it is ready."""
     first = await house.tenancy.first_start()
     assert first is not None
     scope = await house.tenancy.authenticate(first.key)
@@ -140,10 +144,14 @@ async def test_calls_outlive_the_database_and_their_receipts_arrive(ground: Grou
         assert isinstance(await refused(house, taken_back.key), DatabaseUnavailable | DisabledKey)
         stranger = await late
         assert (stranger.status, bool(stranger.next_step)) == (503, True)
+        assert await ready(house) == 503, "and it says so"
         refusal = await ask(house, acting, Label(min_ual=4))
         assert refusal.status in {409, 503}, "R12"
         chats = len(server.chats)
         await ground.start(house)
+        async with asyncio.timeout(60):
+            while await ready(house) != 200:
+                await asyncio.sleep(0.1)
         assert {one.status for one in taken} == {200}
         assert len(taken) == chats > 10, "what is refused is not sent, whatever is away"
         found = await listed(house, scope, {one.receipt for one in taken})
@@ -155,6 +163,13 @@ async def test_calls_outlive_the_database_and_their_receipts_arrive(ground: Grou
     await elsewhere.disable_key(scope, member.about.id)
     await asyncio.sleep(0.5)
     assert isinstance(await refused(house, member.key), DisabledKey), "and what changes now holds again"
+
+
+async def ready(house: House) -> int:
+    """What whoever watches over the house is told."""
+    transport = httpx2.ASGITransport(app=create(house))  # type: ignore[arg-type]  # its own type of ASGI scopes
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1", timeout=60) as client:
+        return (await client.get("/readyz")).status_code
 
 
 async def refused(house: House, key: str) -> BastideError:

@@ -51,6 +51,7 @@ async def _ovh(rooms: Rooms, scope: Scope, *names: str) -> None:
 async def test_what_came_what_went_and_whose_price_has_changed(
     rooms: Rooms, scope: Scope, neighbour: Scope, authority: Authority
 ) -> None:
+    """BerriAI/litellm: a shipped list of OVHcloud models of which half are gone, and that lacks the new ones."""
     catalogue = rooms.inference.catalogue
     async with remote(rooms, authority, HOST) as server:
         server.listed = [row("small", 0.05, 0.18), row("large", 0.71, 4.25, max_completion_tokens=32000)]
@@ -106,6 +107,7 @@ async def test_a_model_that_went_is_not_chosen_by_itself(rooms: Rooms, scope: Sc
 
 
 async def test_listed_prices_order_a_route_and_make_the_cost(rooms: Rooms, scope: Scope, authority: Authority) -> None:
+    """maximhq/bifrost #4305: prices that can only be had from the maker of the gateway."""
     async with remote(rooms, authority, HOST) as server:
         server.listed = [row("dear", 9, 9), row("cheap", 1, 2), row("unpriced", 0, 0, pricing=None)]
         await _ovh(rooms, scope, "unpriced", "dear", "cheap")

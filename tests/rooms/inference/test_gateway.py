@@ -245,6 +245,7 @@ STOP = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
     ids=["cut", "no end", "malformed", "an error inside", "no object", "no text"],
 )
 async def test_a_stream_that_fails_says_so_and_never_just_stops(rooms: Rooms, scope: Scope, answer: Any) -> None:
+    """BerriAI/litellm #36768, #6957, #10972: a fault of the server becomes status 200 and a silent stop."""
     async with ScriptedModel(answer) as server:
         await add(rooms, scope, server)
         taken = await call(rooms, scope, {**ASKED, "model": "ours", "stream": True})
@@ -312,6 +313,7 @@ async def test_a_server_that_does_not_stream_is_streamed_for(rooms: Rooms, scope
 
 
 async def test_who_leaves_stops_the_server_and_what_was_seen_is_recorded(rooms: Rooms, scope: Scope) -> None:
+    """BerriAI/litellm #14457, maximhq/bifrost #3357: what a client left behind is neither stopped nor counted."""
     async with ScriptedModel(Says("one two three four five six seven eight", pause_s=0.1)) as server:
         await add(rooms, scope, server)
         taken, running = begin(rooms, scope, {**ASKED, "model": "ours", "stream": True})

@@ -140,6 +140,7 @@ async def test_the_next_member_answers_when_the_first_fails(rooms: Rooms, scope:
 
 
 async def test_a_member_that_policy_refuses_is_never_asked(rooms: Rooms, scope: Scope, authority: Authority) -> None:
+    """api7/aisix #766: a fallback goes where nobody allowed it."""
     async with (
         remote(rooms, authority, "api.foreign.example") as far,
         ScriptedModel(Fails(500)) as broken,
@@ -268,6 +269,7 @@ async def test_a_kept_connection_that_was_just_closed_is_made_anew(rooms: Rooms,
 
 
 async def test_a_stream_that_broke_is_not_told_by_another(rooms: Rooms, scope: Scope) -> None:
+    """BerriAI/litellm #19077: a stream that has begun is told on by another model."""
     async with ScriptedModel(chunked(SAID)) as broken, ScriptedModel("Here.") as whole:
         await add(rooms, scope, broken, "broken")
         await add(rooms, scope, whole, "whole")

@@ -173,9 +173,11 @@ class Watched:
     def _look(self, event: bytes) -> bool:
         """Whether the event goes on."""
         data = event[6:] if event.startswith(b"data: ") and b"\n" not in event else _data(event)
-        if not data:
-            return True  # a comment: it shows that the server lives
+        if not data:  # a comment: it shows that the server lives, and is no beginning of an answer
+            return self.events > 0
         if data == b"[DONE]":
+            if self.events == 0:
+                raise StreamBroken("The model's server ended its answer before it said anything.")
             self.done = self.ended = True
             return True
         seen: _Chunk | _Seen

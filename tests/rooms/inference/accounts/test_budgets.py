@@ -45,6 +45,7 @@ async def spent(keeping: Keeping, scope: Scope) -> Budget:
 async def test_a_budget_stops_at_its_limit_and_says_whom_to_ask(
     keeping: Keeping, accounts: Accounts, ours: Scope
 ) -> None:
+    """maximhq/bifrost #5770: a budget stops calls before it is spent."""
     made = await keeping.set_budget(ours, of="tenant", tokens=1000, contact="finance@example.org")
     for _ in range(10):
         await call(accounts, ours, 100)
