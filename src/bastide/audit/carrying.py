@@ -28,7 +28,9 @@ _Q = queries("bastide.audit")
 _CARRY, _CARRIED, _FORGET = _Q["carry"], _Q["carried"], _Q["forget_journal"]
 
 _BATCH: Final = 256
-_SLICE: Final = 8  # calls that are composed before others may run: what runs in the event loop waits so long at most
+_SLICE: Final = 16  # calls that are composed before others may run
+_SLICE_SHARED: Final = 8  # the same where calls are answered in the same process
+_PAUSE_S: Final = 0.001  # between two slices while there is time: whoever shares a core waits for a slice at most
 
 Answer = TypeVar("Answer")
 
@@ -153,15 +155,16 @@ class Carrying:
         return found, self._reader.number
 
     def _compose(self, noted: Sequence[Noted], keys: Mapping[str, TenantKeys]) -> list[Row]:
-        rows, shared = [], self._answers()
-        for n, one in enumerate(noted):
+        rows, shared, pause = [], self._answers(), _PAUSE_S if self.drained else 0.0
+        slice = _SLICE_SHARED if shared else _SLICE
+        for n, one in enumerate(noted, 1):
             try:
                 rows.append(self._composer.row(one, keys[one.who.tenant]))
             except ValueError as fault:
                 count("journal_entries_lost")
                 log.error("the receipt %s cannot be recorded: %s", one.id, fault)
-            if shared and n % _SLICE == _SLICE - 1:
-                time.sleep(0)  # the kernel takes its time over this, too
+            if n % slice == 0 and (shared or pause):
+                time.sleep(pause)
         return rows
 
     # -- the database -------------------------------------------------------------------------------

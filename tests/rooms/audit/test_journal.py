@@ -428,6 +428,27 @@ async def test_a_disk_that_is_silent_lets_no_call_begin_and_loses_none(
     assert await recorded(logged, ours) == [*made_before, after]
 
 
+@pytest.mark.parametrize(("answers", "drained", "pauses"), [
+    (False, True, [0.001] * 2), (True, True, [0.001] * 5), (True, False, [0.0] * 5), (False, False, []),
+])  # fmt: skip
+async def test_composing_lets_others_run_where_there_are_any_and_hurries_when_it_is_behind(
+    logged: Logged, journal: Journal, monkeypatch: pytest.MonkeyPatch, answers: bool, drained: bool, pauses: list[float]
+) -> None:
+    ours, slept = somebody(), []
+    keep_back(journal)
+    ids = [made(journal, ours) for _ in range(40)]
+    owned = await written(journal)
+    with ThreadPoolExecutor(1) as thread:
+        way = Carrying(logged.store, owned, Composer(), thread, answers=lambda: answers)
+        noted, _ = way._read()
+        assert way.drained
+        way.drained = drained
+        keys = {ours.tenant: await logged.store.keys_of(ours.tenant)}
+        monkeypatch.setattr("bastide.audit.carrying.time.sleep", slept.append)
+        assert [row.id for row in way._compose(noted, keys)] == ids
+    assert slept == pauses
+
+
 async def test_what_was_carried_is_not_carried_again(logged: Logged, either: Journal) -> None:
     journal = either
     ours = somebody()
