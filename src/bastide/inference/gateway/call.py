@@ -134,6 +134,9 @@ class Running:
                 self._choose(view)
         except BastideError as fault:
             self._refuse(fault)
+        except Exception:  # whoever waits on a connection must be told something
+            telemetry.log.exception("a call failed before it began")
+            self._refuse(Broken())
 
     def _behind(self, work: Coroutine[Any, Any, None]) -> None:
         """Go on in a task, because something is not at hand."""

@@ -109,7 +109,7 @@ _SIGNS: Final = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"RIFF")
 def _picture(part: dict[str, Any], at: str) -> None:
     """A picture that a body holds itself must be one that models read."""
     kind = part.get("type")
-    if kind in {"image_url", "input_image"}:
+    if kind in ("image_url", "input_image"):  # a tuple: whatever stands there may not be hashable
         given = part.get("image_url")
         url, at = (given.get("url"), f"{at}.image_url.url") if type(given) is dict else (given, f"{at}.image_url")
         if type(url) is str:
@@ -145,7 +145,7 @@ def _tools(tools: Any, wire: str) -> None:
         if type(tool) is not dict:
             raise refused(at, "must be an object")
         kind = tool.get("type")
-        if kind not in {"function", "custom", None} or (kind == "custom" and wire != "messages"):
+        if kind not in ("function", "custom", None) or (kind == "custom" and wire != "messages"):
             continue  # a tool of the server's own
         if wire == "chat":
             tool, at = tool.get("function"), f"{at}.function"  # noqa: PLW2901 what is described is inside

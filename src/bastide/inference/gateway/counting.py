@@ -14,7 +14,7 @@ from bastide.inference.gateway.asking import encode
 _BYTES_A_TOKEN: Final = 4
 _A_TURN: Final = 4
 _A_PICTURE: Final = 1500
-_PICTURES: Final = frozenset({"image", "image_url", "input_image"})
+_PICTURES: Final = ("image", "image_url", "input_image")  # a tuple: a type may not be hashable
 _CONTENT: Final = ("messages", "system", "input", "instructions", "prompt")
 
 

@@ -113,7 +113,7 @@ class Here:
         found = await self._models.embed(
             scope, texts, label=label, model=target.model.name, kind="query" if query else "passage"
         )
-        if body.get("dimensions") not in {None, found.dimensions}:
+        if body.get("dimensions") not in (None, found.dimensions):
             raise BadRequest(f"{found.model} gives {found.dimensions} dimensions.", param="dimensions")
         packed = body.get("encoding_format") == "base64"
         rows = [_row(index, vector, packed=packed) for index, vector in enumerate(found.vectors)]
