@@ -19,7 +19,6 @@ from bastide import telemetry
 from bastide.errors import (
     BadChat,
     BastideError,
-    Broken,
     BrokenReply,
     PinMismatch,
     WrongCapability,
@@ -32,7 +31,7 @@ from bastide.inference.gateway.holding import another_may_answer, held_back, wor
 from bastide.inference.gateway.limits import Limited
 from bastide.inference.gateway.planning import Plan
 from bastide.inference.gateway.pseudonyms import Hidden
-from bastide.inference.gateway.refusing import last_event, refusal
+from bastide.inference.gateway.refusing import last_event, of_ours, refusal
 from bastide.inference.gateway.targets import Group, Target, View, Way
 from bastide.inference.gateway.values import CAPABILITIES, Sink
 from bastide.inference.values import UNUSED, Usage
@@ -132,11 +131,8 @@ class Running:
                 self._behind(self._fetched())
             else:
                 self._choose(view)
-        except BastideError as fault:
-            self._refuse(fault)
-        except Exception:  # whoever waits on a connection must be told something
-            telemetry.log.exception("a call failed before it began")
-            self._refuse(Broken())
+        except Exception as fault:  # whoever waits on a connection must be told something
+            self._refuse(of_ours(fault))
 
     def _behind(self, work: Coroutine[Any, Any, None]) -> None:
         """Go on in a task, because something is not at hand."""
@@ -145,11 +141,8 @@ class Running:
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
-        except BastideError as fault:
-            self._refuse(fault)
-        except Exception:
-            telemetry.log.exception("a call failed before it began")
-            self._refuse(Broken())
+        except Exception as fault:
+            self._refuse(of_ours(fault))
 
     async def _fetched(self) -> None:
         view = await self.gateway.fetch(self.scope)

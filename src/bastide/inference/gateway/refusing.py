@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
-from bastide.errors import BastideError, Unavailable
+from bastide import telemetry
+from bastide.errors import BastideError, Broken, Unavailable
 from bastide.inference.gateway.limits import limits_told
 from bastide.inference.gateway.values import JSON, Headers
 
@@ -27,6 +28,14 @@ _MESSAGES_TYPES: Final[Mapping[int, str]] = {
     529: "overloaded_error",
 }
 _ENCODER: Final = msgspec.json.Encoder()
+
+
+def of_ours(fault: Exception) -> BastideError:
+    """The fault itself where it is one of ours; what nobody thought of is logged, and told without its words."""
+    if isinstance(fault, BastideError):
+        return fault
+    telemetry.log.error("a call failed before it began", exc_info=fault)
+    return Broken()
 
 
 def refusal(wire: str, fault: BastideError, request_id: str) -> tuple[int, Headers, bytes]:
