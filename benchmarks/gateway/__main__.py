@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.gateway.driving import as_fast_as_it_goes, at_a_rate, in_streams
+from benchmarks.gateway.driving import Rated, as_fast_as_it_goes, at_a_rate, in_streams
 from benchmarks.gateway.standing import Standing, litellm, nginx, ours, portkey, upstream
 
 _ON = "key, header protocol, policy (R01-R18), label with a look for personal data, budgets, metering, receipt"
@@ -47,7 +47,7 @@ def main() -> int:
         folder = Path(place)
         direct = Standing("direct, no gateway", port, [], {}, "fixed")
         base = at_a_rate(direct, 1000, options.seconds)
-        print(f"{'direct':22} p50 {base[0]:.2f} p99 {base[1]:.2f} ms at 1,000/s; pieces " + _ages(direct))
+        print(f"{'direct':22} p50 {base.p50_ms:.2f} p99 {base.p99_ms:.2f} ms at 1,000/s; pieces " + _ages(direct))
         for standing in _all(folder, port, options):
             _measure(standing, folder, options.seconds, base)
     return 0
@@ -68,7 +68,7 @@ def _all(folder: Path, port: int, options: argparse.Namespace) -> Iterator[Stand
             yield stack.enter_context(litellm(options.litellm, folder, port))
 
 
-def _measure(standing: Standing, folder: Path, seconds: int, base: tuple[float, float]) -> None:
+def _measure(standing: Standing, folder: Path, seconds: int, base: Rated) -> None:
     runs = [as_fast_as_it_goes(standing, folder, seconds, stream=False, connections=64) for _ in range(3)]
     best = min(runs, key=lambda run: run.cpu_us)
     print(
@@ -82,17 +82,20 @@ def _measure(standing: Standing, folder: Path, seconds: int, base: tuple[float, 
     except AssertionError as fault:  # of a peer: it is told, and the others are measured all the same
         print(f"{'':22} no streams: {str(fault).splitlines()[0]}", flush=True)
     try:
-        p50, p99 = at_a_rate(standing, 1000, seconds)
-        print(f"{'':22} at 1,000/s added p50 {p50 - base[0]:.2f} ms, p99 {p99 - base[1]:.2f} ms", flush=True)
+        print(f"{'':22} at 1,000/s {_added(at_a_rate(standing, 1000, seconds), base)}", flush=True)
         print(f"{'':22} pieces " + _ages(standing), flush=True)
         if standing.beside:
             with standing.alone():
-                p50, p99 = at_a_rate(standing, 1000, min(seconds, 4))
+                seen = at_a_rate(standing, 1000, min(seconds, 4))
             standing.settle()
-            told = f"p50 {p50 - base[0]:.2f} ms, p99 {p99 - base[1]:.2f} ms"
-            print(f"{'':22} the same while nothing of it shares the client's core: {told}", flush=True)
+            print(f"{'':22} the same while nothing of it shares the client's core: {_added(seen, base)}", flush=True)
     except (TimeoutError, OSError, AssertionError) as fault:
         print(f"{'':22} not at 1,000/s: {fault}", flush=True)
+
+
+def _added(seen: Rated, base: Rated) -> str:
+    added = f"p50 {seen.p50_ms - base.p50_ms:.2f} ms, p99 {seen.p99_ms - base.p99_ms:.2f} ms"
+    return f"added {added}, {seen.cpu_us:.0f} us CPU each"
 
 
 def _weight(standing: Standing) -> str:
