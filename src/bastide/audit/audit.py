@@ -280,7 +280,8 @@ class Audit:
 
     async def _look_for(self, scope: Scope, id: str, *, over: bool) -> tuple[bytes | None, int | None, Opened | None]:
         async with self._store.under(scope) as db:
-            sealed, index = await db.value(_PAYLOAD, id=id), await db.value(_EVENT, id=id)
+            index = await db.value(_EVENT, id=id)  # first: both may arrive in between, and are not erased for that
+            sealed = await db.value(_PAYLOAD, id=id)
             if sealed is None or (index is None and not over):
                 return sealed, index, None
             opened = await open_payload(db, id, sealed)

@@ -78,6 +78,17 @@ async def test_a_stream_that_fails_before_its_first_word_is_told_by_another(
         assert b"Here." in other.body, "translated as well"
 
 
+async def test_a_server_that_thinks_long_and_shows_that_it_lives_is_told_on(rooms: Rooms, chief: Scope) -> None:
+    """Whoever stands between would hang up on a line that is silent for a minute."""
+    alive = [b": alive\n\n"] * 6
+    async with ScriptedModel(chunked(*alive, SAID, STOP)) as server:
+        await add(rooms, chief, server, "ours")
+        taken = await call(rooms, chief, {**ASKED, "model": "ours", "stream": True})
+    assert taken.text == "In"
+    assert taken.body.count(b": alive") == 2
+    assert taken.events[-1] == "[DONE]"
+
+
 async def test_what_was_seen_is_paid_for_whoever_broke_off(rooms: Rooms, chief: Scope) -> None:
     """BerriAI/litellm #14457: spend is lost when the client leaves; #30667: nothing is noted of a stream that failed in
     the middle; maximhq/bifrost #3357: cancelled streams are not billed."""

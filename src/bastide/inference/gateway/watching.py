@@ -17,6 +17,7 @@ from bastide.inference.values import Usage
 
 _EVENT_BYTES_MAX: Final = 8 * 1024 * 1024
 _TOKENS_MAX: Final = 1_000_000_000
+_ALIVE_HELD_MAX: Final = 4  # signs of life before an answer; who goes on to give some is told on, lest others hang up
 _DONE: Final = b"data: [DONE]\n\n"
 
 
@@ -89,6 +90,7 @@ class Watched:
     """An event stream of one wire. `ended` once it has said that it is whole; `events` counts what was said."""
 
     __slots__ = (
+        "_alive",
         "_chunks",
         "_finished",
         "_held",
@@ -110,6 +112,7 @@ class Watched:
         self._held = b""
         self._separator = b"\n\n"
         self._finished: set[int] = set()
+        self._alive = 0  # comments before the first event
         self._others = 0  # the highest number of an answer beside the first
         self.counted: Usage | None = None  # as the server says it
         self.events = 0
@@ -174,7 +177,8 @@ class Watched:
         """Whether the event goes on."""
         data = event[6:] if event.startswith(b"data: ") and b"\n" not in event else _data(event)
         if not data:  # a comment: it shows that the server lives, and is no beginning of an answer
-            return self.events > 0
+            self._alive += 1
+            return self.events > 0 or self._alive > _ALIVE_HELD_MAX
         if data == b"[DONE]":
             if self.events == 0:
                 raise StreamBroken("The model's server ended its answer before it said anything.")
