@@ -39,6 +39,7 @@ from bastide.audit.segments import SYNC, Folder, Owned, Reader, Writer
 from bastide.errors import BlobDamaged, JournalUnwritable, UnknownReceipt
 from bastide.settings import AuditSettings
 from bastide.store import Query, Scope, TenantKeys, new_id
+from bastide.store.db import Db
 
 from .conftest import Logged, facts, somebody, started
 
@@ -789,3 +790,29 @@ async def test_ones_own_call_needs_no_permission(logged: Logged) -> None:
     assert (await logged.audit.receipt(ours, id)).proof
     with pytest.raises(UnknownReceipt):
         await logged.audit.receipt(replace(ours, user=new_id("usr")), id)
+
+
+async def test_a_receipt_that_arrives_between_two_looks_is_not_called_erased(
+    logged: Logged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A receipt and its place in the log are committed together, and looked for one after the other."""
+    scope, looks = somebody(), 0
+    entry = logged.audit.journal.begin(scope)
+    plain = Db.value
+
+    async def value(self: Db, query: Query, **values: Any) -> Any:
+        nonlocal looks
+        found = await plain(self, query, **values)
+        if values.get("id") == entry.id:
+            looks += 1
+            if looks == 1:
+                assert found is None
+                entry.close(call())
+                while entry.id not in await recorded(logged, scope):
+                    await asyncio.sleep(0.01)
+        return found
+
+    monkeypatch.setattr(Db, "value", value)
+    async with asyncio.timeout(60):
+        assert (await logged.audit.receipt(scope, entry.id)).id == entry.id
+    assert looks > 1
