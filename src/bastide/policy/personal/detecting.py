@@ -14,11 +14,12 @@ from typing import Final
 from bastide.policy.personal.forms import LETTERED, find_emails, find_forms
 from bastide.policy.personal.found import ORGANISATIONS, Found, without_overlaps
 from bastide.policy.personal.numbers import AFTER, BEFORE, NUMBERS, Said, find_numbers
-from bastide.policy.personal.prefilter import readable, suspicious
+from bastide.policy.personal.prefilter import readable, suspicious, without_blobs
 
 IDENTITIES: Final = frozenset({one.kind for one in NUMBERS} - {"card"} - ORGANISATIONS) | LETTERED
 """The kinds that are numbers of a person's identity, health insurance or taxes."""
 _CLOSE: Final = re.compile(r"\d(?:[^\d\n]{0,3}\d){5,}")
+_LARGE: Final = 16 * 1024  # bytes, from which on a body may well be a picture for the most part
 _CLOSELY_MAX: Final = 64 * 1024  # signs that `kinds` reads closely; it takes a table of more numbers for personal
 _AT_MAX: Final = 10_000  # likewise
 _UNSEEN: Final = re.compile("[\u00ad\u200b-\u200f\u2060-\u2064\ufeff]")
@@ -43,9 +44,11 @@ def find(text: str) -> tuple[Found, ...]:
 
 def kinds(data: bytes) -> str:
     """What the label of a JSON body must at least say: "personal" or "none". It reads no further than it has to."""
+    if len(data) > _LARGE:
+        data = without_blobs(data)
     if not suspicious(data):
         return "none"
-    plain, _ = _plain(readable(data))
+    plain, _ = _plain(readable(without_blobs(data)))
     if next(find_emails(plain), None) is not None or plain.count("@") > _AT_MAX:
         return "personal"
     closely, said = 0, Said(plain)
@@ -58,6 +61,7 @@ def kinds(data: bytes) -> str:
 
 def kinds_in(data: bytes) -> tuple[str, ...]:
     """The kinds of what is found in a JSON body and makes it personal, by name: for who is told why."""
+    data = without_blobs(data)
     return tuple(sorted({one.kind for one in find(readable(data)) if one.personal})) if suspicious(data) else ()
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bastide.policy.personal import find, kinds, kinds_in
-from bastide.policy.personal.prefilter import readable, suspicious
+from bastide.policy.personal.prefilter import suspicious, without_blobs
 
 SAID = [
     ("Write to Ada.Lovelace+x@mail.example.org, please.", "email", "ada.lovelace+x@mail.example.org"),
@@ -110,11 +110,23 @@ def test_no_escape_and_no_unseen_sign_hides_it(hidden: bytes) -> None:
     assert kinds(hidden) == "personal"
 
 
-def test_a_picture_is_not_read() -> None:
-    picture = "iVBORw0KGgo" + "4111111111111111/" * 100
+@pytest.mark.parametrize("times", [100, 10_000])
+@pytest.mark.parametrize("slash", ["/", "\\/"])
+def test_a_picture_is_not_read(times: int, slash: str) -> None:
+    picture = "iVBORw0KGgo" + "4111111111111111/" * times
     body = json.dumps({"input": [{"url": "data:image/png;base64," + picture}, {"type": "base64", "data": picture}]})
-    assert kinds(body.encode()) == "none"
-    assert "4111" not in readable(body.encode())
+    sent = body.replace("/", slash).encode()
+    assert kinds(sent) == "none"
+    assert kinds_in(sent) == ()
+    assert b"4111" not in without_blobs(sent)
+
+
+@pytest.mark.parametrize("said", ["my card is 4111111111111111", "4111111111111111\\n", "a@example.org", "\\u0040"])
+def test_what_is_no_picture_is_read_where_one_is_said_to_be(said: str) -> None:
+    body = b'{"url": "data:image/png;base64,%b"}' % ("A" * 20_000 + said + "A" * 500).encode()
+    assert without_blobs(body) == body
+    unended = b'{"url": "data:image/png;base64,' + b"4" * 20_000
+    assert without_blobs(unended) == unended
 
 
 def test_a_table_of_more_numbers_than_are_read_closely_counts_as_personal() -> None:
