@@ -78,7 +78,8 @@ class Lane(asyncio.Protocol):
         self._write: Callable[[bytes], None]
         self._buffer = b""
         self._head: Head | None = None
-        self._head_end = self._body_end = 0
+        self._head_end = self._body_end = self._missing = 0
+        self._rest: list[bytes] = []  # of a body whose beginning is in the buffer
         self._answering: Answering | None = None
         self._task: asyncio.Task[None] | None = None
         self._wire = "chat"
@@ -114,6 +115,9 @@ class Lane(asyncio.Protocol):
         if not self._buffer:
             self._began = self._loop.time()
         self._heard = self._loop.time()
+        if self._head is not None:
+            self._gather(data)
+            return
         self._buffer = self._buffer + data if self._buffer else data
         if self._answering is not None or self._task is not None:
             if len(self._buffer) > _AHEAD_BYTES_MAX and not self._held and self._transport is not None:
@@ -121,6 +125,15 @@ class Lane(asyncio.Protocol):
                 self._transport.pause_reading()
             return
         self._next()
+
+    def _gather(self, data: bytes) -> None:
+        """Some more of a body. To join it anew with each piece would take the square of its length."""
+        self._rest.append(data)
+        self._missing -= len(data)
+        if self._missing <= 0:
+            self._buffer = b"".join([self._buffer, *self._rest])
+            self._rest.clear()
+            self._next()
 
     def pause_writing(self) -> None:
         """The client reads slowly."""
@@ -173,6 +186,7 @@ class Lane(asyncio.Protocol):
         assert head is not None, "read just now"
         buffer, end = self._buffer, self._body_end
         if len(buffer) < end:
+            self._missing = end - len(buffer)
             return
         body = buffer[self._head_end : end]
         self._buffer, self._head = buffer[end:], None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import binascii
+import string
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
@@ -13,6 +13,8 @@ from bastide.inference.wires.values import File, Image
 
 _ALSO: Final[Mapping[str, str]] = {"image/jpg": "image/jpeg"}  # what many say
 IMAGES: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})  # what all servers of pictures read
+_LETTERS: Final = f"{string.ascii_letters}{string.digits}+/".encode()
+_PADDING_MAX: Final = 2
 _TYPES: Final[Mapping[str, str]] = {
     "jpg": "image/jpeg",
     "jpeg": "image/jpeg",
@@ -57,11 +59,11 @@ def address(url: str, at: str, name: str = "") -> File:
 
 def base64(data: str, at: str) -> str:
     """Base64, if it is that. Raises BadChat."""
-    try:
-        if data and binascii.a2b_base64(data, strict_mode=True):
-            return data
-    except ValueError:
-        pass
+    letters = data.rstrip("=")
+    whole = letters and len(data) % 4 == 0 and len(data) - len(letters) <= _PADDING_MAX
+    # To decode it strictly would take twenty times as long: seven milliseconds a megabyte, for which all others wait.
+    if whole and data.isascii() and not letters.encode().translate(None, _LETTERS):
+        return data
     raise refused(at, "holds no base64 data")
 
 
