@@ -121,8 +121,10 @@ class Watched:
 
     def feed(self, piece: bytes) -> bytes:
         """What of `piece` may go on: whole events only, as far as they are sound; then `fault` is set."""
-        text = self._held + piece if self._held else piece
         separator = self._separator
+        if not self._held and piece.endswith(separator):
+            return self._looked_at(piece)
+        text = self._held + piece if self._held else piece
         end = text.rfind(separator)
         if end < 0 and b"\r" in text:
             separator = self._separator = b"\r\n\r\n"
