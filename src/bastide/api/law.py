@@ -96,7 +96,10 @@ async def replay(body: shapes.PastDraft, caller: Asking, rooms: Behind) -> Any:
 
 @router.post("/api/v1/decisions:explain", summary="What would be decided?", responses=answers({200: shapes.Explained}))
 async def explain(body: shapes.Explain, caller: Asking, rooms: Behind) -> Any:
-    """Where bytes with this label may go, where not and by which rules, and the nearest way to a yes."""
+    """Where bytes with this label may go, where not and by which rules, and the nearest way to a yes.
+
+    What the label leaves out is as in a call that says nothing; what is found in the content of a call comes on top.
+    """
     label = await rooms.policy.label(caller.scope, body.label)
     if body.provider:
         rooms.policy.record(body.provider)  # an unknown one is refused by its name

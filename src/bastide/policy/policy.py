@@ -153,15 +153,14 @@ class Policy:
             return self._read(await db.row(tuple, _TENANT_POLICY))
 
     async def label(self, scope: Scope, wire: Mapping[str, object] | None = None) -> Label:
-        """The label that `wire` means in this tenant: what it leaves out is as the tenant's default.
+        """The label that `wire` means in this tenant: what it leaves out is as in a call that says nothing.
 
         The caller's own label is joined in, so that the result is never looser than what the caller may use.
 
         Raises BadLabel.
         """
         scope.need("model:use")
-        default = (await self._laws.of(scope)).policy.default
-        return Label.from_wire(wire or {}, default).join(Label.of_scope(scope))
+        return Label.from_wire(wire or {}, await self.label_of_call(scope)).join(Label.of_scope(scope))
 
     async def label_of_call(self, scope: Scope, said: Mapping[str, object] | None = None) -> Label:
         """The label that a call begins with, for which its caller has `said` a label, or nothing.
