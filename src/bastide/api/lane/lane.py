@@ -79,7 +79,7 @@ class Lane(asyncio.Protocol):
         self._buffer = b""
         self._head: Head | None = None
         self._head_end = self._body_end = self._missing = 0
-        self._rest: list[bytes] = []  # of a body whose beginning is in the buffer
+        self._rest = bytearray()  # of a body whose beginning is in the buffer
         self._answering: Answering | None = None
         self._task: asyncio.Task[None] | None = None
         self._wire = "chat"
@@ -128,11 +128,10 @@ class Lane(asyncio.Protocol):
 
     def _gather(self, data: bytes) -> None:
         """Some more of a body. To join it anew with each piece would take the square of its length."""
-        self._rest.append(data)
-        self._missing -= len(data)
-        if self._missing <= 0:
-            self._buffer = b"".join([self._buffer, *self._rest])
-            self._rest.clear()
+        self._rest += data
+        if len(self._rest) >= self._missing:
+            self._buffer = b"".join((self._buffer, self._rest))
+            self._rest = bytearray()
             self._next()
 
     def pause_writing(self) -> None:
