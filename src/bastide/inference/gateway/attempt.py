@@ -12,6 +12,7 @@ from bastide.errors import BastideError, BrokenReply, StreamBroken
 from bastide.inference.gateway.asking import Asking, encode
 from bastide.inference.gateway.behind import Behind
 from bastide.inference.gateway.holding import asks_to_wait
+from bastide.inference.gateway.opening import only_opens
 from bastide.inference.gateway.pseudonyms import Hidden
 from bastide.inference.gateway.relaying import Relay, relay_for
 from bastide.inference.gateway.targets import Target, Way
@@ -36,6 +37,7 @@ class Caller(Protocol):
     data: bytes
     hidden: Hidden | None
     refused: tuple[Decision, ...]
+    left: list[tuple[Target, Decision]]  # who may be asked instead
 
     def won(self, attempt: Attempt) -> bool: ...
     def unwon(self, attempt: Attempt) -> None: ...
@@ -52,6 +54,7 @@ class Attempt:
         "_body",
         "_call",
         "_hidden",
+        "_opening",
         "_relay",
         "_started",
         "_status",
@@ -80,6 +83,7 @@ class Attempt:
         self._status = 0
         self._unusable = ""  # why what came with status 200 is no answer
         self._body: list[bytes] = []
+        self._opening = b""  # of a stream: what was kept back because it says nothing yet
 
     def promised(self) -> CallFacts:
         """What is known of it while it runs."""
@@ -153,6 +157,8 @@ class Attempt:
         if self._relay.fault is not None:
             self._broken(self._relay.fault)
             return
+        if self._opening:
+            self._begin(self._opening)
         self._close("done")
         self._call.ended()
 
@@ -168,10 +174,21 @@ class Attempt:
     # -- what becomes of it -------------------------------------------------------------------------
 
     def _pass_on(self, out: bytes) -> None:
-        if not self._relay.begun:
-            self._relay.begun = True
-            headers: Headers = [self._relay.media_type, (b"x-bastide-receipt", self.entry.id.encode())]
-            self._call.sink.on_head(200, headers)
+        if self._relay.begun:
+            self.entry.output(out)
+            self._call.sink.on_piece(out)
+        elif self._call.asking.stream and self._call.left:
+            self._opening += out
+            if not only_opens(self._call.asking.wire, self._opening):
+                self._begin(self._opening)
+        else:
+            self._begin(out)
+
+    def _begin(self, out: bytes) -> None:
+        """From here on no other target can answer."""
+        self._relay.begun, self._opening = True, b""
+        headers: Headers = [self._relay.media_type, (b"x-bastide-receipt", self.entry.id.encode())]
+        self._call.sink.on_head(200, headers)
         self.entry.output(out)
         self._call.sink.on_piece(out)
 

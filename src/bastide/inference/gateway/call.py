@@ -52,7 +52,6 @@ class Running:
         "_found",
         "_group",
         "_label",
-        "_left",
         "_over",
         "_task",
         "_timer",
@@ -62,6 +61,7 @@ class Running:
         "data",
         "gateway",
         "hidden",
+        "left",
         "refused",
         "request_id",
         "scope",
@@ -154,12 +154,12 @@ class Running:
 
     def _go_by(self, plan: Plan) -> None:
         """Ask the accounts, then a target."""
-        self._group, self._label, self._left = plan.group, plan.label, plan.left()
+        self._group, self._label, self.left = plan.group, plan.label, plan.left()
         self.hidden, self.refused = plan.hidden, plan.refused
-        if not self._left:
+        if not self.left:
             self._task = asyncio.get_running_loop().create_task(self._refused(plan.group, CAPABILITIES[self.wire]))
             return
-        model = self.asking.model or self._left[0][0].model.name
+        model = self.asking.model or self.left[0][0].model.name
         tokens, price = tokens_guessed(self.data, self.asking.body), plan.price
         self._admission = self.gateway.accounts.admit(self.scope, model, tokens=tokens, price=price)
         if self._admission is None:
@@ -182,10 +182,10 @@ class Running:
         if admission.bounded:
             self.sink = Limited(self.sink, self.wire, admission)
         keeps = admission.keeps
-        keys = None if keeps is None else cache.keys(keeps, self, model, self._label, self._left[0][1])
+        keys = None if keeps is None else cache.keys(keeps, self, model, self._label, self.left[0][1])
         if keeps is None or keys is None:
             self._try_next()
-        elif not self._given(cache.hit(keys.same, self._left, self._decided_for_keeping)):
+        elif not self._given(cache.hit(keys.same, self.left, self._decided_for_keeping)):
             self.sink = self._copy = Copying(self.sink, keys, keeps)
             if keys.question:
                 self._behind(self._alike(self._copy))
@@ -197,7 +197,7 @@ class Running:
         nearest = await self.gateway.cache.nearest(copy, self.scope, self._label)
         if self._over:
             return
-        if not self._given(self.gateway.cache.hit(nearest, self._left, self._decided_for_keeping)):
+        if not self._given(self.gateway.cache.hit(nearest, self.left, self._decided_for_keeping)):
             self._try_next()
 
     def _given(self, found: tuple[Answer, Decision] | None) -> bool:
@@ -225,7 +225,7 @@ class Running:
 
     def _try_next(self, *, hedge: bool = False) -> None:
         """Ask the best target that is left and can be asked now. Raises what no other target would change."""
-        target, decision = self._left.pop(0)
+        target, decision = self.left.pop(0)
         if self._first is None:
             self._first = target
         else:  # decided again, as what it is, for the endpoint that it stands for
@@ -256,11 +256,11 @@ class Running:
             attempt.send()
         except BastideError as fault:
             attempt.give_up("failed")
-            if not (self._left and isinstance(fault, BadChat)):
+            if not (self.left and isinstance(fault, BadChat)):
                 raise
             self._try_next(hedge=hedge)  # the format of this server has no word for it; another's may have
             return
-        if self._group.hedge_s is not None and self._left and self._timer is None:
+        if self._group.hedge_s is not None and self.left and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._group.hedge_s, self._hedge)
 
     def _decided_again(self, target: Target, first: Target, attempt: str) -> Decision | None:
@@ -277,7 +277,7 @@ class Running:
         return verdict if verdict.allowed else None
 
     def _hedge(self) -> None:
-        if self._over or self._winner is not None or not self._left:
+        if self._over or self._winner is not None or not self.left:
             return
         try:
             self._try_next(hedge=True)
@@ -322,13 +322,13 @@ class Running:
             return  # a hedge of this one is still out
         exchange = attempt.exchange
         if exchange is not None and exchange.reused and exchange.unanswered and isinstance(fault, BrokenReply):
-            self._left.insert(0, (attempt.target, attempt.decision))  # a kept connection had just been closed
+            self.left.insert(0, (attempt.target, attempt.decision))  # a kept connection had just been closed
         self._next_or(fault)
 
     def _next_or(self, fault: BastideError, *, hedge: bool = False) -> None:
         elsewhere = another_may_answer(fault)
         self._fault = fault = worth_telling(self._fault, fault) if elsewhere else fault
-        if self._left and elsewhere:
+        if self.left and elsewhere:
             try:
                 self._try_next(hedge=hedge)
             except BastideError as other:
