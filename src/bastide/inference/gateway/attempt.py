@@ -82,7 +82,7 @@ class Attempt:
         self._started = self.entry.started
         self._status = 0
         self._unusable = ""  # why what came with status 200 is no answer
-        self._body: list[bytes] = []
+        self._body = b""  # of an answer that is none
         self._opening = b""  # of a stream: what was kept back because it says nothing yet
 
     def promised(self) -> CallFacts:
@@ -127,8 +127,8 @@ class Attempt:
         if self.over:
             return
         if self._status != 200:
-            if sum(map(len, self._body)) < _FAULT_BYTES_MAX:
-                self._body.append(piece)
+            if len(self._body) < _FAULT_BYTES_MAX:
+                self._body += piece
             return
         try:
             out = self._relay.feed(piece)
@@ -145,7 +145,7 @@ class Attempt:
         if self.over:
             return
         if self._status != 200:
-            self._no_answer(fault_of(self._status, self._upstream_headers, b"".join(self._body), self.target.key))
+            self._no_answer(fault_of(self._status, self._upstream_headers, self._body, self.target.key))
             return
         try:
             out = self._relay.end()

@@ -61,12 +61,11 @@ def named(asking: Asking, upstream: str) -> dict[str, Any]:
 class Gathered:
     """A whole answer, kept until it is known to be one."""
 
-    __slots__ = ("_pieces", "_size", "_usage", "_wire", "begun", "fault", "media_type")
+    __slots__ = ("_body", "_usage", "_wire", "begun", "fault", "media_type")
 
     def __init__(self, wire: str) -> None:
         self._wire = wire
-        self._pieces: list[bytes] = []
-        self._size = 0
+        self._body: bytes | bytearray = b""
         self._usage: Usage | None = None
         self.begun = False
         self.fault: BastideError | None = None  # a whole answer is right or none
@@ -80,19 +79,23 @@ class Gathered:
 
     def feed(self, piece: bytes) -> bytes:
         """Nothing goes on yet."""
-        self._pieces.append(piece)
-        self._size += len(piece)
+        if not self._body:
+            self._body = piece  # mostly all of it
+        else:
+            if type(self._body) is not bytearray:
+                self._body = bytearray(self._body)
+            self._body += piece
         return b""
 
     def end(self) -> bytes:
         """The answer. Raises UpstreamGarbage or UpstreamFailed."""
-        body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        body = bytes(self._body)
         self._usage = whole_answer(self._wire, body)
         return body
 
     def usage(self, sent: bytes) -> Usage:
         """As counted, else four bytes a token."""
-        return self._usage or Usage(len(sent) // _BYTES_A_TOKEN, self._size // _BYTES_A_TOKEN, estimated=True)
+        return self._usage or Usage(len(sent) // _BYTES_A_TOKEN, len(self._body) // _BYTES_A_TOKEN, estimated=True)
 
 
 class Passed(Watched):

@@ -28,10 +28,10 @@ class Translated:
         "_echo",
         "_model",
         "_parts",
-        "_pieces",
         "_reader",
         "_seen",
         "_size",
+        "_whole",
         "_wire",
         "_writer",
         "begun",
@@ -47,7 +47,7 @@ class Translated:
         self._writer = form.writer(model=model, id=_made(), usage=asking.usage_wanted, echo=self._echo)
         self._seen: Counted | None = None
         self.fault: BastideError | None = None  # what the stream is broken by
-        self._pieces: list[bytes] = []
+        self._whole = bytearray()
         self._size = self._parts = 0
         self.begun = False
         self.media_type = EVENTS if asking.stream else JSON
@@ -67,7 +67,7 @@ class Translated:
         """The events that these bytes tell, in the client's format."""
         self._size += len(piece)
         if self._reader is None:
-            self._pieces.append(piece)
+            self._whole += piece
             return b""
         return self._written(self._reader.feed(piece))
 
@@ -75,7 +75,7 @@ class Translated:
         """What is left of a stream, or all of a whole answer. Raises UpstreamGarbage or UpstreamFailed."""
         if self._reader is not None:
             return self._written(self._reader.end())
-        raw = b"".join(self._pieces)
+        raw = bytes(self._whole)
         whole_answer(self._wire, raw)
         try:
             found = msgspec.json.decode(raw)
