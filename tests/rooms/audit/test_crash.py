@@ -7,6 +7,9 @@ import os
 import random
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -37,25 +40,32 @@ asyncio.run(main(Path(sys.argv[1])))
 """
 
 
+@asynccontextmanager
+async def _killed_at_the_end(home: Path) -> AsyncIterator[None]:
+    """A process of its own that takes the turns of the log, until it is killed."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _SEQUENCE, str(home), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        assert await asyncio.wait_for(process.stdout.readline(), 60) == b"ready\n"
+        yield
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
 async def _kill_at_random(logged: Logged, scope: Scope, *, kills: int) -> int:
     dice = random.Random(11)
     made = 0
     for _ in range(kills):
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", _SEQUENCE, str(logged.home), stdout=asyncio.subprocess.PIPE
-        )
-        try:
-            assert process.stdout is not None
-            assert await asyncio.wait_for(process.stdout.readline(), 60) == b"ready\n"
+        async with _killed_at_the_end(logged.home):
             until = asyncio.get_running_loop().time() + dice.uniform(0.05, 0.6)
             while asyncio.get_running_loop().time() < until:
                 async with logged.store.under(scope) as db:
                     for _ in range(20):
                         await logged.audit.record(db, "test.act")
                 made += 20
-        finally:
-            os.kill(process.pid, signal.SIGKILL)
-            await process.wait()
     return made
 
 
@@ -82,21 +92,13 @@ async def test_kill_9_of_whom_carries_straight_into_the_log(quiet: Logged, kills
     dice, ours, ids = random.Random(12), somebody(), []
     journal = Journal(quiet.store, quiet.settings)
     for _ in range(kills):
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", _SEQUENCE, str(quiet.home), stdout=asyncio.subprocess.PIPE
-        )
-        try:
-            assert process.stdout is not None
-            assert await asyncio.wait_for(process.stdout.readline(), 60) == b"ready\n"
+        async with _killed_at_the_end(quiet.home):
             until = asyncio.get_running_loop().time() + dice.uniform(0.2, 0.8)
             while asyncio.get_running_loop().time() < until:
                 ids += [made(journal, ours) for _ in range(20)]
                 async with quiet.store.under(ours) as db:
                     await quiet.audit.record(db, "test.act")
                 await asyncio.sleep(0.01)
-        finally:
-            os.kill(process.pid, signal.SIGKILL)
-            await process.wait()
     straight = await quiet.value("select count(*) from audit.counter where slot = 32")
     await quiet.audit.start()
     await carried(journal)
