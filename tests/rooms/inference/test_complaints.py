@@ -84,6 +84,24 @@ async def test_a_stream_that_fails_before_its_first_word_is_told_by_another(
         assert b"Here." in other.body, "translated as well"
 
 
+@pytest.mark.parametrize("what", ["cut", "only its role", "an error"])
+async def test_who_answers_instead_is_who_has_answered(rooms: Rooms, chief: Scope, what: str) -> None:
+    """#40404 as well: the answer that was told in the place of another is read, paused and accounted for as its own."""
+    whole = b'{"choices":[{"index":0,"message":{"role":"assistant","content":"Whole."},"finish_reason":"stop"}]}'
+    raw = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(whole), whole)
+    async with ScriptedModel(BEFORE_THE_FIRST_WORD[what]) as first, ScriptedModel(Raw(raw)) as second:
+        await add(rooms, chief, first, "first")
+        await add(rooms, chief, second, "second")
+        await route(rooms, chief, "writer", "first", "second")
+        taken = await call(rooms, chief, {**ASKED, "model": "writer", "stream": True})
+        assert (taken.status, taken.text, taken.events[-1]) == (200, "Whole.", "[DONE]")
+        receipt = await rooms.audit.receipt(chief, taken.headers["x-bastide-receipt"])
+        place = receipt.body["endpoint"]
+        assert isinstance(place, dict)
+        found = await used(rooms, chief, by="endpoint")
+    assert [name for name, one in found.items() if one.calls] == [place["id"]]
+
+
 async def test_a_server_that_thinks_long_and_shows_that_it_lives_is_told_on(rooms: Rooms, chief: Scope) -> None:
     """Whoever stands between would hang up on a line that is silent for a minute."""
     alive = [b": alive\n\n"] * 6

@@ -40,7 +40,6 @@ class Caller(Protocol):
     left: list[tuple[Target, Decision]]  # who may be asked instead
 
     def won(self, attempt: Attempt) -> bool: ...
-    def unwon(self, attempt: Attempt) -> None: ...
     def lost(self, attempt: Attempt, fault: BastideError) -> None: ...
     def used(self, target: Target, usage: Usage) -> None: ...
     def ended(self) -> None: ...
@@ -182,7 +181,7 @@ class Attempt:
             if not only_opens(self._call.asking.wire, self._opening):
                 self._begin(self._opening)
         else:
-            self._begin(out)
+            self._begin(self._opening + out)
 
     def _begin(self, out: bytes) -> None:
         """From here on no other target can answer."""
@@ -203,7 +202,6 @@ class Attempt:
             self.exchange.cancel()
         if not self._relay.begun:
             self._unusable = fault.code
-            self._call.unwon(self)
             self._no_answer(fault)
             return
         self.target.failed(time.time())

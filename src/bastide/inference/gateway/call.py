@@ -306,15 +306,11 @@ class Running:
                 other.give_up("aborted")
         return True
 
-    def unwon(self, attempt: Attempt) -> None:
-        """What began as an answer was none, and nothing of it was passed on."""
-        if self._winner is attempt:
-            self._winner = None
-
     def lost(self, attempt: Attempt, fault: BastideError) -> None:
         """This attempt has no answer: another is asked, or the client is told."""
         if self._over or (self._winner is not None and self._winner is not attempt):
             return
+        self._winner = None  # what began as its answer was none, and nothing of it was passed on
         if isinstance(fault, PinMismatch):
             self.gateway.contradicted(attempt.target, fault)
         running = [one for one in self._attempts if one is not attempt and not one.over]
