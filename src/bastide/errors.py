@@ -402,6 +402,13 @@ class BadRole(Unprocessable):
     code, next = "tenancy.bad_role", "Roles are administrator, member, auditor, dpo and worker."
 
 
+class BadModelList(Unprocessable):
+    """The list of models of a key is malformed."""
+
+    code = "tenancy.bad_models"
+    next = "List names of models and routes, or beginnings like `local/*`; without a list a key may name every model."
+
+
 class BeyondOwnRights(Forbidden):
     """A key cannot be given more rights than its maker has."""
 
@@ -760,7 +767,7 @@ class WebhookRefused(Unauthorised):
 class UnknownModel(NotFound):
     """There is no model of this name here."""
 
-    code, next = "inference.unknown_model", "`bastide model list` or GET /v1/models shows the models of this tenant."
+    code, next = "inference.unknown_model", "`bastide model list` or GET /v1/models shows what you may name."
 
 
 class WrongCapability(BadRequest):

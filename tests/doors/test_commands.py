@@ -200,6 +200,11 @@ def test_identities(server: Server) -> None:
     refused = bastide("tenant", "create", "beta", home=server.home, BASTIDE_API_KEY=key["key"])
     assert refused.returncode == 1
     assert "tenancy.forbidden" in refused.stderr
+    bound = server.json("key", "bind", key["id"], "--tenant", "acme", "--model", "lane", "--model", "local/*")
+    assert bound["models"] == ["lane", "local/*"]
+    assert server.json("key", "bind", key["id"], "--tenant", "acme", "--every-model")["models"] is None
+    other = ("key", "create", "--tenant", "acme", "--role", "member", "--model", "lane")
+    assert server.json(*other)["models"] == ["lane"]
     server.json("key", "disable", key["id"], "--tenant", "acme")
     gone = bastide("search", "mill", "--json", home=server.home, BASTIDE_API_KEY=key["key"])
     assert gone.returncode == 1
@@ -254,6 +259,8 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
         (("search", "x", "--limt", "3"), "cli.wrong_usage", 2),
         (("search", "x", "-k", "many"), "cli.wrong_usage", 2),
         (("key", "create", "--role", "king"), "cli.wrong_usage", 2),
+        (("key", "bind", "key_1"), "cli.wrong_usage", 2),
+        (("key", "bind", "key_1", "--model", "x", "--every-model"), "cli.wrong_usage", 2),
         (("ingest", "/nowhere/at/all"), "cli.missing_file", 1),
         (("verify", "/nowhere/at/all"), "cli.missing_file", 1),
         (("policy", "test", "/nowhere/at/all"), "cli.missing_file", 1),

@@ -149,6 +149,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/batches": {"input_file_id": f"file_{MARK}", "endpoint": "/v1/embeddings"},
     "/v1/rerank": {"model": MARK, "query": "Hello", "documents": ["Hello"]},
     "/api/v1/keys": {"role": "member", "user": f"{MARK}@example.org"},
+    "/api/v1/keys/{id}": {"models": ["lane"]},
     "/api/v1/documents": {"name": "mine.md", "text": "Nothing of yours."},
     "/api/v1/collections": {"name": "ours"},
     "/api/v1/policies": {"version": 0},

@@ -24,7 +24,7 @@ router = APIRouter(route_class=Route, tags=["identity"])
 
 @router.get("/api/v1/me", summary="Who am I?", responses=answers({}))
 async def me(caller: Asking, rooms: Behind) -> Any:
-    """The tenant, the user, the app, the permissions and the label that this key and these headers stand for."""
+    """Tenant, user, app, permissions, models and label that this key and these headers stand for."""
     scope = caller.scope
     tenant = await rooms.tenancy.get_tenant(scope, scope.tenant)
     return JSONResponse(
@@ -35,6 +35,7 @@ async def me(caller: Asking, rooms: Behind) -> Any:
             "key": scope.key,
             "roles": sorted(scope.roles),
             "permissions": sorted(scope.permissions),
+            "models": None if scope.models is None else list(scope.models),
             "label": caller.label.to_wire(),
         }
     )
@@ -148,6 +149,7 @@ async def create_key(body: shapes.NewKey, caller: Asking, rooms: Behind) -> Any:
         expires_days=body.expires_days,
         permissions=body.permissions,
         gateway=body.gateway,
+        models=body.models,
     )
     return JSONResponse(made.to_wire(), 201)
 
@@ -163,6 +165,12 @@ async def list_keys(caller: Asking, rooms: Behind, tenant: Of = None, cursor: Cu
 async def show_key(id: str, caller: Asking, rooms: Behind, tenant: Of = None) -> Any:
     """What is known of it."""
     return JSONResponse((await rooms.tenancy.get_key(caller.scope, id, tenant=tenant)).to_wire())
+
+
+@router.patch("/api/v1/keys/{id}", summary="Bind a key to models", responses=answers({}))
+async def bind_key(id: str, body: shapes.KeyBound, caller: Asking, rooms: Behind, tenant: Of = None) -> Any:
+    """It may name these and no others: at once in this process, within two seconds in others."""
+    return JSONResponse((await rooms.tenancy.bind_key(caller.scope, id, body.models, tenant=tenant)).to_wire())
 
 
 @router.post("/api/v1/keys/{id}:disable", summary="Disable a key", responses=answers({}))

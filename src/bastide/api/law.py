@@ -118,7 +118,9 @@ def _listed(value: object) -> list[dict[str, Any]]:
 
 
 async def _named(name: str, caller: Caller, rooms: Rooms) -> list[Endpoint]:
-    wanted = await rooms.inference.routes.members(caller.scope, name) or (name,)
+    wanted: tuple[str, ...] = ()
+    if caller.scope.may_name(name):
+        wanted = await rooms.inference.routes.members(caller.scope, name) or (name,)
     models = {model.name: model for model in await rooms.inference.models(caller.scope)}
     found = [models[one] for one in wanted if one in models]
     if found:

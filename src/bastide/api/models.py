@@ -52,7 +52,7 @@ async def rerank(body: shapes.RerankQuestion, caller: Asking, rooms: Behind) -> 
 @router.get("/v1/models", summary="The models", responses=model_answers({200: shapes.ModelList}))
 async def wire_models(caller: Asking, rooms: Behind) -> Any:
     """What this key may name as `model`."""
-    models = await rooms.inference.models(caller.scope)
+    models = await rooms.inference.nameable(caller.scope)
     routes = await rooms.inference.routes.list(caller.scope)
     listed = [*(_listed(model) for model in models), *map(_listed_route, routes)]
     ends = {"first_id": listed[0]["id"], "last_id": listed[-1]["id"]} if listed else {"first_id": None, "last_id": None}
@@ -87,7 +87,7 @@ def _shown_on_wires(name: str, made: datetime | None, **more: Any) -> dict[str, 
 
 
 async def _model(name: str, caller: Caller, rooms: Behind) -> Model:
-    for model in await rooms.inference.models(caller.scope):
+    for model in await rooms.inference.nameable(caller.scope):
         if model.name == name:
             return model
     raise UnknownModel(f"There is no model {name[:128]!r} here.", model=name[:128])
@@ -99,7 +99,7 @@ async def _model(name: str, caller: Caller, rooms: Behind) -> Model:
 @router.get("/api/v1/models", summary="List the models", responses=answers({200: Listed}))
 async def list_models(caller: Asking, rooms: Behind) -> Any:
     """In the order in which they would be chosen."""
-    models = await rooms.inference.models(caller.scope)
+    models = await rooms.inference.nameable(caller.scope)
     return JSONResponse(whole("models", [_shown(model) for model in models]))
 
 

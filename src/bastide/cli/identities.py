@@ -7,6 +7,7 @@ import typer
 from bastide.cli.line import address, segment
 from bastide.cli.printing import sheet, table
 from bastide.cli.registering import Errand, errand
+from bastide.errors import WrongUsage
 
 if TYPE_CHECKING:
     from bastide.cli.desk import Desk
@@ -24,12 +25,17 @@ OfUser = Annotated[str | None, typer.Option("--user", help="The user who acts wi
 OfApp = Annotated[str | None, typer.Option("--app", help="The app that acts with it.")]
 Days = Annotated[float | None, typer.Option("--expires", metavar="DAYS", help="After how many days it stops working.")]
 Gateway = Annotated[bool, typer.Option("--gateway", help="Trusted to name users and apps in headers.")]
+ModelNames = Annotated[
+    list[str] | None,
+    typer.Option("--model", help="What it may name: a model, a route, or `local/*`; may be repeated. Else all."),
+]
+EveryModel = Annotated[bool, typer.Option("--every-model", help="Let it name every model again.")]
 
 _COLUMNS = {
     "tenant": ("id", "name", "disabled_at", "created_at"),
     "user": ("id", "email", "name", "roles", "disabled_at"),
     "app": ("id", "name", "disabled_at", "created_at"),
-    "key": ("id", "role", "user", "app", "expires_at", "disabled_at", "used_at"),
+    "key": ("id", "role", "user", "app", "models", "expires_at", "disabled_at", "used_at"),
 }
 _EXAMPLES = {
     "tenant": "bastide tenant create city-of-montauban",
@@ -59,6 +65,8 @@ def add_to(root: typer.Typer) -> None:
         errand(group, "list", example=f"bastide {kind} list --json")(_lister(kind))
         errand(group, "show", example=f"bastide {kind} show {_id(kind)}")(_shower(kind))
         errand(group, "disable", example=f"bastide {kind} disable {_id(kind)}")(_disabler(kind))
+        if kind == "key":
+            errand(group, "bind", example=f"bastide key bind {_id(kind)} --model lane --model 'local/*'")(bind_key)
         root.add_typer(group, name=kind)
 
 
@@ -91,15 +99,27 @@ async def create_key(
     app: OfApp = None,
     expires: Days = None,
     gateway: Gateway = False,
+    model: ModelNames = None,
 ) -> None:
     """Make a key; it is shown this once.
 
     With --tenant the key is for that tenant, which only an operator of the platform may do.
     """
-    body = {"tenant": desk.tenant, "role": role, "user": user, "app": app, "expires_days": expires, "gateway": gateway}
+    body: dict[str, Any] = {"tenant": desk.tenant, "role": role, "user": user, "app": app}
+    body |= {"expires_days": expires, "gateway": gateway, "models": model or None}
     async with desk.server(within=False) as line:
         made = await line.post("/api/v1/keys", body)
     desk.say(made, lambda: f"{sheet(made)}\n\nKeep the key now: it is not shown again.")
+
+
+async def bind_key(desk: "Desk", which: Which, *, model: ModelNames = None, every_model: EveryModel = False) -> None:
+    """Let a key name these models and no others, or every model again. It holds within two seconds."""
+    if bool(model) == every_model:
+        raise WrongUsage("Name models with --model, or say --every-model.")
+    async with desk.server(within=False) as line:
+        place = address(f"/api/v1/keys/{segment(which)}", _of("key", desk))
+        wire = await line.patch(place, {"models": None if every_model else model})
+    desk.say(wire, lambda: sheet(wire))
 
 
 async def _create(desk: "Desk", plural: str, body: dict[str, Any]) -> None:

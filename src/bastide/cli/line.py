@@ -72,6 +72,10 @@ class Line:
         """PUT."""
         return _json(await self._request("PUT", path, json=body))
 
+    async def patch(self, path: str, body: Any) -> Any:
+        """PATCH."""
+        return _json(await self._request("PATCH", path, json=body))
+
     async def delete(self, path: str) -> Any:
         """DELETE."""
         return _json(await self._request("DELETE", path))

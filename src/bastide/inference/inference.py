@@ -11,19 +11,20 @@ from urllib.parse import urlsplit
 
 from bastide.audit import Audit
 from bastide.egress import Egress
-from bastide.errors import UnknownModel, WrongCapability
+from bastide.errors import UnknownModel
 from bastide.inference import openai_style as wire
 from bastide.inference.accounts import Accounts, Keeping
 from bastide.inference.adapters import ADAPTERS
 from bastide.inference.adding import Adding
 from bastide.inference.calls import Call, Calls, Choice, pin_of
+from bastide.inference.candidates import Candidates
 from bastide.inference.catalogue import Catalogue
 from bastide.inference.extractive_chat import as_stream, completion, question_and_passages, reply_text
 from bastide.inference.gateway import Gateway, Here, Route
 from bastide.inference.local import Kind, LocalModels
 from bastide.inference.looking import label_of, label_of_chat, looked_into
 from bastide.inference.media import Media
-from bastide.inference.registry import Known, Registry, able
+from bastide.inference.registry import Known, Registry, able, unknown
 from bastide.inference.reranking import rerank
 from bastide.inference.routing import Routes
 from bastide.inference.values import (
@@ -72,6 +73,7 @@ class Inference:
         self.accounts = Keeping(store, audit, self._accounts, forget=self.gateway.cache.forget)
         self.catalogue = Catalogue(store, audit, policy, egress, self._registry, self._calls, self.gateway.forget)
         self.routes = Routes(store, audit, self._local.models, self.gateway.forget)
+        self._candidates = Candidates(self._registry, self.routes, self._local.models)
         self.media = Media(self._calls, egress, settings, choose=self._choose, place=self._place)
 
     async def start(self) -> None:
@@ -97,6 +99,10 @@ class Inference:
         """The tenant's models and the built-in ones, in the order in which they would be chosen."""
         scope.need("model:use")
         return [known.model for known in await self._registry.all(scope, self._local.models())]
+
+    async def nameable(self, scope: Scope) -> list[Model]:
+        """Those of them that the caller's key may name."""
+        return [model for model in await self.models(scope) if scope.may_name(model.name)]
 
     async def add_model(self, scope: Scope, spec: ModelSpec) -> Model:
         """Add a model; its endpoint is enabled for the tenant, which is an act of an administrator.
@@ -126,10 +132,12 @@ class Inference:
         return looked_into(label, texts)
 
     async def generator(self, scope: Scope, label: Label) -> Model | None:
-        """The generative model that a chat with this label would use, or None if there is none."""
+        """The generative model that a chat with this label would use, or None if there is none; its name is that of a
+        route where the caller may come to it by that only."""
         scope.need("model:use")
-        known = [one for one in await self._candidates(scope, None, "chat") if one.model.name != EXTRACTIVE]
-        return await self._calls.permitted(scope, known, label_of(scope, label, ()), capability="chat")
+        known = [one for one in await self._candidates.of(scope, None, "chat") if one.model.name != EXTRACTIVE]
+        found = await self._calls.permitted(scope, known, label_of(scope, label, ()), capability="chat")
+        return None if found is None else await self._candidates.named(scope, found)
 
     async def has_generator(self, scope: Scope, label: Label) -> bool:
         """Whether a generative model may receive bytes with this label."""
@@ -251,7 +259,7 @@ class Inference:
         """
         scope.need("model:use")
         wanted = capability_of(speciality)
-        candidates = await self._candidates(scope, None, wanted)
+        candidates = await self._candidates.of(scope, None, wanted)
         if not candidates:
             raise UnknownModel(f"There is no model for {wanted} here.")
         choice = await self._calls.choose(
@@ -259,7 +267,7 @@ class Inference:
             candidates,
             label_of(scope, label, [task]),
             capability="vision",
-            others=lambda: self._candidates(scope, None, wanted),
+            others=partial(self._candidates.others, scope, wanted),
         )
         return reading_of(await self._chat_remotely(scope, choice, picture_request(picture, task), None))
 
@@ -329,7 +337,7 @@ class Inference:
         """Whether this tenant has a re-ranker at all; whether it may read something is decided at the call."""
         if "model:use" not in scope.permissions:
             return False
-        return bool(able(await self._registry.lately(scope, self._local.models()), "rerank"))
+        return bool(able(await self._candidates.lately(scope), "rerank"))
 
     async def rerank(
         self, scope: Scope, query: str, texts: Sequence[str], *, label: Label, model: str | None = None
@@ -339,6 +347,8 @@ class Inference:
         Raises NoPermittedModel, UnknownModel, WrongCapability, and what egress and the model's server raise.
         """
         scope.need("model:use")
+        if model is not None and not scope.may_name(model):
+            raise unknown(model)
         choice = await self._choose(scope, model, "rerank", label_of(scope, label, [query, *texts]))
         sent = wire.encode({"query": query, "documents": list(texts)})
         async with self._calls.made(scope, choice, sent) as call:
@@ -368,31 +378,11 @@ class Inference:
     ) -> Choice:
         if name is None and capability == "embeddings":
             name = self._local.embedder_name  # the usual case, found without asking the database
-        candidates = await self._candidates(scope, name, capability)
-        others = partial(self._candidates, scope, None, capability)
+        candidates = await self._candidates.of(scope, name, capability)
+        others = partial(self._candidates.others, scope, capability)
         return await self._calls.choose(scope, candidates, label, capability=act or capability, others=others)
 
     def _place(self, known: Known) -> wire.Place:
         model = known.model
         path, pin = urlsplit(model.url).path.rstrip("/"), pin_of(self._policy, model)
         return wire.Place(path, known.key, ADAPTERS[model.kind], pin, model.upstream)
-
-    async def _candidates(self, scope: Scope, name: str | None, capability: str) -> list[Known]:
-        built_in = self._local.models()
-        if name is None:
-            return able(await self._registry.all(scope, built_in), capability)
-        try:
-            known = await self._registry.one(scope, name, built_in)
-        except UnknownModel:
-            members = await self.routes.members(scope, name)
-            if not members:
-                raise
-            everyone = {one.model.name: one for one in await self._registry.all(scope, built_in)}
-            return able([everyone[one] for one in members if one in everyone], capability)
-        if capability not in known.model.capabilities:
-            raise WrongCapability(
-                f"{name} does {' and '.join(known.model.capabilities)}, not {capability}.", model=name
-            )
-        if known.model.pseudonymise:
-            raise WrongCapability(f"{name} is asked over the model wires (/v1/...) only.", model=name)
-        return [known]

@@ -17,7 +17,7 @@ from bastide.errors import BadChat, UpstreamGarbage
 from bastide.inference.calls import Call, Calls, Choice
 from bastide.inference.looking import label_of
 from bastide.inference.openai_style import Place, encode
-from bastide.inference.registry import Known
+from bastide.inference.registry import Known, unknown
 from bastide.inference.upstream_faults import fault_of
 from bastide.inference.values import Usage
 from bastide.policy import Label
@@ -85,6 +85,8 @@ class Media:
         as long as no piece has come; later a fault ends the pieces.
         """
         scope.need("model:use")
+        if model is not None and not scope.may_name(model):
+            raise unknown(model)
         choice = await self._choose(scope, model, capability, label_of(scope, label, _texts(fields)))
         named = {**fields, "model": choice.model.upstream}
         media_type, body = _as_form(named, file) if file is not None else ("application/json", encode(named))

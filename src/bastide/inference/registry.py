@@ -102,6 +102,11 @@ class _Row:
         return Price(self.input_price, self.output_price, self.currency or "", source, until)
 
 
+def unknown(name: str) -> UnknownModel:
+    """The refusal of a name that is nobody's, or not the caller's to name: one is told like the other."""
+    return UnknownModel(f"There is no model {name[:128]!r} here.", model=name[:128], param="model")
+
+
 class Registry:
     """Reads and writes the table of models; the built-in ones join in when they are listed."""
 
@@ -139,7 +144,7 @@ class Registry:
                 row = await db.row(_Row, _MODEL, name=name)
                 if row is not None:
                     return Known(row.model(), await _key(db, row), row.price())
-        raise UnknownModel(f"There is no model {name[:128]!r} here.", model=name[:128], param="model")
+        raise unknown(name)
 
     async def refuse_twice(self, scope: Scope, name: str) -> None:
         """Raises ModelExists when the name is taken."""

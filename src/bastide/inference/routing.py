@@ -6,7 +6,7 @@ over nothing that is left says so when it is asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -73,16 +73,15 @@ class Routes:
         self._changed = changed
 
     async def list(self, scope: Scope) -> list[ModelRoute]:
-        """The tenant's routes, by name."""
+        """The tenant's routes that the caller's key may name, by name."""
         scope.need("model:use")
-        async with self._store.under(scope) as db:
-            return [row.route() for row in await db.rows(_Row, _ROUTES)]
+        return [route for route in await self._all(scope) if scope.may_name(route.name)]
 
     async def show(self, scope: Scope, name: str) -> ModelRoute:
         """One of them. Raises UnknownRoute."""
         scope.need("model:use")
         async with self._store.under(scope) as db:
-            row = await db.row(_Row, _ROUTE, name=name) if named(name) else None
+            row = await db.row(_Row, _ROUTE, name=name) if named(name) and scope.may_name(name) else None
         if row is None:
             raise UnknownRoute(f"There is no route {name[:128]!r} here.", route=name[:128])
         return row.route()
@@ -130,12 +129,17 @@ class Routes:
         return next((one.members for one in await self.for_gateway(scope) if one.name == name), ())
 
     async def for_gateway(self, scope: Scope) -> tuple[Route, ...]:
-        """The routes as calls use them: over models only."""
-        routes = {one.name: one for one in await self.list(scope)}
+        """All routes as calls use them: over models only. What a caller may name is asked at the call."""
+        scope.need("model:use")
+        routes = {one.name: one for one in await self._all(scope)}
         return tuple(
             Route(one.name, _flat(one.name, routes), one.order, one.hedge_ms / 1000 if one.hedge_ms else None)
             for one in routes.values()
         )
+
+    async def _all(self, scope: Scope) -> Sequence[ModelRoute]:
+        async with self._store.under(scope) as db:
+            return [row.route() for row in await db.rows(_Row, _ROUTES)]
 
     async def _check_members(self, db: Db, route: ModelRoute) -> None:
         taken = {row.name: row.route for row in await db.rows(_Name, _NAMES)}

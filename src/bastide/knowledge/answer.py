@@ -155,7 +155,7 @@ class Answering:
     async def _generator(self, scope: Scope, label: Label, model: str | None) -> str | None:
         """The model that writes; None when sentences are taken from the passages. Raises UnknownModel."""
         if model is not None:
-            if all(model != known.name for known in await self._inference.models(scope)):
+            if all(model != known.name for known in await self._inference.nameable(scope)):
                 raise UnknownModel
             return None if model == EXTRACTIVE else model
         chosen = await self._inference.generator(scope, label)

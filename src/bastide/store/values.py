@@ -28,7 +28,8 @@ class Scope:
     """Who acts, and within which tenant: the proof that an operation asks for.
 
     Built by `tenancy` alone (a house test holds that). `label` is the canonical JSON of the least
-    strict label this caller may use; `policy` reads it, and it can only tighten.
+    strict label this caller may use; `policy` reads it, and it can only tighten. `models` are those
+    that the caller's key may name, as exact names or beginnings with `*` at the end; None is all.
     """
 
     tenant: str
@@ -38,6 +39,13 @@ class Scope:
     permissions: frozenset[str]
     label: str = "{}"
     key: str | None = None
+    models: tuple[str, ...] | None = None
+
+    def may_name(self, model: str) -> bool:
+        """Whether the caller's key may name this model or route."""
+        if self.models is None:
+            return True
+        return any(model.startswith(one[:-1]) if one.endswith("*") else model == one for one in self.models)
 
     def need(self, permission: str) -> None:
         """Refuse the call unless this scope holds `permission`.

@@ -3,7 +3,8 @@
 1. the form of each header is checked            4. X-Company-ID must be the key's own tenant
 2. the key is looked up by its hash              5. X-User-ID and X-App-ID must be of that tenant,
 3. disabled or expired is refused                   and of the key if it is bound to one
-6. permissions = the key's role, narrowed by the key's own list and by the roles of the user who acts
+6. permissions = the key's role, narrowed by the key's own list and by the roles of the user who acts;
+   models = those that the key may name
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ class Held:
     disabled: bool
     used_lately: bool
     expires_at: datetime | None
+    models: list[str] | None
 
 
 def fingerprint(key: str) -> bytes:
@@ -234,6 +236,7 @@ def _scope_of_key(held: Held) -> Scope:
         roles=frozenset({held.role}),
         permissions=permissions,
         key=held.id,
+        models=None if held.models is None else tuple(held.models),
     )
 
 
@@ -248,4 +251,5 @@ def _narrowed(scope: Scope, held: Held, *, user: str | None, app: str | None, ro
         roles=scope.roles if roles is None else frozenset(roles),
         permissions=permissions,
         key=scope.key,
+        models=scope.models,
     )

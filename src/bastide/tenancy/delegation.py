@@ -1,7 +1,8 @@
 """Delegation: the scope in which work goes on that somebody asked for and does not wait for.
 
 It is what they might do when they asked, less what was taken from them since: a disabled user, key, app or tenant
-ends the work. A key that has merely expired does not; it was good when the work was accepted.
+ends the work. A key that has merely expired does not; it was good when the work was accepted. Models are named as the
+key may name them now.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _PAGE = 500
 _REMEMBERED_S = 2.0
 _REMEMBERED_MAX = 10_000
 
-_Known = tuple[bool, bool, list[str] | None, bool]
+_Known = tuple[bool, bool, list[str] | None, tuple[str, ...] | None]
 
 
 class Delegation:
@@ -64,7 +65,7 @@ class Delegation:
         `db` is a transaction of this tenant that is open already: a second connection, while the first is held, could
         be waited for in vain.
         """
-        disabled, home, roles, system_work = await self._standing(system, user, app, key, db)
+        disabled, home, roles, models = await self._standing(system, user, app, key, db)
         if disabled:
             raise DisabledKey("Who asked for this work was disabled since.", user=user, key=key, app=app)
         allowed = frozenset(permissions) & frozenset(PERMISSIONS)
@@ -74,10 +75,11 @@ class Delegation:
             tenant=system.tenant,
             user=user,
             app=app,
-            roles=frozenset(roles or (("system",) if system_work else ())),
+            roles=frozenset(roles or (("system",) if key is None else ())),
             permissions=allowed,
             label=json.dumps(label, sort_keys=True, separators=(",", ":")) if label else "{}",
             key=key,
+            models=models,
         )
 
     async def _standing(
@@ -92,7 +94,8 @@ class Delegation:
                 async with self._store.under(system) as own:
                     row = await own.row(tuple, _STANDING, user=user, app=app, key=key)
             assert row is not None
-            known = self._remembered[asked] = (time.monotonic() + _REMEMBERED_S, (row[0], row[1], row[2], key is None))
+            models = None if row[3] is None else tuple(row[3])
+            known = self._remembered[asked] = (time.monotonic() + _REMEMBERED_S, (row[0], row[1], row[2], models))
             if len(self._remembered) > _REMEMBERED_MAX:
                 self._remembered.popitem(last=False)
         return known[1]

@@ -59,28 +59,34 @@ update tenancy.app set disabled_at = coalesce(disabled_at, now()) where id = %(i
 returning id, name, disabled_at, created_at
 
 -- name: add_key
-insert into tenancy.key (id, hash, role, member, app, permissions, gateway, expires_at)
-values (%(id)s, %(hash)s, %(role)s, %(member)s, %(app)s, %(permissions)s, %(gateway)s,
+insert into tenancy.key (id, hash, role, member, app, permissions, gateway, models, expires_at)
+values (%(id)s, %(hash)s, %(role)s, %(member)s, %(app)s, %(permissions)s, %(gateway)s, %(models)s,
         now() + %(seconds)s * interval '1 second')
-returning id, role, member, app, permissions, gateway, expires_at, disabled_at, used_at, created_at
+returning id, role, member, app, permissions, gateway, models, expires_at, disabled_at, used_at, created_at
 
 -- name: key
-select id, role, member, app, permissions, gateway, expires_at, disabled_at, used_at, created_at
+select id, role, member, app, permissions, gateway, models, expires_at, disabled_at, used_at, created_at
 from tenancy.key where id = %(id)s
 
 -- name: keys
-select id, role, member, app, permissions, gateway, expires_at, disabled_at, used_at, created_at
+select id, role, member, app, permissions, gateway, models, expires_at, disabled_at, used_at, created_at
 from tenancy.key where id > %(after)s order by id limit %(limit)s
 
 -- name: disable_key
 update tenancy.key set disabled_at = coalesce(disabled_at, now()) where id = %(id)s
-returning id, role, member, app, permissions, gateway, expires_at, disabled_at, used_at, created_at
+returning id, role, member, app, permissions, gateway, models, expires_at, disabled_at, used_at, created_at
+
+-- name: bind_key
+update tenancy.key set models = %(models)s::text[] where id = %(id)s
+returning id, role, member, app, permissions, gateway, models, expires_at, disabled_at, used_at, created_at
 
 -- name: standing
--- Whether any of those who asked for some work was disabled since, and the roles that the user has now.
+-- Whether any of those who asked for some work was disabled since, the roles that the user has now, and the models that
+-- the key may name now.
 select exists (select from tenancy.tenant where disabled_at is not null)
     or exists (select from tenancy.member where id = %(user)s::text and disabled_at is not null)
     or exists (select from tenancy.app where id = %(app)s::text and disabled_at is not null)
     or exists (select from tenancy.key where id = %(key)s::text and disabled_at is not null),
     exists (select from tenancy.tenant where home),
-    (select roles from tenancy.member where id = %(user)s::text)
+    (select roles from tenancy.member where id = %(user)s::text),
+    (select models from tenancy.key where id = %(key)s::text)

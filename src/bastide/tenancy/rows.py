@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
-from bastide.store import from_uuid
-from bastide.tenancy.values import Key, Tenant
+from bastide.errors import UnknownIdentity
+from bastide.store import Query, Scope, Store, from_uuid
+from bastide.tenancy.names import plain
+from bastide.tenancy.values import App, Key, Tenant, User
+
+_LIMIT_MAX = 500
+Identity = TypeVar("Identity", User, App)
 
 TenantRow = tuple[UUID, str, bool, datetime | None, datetime]
 KeyRow = tuple[
@@ -16,6 +22,7 @@ KeyRow = tuple[
     str | None,
     list[str] | None,
     bool,
+    list[str] | None,
     datetime | None,
     datetime | None,
     datetime | None,
@@ -30,8 +37,24 @@ def tenant_of(row: TenantRow) -> Tenant:
 
 def key_of(tenant: str, row: KeyRow) -> Key:
     """What is known of a key of this tenant."""
-    identifier, role, member, app, listed, gateway, expires_at, disabled_at, used_at, created_at = row
-    permissions = None if listed is None else tuple(listed)
-    return Key(
-        identifier, tenant, role, member, app, permissions, gateway, expires_at, disabled_at, used_at, created_at
-    )
+    id, role, member, app, permissions, gateway, models, expires_at, disabled_at, used_at, created_at = row
+    may, names = _several(permissions), _several(models)
+    return Key(id, tenant, role, member, app, may, gateway, names, expires_at, disabled_at, used_at, created_at)
+
+
+def _several(listed: list[str] | None) -> tuple[str, ...] | None:
+    return None if listed is None else tuple(listed)
+
+
+async def found(store: Store, scope: Scope, kind: type[Identity], query: Query, identifier: str) -> Identity:
+    """A user or an app of the tenant. Raises UnknownIdentity."""
+    async with store.under(scope) as db:
+        row = await db.row(kind, query, id=plain(identifier))
+    if row is None:
+        raise UnknownIdentity
+    return row
+
+
+def limited(limit: int) -> int:
+    """How many are listed at a time."""
+    return max(1, min(limit, _LIMIT_MAX))

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from bastide.audit import Audit, JsonValue
+from bastide.audit import Audit
 from bastide.errors import (
     AlreadyThere,
     BadIdentityName,
     BadRole,
-    BeyondOwnRights,
     NameTaken,
     UnknownIdentity,
     UnknownTenant,
 )
 from bastide.settings import TenancySettings
 from bastide.store import Db, Page, Query, Scope, Store, is_id, new_id, queries, to_uuid
-from bastide.tenancy.admission import Admission, fingerprint
+from bastide.tenancy.admission import Admission
 from bastide.tenancy.delegation import Delegation
+from bastide.tenancy.keys import Keys, refuse_beyond
 from bastide.tenancy.listening import Listening
 from bastide.tenancy.names import plain, proper_email, proper_name
 from bastide.tenancy.roles import PERMISSIONS, PLATFORM, ROLES, granted
-from bastide.tenancy.rows import TenantRow, key_of, tenant_of
-from bastide.tenancy.values import App, Key, NewKey, Tenant, User
+from bastide.tenancy.rows import TenantRow, found, limited, tenant_of
+from bastide.tenancy.values import App, NewKey, Tenant, User
 
 _Q = queries("bastide.tenancy")
 
-_HOME, _LIMIT_MAX, _DAY_S = "home", 500, 86_400
+_HOME = "home"
 Identity = TypeVar("Identity", User, App)
 
 
@@ -42,6 +41,9 @@ class Tenancy:
         self.listening = Listening(store, self._admission)
         self.changes = self._admission.changes  # how often identities changed here: memories end with it
         self._delegation = Delegation(store)
+        self._keys = keys = Keys(store, audit, self.acting_for, self._is_home, self._forget)
+        self.create_key, self.list_keys, self.get_key = keys.create, keys.list, keys.get
+        self.bind_key, self.disable_key = keys.bind, keys.disable
 
     async def authenticate(
         self, bearer: str | None, *, company: str | None = None, user: str | None = None, app: str | None = None
@@ -68,7 +70,7 @@ class Tenancy:
             await db.run(_Q["serialise"])
             if await db.rows(tuple, _Q["keys"], after="", limit=1):
                 return None
-            return await self._add_key(db, tenant.id, role="administrator")
+            return await self._keys.add(db, tenant.id, role="administrator")
 
     async def renew_admin_key(self) -> NewKey:
         """Another administrator key of the home tenant, for an operator who has the home but lost the key."""
@@ -76,7 +78,7 @@ class Tenancy:
             row = await db.row(tuple, _Q["home_tenant"])
         if row is None:
             raise UnknownTenant
-        return await self._new_key(await self.system_scope(tenant_of(row).id), role="administrator")
+        return await self._keys.new(await self.system_scope(tenant_of(row).id), role="administrator")
 
     async def system_scope(self, tenant: str, *, user: str | None = None) -> Scope:
         """A scope for the house's own work in one tenant: first start, workers. Never made from a request."""
@@ -116,9 +118,9 @@ class Tenancy:
             raise BadIdentityName("The cursor is not one that this list gave.", next_step="Begin without a cursor.")
         after = to_uuid(cursor) if cursor is not None else None
         async with self._store.as_operator(reason=f"{scope.key} lists tenants") as db:
-            rows = await db.rows(tuple, _Q["tenants"], after=after, limit=_limit(limit))
+            rows = await db.rows(tuple, _Q["tenants"], after=after, limit=limited(limit))
         items = tuple(tenant_of(row) for row in rows)
-        return Page(items, items[-1].id if len(items) == _limit(limit) else None)
+        return Page(items, items[-1].id if len(items) == limited(limit) else None)
 
     async def get_tenant(self, scope: Scope, tenant: str) -> Tenant:
         """A tenant by id or name. Raises UnknownTenant, also for one that is not yours to see."""
@@ -183,7 +185,7 @@ class Tenancy:
         if unknown or not roles:
             raise BadRole(f"There is no role {', '.join(unknown) or 'named'}.")
         target = await self.acting_for(scope, tenant)
-        self._refuse_beyond(target, granted(roles, home=await self._is_home(target)))
+        refuse_beyond(target, granted(roles, home=await self._is_home(target)))
         values = {"id": new_id("usr"), "email": email, "name": proper_name(name or email), "roles": sorted(set(roles))}
         return await self._add(target, User, "add_member", "user.create", values)
 
@@ -197,13 +199,13 @@ class Tenancy:
     async def get_user(self, scope: Scope, user: str, *, tenant: str | None = None) -> User:
         """A user by id or e-mail. Raises UnknownIdentity."""
         scope.need("tenant:manage")
-        return await self._get(await self.acting_for(scope, tenant), User, _Q["member"], user.strip().lower())
+        return await found(self._store, await self.acting_for(scope, tenant), User, _Q["member"], user.strip().lower())
 
     async def disable_user(self, scope: Scope, user: str, *, tenant: str | None = None) -> User:
         """The user's keys stop working, and no header can name them any more."""
-        found = await self.get_user(scope, user, tenant=tenant)
+        member = await self.get_user(scope, user, tenant=tenant)
         return await self._disable(
-            await self.acting_for(scope, tenant), User, _Q["disable_member"], "user.disable", found.id
+            await self.acting_for(scope, tenant), User, _Q["disable_member"], "user.disable", member.id
         )
 
     async def create_app(self, scope: Scope, *, name: str, tenant: str | None = None) -> App:
@@ -222,13 +224,13 @@ class Tenancy:
     async def get_app(self, scope: Scope, app: str, *, tenant: str | None = None) -> App:
         """An app by id or name. Raises UnknownIdentity."""
         scope.need("tenant:manage")
-        return await self._get(await self.acting_for(scope, tenant), App, _Q["app"], app)
+        return await found(self._store, await self.acting_for(scope, tenant), App, _Q["app"], app)
 
     async def disable_app(self, scope: Scope, app: str, *, tenant: str | None = None) -> App:
         """The app's keys stop working, and no header can name it any more."""
-        found = await self.get_app(scope, app, tenant=tenant)
+        program = await self.get_app(scope, app, tenant=tenant)
         return await self._disable(
-            await self.acting_for(scope, tenant), App, _Q["disable_app"], "app.disable", found.id
+            await self.acting_for(scope, tenant), App, _Q["disable_app"], "app.disable", program.id
         )
 
     async def _add(
@@ -248,151 +250,21 @@ class Tenancy:
         self, scope: Scope, kind: type[Identity], query: Query, cursor: str | None, limit: int
     ) -> Page[Identity]:
         async with self._store.under(scope) as db:
-            items = tuple(await db.rows(kind, query, after=plain(cursor or ""), limit=_limit(limit)))
-        return Page(items, items[-1].id if len(items) == _limit(limit) else None)
-
-    async def _get(self, scope: Scope, kind: type[Identity], query: Query, identifier: str) -> Identity:
-        async with self._store.under(scope) as db:
-            found = await db.row(kind, query, id=plain(identifier))
-        if found is None:
-            raise UnknownIdentity
-        return found
+            items = tuple(await db.rows(kind, query, after=plain(cursor or ""), limit=limited(limit)))
+        return Page(items, items[-1].id if len(items) == limited(limit) else None)
 
     async def _disable(self, scope: Scope, kind: type[Identity], query: Query, act: str, identifier: str) -> Identity:
         async with self._store.under(scope) as db:
-            found = await db.row(kind, query, id=identifier)
-            if found is None:
+            disabled = await db.row(kind, query, id=identifier)
+            if disabled is None:
                 raise UnknownIdentity
-            await self._audit.record(db, act, resource=identifier, subjects=_persons(found))
-        self._forget()
-        return found
-
-    # -- keys ---------------------------------------------------------------------------------------
-
-    async def create_key(
-        self,
-        scope: Scope,
-        *,
-        role: str,
-        tenant: str | None = None,
-        user: str | None = None,
-        app: str | None = None,
-        expires_days: float | None = None,
-        permissions: Sequence[str] | None = None,
-        gateway: bool = False,
-    ) -> NewKey:
-        """A key, shown this once. It can carry no more rights than its maker has.
-
-        Raises BadRole, BeyondOwnRights, UnknownTenant or UnknownIdentity.
-        """
-        scope.need("key:manage")
-        target = await self.acting_for(scope, tenant)
-        if role not in ROLES:
-            raise BadRole(f"There is no role {role}.")
-        if unknown := sorted(set(permissions or ()) - set(PERMISSIONS)):
-            raise BadRole(f"There is no permission {', '.join(unknown)}.", next_step="GET /api/v1/roles lists them.")
-        if expires_days is not None and not 0 < expires_days <= 3650:
-            raise BadRole("A key expires after more than 0 and at most 3650 days.", next_step="Correct the days.")
-        rights = granted([role], home=await self._is_home(target))
-        if permissions is not None:
-            if outside := sorted(set(permissions) - rights):
-                raise BadRole(f"The role {role} does not carry {', '.join(outside)} in this tenant.")
-            rights = frozenset(permissions)
-        self._refuse_beyond(target, rights)
-        member = await self._get(target, User, _Q["member"], user) if user is not None else None
-        program = await self._get(target, App, _Q["app"], app) if app is not None else None
-        return await self._new_key(
-            target,
-            role=role,
-            member=member.id if member else None,
-            app=program.id if program else None,
-            permissions=sorted(set(permissions)) if permissions is not None else None,
-            gateway=gateway,
-            seconds=expires_days * _DAY_S if expires_days else None,
-        )
-
-    async def list_keys(
-        self, scope: Scope, *, tenant: str | None = None, cursor: str | None = None, limit: int = 100
-    ) -> Page[Key]:
-        """What is known of the tenant's keys, oldest first."""
-        scope.need("key:manage")
-        target = await self.acting_for(scope, tenant)
-        async with self._store.under(target) as db:
-            rows = await db.rows(tuple, _Q["keys"], after=plain(cursor or ""), limit=_limit(limit))
-        items = tuple(key_of(target.tenant, row) for row in rows)
-        return Page(items, items[-1].id if len(items) == _limit(limit) else None)
-
-    async def get_key(self, scope: Scope, key: str, *, tenant: str | None = None) -> Key:
-        """What is known of one key, by its id. Raises UnknownIdentity."""
-        scope.need("key:manage")
-        target = await self.acting_for(scope, tenant)
-        async with self._store.under(target) as db:
-            row = await db.row(tuple, _Q["key"], id=plain(key))
-        if row is None:
-            raise UnknownIdentity
-        return key_of(target.tenant, row)
-
-    async def disable_key(self, scope: Scope, key: str, *, tenant: str | None = None) -> Key:
-        """The key stops working: at once in this process, within two seconds in others."""
-        scope.need("key:manage")
-        target = await self.acting_for(scope, tenant)
-        async with self._store.under(target) as db:
-            row = await db.row(tuple, _Q["disable_key"], id=plain(key))
-            if row is None:
-                raise UnknownIdentity
-            disabled = key_of(target.tenant, row)
-            await self._audit.record(db, "key.disable", resource=disabled.id)
+            await self._audit.record(db, act, resource=identifier, subjects=_persons(disabled))
         self._forget()
         return disabled
 
     async def _is_home(self, scope: Scope) -> bool:
         """Whether the scope's tenant is the platform's home: asked of the database, not of the caller's rights."""
         return (await self.get_tenant(scope, scope.tenant)).home
-
-    @staticmethod
-    def _refuse_beyond(scope: Scope, rights: frozenset[str]) -> None:
-        if beyond := sorted(rights - scope.permissions):
-            raise BeyondOwnRights(beyond=beyond)
-
-    async def _new_key(self, scope: Scope, **of_key: Any) -> NewKey:
-        async with self._store.under(scope) as db:
-            return await self._add_key(db, scope.tenant, **of_key)
-
-    async def _add_key(
-        self,
-        db: Db,
-        tenant: str,
-        *,
-        role: str,
-        member: str | None = None,
-        app: str | None = None,
-        permissions: list[str] | None = None,
-        gateway: bool = False,
-        seconds: float | None = None,
-    ) -> NewKey:
-        key, identifier = f"bst_{secrets.token_hex(32)}", new_id("key")
-        row = await db.row(
-            tuple,
-            _Q["add_key"],
-            id=identifier,
-            hash=fingerprint(key),
-            role=role,
-            member=member,
-            app=app,
-            permissions=permissions,
-            gateway=gateway,
-            seconds=seconds,
-        )
-        assert row is not None
-        made = key_of(tenant, row)
-        about: dict[str, JsonValue] = {"role": role, "gateway": gateway, "user": member, "app": app}
-        about["permissions"] = [*permissions] if permissions is not None else None
-        await self._audit.record(db, "key.create", resource=identifier, details=about)
-        return NewKey(key, made)
-
-
-def _limit(limit: int) -> int:
-    return max(1, min(limit, _LIMIT_MAX))
 
 
 def _persons(identity: User | App) -> tuple[str, ...]:

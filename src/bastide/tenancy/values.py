@@ -66,6 +66,7 @@ class Key:
     app: str | None
     permissions: tuple[str, ...] | None
     gateway: bool
+    models: tuple[str, ...] | None
     expires_at: datetime | None
     disabled_at: datetime | None
     used_at: datetime | None

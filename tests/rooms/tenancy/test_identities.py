@@ -83,6 +83,7 @@ FOREIGN: dict[str, tuple[type[Refusal], Operation]] = {
     "disable_app": (UnknownIdentity, lambda t, s, id_: t.disable_app(s, id_)),
     "get_key": (UnknownIdentity, lambda t, s, id_: t.get_key(s, id_)),
     "disable_key": (UnknownIdentity, lambda t, s, id_: t.disable_key(s, id_)),
+    "bind_key": (UnknownIdentity, lambda t, s, id_: t.bind_key(s, id_, ["lane"])),
     "create_key, user": (UnknownIdentity, lambda t, s, id_: t.create_key(s, role="member", user=id_)),
     "create_key, app": (UnknownIdentity, lambda t, s, id_: t.create_key(s, role="member", app=id_)),
     "get_tenant": (UnknownTenant, lambda t, s, id_: t.get_tenant(s, id_)),
@@ -133,6 +134,7 @@ NEEDS: dict[str, tuple[str, Operation]] = {
     "list_keys": ("key:manage", lambda t, s, id_: t.list_keys(s)),
     "get_key": ("key:manage", lambda t, s, id_: t.get_key(s, id_)),
     "disable_key": ("key:manage", lambda t, s, id_: t.disable_key(s, id_)),
+    "bind_key": ("key:manage", lambda t, s, id_: t.bind_key(s, id_, ["lane"])),
 }
 
 
@@ -281,12 +283,13 @@ async def test_every_change_is_recorded_with_it(founded: Founded, ours: Scope) -
     user = await tenancy.create_user(ours, email="ana@example.org")
     app = await tenancy.create_app(ours, name="letters")
     key = await tenancy.create_key(ours, role="member")
+    await tenancy.bind_key(ours, key.about.id, ["lane"])
     await tenancy.disable_key(ours, key.about.id)
     await tenancy.disable_app(ours, app.id)
     await tenancy.disable_user(ours, user.id)
     for _ in range(100):
         events = (await founded.audit.events(ours, limit=50)).items
-        if len(events) >= 7:
+        if len(events) >= 8:
             break
         await asyncio.sleep(0.05)
     found = [(each.act, each.resource) for each in events if each.resource != ours.key]
@@ -295,6 +298,7 @@ async def test_every_change_is_recorded_with_it(founded: Founded, ours: Scope) -
             ("user.create", user.id),
             ("app.create", app.id),
             ("key.create", key.about.id),
+            ("key.bind", key.about.id),
             ("key.disable", key.about.id),
             ("app.disable", app.id),
             ("user.disable", user.id),

@@ -45,6 +45,16 @@ class NewKey(Asked):
     expires_days: float | None = None
     permissions: list[str] | None = Field(None, max_length=50, description="Fewer than the role has; never more.")
     gateway: bool = Field(False, description="Trusted to name users and apps in headers.")
+    models: list[str] | None = Field(
+        None, max_length=500, description="What it may name: models, routes, beginnings like `local/*`; null: all."
+    )
+
+
+class KeyBound(Asked):
+    """What a key may name from now on."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"models": ["lane", "local/*"]}]})
+    models: list[str] | None = Field(max_length=500, description="Null: every model.")
 
 
 class Identity(Said):

@@ -122,19 +122,21 @@ class Handing:
     # -- the law ------------------------------------------------------------------------------------
 
     async def _allowed(self, one: Handed) -> Handed | None:
-        """What of it the law still lets go; None where that is nothing."""
-        decisions = await self._gateway.by_file.decisions(await self._standing.now(), one.model, list(one.labels))
-        said = tuple(Known.of(self._gateway.by_file.said(decision)) for decision in decisions)
-        places = [place for place, of in enumerate(one.of_label) if decisions[of].allowed]
-        if len(places) == len(one.lines):
-            return replace(one, said=said)
-        gone = [(n, of) for n, of in zip(one.lines, one.of_label, strict=True) if not decisions[of].allowed]
-        entries = []
-        for n, of in gone:
+        """What of it the law and the asker's key still let go; None where that is nothing."""
+        scope, by_file = await self._standing.now(), self._gateway.by_file
+        decisions = await by_file.decisions(scope, one.model, list(one.labels))
+        said = tuple(Known.of(by_file.said(decision)) for decision in decisions)
+        places, entries = [], []
+        for place, (n, of) in enumerate(zip(one.lines, one.of_label, strict=True)):
             try:
                 decisions[of].permit()
+                if scope.models is not None:
+                    by_file.check_named(scope, self._wire, bytes(self._lines.at(n).body))
+                places.append(place)
             except BastideError as fault:
                 entries.append(refused(n, self._lines.at(n).custom_id, self._wire, fault))
+        if len(places) == len(one.lines):
+            return replace(one, said=said)
         kept = tuple(one.lines[place] for place in places)
         less = replace(one, said=said, lines=kept, of_label=tuple(one.of_label[place] for place in places))
 

@@ -26,7 +26,7 @@ from bastide.inference.gateway.relaying import relay_for
 from bastide.inference.gateway.targets import Group, Target, View, best_first
 from bastide.inference.gateway.values import CAPABILITIES
 from bastide.inference.openai_style import Place
-from bastide.inference.registry import Known
+from bastide.inference.registry import Known, unknown
 from bastide.inference.values import Model, Usage
 from bastide.policy import Decision, Label, Policy
 from bastide.store import Scope
@@ -85,7 +85,7 @@ class ByFile:
             asking = read(wire, data)
             if asking.model is None:
                 return None
-            group = view.group(f"{ACT}.{CAPABILITIES[wire]}", asking.model)
+            group = view.group_for(scope, f"{ACT}.{CAPABILITIES[wire]}", asking.model)
         except BastideError:
             return None
         label = caller if asking.label is None else caller.join(asking.label)
@@ -125,12 +125,20 @@ class ByFile:
         endpoint = endpoint_of(model)
         return [self._policy.decide(scope, label, endpoint, capability=ACT) for label in labels]
 
+    @staticmethod
+    def check_named(scope: Scope, wire: str, data: bytes) -> None:
+        """Raises UnknownModel where the caller's key may not name the model of a line, or no longer."""
+        name = read(wire, data).model
+        if name is not None and not scope.may_name(name):
+            raise unknown(name)
+
     async def refuse(self, scope: Scope, view: View, wire: str, refused: Refused) -> None:
         """Raises NoPermittedModel, recorded, with the model that may have such a call by itself, if there is one."""
 
         async def others() -> list[Known]:
             try:
-                return [Known(one.model, one.key) for one in view.group(CAPABILITIES[wire], None).targets]
+                group = view.group_for(scope, CAPABILITIES[wire], None)
+                return [Known(one.model, one.key) for one in group.targets if scope.may_name(one.model.name)]
             except UnknownModel:
                 return []
 

@@ -102,7 +102,7 @@ class Gateway:
         """
         scope.need("model:use")
         asking = read(wire, body)
-        (await self.fetch(scope)).group(CAPABILITIES[wire], asking.model)
+        (await self.fetch(scope)).group_for(scope, CAPABILITIES[wire], asking.model)
         return tokens_likely(asking.body)
 
     def forget(self, tenant: str) -> None:
@@ -185,8 +185,8 @@ class Gateway:
         """Raises NoPermittedModel, recorded, with the nearest alternative."""
 
         async def others() -> list[Known]:
-            everyone = (await self.fetch(scope)).group(capability, None)
-            return [Known(one.model, one.key) for one in everyone.targets]
+            everyone = (await self.fetch(scope)).group_for(scope, capability, None)
+            return [Known(one.model, one.key) for one in everyone.targets if scope.may_name(one.model.name)]
 
         candidates = [Known(one.model, one.key) for one in group.targets]
         await self._calls.choose(scope, candidates, label, capability=capability, others=others)

@@ -77,7 +77,8 @@ class Plans:
     def work_out(self, scope: Scope, caller: Label, asking: Asking, found: str, data: bytes, view: View) -> Plan:
         """Who may be asked. Raises UnknownModel, WrongCapability and what the label of the bytes raises."""
         policy, capability, changes, now = self._policy, CAPABILITIES[asking.wire], self._policy.changes, time.time()
-        group = view.group(capability, asking.model)
+        model = asking.model
+        group = view.group(capability, model) if scope.models is None else view.group_for(scope, capability, model)
         hides = hidden(
             lambda body: self._label_of(caller, asking.label, self._found_in(caller, body)), asking, data, group
         )

@@ -21,7 +21,7 @@ from bastide.errors import DatabaseUnavailable, UnknownModel, WrongCapability
 from bastide.inference.adapters import ADAPTERS, Adapter
 from bastide.inference.calls import endpoint_of
 from bastide.inference.pacing import Limits, Pace, Paces
-from bastide.inference.registry import Known
+from bastide.inference.registry import Known, unknown
 from bastide.inference.values import Model, Usage
 from bastide.policy import Decision, Endpoint, Price
 from bastide.store import Presence, Scope
@@ -155,6 +155,7 @@ class View:
         self._targets = {one.model.name: one for one in targets}
         self._routes = {one.name: one for one in routes}
         self._groups: dict[tuple[str, str | None], Group] = {}
+        self._within: dict[tuple[str, tuple[str, ...]], Group] = {}
 
     def group(self, capability: str, name: str | None) -> Group:
         """Who may be asked for this. Raises UnknownModel or WrongCapability."""
@@ -162,6 +163,33 @@ class View:
         if known is None:
             known = self._groups[(capability, name)] = self._grouped(capability, name)
         return known
+
+    def group_for(self, scope: Scope, capability: str, name: str | None) -> Group:
+        """The same for a caller whose key may name some models only: a route that it may name leads to all members.
+
+        Raises UnknownModel for what it may not name, as for what there is not, and WrongCapability.
+        """
+        if scope.models is None:
+            return self.group(capability, name)
+        if name is not None:
+            if not scope.may_name(name):
+                raise unknown(name)
+            return self.group(capability, name)
+        known = self._within.get((capability, scope.models))
+        if known is None:
+            known = self._within[(capability, scope.models)] = self._grouped_for(scope, capability)
+        return known
+
+    def _grouped_for(self, scope: Scope, capability: str) -> Group:
+        ways = {one for route in self._routes.values() if scope.may_name(route.name) for one in route.members}
+        able = [
+            one
+            for name, one in self._targets.items()
+            if one.model.does(capability) and (scope.may_name(name) or name in ways)
+        ]
+        if not able:
+            raise UnknownModel(f"There is no model for {capability} here.")
+        return Group.of(able)
 
     def _grouped(self, capability: str, name: str | None) -> Group:
         if name is None:
@@ -178,7 +206,7 @@ class View:
             return Group.of(_ordered(able, route.order), route.hedge_s, by_latency=route.order == "latency")
         target = self._targets.get(name)
         if target is None:
-            raise UnknownModel(f"There is no model {name[:128]!r} here.", model=name[:128], param="model")
+            raise unknown(name)
         if capability not in target.model.capabilities:
             does = " and ".join(target.model.capabilities)
             raise WrongCapability(f"{name} does {does}, not {capability}.", model=name, param="model")

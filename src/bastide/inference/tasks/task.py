@@ -109,7 +109,7 @@ class Task(Generic[Input]):
         found = await self.generator(named)
         if found is not None:
             return found
-        known = await self.inference.models(self.run.scope)
+        known = await self.inference.nameable(self.run.scope)
         asked = [model.name for model in known if "chat" in model.capabilities and not model.built_in]
         if asked and named != EXTRACTIVE:
             return asked[0]  # the law refuses it, in its own words and on the record
