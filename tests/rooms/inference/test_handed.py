@@ -19,7 +19,7 @@ from bastide.errors import UnknownBatch, WrongCapability
 from bastide.inference import ChatRequest, ModelRoute, ModelSpec
 from bastide.inference.batches.values import Batch
 from bastide.policy import Label
-from bastide.store import Query, Scope
+from bastide.store import Query, Scope, new_id
 from bastide.testing import ScriptedModel
 from bastide.workflows import Job, Lane
 
@@ -224,6 +224,25 @@ async def test_what_a_provider_refuses_is_told_to_each_line(house: House, ours: 
     assert receipt.body["tokens"] == {"input": 0, "output": 0}
     await withdrawn(house, ours)
     assert provider.files == {}, "the file that nobody works through is deleted"
+
+
+async def test_what_its_key_may_name_no_more_is_not_handed_over(house: House, provider: BatchProvider) -> None:
+    first = await house.tenancy.first_start() or await house.tenancy.renew_admin_key()
+    operator = await house.tenancy.authenticate(first.key)
+    tenant = await house.tenancy.create_tenant(operator, f"bound {new_id('x')}")
+    key = await house.tenancy.create_key(operator, tenant=tenant.id, role="administrator", models=["ours", "way"])
+    scope = await house.tenancy.authenticate(key.key)
+    await added(house, scope, provider)
+    await house.inference.routes.add(scope, ModelRoute("way", ("ours",)))
+    provider.faults = {"POST /files": [Fault(429, {"retry-after": "1"}) for _ in range(100)]}
+    batch = await begun(house, scope, chat("a", "x"), chat("b", "y", model="way"))
+    await provider.until(lambda: len(provider.faults["POST /files"]) < 100)
+    await house.tenancy.bind_key(operator, key.about.id, ["another"], tenant=tenant.id)
+    batch = await ended(house, scope, batch)
+    _, errors = await told(house, scope, batch)
+    codes = {name: one["response"]["body"]["error"]["code"] for name, one in errors.items()}
+    assert codes == dict.fromkeys("ab", "inference.unknown_model")
+    assert provider.made == []
 
 
 # -- crossing the same step twice -------------------------------------------------------------------
