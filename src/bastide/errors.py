@@ -513,6 +513,34 @@ class Unreachable(Unavailable):
     code, status, next = "egress.unreachable", 502, "Check that the server runs and listens on this host and port."
 
 
+class ProxyUnreachable(Unavailable):
+    """The organisation's proxy does not answer."""
+
+    code, status = "egress.proxy_unreachable", 502
+    next = "Check BASTIDE_PROXY, and that the proxy runs and lets this machine in; `bastide doctor` asks it."
+
+
+class ProxyUnauthorised(Fault):
+    """The organisation's proxy does not accept the name and the password that it was given."""
+
+    code, status = "egress.proxy_unauthorised", 502
+    next = "Set the proxy's user and password in BASTIDE_PROXY or its file (Basic only), then start again."
+
+
+class ProxyRefused(Fault):
+    """The organisation's proxy does not let this host through."""
+
+    code, status = "egress.proxy_refused", 502
+    next = "Ask whoever runs the proxy to allow CONNECT to this host and port, or list it in BASTIDE_NO_PROXY."
+
+
+class ProxyGarbled(Fault):
+    """What answers in the place of the organisation's proxy does not speak as one."""
+
+    code, status = "egress.proxy_garbled", 502
+    next = "Check host, port and http or https in BASTIDE_PROXY: it must be a proxy that takes CONNECT."
+
+
 class TlsRefused(Fault):
     """The server's certificate or TLS version is not acceptable."""
 

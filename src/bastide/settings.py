@@ -7,15 +7,19 @@ is refused at start with the name of the setting.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from bastide.errors import BadSetting
 
 DEFAULT_PORT = 8092
 STALE_S = 900.0
+_HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?")
+_NUMBERS = re.compile(r"[0-9./]+")  # an address that is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +76,39 @@ class WorkSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ProxySettings:
+    """The organisation's own proxy, and what is reached without it."""
+
+    host: str
+    port: int
+    tls: bool = False  # whether the proxy itself is spoken to under TLS
+    credentials: str | None = field(default=None, repr=False)  # user:password
+    direct_names: tuple[str, ...] = ()  # a name; or, with a dot in front, every name below it
+    direct_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Host and port, as it may be told to anybody."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
 class EgressSettings:
-    """What may be reached at all."""
+    """What may be reached at all, and through whom. Raises BadSetting for a proxy behind a closed air gap."""
 
     air_gap: bool = False
     allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     ca_file: Path | None = None
+    proxy: ProxySettings | None = None
     connect_timeout_s: float = 10.0
     idle_timeout_s: float = 120.0  # between two pieces of an answer
     total_timeout_s: float = 900.0
     reply_bytes_max: int = 64 * 1024 * 1024
+
+    def __post_init__(self) -> None:
+        """A proxy is there to let things out, wherever it stands: no list of networks can bound what it reaches."""
+        if self.air_gap and self.proxy is not None:
+            raise BadSetting("The air gap is closed, and BASTIDE_PROXY would be a way through it: set one of the two.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +208,9 @@ class Settings:
                 home=place, country=env.text("BASTIDE_COUNTRY"), air_gap=gap, allowed_networks=networks, stale_s=stale_s
             ),
             tenancy=TenancySettings(stale_s=stale_s),
-            egress=EgressSettings(air_gap=gap, allowed_networks=networks, ca_file=env.path("BASTIDE_CA_FILE")),
+            egress=EgressSettings(
+                air_gap=gap, allowed_networks=networks, ca_file=env.path("BASTIDE_CA_FILE"), proxy=env.proxy()
+            ),
             inference=InferenceSettings(
                 home=place,
                 embedder_folder=env.path("BASTIDE_EMBEDDER"),
@@ -263,3 +292,55 @@ class _Environment:
             return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
         except ValueError as fault:
             raise BadSetting(f"{name} must list networks such as 10.0.0.0/8: {fault}.") from fault
+
+    def proxy(self) -> ProxySettings | None:
+        """The proxy, from its address or the file that holds it."""
+        address, file = self.text("BASTIDE_PROXY"), self.path("BASTIDE_PROXY_FILE")
+        names, networks = self._direct("BASTIDE_NO_PROXY")
+        if address is not None and file is not None:
+            raise BadSetting("BASTIDE_PROXY and BASTIDE_PROXY_FILE both name a proxy: set one of the two.")
+        if file is not None:
+            try:
+                address = file.read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeError):
+                raise BadSetting("BASTIDE_PROXY_FILE names no text file that can be read.") from None
+        if address is None:
+            return None
+        return replace(_proxy_at(address), direct_names=names, direct_networks=networks)
+
+    def _direct(self, name: str) -> tuple[tuple[str, ...], tuple[IPv4Network | IPv6Network, ...]]:
+        """The names, and the networks, that are reached without a proxy."""
+        names: list[str] = []
+        networks: list[IPv4Network | IPv6Network] = []
+        for part in (self.text(name) or "").lower().split(","):
+            word = re.sub(r"^\*(?=\.)", "", part.strip()).rstrip(".")
+            try:
+                networks.append(ip_network(word))
+            except ValueError as fault:
+                if _HOST.fullmatch(word.removeprefix(".")) and not _NUMBERS.fullmatch(word):
+                    names.append(word)
+                elif part.strip():
+                    said = (
+                        f"{name} lists names, names below a domain as .example.org, and networks, not {part.strip()!r}."
+                    )
+                    raise BadSetting(said) from fault
+        return tuple(names), tuple(networks)
+
+
+def _proxy_at(address: str) -> ProxySettings:
+    """The proxy at an address. What is refused is never repeated: it may hold a password, as may what parsers say."""
+    try:
+        parts = urlsplit(address)
+        host, port, user, password = parts.hostname or "", parts.port, parts.username, parts.password
+        ours = parts.scheme in {"http", "https"} and not (parts.path.strip("/") or parts.query or parts.fragment)
+        named = bool(_HOST.fullmatch(host) or (":" in host and ip_network(host)))
+    except ValueError:
+        ours, named, host, port, user, password = False, False, "", None, None, None
+    credentials = None if user is None else f"{unquote(user)}:{unquote(password or '')}"
+    clear = address.isprintable() and " " not in address and (credentials or "").isprintable()
+    if not (ours and clear and named and port) or ":" in unquote(user or ""):
+        raise BadSetting(
+            "BASTIDE_PROXY must be http://host:port or http://user:password@host:port, or the same with https.",
+            next_step="Give the port, and write %40 for @, %3A for :, %2F for / in a password; then start again.",
+        )
+    return ProxySettings(host.rstrip("."), port, parts.scheme == "https", credentials)

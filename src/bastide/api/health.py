@@ -15,6 +15,8 @@ from bastide.api.lane import Part, grounds, means
 from bastide.api.queues import Queues
 from bastide.api.shapes import law as shapes
 from bastide.api.values import Notices, Rooms
+from bastide.egress import Egress
+from bastide.errors import BastideError
 from bastide.knowledge import scans_are_read
 
 _VERIFIED_SIZE_MAX = 20_000  # up to here `doctor` verifies the whole log: a second or less
@@ -53,7 +55,7 @@ async def metrics(request: Request) -> Response:
 async def doctor(request: Request, caller: Asking, rooms: Behind) -> Any:
     """Every part as /readyz has it, and what takes longer to look at: row security and the log itself."""
     caller.scope.need("platform:operate")
-    parts = await parts_of(rooms, request)
+    parts = await parts_of(rooms, request) + await proxy_parts(rooms.egress)
     if not any(part.state == "broken" for part in parts):
         documents = await _documents(rooms, caller.scope.tenant)
         scans = await _scans(rooms, caller.scope.tenant)
@@ -122,6 +124,17 @@ async def _documents(rooms: Rooms, tenant: str) -> Part:
     scope = await rooms.tenancy.system_scope(tenant)
     statistics = await rooms.knowledge.statistics(scope)
     return Part("knowledge", "ok", f"{statistics.documents} documents, {statistics.chunks} chunks in this tenant.")
+
+
+async def proxy_parts(egress: Egress) -> list[Part]:
+    """Whether the organisation's proxy answers; nothing where there is none. Models of our own go on without it."""
+    try:
+        place = await egress.ask_proxy()
+    except BastideError as fault:
+        return [Part("proxy", "attention", fault.message, fault.next_step)]
+    if place is None:
+        return []
+    return [Part("proxy", "ok", f"{place} answers; what is outside is reached through it.")]
 
 
 async def _projections(rooms: Rooms) -> list[Part]:

@@ -119,10 +119,16 @@ def check_name_servers(host: str, servers: Sequence[str], reach: Reach) -> None:
             raise AirGapClosed(f"Resolving {host} would ask a name server beyond the air gap.", host=host)
 
 
-def _check(host: str, address: IPv4Address | IPv6Address, reach: Reach) -> None:
+def check_ever(host: str, address: IPv4Address | IPv6Address) -> None:
+    """Raises AddressRefused for an address that is never reached, whoever asks."""
     inner = _unwrapped(address)
     if inner.is_multicast or inner.is_unspecified or any(inner in network for network in _NEVER):
         raise AddressRefused(f"{host} leads to {address}, which no connection may reach.", host=host)
+
+
+def _check(host: str, address: IPv4Address | IPv6Address, reach: Reach) -> None:
+    check_ever(host, address)
+    inner = _unwrapped(address)
     if reach.local:
         if reach.near(inner):
             return

@@ -19,7 +19,8 @@ import httpx2
 from bastide import telemetry
 from bastide.egress.addresses import Reach, Resolver, resolve
 from bastide.egress.client import Client, Limits
-from bastide.egress.lines import Connect, Ground, Line, Lines
+from bastide.egress.lines import Ground, Line, Lines
+from bastide.egress.tunnel import Connect, Tunnel
 from bastide.egress.values import Permit
 from bastide.egress.wire import CheckedBackend, CheckedTransport
 from bastide.errors import BadSetting, PermitRefused
@@ -52,7 +53,8 @@ class Egress:
         self._resolver = resolver
         self._dial = dial or httpcore2.AnyIOBackend()
         self._transports: dict[tuple[bool, tuple[str, ...]], CheckedTransport] = {}
-        self._lines = Lines(Ground(resolver, self._context, self._reach, connect))
+        self._tunnel = Tunnel(settings.proxy, self._context, resolver) if settings.proxy is not None else None
+        self._lines = Lines(Ground(resolver, self._context, self._reach, connect, self._tunnel))
 
     async def start(self) -> None:
         """Nothing is opened before the first request."""
@@ -63,6 +65,16 @@ class Egress:
         while self._transports:
             _, transport = self._transports.popitem()
             await transport.aclose()
+
+    async def ask_proxy(self) -> str | None:
+        """Host and port of the organisation's proxy, which has just answered; None where there is none.
+
+        Raises ProxyUnreachable, ProxyUnauthorised or ProxyGarbled.
+        """
+        if self._tunnel is None:
+            return None
+        await self._tunnel.examine(self._settings.connect_timeout_s / 2)
+        return self._tunnel.place
 
     def permit(self, decision: Decision, *, pins: Sequence[str] = ()) -> Permit:
         """The permit that an allowed, unexpired decision is worth; raises PermitRefused otherwise.
@@ -128,7 +140,8 @@ class Egress:
         """The pool for such permits: a connection made under other conditions is never reused."""
         conditions = (permit.local, permit.pins)
         if conditions not in self._transports:
-            backend = CheckedBackend(self._reach(permit.local), self._resolver, self._dial, frozenset(permit.pins))
+            reach, pins = self._reach(permit.local), frozenset(permit.pins)
+            backend = CheckedBackend(reach, self._resolver, self._dial, pins, self._tunnel)
             self._transports[conditions] = CheckedTransport(backend, self._context, connections_max=512)
         return self._transports[conditions]
 

@@ -14,10 +14,11 @@ from bastide.egress.values import TlsEvidence
 from bastide.errors import PinMismatch
 
 
-def shown_by(session: Any, ip: str, port: int) -> TlsEvidence:
-    """The evidence of a TLS session after its handshake; `session` is an `ssl.SSLObject`."""
+def shown_by(session: Any, reached: TlsEvidence) -> TlsEvidence:
+    """The evidence of a TLS session after its handshake: `reached`, and who showed itself there. `session` is an
+    `ssl.SSLObject`."""
     certificate = session.getpeercert(binary_form=True)
-    return _evidence(ip, port, certificate, session.version() or "")
+    return _evidence(reached.ip, reached.port, reached.proxy, certificate, session.version() or "")
 
 
 def check_pins(evidence: TlsEvidence, pins: frozenset[str], host: str) -> None:
@@ -35,7 +36,7 @@ def tls_reason(fault: BaseException | None) -> str:
 
 
 @lru_cache(maxsize=512)
-def _evidence(ip: str, port: int, certificate: bytes, protocol: str) -> TlsEvidence:
+def _evidence(ip: str, port: int, proxy: str, certificate: bytes, protocol: str) -> TlsEvidence:
     parsed = x509.load_der_x509_certificate(certificate)
     key = parsed.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return TlsEvidence(
@@ -46,4 +47,5 @@ def _evidence(ip: str, port: int, certificate: bytes, protocol: str) -> TlsEvide
         issuer=parsed.issuer.rfc4514_string(),
         not_after=parsed.not_valid_after_utc.isoformat(),
         protocol=protocol,
+        proxy=proxy,
     )

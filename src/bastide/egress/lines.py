@@ -10,24 +10,22 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from bastide.egress.addresses import Reach, Resolver, reachable
+from bastide.egress.addresses import Reach, Resolver
 from bastide.egress.connection import Connection, Exchange, Listener, Patience
 from bastide.egress.evidence import check_pins, shown_by, tls_reason
 from bastide.egress.head import request_head
 from bastide.egress.outgoing import Outgoing
-from bastide.egress.values import Permit, TlsEvidence
+from bastide.egress.tunnel import Connect, Tunnel, Way, way_to
+from bastide.egress.values import Permit
 from bastide.errors import BastideError, PinMismatch, TlsRefused, TooSlow, Unreachable
 
 _SWEEP_S: Final = 0.25  # how often deadlines are looked at: a limit is kept to within this
 _KEPT_S: Final = 15.0  # a connection that nobody used for so long is closed
 _OPEN_MAX: Final = 1024  # connections to one origin at a time; further calls wait for their turn
-
-Connect = Callable[..., Awaitable[tuple[asyncio.BaseTransport, asyncio.BaseProtocol]]]
-"""How a connection is opened: as `loop.create_connection` does."""
 
 Place = tuple[str, str, int, bool, tuple[str, ...]]
 """Scheme, host, port, whether it is our own, pins: connections are shared only where all are equal."""
@@ -35,12 +33,13 @@ Place = tuple[str, str, int, bool, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What all lines stand on: how far they may reach, who resolves names, what TLS accepts."""
+    """What all lines stand on: how far they may reach, who resolves names, what TLS accepts, whose proxy is used."""
 
     resolver: Resolver
     context: ssl.SSLContext
     reach: Callable[[bool], Reach]
     connect: Connect | None = None
+    tunnel: Tunnel | None = None
 
 
 class Line:
@@ -165,34 +164,26 @@ class Pool:
                 return
 
     async def _connected(self, timeout_s: float) -> Connection:
-        ends = self.now() + timeout_s
-        addresses = await reachable(self._host, self._port, self._reach, self._ground.resolver, timeout_s=timeout_s)
-        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+        ends, ground = self.now() + timeout_s, self._ground
+        way = await way_to(self._host, self._port, self._reach, ground.resolver, ground.tunnel, timeout_s=timeout_s)
+        for left, address in zip(range(len(way.addresses), 0, -1), way.addresses, strict=True):
             try:
                 async with asyncio.timeout(max(0.05, (ends - self.now()) / left)):
-                    return await self._connect(address)
+                    return await self._connect(way, address)
             except (OSError, TimeoutError):
                 continue
-        raise Unreachable(f"{self._host} does not accept the connection.", host=self._host)
+        raise way.refused()
 
-    async def _connect(self, address: str) -> Connection:
+    async def _connect(self, way: Way, address: str) -> Connection:
         secure = self._ground.context if self._scheme == "https" else None
-        name = self._host if secure else None
-        connect = self._ground.connect or self._loop.create_connection
         try:
-            transport, connection = await connect(
-                lambda: Connection(self, self._host, self._outgoing),
-                address,
-                self._port,
-                ssl=secure,
-                server_hostname=name,
-            )
+            transport, connection = await self._opened(way, address, secure)
         except ssl.SSLError as problem:
             raise TlsRefused(f"{self._host}: {tls_reason(problem)}.", host=self._host) from problem
         assert isinstance(connection, Connection), "`_made` makes nothing else"
-        evidence = TlsEvidence(ip=address, port=self._port)
+        evidence = way.reached(address)
         if secure:
-            evidence = shown_by(transport.get_extra_info("ssl_object"), address, self._port)
+            evidence = shown_by(transport.get_extra_info("ssl_object"), evidence)
             try:
                 check_pins(evidence, self._pins, self._host)
             except PinMismatch:  # before a single byte of the request
@@ -200,6 +191,16 @@ class Pool:
                 raise
         connection.evidence = evidence
         return connection
+
+    async def _opened(
+        self, way: Way, address: str, secure: ssl.SSLContext | None
+    ) -> tuple[asyncio.BaseTransport, asyncio.BaseProtocol]:
+        connect = self._ground.connect or self._loop.create_connection
+        if way.tunnel is not None:
+            assert secure is not None, "what is not our own is reached by https only"
+            return await way.tunnel.opened(way, address, connect, self._made, secure)
+        name = self._host if secure else None
+        return await connect(self._made, address, self._port, ssl=secure, server_hostname=name)
 
     def _made(self) -> Connection:
         return Connection(self, self._host, self._outgoing)

@@ -44,7 +44,8 @@ class Permit:
 class TlsEvidence:
     """Who answered: the peer's address and, under TLS, the certificate it showed (hashes in lower hex).
 
-    Without TLS the certificate fields are empty: the address is then the whole evidence.
+    Without TLS the certificate fields are empty: the address is then the whole evidence. Through a proxy the address is
+    empty: only the proxy knows where it connected to, and the certificate is the whole evidence.
     """
 
     ip: str
@@ -54,10 +55,14 @@ class TlsEvidence:
     issuer: str = ""
     not_after: str = ""  # ISO 8601, UTC
     protocol: str = ""
+    proxy: str = ""  # host:port of the proxy that the connection went through
 
     def to_wire(self) -> dict[str, str | int]:
-        """The evidence as a receipt shows it."""
-        return asdict(self)
+        """The evidence as a receipt shows it; a proxy only where there is one."""
+        said = asdict(self)
+        if not self.proxy:
+            del said["proxy"]
+        return said
 
 
 @dataclass(frozen=True, slots=True)

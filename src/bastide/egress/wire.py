@@ -11,8 +11,9 @@ from typing import Any
 import httpcore2
 import httpx2
 
-from bastide.egress.addresses import Reach, Resolver, reachable
+from bastide.egress.addresses import Reach, Resolver
 from bastide.egress.evidence import check_pins, shown_by, tls_reason
+from bastide.egress.tunnel import Tunnel, way_to
 from bastide.egress.values import TlsEvidence
 from bastide.errors import (
     BrokenReply,
@@ -75,12 +76,14 @@ class CheckedBackend(httpcore2.AsyncNetworkBackend):
         resolver: Resolver,
         dial: httpcore2.AsyncNetworkBackend,
         pins: frozenset[str] = frozenset(),
+        tunnel: Tunnel | None = None,
     ) -> None:
         """`pins` are the hashes of which the peer's key must have one; empty leaves it to the certificate."""
         self._reach = reach
         self._resolver = resolver
         self._dial = dial
         self._pins = pins
+        self._tunnel = tunnel
 
     async def connect_tcp(
         self,
@@ -92,17 +95,21 @@ class CheckedBackend(httpcore2.AsyncNetworkBackend):
     ) -> httpcore2.AsyncNetworkStream:
         """A connection to one of the host's checked addresses, tried in the resolver's order."""
         ends = time.monotonic() + (timeout or 60.0)
-        addresses = await reachable(host, port, self._reach, self._resolver, timeout_s=timeout)
-        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+        way = await way_to(host, port, self._reach, self._resolver, self._tunnel, timeout_s=timeout)
+        for left, address in zip(range(len(way.addresses), 0, -1), way.addresses, strict=True):
             patience = max(0.05, (ends - time.monotonic()) / left)
             try:
-                stream = await self._dial.connect_tcp(address, port, timeout=patience, socket_options=socket_options)
-            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
+                stream = await self._dial.connect_tcp(
+                    address, way.door, timeout=patience, socket_options=socket_options
+                )
+                if way.tunnel is not None:
+                    stream = await way.tunnel.over(way, stream, timeout_s=patience)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as fault:
                 if left == 1:
-                    raise
+                    raise way.refused() from fault
                 continue
-            return _Witnessed(stream, TlsEvidence(ip=address, port=port), host, self._pins)
-        raise Unreachable(host=host)
+            return _Witnessed(stream, way.reached(address), host, self._pins)
+        raise way.refused()
 
     async def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None
@@ -146,7 +153,7 @@ class _Witnessed(httpcore2.AsyncNetworkStream):
             inner = await self._inner.start_tls(ssl_context, server_hostname, timeout)
         except httpcore2.ConnectError as problem:
             raise TlsRefused(f"{self._host}: {tls_reason(problem.__cause__)}.", host=self._host) from problem
-        evidence = shown_by(inner.get_extra_info("ssl_object"), self._evidence.ip, self._evidence.port)
+        evidence = shown_by(inner.get_extra_info("ssl_object"), self._evidence)
         try:
             check_pins(evidence, self._pins, self._host)
         except PinMismatch:  # before a single byte of the request

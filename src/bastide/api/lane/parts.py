@@ -59,6 +59,8 @@ def _records(rooms: CallRooms) -> Part:
 
 def _way_out(rooms: CallRooms) -> Part:
     settings = rooms.settings.egress
+    if settings.proxy is not None:
+        return Part("egress", "ok", "Open for endpoints that policy allows, through the organisation's proxy.")
     if not settings.air_gap:
         return Part("egress", "ok", "Open for endpoints that policy allows.")
     networks = ", ".join(map(str, settings.allowed_networks)) or "none"
