@@ -2,7 +2,8 @@
 
 Every outbound connection of the house is opened here, and only with a permit drawn from an allowed
 decision. A name is resolved once, every address is checked, and the connection goes to the checked
-address; the certificate that answered is handed to the caller. Nothing here decides: see `policy`.
+address, or through the organisation's own proxy where one is set (`tunnel`); the certificate that
+answered is handed to the caller. Nothing here decides: see `policy`.
 """
 
 from bastide.egress.addresses import Reach, check_addresses

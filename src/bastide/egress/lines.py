@@ -2,7 +2,8 @@
 
 A `Line` leads to the one origin of a permit. `send` writes a request on a kept connection and tells a `Listener`
 what comes back, in the event loop, without a task, a queue or a copy for each call. What `wire` promises holds here,
-too: a checked address, the peer's evidence, pins, no redirects, no compression, no retries, bounds on size and time.
+too: a checked address or the proxy, the peer's evidence, pins, no redirects, no compression, no retries, bounds on size
+and time.
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ _RESOLVE_S: Final = 1.0  # a closed network often has name servers that never an
 _UNKNOWN_S: Final = 60.0  # a name that this machine could not resolve is not looked up again for so long
 _UNKNOWN_MAX: Final = 1024
 _INSIDE: Final = (".internal", ".local", ".localhost", ".home.arpa")  # what the proxy may know, and nobody outside has
+_NOBODY: Final = "is-the-proxy-there.invalid"
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([1-9]\d\d)(?: [^\r\n]*)?\r\n")
 _HOST: Final = re.compile(r"[A-Za-z0-9_.-]{1,253}|[0-9a-fA-F:.]{2,45}")
 
@@ -185,18 +186,15 @@ class Tunnel:
         return secure, connection
 
     async def examine(self, timeout_s: float) -> int:
-        """Ask the proxy about itself, and nobody behind it; gives the status of its answer.
+        """Ask the proxy for a host that nobody can have (RFC 6761, section 6.4); gives the status of its answer.
 
-        Raises ProxyUnreachable, ProxyUnauthorised or ProxyGarbled.
+        A wrong password is refused before that. Raises ProxyUnreachable, ProxyUnauthorised or ProxyGarbled.
         """
-        head = (
-            f"OPTIONS * HTTP/1.1\r\nHost: {self.place}\r\nMax-Forwards: 0\r\n{self._known_by}Connection: close\r\n\r\n"
-        )
         connect = asyncio.get_running_loop().create_connection
         ends = time.monotonic() + timeout_s
         addresses = await self.addresses(timeout_s)
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
-            asking = _Asking(head.encode("ascii"), Answer(self.place, ""))
+            asking = _Asking(self._request(_NOBODY, 443), Answer(self.place, ""))
             try:
                 async with asyncio.timeout(max(0.05, (ends - time.monotonic()) / left)):
                     transport = await self._connected(connect, address, asking)
@@ -285,7 +283,7 @@ class Answer:
                 self.status = status
 
     def _judge(self, status: int) -> None:
-        if status == 407:
+        if status in {401, 407}:  # tinyproxy says 401 of a wrong password
             said = f"The proxy {self._place} asks for a name and a password, or does not accept those it was given."
             raise ProxyUnauthorised(said)
         if not self._host:

@@ -71,7 +71,7 @@ class ConnectProxy:
         said = self.answer or self._judged(head)
         writer.write(self.before + said)
         await writer.drain()
-        if not said.startswith(b"HTTP/1.1 200") or self.cuts or head.startswith("OPTIONS"):
+        if not said.startswith(b"HTTP/1.1 200") or self.cuts:
             return
         host = head.split(" ")[1].rpartition(":")[0]
         there, onward = await asyncio.open_connection("127.0.0.1", self.hosts[host])

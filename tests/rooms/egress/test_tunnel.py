@@ -379,6 +379,7 @@ async def test_what_is_left_out_goes_directly(
         (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", ProxyRefused, "answers 101"),
         (b"HTTP/1.0 503 Busy\r\n\r\n", Unreachable, "does not reach api.example.com: it answers 503"),
         (b"HTTP/1.1 407 Who?\r\n\r\n", ProxyUnauthorised, "name and a password"),
+        (b"HTTP/1.0 401 Unauthorized\r\n\r\n", ProxyUnauthorised, "name and a password"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", ProxyGarbled, "not answer in HTTP"),
         (b"\x15\x03\x03\x00\x02\x02\x28", ProxyGarbled, "not answer in HTTP"),
         (b"HTTP/1.1 yes\r\n\r\n", ProxyGarbled, "not answer in HTTP"),
