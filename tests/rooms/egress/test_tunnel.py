@@ -6,13 +6,17 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bastide.egress import Egress, Patience, TlsEvidence
+from bastide.egress.tunnel import Answer
 from bastide.errors import (
     AddressRefused,
     BadSetting,
@@ -37,6 +41,10 @@ from .test_lines import asked
 HOST = "api.example.com"
 LONG = Patience(connect_s=30.0, first_s=30.0, idle_s=30.0, total_s=60.0)
 SECRET = "Käse@2031"
+_SAID = (
+    *(b"HTTP/1.1 %d Said\r\n" % status for status in (100, 101, 200, 302, 401, 403, 407, 500, 999)),
+    *(b"HTTP/1.", b"HTTP/2 200\r\n", b"Server: x\r\n", b"\r\n", b"\r\n\r\n", b"X: " + b"a" * 20_000),
+)
 
 
 @dataclass(frozen=True)
@@ -402,6 +410,28 @@ async def test_a_proxy_that_does_not_say_yes_is_a_clear_fault(
     assert type(told.value) is fault
     assert f"127.0.0.1:{proxy.port}" in told.value.message
     assert told.value.status == 502
+
+
+@given(st.lists(st.one_of(st.sampled_from(_SAID), st.binary(max_size=9)), max_size=4).map(b"".join), st.data())
+def test_law_however_an_answer_is_cut_it_means_the_same(said: bytes, data: st.DataObject) -> None:
+    """And whatever is said, it is a yes, nothing yet, or an error of ours."""
+    cuts = data.draw(st.lists(st.integers(0, len(said)), max_size=6).map(sorted))
+    pieces = [said[a:b] for a, b in pairwise([0, *cuts, len(said)])]
+    whole, cut = _meant([said]), _meant(pieces)
+    assert whole in {None, 200, ProxyGarbled, ProxyRefused, ProxyUnauthorised, Unreachable}
+    assert whole == cut or (whole is ProxyGarbled and cut == 200), "what follows a yes is refused by whoever reads on"
+
+
+def _meant(pieces: list[bytes]) -> int | type[BastideError] | None:
+    answer = Answer("proxy.example:3128", HOST)
+    try:
+        for piece in pieces:
+            answer.feed(piece)
+            if answer.status is not None:
+                break
+    except BastideError as fault:
+        return type(fault)
+    return answer.status
 
 
 @both
