@@ -830,6 +830,15 @@ class BadChat(BadRequest):
     code, next = "inference.bad_chat", 'Send {"messages": [{"role": "user", "content": "..."}]}; see /openapi.json.'
 
 
+class BadPicture(BadRequest):
+    """A file in the form is no picture that models read."""
+
+    code, next = (
+        "inference.bad_picture",
+        "Send JPEG, PNG, GIF or WebP, as files of the form: `image` or `image[]`, `mask`.",
+    )
+
+
 class BadModel(BadRequest):
     """The model's description is malformed."""
 

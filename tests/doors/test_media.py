@@ -8,6 +8,9 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from email.parser import BytesParser
+from email.policy import HTTP
+from typing import Any
 
 import httpx2
 import openai
@@ -16,6 +19,8 @@ import pytest
 from tests.doors.conftest import Company, bearer
 
 SOUND = bytes(range(256)) * 40
+PNG = b"\x89PNG\r\n\x1a\n" + SOUND
+JPEG = b"\xff\xd8\xff\xe0" + SOUND
 WAV = b"RIFF" + SOUND
 
 
@@ -25,6 +30,23 @@ class Studio:
 
     url: str = ""
     seen: list[tuple[str, str, bytes]] = field(default_factory=list)
+
+    def form(self) -> list[tuple[str, str, str, bytes]]:
+        """Name, file's name, media type and bytes of each part of the last form, by an independent parser."""
+        _, kind, body = self.seen[-1]
+        parsed = BytesParser(policy=HTTP).parsebytes(f"Content-Type: {kind}\r\n\r\n".encode() + body)
+        parts = []
+        for part in parsed.iter_parts():
+            told = part["content-disposition"].params
+            media_type = part.get_content_type() if part["content-type"] else ""
+            parts.append((told["name"], told.get("filename", ""), media_type, part.get_payload(decode=True)))
+        return parts
+
+
+def event(kind: str) -> bytes:
+    """An event of a stream of pictures."""
+    told = {"type": f"image_edit.{kind}", "b64_json": "UE5H"}
+    return f"event: {told['type']}\ndata: {json.dumps(told)}\n\n".encode()
 
 
 @asynccontextmanager
@@ -44,7 +66,9 @@ async def studio() -> AsyncIterator[Studio]:
                     body = b'{"text": "Good morning."}'
                 elif path.endswith("speech"):
                     media, body = "audio/mpeg", SOUND
-                elif path.endswith("generations"):
+                elif path.endswith("edits") and b'name="stream"' in made.seen[-1][2]:
+                    media, body = "text/event-stream", b"".join(map(event, ("partial_image", "completed")))
+                elif path.endswith(("generations", "edits", "variations")):
                     body = b'{"created": 1, "data": [{"b64_json": "UE5H"}]}'
                 head_out = f"HTTP/1.1 200 OK\r\nContent-Type: {media}\r\nContent-Length: {len(body)}\r\n\r\n"
                 writer.write(head_out.encode() + body)
@@ -117,6 +141,72 @@ async def test_words_become_sound_and_pictures(
     assert picture.data[0].b64_json == "UE5H"
 
 
+async def test_pictures_become_others(
+    client: openai.AsyncOpenAI, sounds: Studio, web: httpx2.AsyncClient, us: Company
+) -> None:
+    pictures = [("a.png", PNG, "image/png"), ("b", JPEG, "application/octet-stream")]
+    told = await client.images.with_raw_response.edit(
+        model="studio",
+        image=pictures,
+        mask=("mask.png", PNG + b"mask"),
+        prompt="Write ada@example.org on the wall",
+        n=2,
+        size="1024x1024",
+    )
+    made = told.parse().data
+    assert made
+    assert made[0].b64_json == "UE5H"
+    assert sounds.seen[-1][0] == "/v1/images/edits"
+    parts = sounds.form()
+    assert {name: data for name, file, _, data in parts if not file} == {
+        "model": b"studio-1",
+        "prompt": b"Write ada@example.org on the wall",
+        "n": b"2",
+        "size": b"1024x1024",
+    }
+    assert [part for part in parts if part[1]] == [
+        ("image[]", "a.png", "image/png", PNG),
+        ("image[]", "b", "image/jpeg", JPEG),
+        ("mask", "mask.png", "image/png", PNG + b"mask"),
+    ], "byte for byte, and each as what it is"
+    shown = await web.get(f"/api/v1/receipts/{told.headers['x-bastide-receipt']}", headers=bearer(us.keys["auditor"]))
+    assert (shown.json()["outcome"], shown.json()["model"]) == ("done", "studio")
+    assert shown.json()["label"]["personal"] == "personal", "what is asked is looked into"
+    assert shown.json()["tokens"]["input"] > 0
+    stream = await client.images.edit(model="studio", image=PNG, prompt="At night", stream=True, partial_images=1)
+    assert [one.type async for one in stream] == ["image_edit.partial_image", "image_edit.completed"]
+    varied = await client.images.create_variation(model="studio", image=("a.png", PNG))
+    assert varied.data
+    assert sounds.seen[-1][0] == "/v1/images/variations"
+    assert [part[0] for part in sounds.form()] == ["model", "image"]
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "code", "param"),
+    [
+        ("edits", {"prompt": (None, "x"), "image": ("a.png", SOUND, "image/png")}, "inference.bad_picture", "image"),
+        ("edits", {"prompt": (None, "x"), "image": ("a.svg", b"<svg/>")}, "inference.bad_picture", "image"),
+        ("edits", {"prompt": (None, "x"), "image": ("a", PNG), "mask": ("m", b"")}, "inference.bad_picture", "mask"),
+        ("edits", {"image": ("a.png", PNG)}, "request.malformed", "prompt"),
+        ("edits", {"prompt": (None, ""), "image": ("a.png", PNG)}, "request.malformed", "prompt"),
+        ("edits", {"prompt": (None, "x"), "mask": ("a.png", PNG)}, "request.malformed", "image"),
+        ("edits", {"prompt": (None, "x"), "image": (None, "no file")}, "request.malformed", "image"),
+        ("edits", {"prompt": (None, "x"), "file": ("a.png", PNG)}, "request.malformed", "file"),
+        ("variations", {"model": (None, "studio")}, "request.malformed", "image"),
+        ("variations", {"image": ("a.png", PNG), "mask": ("a.png", PNG)}, "request.malformed", ""),
+    ],
+)
+async def test_a_form_without_pictures_is_told_what_is_wrong(
+    web: httpx2.AsyncClient, us: Company, sounds: Studio, path: str, form: Any, code: str, param: str
+) -> None:
+    count = len(sounds.seen)
+    reply = await web.post(f"/v1/images/{path}", files=form, headers=bearer(us.keys["member"]))
+    error = reply.json()["error"]
+    assert (reply.status_code, error["code"], error.get("param") or "") == (400, code, param)
+    assert "JPEG, PNG, GIF or WebP" in error["next"] or code != "inference.bad_picture"
+    assert len(sounds.seen) == count, "nothing is sent"
+
+
 async def test_what_a_model_cannot_do_and_whose_it_is(
     client: openai.AsyncOpenAI, sounds: Studio, served: str, them: Company
 ) -> None:
@@ -130,4 +220,8 @@ async def test_what_a_model_cannot_do_and_whose_it_is(
     async with openai.AsyncOpenAI(base_url=f"{served}/v1", api_key=them.keys["member"], max_retries=0) as other:
         with pytest.raises(openai.NotFoundError):
             await other.audio.speech.create(model="studio", input="x", voice="one")
+        with pytest.raises(openai.NotFoundError):
+            await other.images.edit(model="studio", image=PNG, prompt="x")
+    with pytest.raises(openai.BadRequestError):
+        await client.images.edit(model="local/extractive", image=PNG, prompt="x")
     assert len(sounds.seen) == count

@@ -39,7 +39,7 @@ async def test_an_address_without_its_beginning_or_with_two(served: str, us: Com
         ("POST", "/v1/messages/batches", "/v1/batches"),
         ("POST", "/v1/moderations", "chat"),
         ("GET", "/v1/vector_stores", "/api/v1/documents"),
-        ("POST", "/v1/images/edits", "/v1/images/generations"),
+        ("POST", "/v1/images/upscale", "/v1/images/edits"),
         ("POST", "/openai/deployments/gpt-4o/chat/completions", "/v1"),
         ("POST", "/key/generate", "from-litellm"),
         ("GET", "/v1/nothing", "/openapi.json"),

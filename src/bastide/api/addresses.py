@@ -42,7 +42,7 @@ _INSTEAD: Final = (
     ("/v1/uploads", "/v1/files takes a file in one piece, up to 100 MiB."),
     ("/v1/moderations", "Ask a model that judges content as a chat; what identifies a person is found in every call."),
     ("/v1/audio/translations", "Transcribe at /v1/audio/transcriptions, and have the text translated by a chat."),
-    ("/v1/images/", "Pictures are made at /v1/images/generations; they are not edited."),
+    ("/v1/images/", "Pictures are made at /v1/images/generations, and of others at /v1/images/edits."),
     ("/v1/fine_tuning", "Models are served here, not trained."),
     ("/v1/realtime", "Ask for a stream at /v1/chat/completions or /v1/responses."),
     ("/openai/", "Use the client for OpenAI itself: its address ends in /v1, and the model is named in the body."),

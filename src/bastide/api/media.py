@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 from fastapi import APIRouter, Request
-from starlette.datastructures import UploadFile
 from starlette.responses import Response, StreamingResponse
 
 from bastide.api.describing import model_answers
@@ -40,6 +40,32 @@ _FORM = {
     }
 }
 
+_PICTURES: Any = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["image"],
+                    "properties": {
+                        "image": {"type": "array", "items": {"type": "string", "format": "binary"}},
+                        "mask": {"type": "string", "format": "binary"},
+                        "model": {"type": "string"},
+                        "prompt": {"type": "string"},
+                        "n": {"type": "integer"},
+                        "size": {"type": "string"},
+                        "stream": {"type": "boolean"},
+                    },
+                },
+                "example": {"image": ["town.png"], "model": "auto", "prompt": "The same town at night"},
+            }
+        },
+    }
+}
+_IMAGES: Final = ("image", "image[]")
+_IMAGES_MAX: Final = 16
+
 router = APIRouter(route_class=Route, tags=["models"])
 
 
@@ -47,20 +73,62 @@ router = APIRouter(route_class=Route, tags=["models"])
 async def transcriptions(request: Request, caller: Asking, rooms: Behind) -> Response:
     """What is said in a file of sound. Fields beside `file` and `model` are passed on as they are."""
     caller.scope.need("model:use")  # before a file is read
-    async with request.form(max_files=1, max_fields=50) as form:
-        file = form.get("file")
-        if not isinstance(file, UploadFile):
-            raise BadRequest("The form has no `file`.", param="file")
-        fields: dict[str, Any] = {}
+    fields, files = await _form(request, ("file",), 1)
+    if not files:
+        raise BadRequest("The form has no `file`.", param="file")
+    return await _asked("transcription", "", fields, files, caller, rooms)
+
+
+@router.post("/v1/images/edits", summary="Change pictures", responses=model_answers({}), openapi_extra=_PICTURES)
+async def edits(request: Request, caller: Asking, rooms: Behind) -> Response:
+    """Pictures made of pictures as a text says: `image` or `image[]`, up to 16 times, and a `mask` of what changes."""
+    caller.scope.need("model:use")
+    fields, files = await _form(request, (*_IMAGES, "mask"), _IMAGES_MAX + 1)
+    if not any(fields.get("prompt", ())):
+        raise BadRequest("The form has no `prompt`.", param="prompt")
+    return await _made_of("edits", fields, files, caller, rooms)
+
+
+@router.post("/v1/images/variations", summary="Vary a picture", responses=model_answers({}), openapi_extra=_PICTURES)
+async def variations(request: Request, caller: Asking, rooms: Behind) -> Response:
+    """Pictures that are like a picture. Nothing is asked in words."""
+    caller.scope.need("model:use")
+    fields, files = await _form(request, _IMAGES, 1)
+    return await _made_of("variations", fields, files, caller, rooms)
+
+
+async def _made_of(
+    wire: str, fields: dict[str, list[str]], files: list[Sent], caller: Caller, rooms: Rooms
+) -> Response:
+    if not any(file.field in _IMAGES for file in files):
+        raise BadRequest("The form has no file `image`.", param="image")
+    return await _asked("images", wire, fields, files, caller, rooms)
+
+
+async def _asked(
+    capability: str, wire: str, fields: dict[str, list[str]], files: list[Sent], caller: Caller, rooms: Rooms
+) -> Response:
+    model = _named(fields.pop("model", [""])[0])
+    answer = await rooms.inference.media.call(
+        caller.scope, capability, fields, label=caller.label, model=model, files=files, wire=wire
+    )
+    return _answered(answer)
+
+
+async def _form(request: Request, names: Sequence[str], files_max: int) -> tuple[dict[str, list[str]], list[Sent]]:
+    """The fields of a form, and its files under these names. Raises BadRequest for a file under another."""
+    fields: dict[str, list[str]] = {}
+    files: list[Sent] = []
+    async with request.form(max_files=files_max, max_fields=50) as form:
         for name, value in form.multi_items():
             if isinstance(value, str):
                 fields.setdefault(name, []).append(value)
-        model = (fields.pop("model", None) or [None])[0]
-        sent = Sent(file.filename or "sound", file.content_type or "application/octet-stream", await file.read())
-    answer = await rooms.inference.media.call(
-        caller.scope, "transcription", fields, label=caller.label, model=_named(model), file=sent
-    )
-    return _answered(answer)
+            elif name in names:
+                media_type = value.content_type or "application/octet-stream"
+                files.append(Sent(value.filename or name, media_type, await value.read(), name))
+            else:
+                raise BadRequest(f"No file is meant in `{name[:64]}`.", param=name[:64])
+    return fields, files
 
 
 @router.post("/v1/audio/speech", summary="Speak a text", responses=model_answers({}))

@@ -1,31 +1,35 @@
 """Sound and pictures over the wires: transcription, speech, pictures. Passed on as they are, decided like any call.
 
-Texts that go in (what is to be spoken, what a picture is to show) are looked into like those of any call; sound is not:
-its label is the caller's, tightened by whatever the caller says of it.
+Texts that go in (what is to be spoken, what a picture is to show) are looked into like those of any call; sounds and
+pictures are not: their label is the caller's, tightened by whatever the caller says of them.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from bastide.egress import Egress, Flow
-from bastide.errors import BadChat, UpstreamGarbage
+from bastide.errors import BadChat, BadPicture, UpstreamGarbage, WrongCapability
 from bastide.inference.calls import Call, Calls, Choice
 from bastide.inference.looking import label_of
 from bastide.inference.openai_style import Place, encode
 from bastide.inference.registry import Known, unknown
 from bastide.inference.upstream_faults import fault_of
 from bastide.inference.values import Usage
+from bastide.inference.wires.media import sort_of
 from bastide.policy import Label
 from bastide.settings import InferenceSettings
 from bastide.store import Scope, new_id
 
 MEDIA: Final = ("transcription", "speech", "images")
 """What a model of sound or pictures may do."""
+
+FROM_PICTURES: Final = frozenset({"edits", "variations"})
+"""What a model that makes pictures may be asked to make of pictures, where its kind of server offers it."""
 
 _OUTPUT_KEPT_MAX: Final = 64 * 1024 * 1024  # of an answer; the receipt commits to all of it
 _TIMES: Final = 5  # sound takes longer than text
@@ -40,6 +44,7 @@ class Sent:
     name: str
     media_type: str
     data: bytes
+    field: str = "file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +82,28 @@ class Media:
         *,
         label: Label,
         model: str | None = None,
-        file: Sent | None = None,
+        files: Sequence[Sent] = (),
+        wire: str = "",
     ) -> MediaAnswer:
-        """Ask a model that does `capability`; `fields` are those of the wire, but for the model and the file.
+        """Ask a model that does `capability`, over the wire of that name or `wire`; `fields` are those of the wire,
+        but for the model and the files.
 
-        Raises UnknownModel, WrongCapability, NoPermittedModel, BadChat, and what egress and the model's server raise,
-        as long as no piece has come; later a fault ends the pieces.
+        Raises UnknownModel, WrongCapability, NoPermittedModel, BadChat, BadPicture, and what egress and the model's
+        server raise, as long as no piece has come; later a fault ends the pieces.
         """
         scope.need("model:use")
         if model is not None and not scope.may_name(model):
             raise unknown(model)
+        wire = wire or capability
+        if wire in FROM_PICTURES:
+            files = [_picture(file) for file in files]
         choice = await self._choose(scope, model, capability, label_of(scope, label, _texts(fields)))
+        if self._place(choice.known).adapter.speaks(wire) is None:
+            raise WrongCapability(f"The server of {choice.model.name} takes no {wire} of pictures.", param="model")
         named = {**fields, "model": choice.model.upstream}
-        media_type, body = _as_form(named, file) if file is not None else ("application/json", encode(named))
+        media_type, body = _as_form(named, files) if files else ("application/json", encode(named))
         receipt = new_id("rcp")
-        pieces = self._pieces(scope, choice, capability, media_type, body, receipt)
+        pieces = self._pieces(scope, choice, wire, media_type, body, receipt)
         try:
             head = await anext(pieces)
         except BaseException:
@@ -100,7 +112,7 @@ class Media:
         return MediaAnswer(head.decode("latin-1"), receipt, pieces)
 
     async def _pieces(
-        self, scope: Scope, choice: Choice, capability: str, media_type: str, body: bytes, receipt: str
+        self, scope: Scope, choice: Choice, wire: str, media_type: str, body: bytes, receipt: str
     ) -> AsyncGenerator[bytes]:
         """The type of the answer, then its body."""
         place = self._place(choice.known)
@@ -109,7 +121,7 @@ class Media:
             permit = self._calls.permit(choice.decision, self._egress)
             async with (
                 self._egress.open(permit, total_s=self._settings.timeout_s * _TIMES) as client,
-                client.stream("POST", place.address(capability), content=body, headers=headers) as flow,
+                client.stream("POST", place.address(wire), content=body, headers=headers) as flow,
             ):
                 call.tls = client.tls
                 if flow.status != 200:
@@ -142,16 +154,25 @@ async def _counted(flow: Flow, call: Call, sent: int) -> AsyncGenerator[bytes]:
         call.usage = Usage(sent // 4, size // 4, estimated=True)
 
 
-def _as_form(fields: Mapping[str, Any], file: Sent) -> tuple[str, bytes]:
-    """A form with one file (RFC 7578): its media type and its bytes. Raises BadChat for what a form cannot say."""
+def _picture(file: Sent) -> Sent:
+    """A picture under its own media type, whatever its client calls it. Raises BadPicture for what is none."""
+    media_type = sort_of(file.data)
+    if not media_type:
+        raise BadPicture(f"The file in `{file.field[:64]}` is no picture that models read.", param=file.field[:64])
+    return replace(file, media_type=media_type)
+
+
+def _as_form(fields: Mapping[str, Any], files: Sequence[Sent]) -> tuple[str, bytes]:
+    """A form with files (RFC 7578): its media type and its bytes. Raises BadChat for what a form cannot say."""
     boundary = secrets.token_hex(16)
     parts: list[bytes] = []
     for name, value in fields.items():
         for one in value if isinstance(value, list) else [value]:
             said = str(one).lower() if isinstance(one, bool) else str(one)
             parts.append(_part(boundary, f'name="{_quoted(name)}"', None, said.encode()))
-    named = f'name="file"; filename="{_quoted(file.name)}"'
-    parts.append(_part(boundary, named, file.media_type, file.data))
+    for file in files:
+        named = f'name="{_quoted(file.field)}"; filename="{_quoted(file.name)}"'
+        parts.append(_part(boundary, named, file.media_type, file.data))
     return f"multipart/form-data; boundary={boundary}", b"".join([*parts, f"--{boundary}--\r\n".encode()])
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bastide.errors import BastideError
+from bastide.errors import BadChat, BastideError
 from bastide.inference import gateway
 from bastide.inference.gateway.asking import read
 from bastide.inference.gateway.checking import check
@@ -96,6 +96,47 @@ def test_anything_anywhere_is_taken_or_refused_in_words(wire: str, data: st.Data
         assert refusal.message
     else:
         assert tokens_likely(asking.body) >= 1
+
+
+def shown(wire: str, picture: str) -> bytes:
+    """A request of a wire with this picture."""
+    head, _, data = picture.partition(",")
+    media_type = head.removeprefix("data:").removesuffix(";base64")
+    part: dict[str, Any] = {"type": "image_url", "image_url": {"url": picture}}
+    if wire == "responses":
+        part = {"type": "input_image", "image_url": picture}
+    elif wire == "messages":
+        part = {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}}
+    turns = [{"role": "user", "content": [part]}]
+    return json.dumps({"input": turns} if wire == "responses" else {"messages": turns}).encode()
+
+
+@pytest.mark.parametrize("wire", ["chat", "responses", "messages"])
+@pytest.mark.parametrize(
+    "picture",
+    [
+        "data:image/tiff;base64,SUkqAAgAAAA=",
+        "data:image/png;base64,bm8gcGljdHVyZQ==",
+        "data:image/png;base64,?",
+        "data:image/png,no base64",
+        "ftp://example.org/a.png",
+    ],
+    ids=["type", "sign", "letters", "url", "address"],
+)
+def test_a_picture_that_is_none_is_told_how_one_looks(wire: str, picture: str) -> None:
+    with pytest.raises(BadChat) as told:
+        read(wire, shown(wire, picture))
+    error = told.value.to_wire()
+    assert "JPEG, PNG, GIF or WebP" in str(error["next"])
+    assert '"messages"' not in str(error["next"])
+    assert "image" in str(error["param"]) or "source" in str(error["param"])
+
+
+@pytest.mark.parametrize("wire", ["chat", "responses", "messages"])
+def test_another_mistake_is_told_how_a_request_looks(wire: str) -> None:
+    with pytest.raises(BadChat) as told:
+        read(wire, b'{"messages": 1, "input": 1}')
+    assert told.value.next_step == BadChat.next
 
 
 async def test_what_nobody_thought_of_is_told_and_nobody_waits_for_ever(

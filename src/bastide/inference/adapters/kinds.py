@@ -18,7 +18,8 @@ _CHAT: Final = {"chat": "/chat/completions", "embeddings": "/embeddings"}
 _TEXTS: Final = {**_CHAT, "completions": "/completions"}
 _ANSWERS: Final = {**_TEXTS, "responses": "/responses"}
 _HEARD: Final = {"transcription": "/audio/transcriptions"}
-_MEDIA: Final = {**_HEARD, "speech": "/audio/speech", "images": "/images/generations"}
+_PICTURES: Final = {"images": "/images/generations", "edits": "/images/edits", "variations": "/images/variations"}
+_MEDIA: Final = {**_HEARD, "speech": "/audio/speech", **_PICTURES}
 _MIB: Final = 1024 * 1024
 _BY_BATCHES: Final = Batched(50_000, 100 * _MIB, (24, 48, 72))
 _BY_OPENAI_S_BATCHES: Final = Batched(50_000, 200 * _MIB, (24,), expires=True)

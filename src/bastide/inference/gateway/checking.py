@@ -103,9 +103,6 @@ _CHECKS: Final[Mapping[str, Callable[[dict[str, Any]], None]]] = {
 }
 
 
-_SIGNS: Final = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"RIFF")
-
-
 def _picture(part: dict[str, Any], at: str) -> None:
     """A picture that a body holds itself must be one that models read."""
     kind = part.get("type")
@@ -115,21 +112,21 @@ def _picture(part: dict[str, Any], at: str) -> None:
         if type(url) is str:
             _seen(media.image(url, at), at)
         elif url is not None or kind == "image_url":  # the other kind may name a file instead
-            raise refused(at, "must be given, as text")
+            raise refused(at, "must be given, as text", media.PICTURE)
     elif kind == "image":
         source = part.get("source")
         if type(source) is dict and source.get("type") == "base64":
             data, media_type = source.get("data"), source.get("media_type")
             if type(data) is not str or type(media_type) is not str:
-                raise refused(f"{at}.source", "must have `data` and `media_type`, as text")
+                raise refused(f"{at}.source", "must have `data` and `media_type`, as text", media.PICTURE)
             at = f"{at}.source.data"
             _seen(media.checked(Image(data, media_type), at), at)
 
 
 def _seen(picture: Image, at: str) -> None:
     """What is called a picture must begin as one does. Raises BadChat."""
-    if picture.data and not binascii.a2b_base64(picture.data[:16]).startswith(_SIGNS):
-        raise refused(at, "is no picture that models read; pictures are JPEG, PNG, GIF or WebP")
+    if picture.data and not media.sort_of(binascii.a2b_base64(picture.data[:16])):
+        raise refused(at, "is no picture that models read; pictures are JPEG, PNG, GIF or WebP", media.PICTURE)
 
 
 # -- tools ------------------------------------------------------------------------------------------

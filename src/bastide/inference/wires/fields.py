@@ -10,9 +10,9 @@ from bastide.errors import BadChat
 _HUMP: Final = re.compile("[A-Z]")
 
 
-def refused(field: str, why: str) -> BadChat:
-    """The error that names a field."""
-    return BadChat(f"`{field}` {why}.", field=field, param=field)
+def refused(field: str, why: str, next_step: str = "") -> BadChat:
+    """The error that names a field; `next_step` says how it looks, where that is not how a request does."""
+    return BadChat(f"`{field}` {why}.", next_step=next_step or None, field=field, param=field)
 
 
 class Fields:
