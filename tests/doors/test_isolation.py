@@ -68,10 +68,10 @@ async def things(web: httpx2.AsyncClient, doors: httpx2.AsyncClient, them: Compa
         "/api/v1/models", {"name": MARK, "url": url, "local": True, "model": "m", "capabilities": ["chat"]}
     )
     budget = await made(
-        "/api/v1/budgets", {"scope": "app", "subject": MARK, "tokens": 10**9, "contact": f"{MARK}@example.org"}
+        "/api/v1/budgets", {"scope": "app", "subject": f"app_{MARK}", "tokens": 10**9, "contact": f"{MARK}@example.org"}
     )
     await made("/api/v1/kept-answers", {"model": MARK})
-    rate = await made("/api/v1/rates", {"scope": "app", "subject": MARK, "requests": 10**6})
+    rate = await made("/api/v1/rates", {"scope": "app", "subject": f"app_{MARK}", "requests": 10**6})
     route = await made("/api/v1/routes", {"name": f"{MARK}-route", "members": [MARK]})
     answer = await made("/api/v1/answer", {"question": f"Where is the {MARK} kept?", "model": "local/extractive"})
     assert MARK in answer["answer"]
@@ -159,9 +159,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/embedders:off": {"model": "ours"},
     "/api/v1/kept-answers": {"model": "ours"},
     "/api/v1/usage:erase": {"user": "ours"},
-    "/api/v1/budgets": {"scope": "app", "subject": "ours", "tokens": 1000},
-    "/api/v1/rates": {"scope": "app", "subject": "ours", "requests": 1000},
-    "/api/v1/departments": {"kind": "app", "subject": "ours", "name": "ours"},
+    "/api/v1/budgets": {"scope": "app", "subject": "app_ours", "tokens": 1000},
+    "/api/v1/rates": {"scope": "app", "subject": "app_ours", "requests": 1000},
+    "/api/v1/departments": {"kind": "app", "subject": "app_ours", "name": "ours"},
     "/api/v1/models:sync": {"model": MARK},
     "/api/v1/routes": {"name": "our-route", "members": ["local/extractive"]},
     "/api/v1/intakes": {"collection": "ours"},

@@ -12,7 +12,7 @@ from bastide.api.shapes.work import example
 
 Whose = Literal["tenant", "department", "app", "user", "key", "model"]
 Grouped = Literal["app", "user", "department", "model", "endpoint", "outcome", "day", "hour", "all"]
-_SUBJECT = "Which one, by its id or name; `*` each of them by itself; nothing for the tenant."
+_SUBJECT = "The id of an app, user or key, the name of a department or model; `*` each; nothing for the tenant."
 
 
 class NewBudget(Asked):

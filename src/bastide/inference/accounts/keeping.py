@@ -31,6 +31,7 @@ _FORGETS: Final = (
     _Q["forget_rates"],
     _Q["forget_handed"],
 )
+_MARKS: Final = {"app": "app_", "user": "usr_", "key": "key_"}
 _WORD: Final = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 _TOKENS_MAX: Final = 10**15
 _EUR_MAX: Final = 1e12
@@ -159,6 +160,8 @@ class Keeping:
         scope.need(MANAGE)
         if kind not in {"app", "user"} or not _WORD.fullmatch(subject):
             raise BadBudget("An app or a user belongs to a department, named by its id.", field="subject")
+        if name:
+            _known_by_id(kind, subject)
         if name and not _WORD.fullmatch(name):
             raise BadBudget("A department is a word of at most 200 characters.", field="name")
         details: dict[str, JsonValue] = {"kind": kind, "subject": subject, "name": name}
@@ -271,7 +274,16 @@ def _subject(of: str, subject: str) -> str:
             raise BadBudget("What is for the tenant has no subject.", field="subject")
         return ""
     if subject != EACH and not _WORD.fullmatch(subject):
-        raise BadBudget(f"Say which {of}, by its id or name, or `*` for each of them.", field="subject")
+        raise BadBudget(f"Say which {of}, or `*` for each of them.", field="subject")
+    return subject if subject == EACH else _known_by_id(of, subject)
+
+
+def _known_by_id(of: str, subject: str) -> str:
+    """What bounds a name would bound nobody: calls know apps, users and keys by their ids."""
+    mark = _MARKS.get(of)
+    if mark is not None and not subject.startswith(mark):
+        step = f"`bastide {of} list` shows the ids."
+        raise BadBudget(f"Say which {of} by its id, which begins with {mark}.", next_step=step, field="subject")
     return subject
 
 
