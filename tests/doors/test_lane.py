@@ -162,6 +162,37 @@ async def test_who_hangs_up_stops_the_model(served: str, us: Company, web: httpx
         await web.delete("/api/v1/models/slow", headers=bearer(us.keys["administrator"]))
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_who_hangs_up_before_the_first_word_stops_the_model_by_the_other_way_too(
+    served: str, us: Company, web: httpx2.AsyncClient, stream: bool
+) -> None:
+    """A body in chunks goes to the server behind, which notices that its client is gone by asking only."""
+    asked, left = asyncio.Event(), asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if (await reader.readuntil(b"\r\n\r\n")).startswith(b"GET"):  # what does it list?
+            writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        else:
+            asked.set()
+            while await reader.read(65536):
+                pass
+            left.set()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        body = {"name": f"mute-{stream}", "url": url, "local": True, "model": "x", "capabilities": ["chat"]}
+        assert (await web.post("/api/v1/models", json=body, headers=bearer(us.keys["administrator"]))).is_success
+        data = json.dumps({**ASKED, "model": f"mute-{stream}", "stream": stream}).encode()
+        async with asyncio.timeout(60):
+            async with wire(served) as (_, writer):
+                chunks = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data)
+                writer.write(request(us, b"", "Transfer-Encoding: chunked") + chunks)
+                await asked.wait()
+            await left.wait()
+        await web.delete(f"/api/v1/models/mute-{stream}", headers=bearer(us.keys["administrator"]))
+
+
 async def test_a_slow_reader_holds_the_server_back_and_gets_every_byte(
     served: str, us: Company, web: httpx2.AsyncClient
 ) -> None:

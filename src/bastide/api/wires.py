@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from bastide.api.describing import model_answers
 from bastide.api.doorkeeper import Asking, Behind
@@ -19,6 +20,7 @@ from bastide.api.shapes import models as shapes
 from bastide.api.values import Caller, Rooms
 from bastide.inference import Running
 
+_GONE: Final = 499  # told to nobody: the client has left
 _HELD_MAX: Final = 1024 * 1024  # bytes that wait for a slow client before the server is held back
 
 router = APIRouter(tags=["models"])
@@ -54,35 +56,58 @@ class Waiting:
         self._ended = True
         self._news.set()
 
-    async def begun(self) -> None:
-        """Wait for the head."""
-        while not self.status:
-            await self._news.wait()
-            self._news.clear()
-
-    async def pieces(self) -> AsyncGenerator[bytes]:
-        """The body; who stops reading cancels the call."""
-        assert self.running is not None, "begun before it is read"
+    async def begun(self, request: Request) -> bool:
+        """Wait for the head; False if the client has gone before."""
+        gone = asyncio.ensure_future(_gone(request))
+        gone.add_done_callback(lambda _: self._news.set())
         try:
-            while True:
-                while self._pieces:
-                    piece = self._pieces.popleft()
-                    self._held -= len(piece)
-                    if self._held <= _HELD_MAX:
-                        self.running.resume()
-                    yield piece
-                if self._ended:
-                    return
+            while not (self.status or gone.done()):
                 await self._news.wait()
                 self._news.clear()
         finally:
-            if not self._ended:
-                self.running.cancel()
+            gone.cancel()
+        return bool(self.status)
+
+    async def pieces(self) -> AsyncGenerator[bytes]:
+        """The body."""
+        assert self.running is not None, "begun before it is read"
+        while True:
+            while self._pieces:
+                piece = self._pieces.popleft()
+                self._held -= len(piece)
+                if self._held <= _HELD_MAX:
+                    self.running.resume()
+                yield piece
+            if self._ended:
+                return
+            await self._news.wait()
+            self._news.clear()
 
     @property
     def whole(self) -> bytes | None:
         """The body where all of it is there."""
         return b"".join(self._pieces) if self._ended else None
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+class _Streamed(StreamingResponse):
+    """A stream whose call ends with it, even if the client has gone before a piece of it was read."""
+
+    def __init__(self, taken: Waiting, headers: dict[str, str]) -> None:
+        super().__init__(taken.pieces(), taken.status, {**headers, "x-accel-buffering": "no"})
+        self._running = taken.running
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            if self._running is not None:
+                self._running.cancel()
 
 
 async def _called(wire: str, request: Request, caller: Caller, rooms: Rooms) -> Response:
@@ -91,16 +116,19 @@ async def _called(wire: str, request: Request, caller: Caller, rooms: Rooms) -> 
     taken.running = rooms.inference.gateway.begin(
         caller.scope, caller.label, wire, body, taken, request_id=caller.request_id
     )
+    begun = False
     try:
-        await taken.begun()
-    except asyncio.CancelledError:
-        taken.running.cancel()
-        raise
+        begun = await taken.begun(request)
+    finally:
+        if not begun:
+            taken.running.cancel()
+    if not begun:
+        return Response(status_code=_GONE)
     headers = {name.decode(): value.decode() for name, value in taken.headers}
     whole = taken.whole
     if whole is not None:
         return Response(whole, taken.status, headers)
-    return StreamingResponse(taken.pieces(), taken.status, {**headers, "x-accel-buffering": "no"})
+    return _Streamed(taken, headers)
 
 
 async def _counted(wire: str, request: Request, caller: Caller, rooms: Rooms, **more: Any) -> Response:
