@@ -30,6 +30,14 @@ async def test_an_address_without_its_beginning_or_with_two(served: str, us: Com
         await nobody.models.list()
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions/", "/chat/completions/", "/v1/v1/chat/completions"])
+async def test_an_address_may_end_with_a_stroke(
+    web: httpx2.AsyncClient, us: Company, model: ScriptedModel, path: str
+) -> None:
+    reply = await web.post(path, json={"model": "lane", "messages": [HELLO]}, headers=bearer(us.keys["member"]))
+    assert reply.status_code == 200, reply.text
+
+
 @pytest.mark.parametrize(
     ("method", "path", "word"),
     [

@@ -1,7 +1,7 @@
 """Addresses as clients say them who have been to other gateways, and what is said of those that are not here.
 
 Other gateways answer without `/v1`, too, and a client that adds it by itself is often given an address that has it
-already. Both mean the same address here. What is not offered by design says what stands for it.
+already, or ends with a stroke. All mean the same address here. What is not offered by design says what stands for it.
 """
 
 from __future__ import annotations
@@ -57,10 +57,11 @@ _INSTEAD: Final = (
 
 def address(path: str) -> str:
     """The address that is meant by a path."""
-    if path.startswith("/v1/v1/"):
-        return path[3:]
+    if path.startswith("/v1/"):  # given twice, or with a stroke at its end
+        path = path.removeprefix("/v1") if path.startswith("/v1/v1/") else path
+        return path.rstrip("/")
     first = path[1:].partition("/")[0]
-    return f"/v1{path}" if first in _WIRES else path
+    return f"/v1{path.rstrip('/')}" if first in _WIRES else path
 
 
 def instead(path: str) -> str | None:
