@@ -827,7 +827,7 @@ class RuntimeFailed(Fault):
 class BadChat(BadRequest):
     """The chat request is malformed."""
 
-    code, next = "inference.bad_chat", 'Send {"messages": [{"role": "user", "content": "..."}]}; see /openapi.json.'
+    code, next = "inference.bad_chat", "Send a JSON object as /openapi.json describes it for this address."
 
 
 class BadPicture(BadRequest):

@@ -102,7 +102,7 @@ class Routes:
                     hedge_ms=route.hedge_ms,
                 )
             except AlreadyThere as fault:
-                raise ModelExists(f"There is a route {route.name} already.", model=route.name) from fault
+                raise _taken(route.name) from fault
             details = {"members": list(route.members), "order": route.order, "hedge_ms": route.hedge_ms}
             await self._audit.record(db, "route.add", resource=route.name, details=details)
         assert made is not None, "an insert that returns"
@@ -122,7 +122,7 @@ class Routes:
         """Raises ModelExists where a route has the name that a model is to have."""
         async with self._store.under(scope) as db:
             if named(name) and await db.row(_Row, _ROUTE, name=name) is not None:
-                raise ModelExists(f"There is a route {name} already.", model=name)
+                raise _taken(name)
 
     async def members(self, scope: Scope, name: str) -> tuple[str, ...]:
         """The models that a route leads to, in its order; none where there is no such route."""
@@ -194,3 +194,8 @@ def _flat(name: str, routes: Mapping[str, ModelRoute], above: tuple[str, ...] = 
         elif member not in (*above, name):
             found.update(dict.fromkeys(_flat(member, routes, (*above, name))))
     return tuple(found)
+
+
+def _taken(name: str) -> ModelExists:
+    step = f"Choose another name, or remove the route first: `bastide route remove {name}`."
+    return ModelExists(f"There is a route {name} already.", next_step=step, model=name)

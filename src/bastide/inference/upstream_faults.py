@@ -21,6 +21,7 @@ from bastide.errors import (
 )
 
 _NOT_OF_THE_REQUEST: Final = frozenset({402, 408, 409, 425})  # an empty account, no time, no turn: another may answer
+_NOT_THERE: Final = frozenset({404, 405, 410})
 _CONTEXT: Final = (
     "context length",
     "context_length",
@@ -45,7 +46,7 @@ def fault_of(status: int, headers: Mapping[str, str], body: bytes, key: str | No
         told = told.replace(key, "***")
     if status in {401, 403}:  # such messages tend to quote parts of the key
         return KeyRefused(upstream_status=status)
-    if status == 404:
+    if status in _NOT_THERE:
         return UpstreamUnknownModel(upstream_status=status)
     if status == 429:
         return UpstreamBusy(upstream_status=status, retry_after_s=_seconds(headers.get("retry-after", "")))

@@ -114,6 +114,9 @@ async def test_a_route_that_cannot_be(rooms: Rooms, scope: Scope, wrong: ModelRo
     assert await routes.list(scope) == before
     with pytest.raises(ModelExists):
         await rooms.inference.add_model(scope, ModelSpec("r", url=AWAY, local=True))
+    with pytest.raises(ModelExists) as there:
+        await routes.add(scope, ModelRoute("r", ("a",)))
+    assert "bastide route remove r" in there.value.next_step
 
 
 # -- asking by them ---------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ import msgspec
 
 from bastide.errors import BadChat, BadLabel
 from bastide.inference.gateway.checking import check
+from bastide.inference.wires.fields import refused
 from bastide.policy import Label
 
 _ANY: Final = frozenset({"auto", ""})
@@ -48,15 +49,15 @@ def read(wire: str, data: bytes) -> Asking:
         raise BadChat("The body must be a JSON object.")
     model = body.get("model")
     if model is not None and type(model) is not str:
-        raise BadChat("`model` must be a name.", field="model", param="model")
+        raise refused("model", "must be a name")
     stream = body.get("stream")
     if stream is not None and type(stream) is not bool:
-        raise BadChat("`stream` must be true or false.", field="stream", param="stream")
+        raise refused("stream", "must be true or false")
     wanted = True
     if stream and wire in {"chat", "completions"}:
         options = body.get("stream_options")
         if options is not None and type(options) is not dict:
-            raise BadChat("`stream_options` must be an object.", field="stream_options", param="stream_options")
+            raise refused("stream_options", "must be an object")
         wanted = bool(options and options.get("include_usage"))
     check(wire, body)
     label = _declared(body, data)

@@ -14,6 +14,7 @@ from bastide.inference.gateway.behind import Behind
 from bastide.inference.gateway.holding import asks_to_wait
 from bastide.inference.gateway.opening import only_opens
 from bastide.inference.gateway.pseudonyms import Hidden
+from bastide.inference.gateway.refusing import of_ours
 from bastide.inference.gateway.relaying import Relay, relay_for
 from bastide.inference.gateway.targets import Target, Way
 from bastide.inference.gateway.turning_back import TurnedBack
@@ -131,8 +132,8 @@ class Attempt:
             return
         try:
             out = self._relay.feed(piece)
-        except BastideError as fault:
-            self._broken(fault)
+        except Exception as fault:
+            self._broken(of_ours(fault))
             return
         if out:
             self._pass_on(out)
@@ -148,8 +149,8 @@ class Attempt:
             return
         try:
             out = self._relay.end()
-        except BastideError as fault:
-            self._broken(fault)
+        except Exception as fault:
+            self._broken(of_ours(fault))
             return
         if out:
             self._pass_on(out)
@@ -192,7 +193,8 @@ class Attempt:
         self._call.sink.on_piece(out)
 
     def _no_answer(self, fault: BastideError) -> None:
-        self.target.failed(time.time())
+        self.target.failed(time.monotonic())
+        fault.facts.setdefault("model", self.target.model.name)
         asks_to_wait(self.target, fault)
         self._close("failed")
         self._call.lost(self, fault)
@@ -204,7 +206,8 @@ class Attempt:
             self._unusable = fault.code
             self._no_answer(fault)
             return
-        self.target.failed(time.time())
+        self.target.failed(time.monotonic())
+        fault.facts.setdefault("model", self.target.model.name)
         self._close("failed")
         self._call.broke_off(fault)
 

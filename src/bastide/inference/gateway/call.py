@@ -20,6 +20,7 @@ from bastide.errors import (
     BadChat,
     BastideError,
     BrokenReply,
+    PermitRefused,
     PinMismatch,
     WrongCapability,
 )
@@ -97,12 +98,11 @@ class Running:
 
     def cancel(self) -> None:
         """The client is gone: whatever runs is stopped, and what was seen of it is recorded and billed."""
-        if self._over:
-            return
-        self._over = True
-        if self._task is not None:
+        if self._task is not None:  # it may be a model of this process that answers, after all else is over
             self._task.cancel()
-        self._stop(outcome="aborted")
+        if not self._over:
+            self._over = True
+            self._stop(outcome="aborted")
 
     def pause(self) -> None:
         """The client reads more slowly than the server writes."""
@@ -240,7 +240,7 @@ class Running:
             return
         try:
             way = target.way(decision, self.wire, self.asking.stream, self.gateway)
-        except WrongCapability as no:
+        except (WrongCapability, PermitRefused) as no:
             self._next_or(no, hedge=hedge)
             return
         held = held_back(target, self.asking, len(self.data))
@@ -256,7 +256,7 @@ class Running:
             attempt.send()
         except BastideError as fault:
             attempt.give_up("failed")
-            if not (self.left and isinstance(fault, BadChat)):
+            if not (self.left and isinstance(fault, BadChat | PermitRefused)):
                 raise
             self._try_next(hedge=hedge)  # the format of this server has no word for it; another's may have
             return
@@ -327,8 +327,8 @@ class Running:
         if self.left and elsewhere:
             try:
                 self._try_next(hedge=hedge)
-            except BastideError as other:
-                self._refuse(other)
+            except Exception as other:  # whoever waits on a connection must be told something
+                self._refuse(of_ours(other))
         elif all(one.over for one in self._attempts):
             self._refuse(fault)
 

@@ -12,7 +12,7 @@ import msgspec
 from bastide import telemetry
 from bastide.errors import BadRequest, BastideError, Broken, WrongCapability
 from bastide.inference.gateway.asking import Asking
-from bastide.inference.gateway.refusing import last_event, refusal
+from bastide.inference.gateway.refusing import last_event, of_ours, refusal
 from bastide.inference.gateway.targets import Target
 from bastide.inference.gateway.translating import Translated
 from bastide.inference.gateway.values import EVENTS, JSON, Sink
@@ -100,10 +100,10 @@ class Here:
             _give(sink, b"data: [DONE]\n\n" if relay is None else relay.end())
             if relay is not None and relay.fault is not None:
                 raise relay.fault
-        except BastideError as fault:
+        except Exception as fault:
             if not begun:
                 raise
-            sink.on_piece(last_event(wire, fault, id))
+            sink.on_piece(last_event(wire, of_ours(fault), id))
         sink.on_end()
 
     async def _embed(self, scope: Scope, label: Label, asking: Asking, target: Target, sink: Sink) -> None:

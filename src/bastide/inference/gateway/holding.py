@@ -7,9 +7,13 @@ import time
 from typing import Final, Protocol
 
 from bastide.errors import (
+    AddressRefused,
+    AirGapClosed,
     BastideError,
     ContextExceeded,
     KeyRefused,
+    PermitRefused,
+    RedirectRefused,
     Refusal,
     UpstreamBusy,
     UpstreamPaced,
@@ -22,6 +26,10 @@ from bastide.inference.pacing import Pace
 from bastide.inference.values import Model
 
 _OF_ONE_SERVER: Final = (
+    AddressRefused,
+    AirGapClosed,
+    PermitRefused,
+    RedirectRefused,
     UpstreamBusy,
     UpstreamPaced,
     UpstreamTooLarge,

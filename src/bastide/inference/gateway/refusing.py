@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -34,7 +35,7 @@ def of_ours(fault: Exception) -> BastideError:
     """The fault itself where it is one of ours; what nobody thought of is logged, and told without its words."""
     if isinstance(fault, BastideError):
         return fault
-    telemetry.log.error("a call failed before it began", exc_info=fault)
+    telemetry.log.error("a call failed in a way that nobody thought of", exc_info=fault)
     return Broken()
 
 
@@ -44,8 +45,8 @@ def refusal(wire: str, fault: BastideError, request_id: str) -> tuple[int, Heade
     if fault.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     wait = fault.facts.get("retry_after_s")
-    if type(wait) in {int, float}:
-        headers.append((b"retry-after", b"%d" % max(1, round(float(wait)))))  # type: ignore[arg-type]
+    if isinstance(wait, int | float):
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(wait))))
     elif isinstance(fault, Unavailable):
         headers.append((b"retry-after", b"1"))
     elif fault.status != 429:

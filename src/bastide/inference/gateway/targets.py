@@ -29,6 +29,7 @@ from bastide.store import Presence, Scope
 _ANSWER_S: Final = 10.0  # a database that is silent for longer is away
 _MADE_ANEW_S: Final = 60.0  # what is said has not changed; prices and limits that records tell may have run out
 _COOL_S: Final = 5.0  # a target that failed is asked last for so long
+_LATELY_S: Final = 60.0
 _SLOWER: Final = 0.2  # how much of a new measurement goes into a target's latency
 
 
@@ -65,7 +66,9 @@ class Target:
     endpoint: Endpoint
     price: Price
     latency_s: float = 0.0
-    cool_until: float = 0.0
+    cool_until: float = 0.0  # by the monotonic clock, as what follows
+    tried_at: float = float("-inf")  # when it was last asked first for being the fastest
+    doubted: bool = False  # what was measured is old: the next measurement takes its place
     pace: Pace = field(default_factory=Pace, repr=False)
     body_bytes_max: int | None = None
     root: str = ""
@@ -107,8 +110,16 @@ class Target:
 
     def took(self, seconds: float) -> None:
         """An answer began after so long."""
-        self.latency_s = seconds if not self.latency_s else (1 - _SLOWER) * self.latency_s + _SLOWER * seconds
+        seconds = max(seconds, 0.0)  # the clock may have been set meanwhile
+        if self.doubted or not self.latency_s:
+            self.latency_s, self.doubted = seconds, False
+        else:
+            self.latency_s = (1 - _SLOWER) * self.latency_s + _SLOWER * seconds
         self.cool_until = 0.0
+
+    def expected_s(self, now: float) -> float:
+        """How soon it is expected to begin. Who was not asked lately may have got faster: one call finds out."""
+        return self.latency_s if now - self.tried_at <= _LATELY_S else 0.0
 
     def failed(self, now: float) -> None:
         """It did not answer as it should: others go first for a while."""
@@ -239,9 +250,12 @@ def best_first(group: Group, verdicts: Sequence[Decision]) -> list[tuple[Target,
     """The allowed targets with their verdicts; those that failed lately come last."""
     able = [pair for pair in zip(group.targets, verdicts, strict=True) if pair[1].allowed]
     if len(able) > 1:
-        now = time.time()
+        now = time.monotonic()
         if group.by_latency:
-            able.sort(key=lambda pair: (pair[0].cool_until > now, pair[0].latency_s))
+            able.sort(key=lambda pair: (pair[0].cool_until > now, pair[0].expected_s(now)))
+            first = able[0][0]
+            first.doubted = first.doubted or now - first.tried_at > _LATELY_S
+            first.tried_at = now
         else:
             able.sort(key=lambda pair: pair[0].cool_until > now)
     return able

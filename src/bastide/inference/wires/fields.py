@@ -12,7 +12,8 @@ _HUMP: Final = re.compile("[A-Z]")
 
 def refused(field: str, why: str, next_step: str = "") -> BadChat:
     """The error that names a field; `next_step` says how it looks, where that is not how a request does."""
-    return BadChat(f"`{field}` {why}.", next_step=next_step or None, field=field, param=field)
+    step = next_step or f"Correct `{field}` and send the request again; /openapi.json describes it."
+    return BadChat(f"`{field}` {why}.", next_step=step, field=field, param=field)
 
 
 class Fields:
@@ -130,15 +131,20 @@ class Fields:
         """A field that may be there with a value that changes nothing."""
         found = self.take(name)
         if found is not None and found not in values:
-            raise refused(self.path(name), "is not translated with this value: use a model that speaks this format")
+            raise untold(self.path(name), "is not translated with this value")
 
     def done(self) -> None:
         """Whatever is left is not known. Raises BadChat."""
         for name in sorted(self._left):
             if self._body[name] is not None:
-                raise refused(self.path(name), "cannot be put into the format of this model's server: leave it out")
+                raise untold(self.path(name), "cannot be put into the format of this model's server")
 
 
 def cannot(field: str, wire: str) -> BadChat:
     """The error for something that the format of a server cannot say."""
-    return refused(field, f"cannot be said to this model's server, which speaks {wire}: leave it out")
+    return untold(field, f"cannot be said to this model's server, which speaks {wire}")
+
+
+def untold(field: str, why: str) -> BadChat:
+    """The error for a field that only a server of the client's own format would understand."""
+    return refused(field, why, f"Leave `{field}` out, or name a model whose server speaks the format of your client.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from bastide.errors import StreamBroken
 from bastide.inference.wires.events import Began, Closed, Ended, Event, Grew, Opened, Sealed, Stopped, Told, joined
@@ -17,19 +17,25 @@ from bastide.inference.wires.sse import named
 from bastide.inference.wires.stream_reading import Reader
 from bastide.inference.wires.values import Call, Counted, Reasoning, Text
 
+_CONTENT: Final = ("content_block_start", "message_delta", "message_stop")
+
 
 class Telling:
-    """What the events of a stream of messages mean."""
+    """What the events of a stream of messages mean; one that forgets its message_start begins all the same."""
 
     def __init__(self) -> None:
         self._places: dict[int, int] = {}
-        self._ended = False
+        self._began = self._ended = False
         self._counted: Counted | None = None
 
     def heard(self, said: Mapping[str, Any]) -> list[Event]:
         """One event. Raises StreamBroken or UpstreamGarbage."""
         events: list[Event] = []  # of a ping, or of something newer for which nobody asked
-        match said.get("type"):
+        kind = said.get("type")
+        if not self._began and kind in _CONTENT:
+            self._began = True
+            return [Began(), *self.heard(said)]
+        match kind:
             case "content_block_delta":
                 events = self._delta(said)
             case "content_block_start":
@@ -37,7 +43,7 @@ class Telling:
             case "content_block_stop":
                 events = [Closed(0, self._place(said))]
             case "message_start":
-                message = table_of(said, "message")
+                message, self._began = table_of(said, "message"), True
                 events = [Began(text_of(message, "id"), text_of(message, "model")), *self._used(message)]
             case "message_delta":
                 delta = table_of(said, "delta")
