@@ -47,7 +47,6 @@ class Accounts:
         self._rates_eur = {"EUR": 1.0, **(rates_eur or {})}
         self._patience_s = patience_s
         self._currencies: dict[str, str] = {}
-        self._changes = 0  # what was read before a change is read again
         self._reading: dict[str, asyncio.Task[Book]] = {}
         self._leave: Callable[[], None] = lambda: None
 
@@ -108,8 +107,7 @@ class Accounts:
         book = self._keeper.books.get(tenant)
         if book is not None:
             book.read_at = float("-inf")
-        self._changes += 1
-        self._reading.pop(tenant, None)
+        self._reading.pop(tenant, None)  # what was read before a change is read again
 
     def told(self, tenant: str) -> None:
         """A budget or a rate of the tenant was changed elsewhere: it is read at once, and calls wait for that.
@@ -157,10 +155,11 @@ class Accounts:
             telemetry.log.warning("the accounts of a tenant could not be read: %s", fault)
 
     async def _fetch(self, scope: Scope) -> Book:
-        asked_at, changes = time.monotonic(), self._changes
+        asked_at = time.monotonic()
         said = await self._leasing.read(scope)
-        if changes != self._changes:
-            asked_at -= _FRESH_S
+        latest = self._reading.get(scope.tenant)
+        if latest is not asyncio.current_task():  # something was changed meanwhile: what was read then is not learnt
+            return await asyncio.shield(latest or self._read(scope))
         book = self._keeper.books.get(scope.tenant)
         if book is None:
             left = self._left.pop(scope.tenant, [])

@@ -14,6 +14,7 @@ from tests.conftest import scope_of
 from bastide.errors import RateLimited
 from bastide.inference import Usage
 from bastide.inference.accounts import Accounts, Keeping
+from bastide.inference.accounts.leasing import Said
 from bastide.settings import Settings
 from bastide.store import Scope, Store, new_id
 
@@ -38,6 +39,34 @@ async def test_processes_share_the_requests_of_a_minute(process: Process, keepin
     done = await asyncio.gather(*(_until_refused(one, ours) for one in processes for _ in range(2)))
     passed = asyncio.get_running_loop().time() - began
     assert 64 - 3 * 4 <= sum(done) <= 64 + passed * 64 / 60 + 1
+
+
+@pytest.mark.parametrize("late", ["before the next call", "after it"])
+async def test_what_was_read_before_a_change_does_not_count_after_it(
+    keeping: Keeping, accounts: Accounts, ours: Scope, monkeypatch: pytest.MonkeyPatch, late: str
+) -> None:
+    read, old, go = accounts._leasing.read, asyncio.Event(), asyncio.Event()
+
+    async def slowly(scope: Scope) -> Said:
+        said = await read(scope)
+        if not old.is_set():
+            old.set()
+            await go.wait()
+        return said
+
+    monkeypatch.setattr(accounts._leasing, "read", slowly)
+    first = asyncio.create_task(accounts.fetch(ours))
+    async with asyncio.timeout(60):
+        await old.wait()
+        await keeping.set_rate(ours, of="tenant", requests=1)
+        if late == "before the next call":
+            go.set()
+            await first
+        await call(accounts, ours, 1)
+        go.set()
+        await first
+        with pytest.raises(RateLimited):
+            await call(accounts, ours, 1)
 
 
 @examples(max_examples=6, suppress_health_check=list(HealthCheck))
