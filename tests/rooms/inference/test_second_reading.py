@@ -16,7 +16,8 @@ from bastide.inference.gateway import Here
 from bastide.inference.gateway.asking import read
 from bastide.inference.gateway.here import Models
 from bastide.inference.gateway.holding import another_may_answer
-from bastide.inference.gateway.targets import Group, Target, best_first
+from bastide.inference.gateway.ranking import best_first
+from bastide.inference.gateway.targets import Group, Target
 from bastide.inference.upstream_faults import fault_of
 from bastide.inference.values import ChatPiece, ChatRequest, Model
 from bastide.policy import Decision, Endpoint, Label, Price

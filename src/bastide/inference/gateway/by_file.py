@@ -21,9 +21,10 @@ from bastide.inference.adapters import ADAPTERS
 from bastide.inference.batch_wire import BatchClient
 from bastide.inference.calls import Calls, endpoint_of
 from bastide.inference.gateway.asking import read, tokens_guessed
+from bastide.inference.gateway.ranking import best_first
 from bastide.inference.gateway.recording import Recording, Said
 from bastide.inference.gateway.relaying import relay_for
-from bastide.inference.gateway.targets import Group, Target, View, best_first
+from bastide.inference.gateway.targets import Group, Target, View
 from bastide.inference.gateway.values import CAPABILITIES
 from bastide.inference.openai_style import Place
 from bastide.inference.registry import Known, unknown

@@ -14,7 +14,8 @@ from typing import Final
 
 from bastide.inference.gateway.asking import Asking
 from bastide.inference.gateway.pseudonyms import FOUND, Hidden, hidden
-from bastide.inference.gateway.targets import Group, Target, View, best_first, dearest
+from bastide.inference.gateway.ranking import best_first, dearest
+from bastide.inference.gateway.targets import Group, Target, View
 from bastide.inference.gateway.values import CAPABILITIES
 from bastide.policy import Decision, Label, Policy, Price
 from bastide.store import Scope

@@ -29,7 +29,7 @@ from bastide.store import Presence, Scope
 _ANSWER_S: Final = 10.0  # a database that is silent for longer is away
 _MADE_ANEW_S: Final = 60.0  # what is said has not changed; prices and limits that records tell may have run out
 _COOL_S: Final = 5.0  # a target that failed is asked last for so long
-_LATELY_S: Final = 60.0
+LATELY_S: Final = 60.0  # so long a latency is known, once it was measured
 _SLOWER: Final = 0.2  # how much of a new measurement goes into a target's latency
 
 
@@ -119,7 +119,7 @@ class Target:
 
     def expected_s(self, now: float) -> float:
         """How soon it is expected to begin. Who was not asked lately may have got faster: one call finds out."""
-        return self.latency_s if now - self.tried_at <= _LATELY_S else 0.0
+        return self.latency_s if now - self.tried_at <= LATELY_S else 0.0
 
     def failed(self, now: float) -> None:
         """It did not answer as it should: others go first for a while."""
@@ -239,26 +239,6 @@ class View:
             old = before._targets.get(name)
             if old is not None and old.is_like(target):
                 self._targets[name] = old
-
-
-def dearest(targets: Sequence[tuple[Target, Decision]]) -> Price:
-    """The price that a call may come to, whichever of these answers."""
-    return max((target.price for target, _ in targets), key=lambda price: price.blended, default=Price())
-
-
-def best_first(group: Group, verdicts: Sequence[Decision]) -> list[tuple[Target, Decision]]:
-    """The allowed targets with their verdicts; those that failed lately come last."""
-    able = [pair for pair in zip(group.targets, verdicts, strict=True) if pair[1].allowed]
-    if len(able) > 1:
-        now = time.monotonic()
-        if group.by_latency:
-            able.sort(key=lambda pair: (pair[0].cool_until > now, pair[0].expected_s(now)))
-            first = able[0][0]
-            first.doubted = first.doubted or now - first.tried_at > _LATELY_S
-            first.tried_at = now
-        else:
-            able.sort(key=lambda pair: pair[0].cool_until > now)
-    return able
 
 
 def _ordered(targets: Sequence[Target], order: str) -> list[Target]:
