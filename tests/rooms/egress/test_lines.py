@@ -35,6 +35,7 @@ from .conftest import Answer, Authority, always, http, serving
 from .test_egress import local, names, outside
 
 QUICK = Patience(connect_s=1.0, first_s=0.3, idle_s=0.3, total_s=5.0)
+SURE = Patience(connect_s=60.0, first_s=60.0, idle_s=60.0, total_s=120.0)  # where time is not the question
 
 
 class Heard:
@@ -83,13 +84,13 @@ async def opened(**options: Any) -> AsyncIterator[Egress]:
         await egress.stop()
 
 
-def begin(egress: Egress, decision: Any, patience: Patience = QUICK, body: bytes = b"{}") -> tuple[Heard, Exchange]:
+def begin(egress: Egress, decision: Any, patience: Patience = SURE, body: bytes = b"{}") -> tuple[Heard, Exchange]:
     line = egress.line(egress.permit(decision))
     heard = Heard()
     return heard, line.send(line.head("POST", "/v1/chat", {"content-type": "application/json"}), body, heard, patience)
 
 
-async def asked(egress: Egress, decision: Any, patience: Patience = QUICK, body: bytes = b"{}") -> Heard:
+async def asked(egress: Egress, decision: Any, patience: Patience = SURE, body: bytes = b"{}") -> Heard:
     heard, _ = begin(egress, decision, patience, body)
     async with asyncio.timeout(60):
         await heard.done.wait()
@@ -191,7 +192,7 @@ def cut(raw: bytes) -> Answer:
 )
 async def test_what_is_no_answer_is_a_fault_of_its_own(raw: bytes, fault: type[BastideError]) -> None:
     async with serving(cut(raw)) as server, opened() as egress:
-        heard = await asked(egress, local(server.port), replace(QUICK, body_bytes_max=1000))
+        heard = await asked(egress, local(server.port), replace(SURE, body_bytes_max=1000))
     assert isinstance(heard.fault, fault)
 
 
@@ -213,7 +214,7 @@ async def test_a_server_that_says_no_more_is_too_slow(begun: bytes, said: str) -
         await reader.read()
 
     async with serving(answer) as server, opened() as egress:
-        heard = await asked(egress, local(server.port))
+        heard = await asked(egress, local(server.port), QUICK)
     assert isinstance(heard.fault, TooSlow)
     assert said in heard.fault.message
 
@@ -314,7 +315,7 @@ async def test_the_certificate_that_answered_is_the_evidence_and_pins_are_kept(a
             seen = len(server.seen)
             line = egress.line(egress.permit(outside(), pins=["0" * 64]))
             pinned = Heard()
-            line.send(line.head("POST", "/", {}), b"secret", pinned, QUICK)
+            line.send(line.head("POST", "/", {}), b"secret", pinned, SURE)
             await pinned.done.wait()
             assert isinstance(pinned.fault, PinMismatch)
             assert len(server.seen) == seen, "not a byte was sent"
@@ -329,11 +330,11 @@ async def test_a_permit_runs_out_between_two_requests() -> None:
         line = egress.line(egress.permit(decision))
         head = line.head("POST", "/", {})
         first = Heard()
-        line.send(head, b"", first, QUICK)
+        line.send(head, b"", first, SURE)
         await first.done.wait()
         now += timedelta(seconds=31)
         with pytest.raises(PermitRefused):
-            line.send(head, b"", Heard(), QUICK)
+            line.send(head, b"", Heard(), SURE)
         forged = replace(line.permit, host="elsewhere")
         with pytest.raises(PermitRefused):
             egress.line(forged)

@@ -36,10 +36,9 @@ from bastide.settings import EgressSettings, ProxySettings, Settings
 from .conftest import Authority, always, http, serving
 from .proxying import ConnectProxy, proxying
 from .test_egress import get, local, names, outside
-from .test_lines import asked
+from .test_lines import SURE, asked
 
 HOST = "api.example.com"
-LONG = Patience(connect_s=30.0, first_s=30.0, idle_s=30.0, total_s=60.0)
 SECRET = "Käse@2031"
 _SAID = (
     *(b"HTTP/1.1 %d Said\r\n" % status for status in (100, 101, 200, 302, 401, 403, 407, 500, 999)),
@@ -56,13 +55,13 @@ class Got:
     tls: TlsEvidence | None
 
 
-async def by_client(egress: Egress, decision: Any, patience: Patience = LONG) -> Got:
+async def by_client(egress: Egress, decision: Any, patience: Patience = SURE) -> Got:
     """Over the client that takes whole replies."""
     reply = await get(egress, decision)
     return Got(reply.status, reply.body, reply.tls)
 
 
-async def by_line(egress: Egress, decision: Any, patience: Patience = LONG) -> Got:
+async def by_line(egress: Egress, decision: Any, patience: Patience = SURE) -> Got:
     """Over the fast way."""
     heard = await asked(egress, decision, patience)
     if heard.fault is not None:
@@ -458,7 +457,7 @@ async def test_a_proxy_that_is_away_stalls_or_closes(ask: Asks) -> None:
     async with proxying({HOST: 1}, stalls=True) as proxy:
         egress = behind(proxy, connect_s=0.3)
         with pytest.raises(ProxyUnreachable, match="does not answer"):
-            await ask(egress, outside(), replace(LONG, connect_s=0.3))
+            await ask(egress, outside(), replace(SURE, connect_s=0.3))
         with pytest.raises(ProxyUnreachable):
             await egress.ask_proxy()
     async with proxying({HOST: 1}, cuts=True) as proxy:
