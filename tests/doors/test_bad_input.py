@@ -327,6 +327,8 @@ async def test_a_label_can_only_tighten(web: httpx2.AsyncClient, served: str, ho
             spec = {"name": name, "url": server.url, "local": True, "model": "scripted", "capabilities": [does]}
             assert (await web.post("/api/v1/models", json=spec, headers=chief)).status_code == 201
         before = await clients.openai.chat.completions.with_raw_response.create(**body("chat"))
+        public = {"x-label": '{"class": "public"}'}  # what is said takes a guess's place
+        loose = await clients.openai.chat.completions.with_raw_response.create(**body("chat"), extra_headers=public)
         now = (await web.get("/api/v1/policies", headers=chief)).json()
         put = await web.put("/api/v1/policies", json={**strict, "version": now["version"]}, headers=chief)
         assert put.status_code == 200, put.text
@@ -347,14 +349,14 @@ async def test_a_label_can_only_tighten(web: httpx2.AsyncClient, served: str, ho
             assert part.response.json()["error"]["code"] == "policy.bad_label"
         assert server.asked == []
     labels = []
-    for answer in (before, plain, tight):
+    for answer in (before, loose, plain, tight):
         shown = await web.get(
             f"/api/v1/receipts/{answer.headers['x-bastide-receipt']}", headers=bearer(ours.keys["auditor"])
         )
         labels.append(shown.json()["label"])
-    assert [label["class"] for label in labels] == ["public", "confidential", "restricted"]
-    assert [label["zone"] for label in labels] == [None, ["DE", "FR"], ["FR"]]
-    assert [label["personal"] for label in labels] == ["none"] * 3, "that is looked for"
+    assert [label["class"] for label in labels] == ["internal", "public", "confidential", "restricted"]
+    assert [label["zone"] for label in labels] == [None, None, ["DE", "FR"], ["FR"]]
+    assert [label["personal"] for label in labels] == ["none"] * 4, "that is looked for"
 
 
 async def test_rates_and_budgets_are_errors_that_clients_know(

@@ -29,7 +29,10 @@ _ALONE: frozenset[Program] = frozenset({"gatekeeping"})
 def main() -> None:
     """The console script. The tree of commands is run as well: a program that is none of them does not load it."""
     gc.disable()
-    runpy.run_module("bastide.cli.tree", run_name="__main__")
+    try:
+        runpy.run_module("bastide.cli.tree", run_name="__main__")
+    except KeyboardInterrupt:  # while it was loading; from then on `attended` knows what to say
+        sys.exit(130)
 
 
 def run_program(name: Program, words: dict[str, Any]) -> int:

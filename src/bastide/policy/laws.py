@@ -31,8 +31,9 @@ class Laws:
         self._fresh_s = fresh_s
         self._stale_s = stale_s
         self._laws: dict[str, tuple[float, Governing]] = {}
-        self._scopes: dict[str, Scope] = {}  # under which each was read last
+        self._scopes: dict[str, Scope] = {}  # under which each was read or set last
         self._doubts: dict[str, int] = {}
+        self._alarms = 0  # that were for everybody
         self._reading: set[asyncio.Task[None]] = set()
         self.changes = 0  # of any law that was known before
 
@@ -66,6 +67,7 @@ class Laws:
     def doubt_all(self) -> None:
         """Something has changed for everybody: each is read anew by the next call that needs it."""
         self.changes += 1
+        self._alarms += 1
         self._doubts.update(dict.fromkeys(self._laws, self.changes))
 
     async def stop(self) -> None:
@@ -79,6 +81,7 @@ class Laws:
 
     async def _learn(self, scope: Scope) -> Governing:
         asked_at, held, doubt = time.monotonic(), self._laws.get(scope.tenant), self._doubts.get(scope.tenant)
+        alarms = self._alarms
         law = await self._read(scope)
         self._scopes[scope.tenant] = scope
         if doubt is not None and self._doubts.get(scope.tenant) == doubt:
@@ -87,10 +90,13 @@ class Laws:
             law = held[1]
         if self._laws.get(scope.tenant) is held:  # nobody has set another meanwhile
             self._put(scope.tenant, asked_at, law)
+        if alarms != self._alarms:  # it may be older than what was heard meanwhile
+            self._doubts[scope.tenant] = self.changes
         return law
 
     def set(self, scope: Scope, law: Governing) -> None:
         """This is the tenant's law from now on."""
+        self._scopes[scope.tenant] = scope
         self._put(scope.tenant, time.monotonic(), law)
 
     def _put(self, tenant: str, at: float, law: Governing) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,9 +18,9 @@ from bastide.policy.explaining import endpoints_of, explain
 from bastide.policy.label import Label
 from bastide.policy.laws import Laws
 from bastide.policy.local import local_records
+from bastide.policy.quarantine import Quarantine
 from bastide.policy.record import Price, Record, expiring, load_records, overlay
 from bastide.policy.replaying import Replay, Replaying
-from bastide.policy.rules import HOLDS
 from bastide.policy.table import Table
 from bastide.policy.values import Decision, Endpoint, Explanation, TenantPolicy, Trial
 from bastide.policy.views import View, view
@@ -32,8 +31,7 @@ from bastide.telemetry import count, log
 _Q = queries(__package__)
 _TENANT_POLICY, _SET_TENANT_POLICY = _Q["tenant_policy"], _Q["set_tenant_policy"]
 _POLICY_BY_HASH, _RECORD_BY_HASH, _KEEP_RECORD = _Q["tenant_policy_by_hash"], _Q["record_by_hash"], _Q["keep_record"]
-_QUARANTINED, _PUT_IN_QUARANTINE = _Q["quarantined"], _Q["put_in_quarantine"]
-_RELEASE_FROM_QUARANTINE = _Q["release_from_quarantine"]
+_PUT_IN_QUARANTINE, _RELEASE_FROM_QUARANTINE = _Q["put_in_quarantine"], _Q["release_from_quarantine"]
 
 _TABLES_MAX = 4096  # lists of endpoints whose verdicts are kept, of all tenants
 
@@ -58,10 +56,8 @@ class Policy:
         self._clock = clock
         self._snapshot = Snapshot({})
         self._laws = Laws(self._read_law, store.presence, fresh_s=settings.fresh_s, stale_s=settings.stale_s)
-        self._quarantine: dict[str, str] = {}
-        self._moment = 0  # counts what changes under decisions that were worked out before
+        self._quarantine = Quarantine(fresh_s=settings.fresh_s)
         self._tables: dict[tuple[str, str, str], Table] = {}
-        self._looked = float("-inf")
         self._leave: list[Callable[[], None]] = []
 
     # -- opening and closing ------------------------------------------------------------------------
@@ -79,7 +75,7 @@ class Policy:
         async with self._store.as_operator(reason="keep provider records by their hash") as db:
             kept = ({"hash": r.hash, "id": r.id, "content": Json(r.to_wire())} for r in records.values())
             await db.many(_KEEP_RECORD, kept)
-            self._quarantine = dict(await db.rows(tuple, _QUARANTINED))
+            await self._quarantine.look(db)
         hearing = self._store.hearing
         self._leave.append(hearing.of_tenants("policy", self._laws.doubt))
         self._leave.append(hearing.on("policy.quarantine", self._in_quarantine))
@@ -95,7 +91,7 @@ class Policy:
 
     def _in_quarantine(self, _: str) -> None:
         """The quarantine was changed, here or elsewhere, or that may have been missed."""
-        self._looked = float("-inf")
+        self._quarantine.alarm()
         self._laws.doubt_all()
 
     # -- what a tenant has decided ------------------------------------------------------------------
@@ -134,6 +130,8 @@ class Policy:
             details: dict[str, Any] = {"before": before.to_wire(), "after": new.to_wire(), "hash": law.hash}
             await self._audit.record(db, "policy.set", resource=law.hash, details=details)
         self._laws.set(scope, law)
+        if self._quarantine.in_doubt:
+            self._laws.doubt(scope.tenant)
         return new
 
     async def enable(self, scope: Scope, record_id: str) -> TenantPolicy:
@@ -170,14 +168,9 @@ class Policy:
         return label_of_call((await self._laws.of(scope)).policy, Label.of_scope(scope), said)
 
     async def _read_law(self, scope: Scope) -> Governing:
-        asked_at = time.monotonic()
         async with self._store.under(scope) as db:
             row = await db.row(tuple, _TENANT_POLICY)
-            if asked_at - self._looked > self._settings.fresh_s:
-                found: dict[str, str] = dict(await db.rows(tuple, _QUARANTINED))
-                self._moment += found != self._quarantine
-                self._quarantine = found
-                self._looked = asked_at
+            await self._quarantine.look(db)
         return governing(self._read(row), air_gap=self._settings.air_gap)
 
     @staticmethod
@@ -215,7 +208,7 @@ class Policy:
             endpoint,
             self._laws.held(scope),
             self._clock(),
-            quarantine=self._quarantine.get(endpoint.record_id, HOLDS),
+            quarantine=self._quarantine.found(endpoint.record_id),
             **act,
         )
 
@@ -230,7 +223,7 @@ class Policy:
     @property
     def changes(self) -> int:
         """Another number as soon as anything has changed that a verdict may rest on."""
-        return self._moment + self._laws.changes
+        return self._quarantine.changes + self._laws.changes
 
     def table(
         self,
@@ -247,14 +240,14 @@ class Policy:
         Ask for it anew at each call: that is one look-up, and what has changed meanwhile gives another table.
         `endpoints` is the caller's own list, which he keeps. The scope's label is joined in as in `decide`.
         """
-        law = self._laws.held(scope)
+        law, moment = self._laws.held(scope), self._quarantine.changes
         place = (scope.tenant, capability, f"{purpose}|{attempt}|{original}|{scope.label}")
         table = self._tables.get(place)
-        if table is None or table.law is not law or table.moment != self._moment or table.endpoints is not endpoints:
+        if table is None or table.law is not law or table.moment != moment or table.endpoints is not endpoints:
             scope.need("model:use")
             act = {"capability": capability, "purpose": purpose, "attempt": attempt, "original": original}
             decide = partial(self._decide, scope, act=act)
-            table = Table(endpoints, law, self._moment, decide, self._clock)
+            table = Table(endpoints, law, moment, decide, self._clock)
             if len(self._tables) >= _TABLES_MAX:
                 self._tables.clear()
             self._tables[place] = table
@@ -376,12 +369,10 @@ class Policy:
     async def contradict(self, record_id: str, found: str) -> None:
         """Put a record in quarantine because a probe has found something against it. Audited, for every tenant."""
         self.record(record_id)
-        self._quarantine[record_id] = found
-        self._moment += 1
-        async with self._store.as_operator(reason=f"quarantine {record_id}") as db:
-            await db.run(_PUT_IN_QUARANTINE, record_id=record_id, found=found)
-            await self._audit.record(db, "policy.quarantine", resource=record_id, details={"found": found})
-        self._quarantine[record_id] = found
+        with self._quarantine.putting(record_id, found):
+            async with self._store.as_operator(reason=f"quarantine {record_id}") as db:
+                await db.run(_PUT_IN_QUARANTINE, record_id=record_id, found=found)
+                await self._audit.record(db, "policy.quarantine", resource=record_id, details={"found": found})
 
     async def release(self, scope: Scope, record_id: str) -> None:
         """Take a record out of quarantine, after a person has looked. Audited."""
@@ -389,5 +380,4 @@ class Policy:
         async with self._store.as_operator(reason=f"release {record_id} from quarantine") as db:
             await db.run(_RELEASE_FROM_QUARANTINE, record_id=record_id)
             await self._audit.record(db, "policy.release", resource=record_id)
-        self._quarantine.pop(record_id, None)
-        self._moment += 1
+        self._quarantine.lift(record_id)

@@ -204,6 +204,7 @@ async def test_each_of_many_tenants_has_routes_of_its_own(rooms: Rooms, chief: S
             )
             await route(rooms, scope, "assistant", "ours")
         answers = await asyncio.gather(*(call(rooms, scope, {**ASKED, "model": "assistant"}) for scope in tenants))
+        assert [one.status for one in answers] == [200] * len(tenants), [one.json for one in answers]
         assert [one.json["choices"][0]["message"]["content"] for one in answers] == [
             f"upstream-{number}" for number in range(len(tenants))
         ]

@@ -17,10 +17,16 @@ from bastide.inference.resting import rest
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("graphs")
+    """A cache in which the embedder that a package carries was opened before."""
+    place = tmp_path_factory.mktemp("graphs")
+    opened = rest(None, place)
+    assert opened is not None
+    opened.close()
+    return place
 
 
-def test_the_first_start_opens_and_the_next_does_not(cache: Path) -> None:
+def test_the_first_start_opens_and_the_next_does_not(tmp_path: Path) -> None:
+    cache = tmp_path / "graphs"
     first, plain = rest(None, cache), open_embedder(None, cache)
     assert first is not None
     assert plain is not None

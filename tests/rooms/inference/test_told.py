@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import psycopg
 import pytest
+from tests.rooms.listening import heard
 
 from bastide.audit import Audit
 from bastide.egress import Egress
 from bastide.errors import DatabaseUnavailable, UnknownModel
 from bastide.inference import Inference, ModelRoute, ModelSpec
 from bastide.inference.adapters.offering import Offered
-from bastide.policy import Policy
+from bastide.policy import Endpoint, Label, Policy
 from bastide.settings import EgressSettings, InferenceSettings, PolicySettings, Settings
 from bastide.store import Scope, Store
 from bastide.testing import ScriptedModel
@@ -59,18 +60,6 @@ async def here(settings: Settings, store: Store) -> AsyncIterator[Other]:
     await policy.stop()
 
 
-async def heard(store: Store) -> None:
-    """Until this process listens."""
-    listening = asyncio.Event()
-    leave = store.hearing.on("test", lambda _: listening.set())
-    async with asyncio.timeout(60):
-        while not listening.is_set():
-            async with store.as_owner(reason="see who listens") as owner:
-                await owner.execute("select pg_notify('changed', 'test')")
-            await asyncio.sleep(0.02)
-    leave()
-
-
 async def soon(seen: Callable[[], Awaitable[bool]]) -> None:
     """Within a minute, where it would otherwise take ten."""
     async with asyncio.timeout(60):
@@ -100,6 +89,7 @@ async def test_a_policy_in_doubt_that_cannot_be_read_lets_nothing_begin(
     await own.start()
     policy = Policy(own, Audit(own, settings.audit), PolicySettings(home=settings.store.home, fresh_s=LONG_S))
     await policy.start()
+    await heard(own)
     await policy.refresh(ours)
     await own.stop()
     own.presence.gone()
@@ -120,7 +110,7 @@ async def test_the_quarantine(here: Other, other: Other, ours: Scope) -> None:
 
     async def seen() -> bool:
         await other.policy.refresh(ours)
-        return other.policy._quarantine.get(record) == "another key"
+        return other.policy._quarantine.found(record) == "another key"
 
     await soon(seen)
     operator = Scope(ours.tenant, None, None, frozenset(), ours.permissions | {"platform:operate"})
@@ -128,9 +118,23 @@ async def test_the_quarantine(here: Other, other: Other, ours: Scope) -> None:
 
     async def released() -> bool:
         await other.policy.refresh(ours)
-        return record not in other.policy._quarantine
+        return other.policy._quarantine.found(record) != "another key"
 
     await soon(released)
+
+
+async def test_the_quarantine_binds_who_has_just_set_a_policy_too(here: Other, other: Other, ours: Scope) -> None:
+    """A law that is set here is read by nobody: what was heard before that must still be looked at."""
+    await heard(other.store)
+    record = here.policy.records()[0].id
+    await here.policy.contradict(record, "another key")
+    await heard(other.store)  # and so that, too
+    await other.policy.enable(ours, record)
+    await other.policy.refresh(ours)
+    verdict = other.policy.decide(ours, Label(), Endpoint("there", record, "m", "api"), capability="chat")
+    assert "R15" in {one.id for one in verdict.failed}
+    operator = Scope(ours.tenant, None, None, frozenset(), ours.permissions | {"platform:operate"})
+    await here.policy.release(operator, record)
 
 
 async def test_models_and_routes(here: Other, other: Other, ours: Scope) -> None:

@@ -97,7 +97,7 @@ async def test_without_a_policy_at_hand_everything_is_refused(
     if seconds:
         await policy.refresh(ours)
         real = __import__("time").monotonic
-        monkeypatch.setattr("bastide.policy.policy.time.monotonic", lambda: real() + seconds)
+        monkeypatch.setattr("bastide.policy.laws.time.monotonic", lambda: real() + seconds)
     assert not policy.ready(ours)
     assert {rules[0] for _, _, rules in said(policy, ours, Label(), clock)} <= {"R02", "R16"}
     assert not any(allowed for _, allowed, _ in said(policy, ours, Label(), clock))
