@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from bastide.inference.embedder import Embedder, open_embedder
-from bastide.inference.graph_cache import graph_bytes
-from bastide.inference.model_folder import open_tokenizer, read_folder
+from bastide.inference.local.embedder import Embedder, open_embedder
+from bastide.inference.local.graph_cache import graph_bytes
+from bastide.inference.local.model_folder import open_tokenizer, read_folder
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 ROUNDS = 5

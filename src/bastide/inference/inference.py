@@ -19,9 +19,9 @@ from bastide.inference.adding import Adding
 from bastide.inference.calls import Call, Calls, Choice, pin_of
 from bastide.inference.candidates import Candidates
 from bastide.inference.catalogue import Catalogue
-from bastide.inference.extractive_chat import as_stream, completion, question_and_passages, reply_text
 from bastide.inference.gateway import Gateway, Here, Route
-from bastide.inference.local import Kind, LocalModels
+from bastide.inference.local.extractive_chat import as_stream, completion, question_and_passages, reply_text
+from bastide.inference.local.models import Kind, LocalModels
 from bastide.inference.looking import label_of, label_of_chat, looked_into
 from bastide.inference.media import Media
 from bastide.inference.registry import Known, Registry, able, unknown

@@ -15,9 +15,9 @@ from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from bastide.errors import UnsupportedEmbedder
-from bastide.inference.embedder import Embedder, open_embedder
-from bastide.inference.graph_cache import make_graph
-from bastide.inference.model_folder import read_folder
+from bastide.inference.local.embedder import Embedder, open_embedder
+from bastide.inference.local.graph_cache import make_graph
+from bastide.inference.local.model_folder import read_folder
 
 Array = NDArray[np.float64]
 HIDDEN, HEADS, LAYERS, INNER, WORDS, POSITIONS = 24, 4, 2, 40, 60, 34

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bastide.errors import UnsupportedEmbedder
-from bastide.inference.embedder import CARRIER, Embedder, open_embedder, refuse_reporting
-from bastide.inference.graph_cache import make_graph
-from bastide.inference.model_folder import read_folder
+from bastide.inference.local.embedder import CARRIER, Embedder, open_embedder, refuse_reporting
+from bastide.inference.local.graph_cache import make_graph
+from bastide.inference.local.model_folder import read_folder
 
 TEXTS = (
     "In the case of a personal data breach, the controller shall notify the supervisory authority within 72 hours.",

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bastide.inference.extractive import extract
-from bastide.inference.question_words import guess_language, kind_of
-from bastide.inference.sentence_ends import sentence_spans
+from bastide.inference.local.extractive import extract
+from bastide.inference.local.question_words import guess_language, kind_of
+from bastide.inference.local.sentence_ends import sentence_spans
 
 GDPR_33 = (
     "Notification of a personal data breach to the supervisory authority\n\n"

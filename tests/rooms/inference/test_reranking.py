@@ -17,7 +17,7 @@ from bastide.errors import (
     WrongCapability,
 )
 from bastide.inference import Inference, ModelSpec
-from bastide.inference.cross_encoder import open_cross_encoder
+from bastide.inference.local.cross_encoder import open_cross_encoder
 from bastide.store import Scope
 from bastide.testing import Fails, Raw, ScriptedModel
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from bastide.errors import UnsupportedEmbedder
-from bastide.inference.embedder import carried, open_embedder
-from bastide.inference.resting import rest
+from bastide.inference.local.embedder import carried, open_embedder
+from bastide.inference.local.resting import rest
 
 
 @pytest.fixture(scope="module")

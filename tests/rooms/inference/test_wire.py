@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bastide.errors import BadChat, UpstreamGarbage
 from bastide.inference import ChatRequest, Message
-from bastide.inference.extractive_chat import question_and_passages, reply_text
+from bastide.inference.local.extractive_chat import question_and_passages, reply_text
 from bastide.inference.openai_style import Chunk, Gathered, encode, normalised, read_completion, said
 
 JSON = st.recursive(

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from bastide.inference.question_words import FUNCTION_WORDS
-from bastide.inference.sentence_ends import sentence_spans
+from bastide.inference.local.question_words import FUNCTION_WORDS
+from bastide.inference.local.sentence_ends import sentence_spans
 from bastide.inference.tasks.occurrences import Found, fold, without_overlaps
 from bastide.inference.tasks.patterns import month_of
 from bastide.inference.tasks.tables import NAME_TABLE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bastide.inference.sentence_ends import sentence_spans
+from bastide.inference.local.sentence_ends import sentence_spans
 
 PIECE_CHARACTERS_MAX = 8000
 """About 2,000 to 2,700 tokens: what the smallest models in use can read beside an instruction and an answer."""

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from bastide.inference.question_words import FUNCTION_WORDS, guess_language
+from bastide.inference.local.question_words import FUNCTION_WORDS, guess_language
 from bastide.inference.tasks.occurrences import fold
 from bastide.inference.tasks.tables import NAME_TABLE
 

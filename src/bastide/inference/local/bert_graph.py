@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from bastide.inference.model_folder import Encoder
+from bastide.inference.local.model_folder import Encoder
 
 if TYPE_CHECKING:
     import numpy as np

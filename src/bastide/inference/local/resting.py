@@ -17,9 +17,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from bastide.inference.embedder import Embedder, carried, open_embedder
-from bastide.inference.graph_cache import seen, write
-from bastide.inference.model_folder import read_folder
+from bastide.inference.local.embedder import Embedder, carried, open_embedder
+from bastide.inference.local.graph_cache import seen, write
+from bastide.inference.local.model_folder import read_folder
 
 if TYPE_CHECKING:
     import numpy as np

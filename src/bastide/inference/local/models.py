@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from bastide.errors import NoEmbedder
-from bastide.inference.cross_encoder import CrossEncoder, open_cross_encoder
-from bastide.inference.embedder import Embedder
-from bastide.inference.extractive import Extract, extract
-from bastide.inference.resting import Resting, rest
+from bastide.inference.local.cross_encoder import CrossEncoder, open_cross_encoder
+from bastide.inference.local.embedder import Embedder
+from bastide.inference.local.extractive import Extract, extract
+from bastide.inference.local.resting import Resting, rest
 from bastide.inference.values import EXTRACTIVE, Model
 from bastide.settings import InferenceSettings
 from bastide.telemetry import log

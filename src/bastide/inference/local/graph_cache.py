@@ -19,8 +19,8 @@ import os
 import tempfile
 from pathlib import Path
 
-from bastide.inference.bert_graph import REVISION, Dense, Precision, build
-from bastide.inference.model_folder import ModelFolder, open_weights
+from bastide.inference.local.bert_graph import REVISION, Dense, Precision, build
+from bastide.inference.local.model_folder import ModelFolder, open_weights
 from bastide.telemetry import log
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from bastide.errors import UnsupportedEmbedder, UnsupportedReranker
-from bastide.inference.embedder import open_session
-from bastide.inference.model_folder import open_tokenizer
+from bastide.inference.local.embedder import open_session
+from bastide.inference.local.model_folder import open_tokenizer
 
 _TOKENS_USUAL = 512
 _CHARACTERS_PER_TOKEN_MAX = 128

@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bastide.inference.question_words import FUNCTION_WORDS, guess_language, hint, kind_of
-from bastide.inference.sentence_ends import sentence_spans
+from bastide.inference.local.question_words import FUNCTION_WORDS, guess_language, hint, kind_of
+from bastide.inference.local.sentence_ends import sentence_spans
 
 if TYPE_CHECKING:
     import numpy as np

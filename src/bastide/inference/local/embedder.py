@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bastide.errors import UnsupportedEmbedder
-from bastide.inference.graph_cache import graph_bytes, known_digest
-from bastide.inference.model_folder import ModelFolder, open_tokenizer, read_folder
+from bastide.inference.local.graph_cache import graph_bytes, known_digest
+from bastide.inference.local.model_folder import ModelFolder, open_tokenizer, read_folder
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, get_args
 Kind = Literal["time", "amount", "who", "meaning", "reason"]
 
 _TABLES: Final[dict[str, Any]] = tomllib.loads(
-    files("bastide.inference").joinpath("questions.toml").read_text(encoding="utf-8")
+    files("bastide.inference.local").joinpath("questions.toml").read_text(encoding="utf-8")
 )
 _KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
