@@ -88,7 +88,8 @@ class Laws:
             del self._doubts[scope.tenant]
         if held and held[1].hash == law.hash:
             law = held[1]
-        if self._laws.get(scope.tenant) is held:  # nobody has set another meanwhile
+        latest = self._laws.get(scope.tenant)
+        if latest is held or (latest is not None and latest[0] <= asked_at):  # nobody set another, or read it later
             self._put(scope.tenant, asked_at, law)
         if alarms != self._alarms:  # it may be older than what was heard meanwhile
             self._doubts[scope.tenant] = self.changes
