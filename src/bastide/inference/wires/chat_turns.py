@@ -222,7 +222,7 @@ def spoken(parts: tuple[Part, ...], *, sealed: bool) -> dict[str, Any]:
     calls = [part for part in parts if isinstance(part, Call)]
     if calls:
         more["tool_calls"] = [
-            {"id": one.id, "type": "function", "function": {"name": one.name, "arguments": one.arguments}}
+            {"id": one.id, "type": "function", "function": {"name": one.name, "arguments": one.arguments or "{}"}}
             for one in calls
         ]
     return more

@@ -25,6 +25,7 @@ class Telling:
 
     def __init__(self) -> None:
         self._places: dict[int, int] = {}
+        self._silent: set[int] = set()  # calls without a word of arguments until now: at their end that is an object
         self._began = self._ended = False
         self._counted: Counted | None = None
 
@@ -41,7 +42,8 @@ class Telling:
             case "content_block_start":
                 events = self._start(said)
             case "content_block_stop":
-                events = [Closed(0, self._place(said))]
+                place = self._place(said)
+                events = [*([Grew(0, place, "{}")] if place in self._silent else []), Closed(0, place)]
             case "message_start":
                 message, self._began = table_of(said, "message"), True
                 events = [Began(text_of(message, "id"), text_of(message, "model")), *self._used(message)]
@@ -82,7 +84,10 @@ class Telling:
         if kind == "tool_use":
             given = table_of(raw, "input")
             opened: list[Event] = [Opened(0, place, Call(text_of(raw, "id"), text_of(raw, "name")))]
-            return [*opened, Grew(0, place, arguments(given))] if given else opened
+            if given:
+                return [*opened, Grew(0, place, arguments(given))]
+            self._silent.add(place)
+            return opened
         if kind == "text":
             text = text_of(raw, "text")
             return [Opened(0, place, Text("")), *([Grew(0, place, text)] if text else [])]
@@ -96,7 +101,11 @@ class Telling:
             case "text_delta":
                 return [Grew(0, place, text_of(delta, "text"))]
             case "input_json_delta":
-                return [Grew(0, place, text_of(delta, "partial_json"))]
+                text = text_of(delta, "partial_json")
+                if not text:
+                    return []
+                self._silent.discard(place)
+                return [Grew(0, place, text)]
             case "thinking_delta":
                 return [Grew(0, place, text_of(delta, "thinking"))]
             case "signature_delta":

@@ -169,7 +169,8 @@ def item(part: Told, identity: str, logprobs: tuple[Logprob, ...] = (), status: 
     """A part as an item of the output."""
     match part:
         case Call():
-            given = {"arguments": part.arguments, "call_id": part.id, "name": part.name}
+            whole = part.arguments or ("{}" if status == "completed" else "")  # clients read it as JSON
+            given = {"arguments": whole, "call_id": part.id, "name": part.name}
             return {"id": identity, "type": "function_call", "status": status, **given}
         case Reasoning():
             summary = [summary_part(part.text)] if part.text else []

@@ -258,7 +258,10 @@ class Writer:
             case Refused():
                 done = self._said("refusal.done", content_index=0, refusal=part.text)
             case Call():
-                done = self._said("function_call_arguments.done", name=part.name, arguments=part.arguments)
+                if not part.arguments:  # clients read them as JSON
+                    done = self._said("function_call_arguments.delta", delta="{}")
+                given = part.arguments or "{}"
+                done += self._said("function_call_arguments.done", name=part.name, arguments=given)
             case Reasoning() if part.text:
                 done = self._said("reasoning_summary_text.done", summary_index=0, text=part.text)
                 told = replies.summary_part(part.text)

@@ -160,6 +160,40 @@ def test_calls_that_come_mixed_are_told_one_after_the_other() -> None:
     assert events_of(data)[-2]["delta"]["stop_reason"] == "tool_use"
 
 
+@pytest.mark.parametrize("client", ["chat", "responses"])
+@pytest.mark.parametrize("server", ["messages", "chat"])
+def test_a_call_without_arguments_is_told_with_an_empty_object(server: str, client: str) -> None:
+    """Clients read arguments as JSON, and no text is none (BerriAI/litellm #5063)."""
+    whole: dict[str, Any]
+    if server == "messages":
+        block = {"type": "tool_use", "id": "t", "name": "now", "input": {}}
+        whole = {"type": "message", "content": [block], "stop_reason": "tool_use", "usage": {}}
+        events: tuple[dict[str, Any], ...] = (
+            {"type": "message_start", "message": {**whole, "content": []}},
+            {"type": "content_block_start", "index": 0, "content_block": block},
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": ""}},
+            {"type": "content_block_stop", "index": 0},
+            {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {}},
+            {"type": "message_stop"},
+        )
+    else:
+        call = {"index": 0, "id": "t", "type": "function", "function": {"name": "now", "arguments": ""}}
+        whole = {"choices": [{"message": {"tool_calls": [call]}, "finish_reason": "tool_calls"}]}
+        events = (
+            {"id": "x", "choices": [{"index": 0, "delta": {"tool_calls": [call]}}]},
+            {"id": "x", "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]},
+        )
+    if (server, client) != ("chat", "chat"):  # which is never translated
+        writer = FORMATS[client].writer(model="m", id="x", usage=True, echo={})
+        data = b"".join(writer.write(event) for event in heard(server, spelled(events)))
+        assert gathered(heard(client, data)).choices[0].parts == (Call("t", "now", "{}"),)
+        if client == "responses":
+            told = [one.get("delta") for one in events_of(data) if one["type"].endswith("arguments.delta")]
+            assert told == ["{}"], "who puts the pieces together has the same"
+    replied = FORMATS[client].write_reply(FORMATS[server].read_reply(whole), model="m", id="x")
+    assert FORMATS[client].read_reply(replied).choices[0].parts == (Call("t", "now", "{}"),)
+
+
 def test_calls_that_all_count_as_the_first_are_told_apart_by_their_ids() -> None:
     call = {"index": 0, "function": {"name": "f", "arguments": "{}"}}
     rows = ({"id": "x", "choices": [{"index": 0, "delta": {"tool_calls": [{**call, "id": i}]}}]} for i in "ab")
