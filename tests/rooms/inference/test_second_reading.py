@@ -139,6 +139,37 @@ async def test_a_fault_of_our_own_while_an_answer_is_put_together_leaves_nobody_
         assert (failed.outcome, receipt["decision"]["unusable"]) == ("failed", "request.broken")
 
 
+# -- who is asked behind the server -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wire", "kind", "more", "field"),
+    [
+        ("messages", "anthropic", {"mcp_servers": [{"type": "url", "url": "https://else.example/mcp"}]}, "mcp_servers"),
+        ("messages", "anthropic", {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "tools[0].type"),
+        ("messages", "anthropic", {"tools": [{"type": "web_fetch_20250910", "name": "web_fetch"}]}, "tools[0].type"),
+        ("responses", "vllm", {"tools": [{"type": "mcp", "server_url": "https://else.example"}]}, "tools[0].type"),
+        ("responses", "vllm", {"tools": [{"type": "web_search_preview"}]}, "tools[0].type"),
+        ("chat", "openai", {"web_search_options": {"search_context_size": "low"}}, "web_search_options"),
+    ],
+)
+async def test_a_server_is_not_asked_to_ask_others(
+    rooms: Rooms, scope: Scope, wire: str, kind: str, more: dict[str, Any], field: str
+) -> None:
+    """What a call holds goes to whom it was decided on, also where its server speaks the client's own format."""
+    bodies: dict[str, dict[str, Any]] = {
+        "chat": ASKED,
+        "messages": {**ASKED, "max_tokens": 9},
+        "responses": {"input": "x"},
+    }
+    async with ScriptedModel() as server:
+        await add(rooms, scope, server, kind=kind)
+        asked = len(server.asked)
+        taken = await call(rooms, scope, {**bodies[wire], **more, "model": "ours"}, wire=wire)
+        assert (taken.status, taken.json["error"]["param"]) == (400, field)
+        assert len(server.asked) == asked
+
+
 # -- clocks and waits -------------------------------------------------------------------------------
 
 

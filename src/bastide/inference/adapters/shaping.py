@@ -13,21 +13,43 @@ from bastide.errors import BadChat
 Body = dict[str, Any]
 
 _HELD_STATE: Final = ("previous_response_id", "conversation", "background")
+_HANDED_ON: Final = {"chat": "web_search_options", "messages": "mcp_servers"}
+_ASKS_OTHERS: Final = ("web_search", "web_fetch", "mcp")  # how the types of such tools begin
 _UNKNOWN_TO_MISTRAL: Final = ("stream_options", "store", "user", "service_tier")
 _ELSEWHERE: Final = ("models", "route", "plugins", "provider", "transforms")
 
 
 def kept_nowhere(body: Body, wire: str) -> Body:
-    """Nothing is kept at the server: a response is always `store: false`, and none goes on from one that was kept.
+    """Nothing is kept at the server, nor handed on: a response is always `store: false`, and none goes on from one that
+    was kept.
 
-    Raises BadChat for a field that asks the server to hold a state.
+    Raises BadChat for a field that asks the server to hold a state, or to ask others.
     """
+    field = _HANDED_ON.get(wire)
+    if field is not None and body.get(field):
+        raise _handed_on(field)
+    if wire != "chat" and body.get("tools"):
+        _check_tools(body["tools"])
     if wire == "responses":
         held = next((name for name in _HELD_STATE if body.get(name)), None)
         if held is not None:
-            raise BadChat(f"`{held}` needs a state that no server is asked to keep; send the turns again.", field=held)
+            said = f"`{held}` needs a state that no server is asked to keep; send the turns again."
+            raise BadChat(said, next_step=f"Leave `{held}` out.", field=held, param=held)
         return {**body, "store": False}
     return {name: value for name, value in body.items() if name != "store"} if body.get("store") else body
+
+
+def _check_tools(tools: Any) -> None:
+    """Raises BadChat for a tool by which a server asks others: who they are is known to nobody who decides."""
+    for place, tool in enumerate(tools if type(tools) is list else ()):
+        kind = tool.get("type") if type(tool) is dict else None
+        if type(kind) is str and kind.startswith(_ASKS_OTHERS):
+            raise _handed_on(f"tools[{place}].type")
+
+
+def _handed_on(field: str) -> BadChat:
+    said = f"`{field}` lets the model's server ask others with what the call holds, and on them nothing is decided."
+    return BadChat(said, next_step=f"Leave `{field}` out, or give a tool of your own.", field=field, param=field)
 
 
 def for_mistral(body: Body, wire: str) -> Body:
