@@ -205,6 +205,11 @@ def test_identities(server: Server) -> None:
     assert server.json("key", "bind", key["id"], "--tenant", "acme", "--every-model")["models"] is None
     other = ("key", "create", "--tenant", "acme", "--role", "member", "--model", "lane")
     assert server.json(*other)["models"] == ["lane"]
+    rotated = server.json("key", "rotate", key["id"], "--tenant", "acme", "--keep", "1")
+    assert rotated["id"] == key["id"]
+    for secret in (key["key"], rotated["key"]):
+        mine = bastide("search", "mill", "--json", home=server.home, BASTIDE_API_KEY=secret)
+        assert mine.returncode == 0, mine.stderr
     server.json("key", "disable", key["id"], "--tenant", "acme")
     gone = bastide("search", "mill", "--json", home=server.home, BASTIDE_API_KEY=key["key"])
     assert gone.returncode == 1

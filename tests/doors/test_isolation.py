@@ -150,6 +150,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/rerank": {"model": MARK, "query": "Hello", "documents": ["Hello"]},
     "/api/v1/keys": {"role": "member", "user": f"{MARK}@example.org"},
     "/api/v1/keys/{id}": {"models": ["lane"]},
+    "/api/v1/keys/{id}:rotate": {"keep_hours": 1},
     "/api/v1/documents": {"name": "mine.md", "text": "Nothing of yours."},
     "/api/v1/collections": {"name": "ours"},
     "/api/v1/policies": {"version": 0},

@@ -100,6 +100,21 @@ async def test_a_change_holds_for_the_next_call(
     assert next(one for one in shown.json()["keys"] if one["id"] == bound.id)["models"] is None
 
 
+async def test_a_rotated_key_keeps_its_list(
+    served: str, client: openai.AsyncOpenAI, web: httpx2.AsyncClient, us: Company, bound: Bound
+) -> None:
+    assert await answered(client, "lane")
+    place, by = f"/api/v1/keys/{bound.id}:rotate", bearer(us.keys["administrator"])
+    made = await web.post(place, json={}, headers=by)
+    assert (made.status_code, made.json()["id"], made.json()["models"]) == (200, bound.id, ["lane"])
+    with pytest.raises(openai.AuthenticationError):
+        await answered(client, "lane")
+    async with openai.AsyncOpenAI(base_url=f"{served}/v1", api_key=made.json()["key"], max_retries=0) as again:
+        assert await answered(again, "lane") == "One two three."
+        with pytest.raises(openai.NotFoundError):
+            await answered(again, "other")
+
+
 async def test_late_work_and_tools_hold_the_list(
     client: openai.AsyncOpenAI, served: str, web: httpx2.AsyncClient, us: Company, bound: Bound, at_work: object
 ) -> None:

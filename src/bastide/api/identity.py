@@ -173,6 +173,15 @@ async def bind_key(id: str, body: shapes.KeyBound, caller: Asking, rooms: Behind
     return JSONResponse((await rooms.tenancy.bind_key(caller.scope, id, body.models, tenant=tenant)).to_wire())
 
 
+@router.post("/api/v1/keys/{id}:rotate", summary="Rotate a key", responses=answers({200: shapes.KeyShown}))
+async def rotate_key(id: str, body: shapes.KeyRotated, caller: Asking, rooms: Behind, tenant: Of = None) -> Any:
+    """Another secret, shown this once; the key stays what it is: rights, models, rates, what it has dispatched."""
+    made = await rooms.tenancy.rotate_key(
+        caller.scope, id, keep_hours=body.keep_hours, expires_days=body.expires_days, tenant=tenant
+    )
+    return JSONResponse(made.to_wire())
+
+
 @router.post("/api/v1/keys/{id}:disable", summary="Disable a key", responses=answers({}))
 async def disable_key(id: str, caller: Asking, rooms: Behind, tenant: Of = None) -> Any:
     """It stops working at once in this process, within two seconds in others."""

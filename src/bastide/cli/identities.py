@@ -29,6 +29,7 @@ ModelNames = Annotated[
     list[str] | None,
     typer.Option("--model", help="What it may name: a model, a route, or `local/*`; may be repeated. Else all."),
 ]
+Hours = Annotated[float, typer.Option("--keep", metavar="HOURS", help="For how long the former secret is good.")]
 EveryModel = Annotated[bool, typer.Option("--every-model", help="Let it name every model again.")]
 
 _COLUMNS = {
@@ -67,6 +68,7 @@ def add_to(root: typer.Typer) -> None:
         errand(group, "disable", example=f"bastide {kind} disable {_id(kind)}")(_disabler(kind))
         if kind == "key":
             errand(group, "bind", example=f"bastide key bind {_id(kind)} --model lane --model 'local/*'")(bind_key)
+            errand(group, "rotate", example=f"bastide key rotate {_id(kind)} --keep 24")(rotate_key)
         root.add_typer(group, name=kind)
 
 
@@ -120,6 +122,14 @@ async def bind_key(desk: "Desk", which: Which, *, model: ModelNames = None, ever
         place = address(f"/api/v1/keys/{segment(which)}", _of("key", desk))
         wire = await line.patch(place, {"models": None if every_model else model})
     desk.say(wire, lambda: sheet(wire))
+
+
+async def rotate_key(desk: "Desk", which: Which, *, keep: Hours = 0, expires: Days = None) -> None:
+    """Give a key another secret, shown this once; it stays what it is, with its rights, models and rates."""
+    async with desk.server(within=False) as line:
+        place = address(f"/api/v1/keys/{segment(which)}:rotate", _of("key", desk))
+        made = await line.post(place, {"keep_hours": keep, "expires_days": expires})
+    desk.say(made, lambda: f"{sheet(made)}\n\nKeep the key now: it is not shown again.")
 
 
 async def _create(desk: "Desk", plural: str, body: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Keys: made, listed, shown, bound to models and disabled. No key carries more than its maker has."""
+"""Keys: made, listed, shown, bound to models, rotated and disabled. No key carries more than its maker has."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from bastide.tenancy.rows import found, key_of, limited
 from bastide.tenancy.values import App, Key, NewKey, User
 
 _Q = queries("bastide.tenancy")
-_DAY_S = 86_400
+_HOUR_S, _DAY_S = 3_600, 86_400
+_KEEP_HOURS_MAX, _DAYS_MAX = 720, 3650
 _MODELS_MAX = 100
 _NAME = re.compile(r"(?!auto\Z)[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}\*?|\*")
 
@@ -63,8 +64,7 @@ class Keys:
             raise BadRole(f"There is no role {role}.")
         if unknown := sorted(set(permissions or ()) - set(PERMISSIONS)):
             raise BadRole(f"There is no permission {', '.join(unknown)}.", next_step="GET /api/v1/roles lists them.")
-        if expires_days is not None and not 0 < expires_days <= 3650:
-            raise BadRole("A key expires after more than 0 and at most 3650 days.", next_step="Correct the days.")
+        _check_days(expires_days)
         rights = granted([role], home=await self._is_home(target))
         if permissions is not None:
             if outside := sorted(set(permissions) - rights):
@@ -82,7 +82,7 @@ class Keys:
             permissions=sorted(set(permissions)) if permissions is not None else None,
             gateway=gateway,
             models=listed,
-            seconds=expires_days * _DAY_S if expires_days else None,
+            seconds=_seconds(expires_days),
         )
 
     async def list(
@@ -115,6 +115,43 @@ class Keys:
         listed = _models(scope, models)
         about: dict[str, JsonValue] = {"models": [*listed] if listed is not None else None}
         return await self._change(scope, "bind_key", "key.bind", key, tenant, about, models=listed)
+
+    async def rotate(
+        self,
+        scope: Scope,
+        key: str,
+        *,
+        keep_hours: float = 0,
+        expires_days: float | None = None,
+        tenant: str | None = None,
+    ) -> NewKey:
+        """Another secret for a key that stays all that it is, shown this once; the former one is good for `keep_hours`.
+
+        When it expires stays, too, but for `expires_days` from now. Raises BadRole, BeyondOwnRights for a key that may
+        more than who asks, UnknownIdentity also for one that is disabled.
+        """
+        known = await self.get(scope, key, tenant=tenant)
+        _check_days(expires_days)
+        if not 0 <= keep_hours <= _KEEP_HOURS_MAX:
+            raise BadRole(f"What a key was is kept for 0 to {_KEEP_HOURS_MAX} hours.", next_step="Correct the hours.")
+        target = await self._acting_for(scope, tenant)
+        rights = granted([known.role], home=await self._is_home(target))
+        refuse_beyond(target, rights if known.permissions is None else rights & frozenset(known.permissions))
+        _models(scope, known.models)
+        secret = _secret()
+        about: dict[str, JsonValue] = {"keep_hours": keep_hours, "expires_days": expires_days}
+        changed = await self._change(
+            scope,
+            "rotate_key",
+            "key.rotate",
+            key,
+            tenant,
+            about,
+            hash=fingerprint(secret),
+            keep=keep_hours * _HOUR_S,
+            seconds=_seconds(expires_days),
+        )
+        return NewKey(secret, changed)
 
     async def disable(self, scope: Scope, key: str, *, tenant: str | None = None) -> Key:
         """The key stops working: at once in this process, within two seconds in others."""
@@ -160,7 +197,7 @@ class Keys:
         seconds: float | None = None,
     ) -> NewKey:
         """The same in an open transaction of its tenant."""
-        key, identifier = f"bst_{secrets.token_hex(32)}", new_id("key")
+        key, identifier = _secret(), new_id("key")
         row = await db.row(
             tuple,
             _Q["add_key"],
@@ -181,6 +218,19 @@ class Keys:
         about["models"] = [*models] if models is not None else None
         await self._audit.record(db, "key.create", resource=identifier, details=about)
         return NewKey(key, made)
+
+
+def _secret() -> str:
+    return f"bst_{secrets.token_hex(32)}"
+
+
+def _check_days(days: float | None) -> None:
+    if days is not None and not 0 < days <= _DAYS_MAX:
+        raise BadRole(f"A key expires after more than 0 and at most {_DAYS_MAX} days.", next_step="Correct the days.")
+
+
+def _seconds(days: float | None) -> float | None:
+    return days * _DAY_S if days else None
 
 
 def refuse_beyond(scope: Scope, rights: frozenset[str]) -> None:

@@ -62,23 +62,30 @@ returning id, name, disabled_at, created_at
 insert into tenancy.key (id, hash, role, member, app, permissions, gateway, models, expires_at)
 values (%(id)s, %(hash)s, %(role)s, %(member)s, %(app)s, %(permissions)s, %(gateway)s, %(models)s,
         now() + %(seconds)s * interval '1 second')
-returning id, role, member, app, permissions, gateway, models, expires_at, disabled_at, used_at, created_at
+returning id, role, member, app, permissions, gateway, models, expires_at, former_until, disabled_at, used_at, created_at
 
 -- name: key
-select id, role, member, app, permissions, gateway, models, expires_at, disabled_at, used_at, created_at
+select id, role, member, app, permissions, gateway, models, expires_at, former_until, disabled_at, used_at, created_at
 from tenancy.key where id = %(id)s
 
 -- name: keys
-select id, role, member, app, permissions, gateway, models, expires_at, disabled_at, used_at, created_at
+select id, role, member, app, permissions, gateway, models, expires_at, former_until, disabled_at, used_at, created_at
 from tenancy.key where id > %(after)s order by id limit %(limit)s
 
 -- name: disable_key
 update tenancy.key set disabled_at = coalesce(disabled_at, now()) where id = %(id)s
-returning id, role, member, app, permissions, gateway, models, expires_at, disabled_at, used_at, created_at
+returning id, role, member, app, permissions, gateway, models, expires_at, former_until, disabled_at, used_at, created_at
 
 -- name: bind_key
 update tenancy.key set models = %(models)s::text[] where id = %(id)s
-returning id, role, member, app, permissions, gateway, models, expires_at, disabled_at, used_at, created_at
+returning id, role, member, app, permissions, gateway, models, expires_at, former_until, disabled_at, used_at, created_at
+
+-- name: rotate_key
+update tenancy.key
+set hash = %(hash)s, former_hash = hash, former_until = now() + %(keep)s * interval '1 second',
+    expires_at = coalesce(now() + %(seconds)s * interval '1 second', expires_at)
+where id = %(id)s and disabled_at is null
+returning id, role, member, app, permissions, gateway, models, expires_at, former_until, disabled_at, used_at, created_at
 
 -- name: standing
 -- Whether any of those who asked for some work was disabled since, the roles that the user has now, and the models that

@@ -26,6 +26,7 @@ KeyRow = tuple[
     datetime | None,
     datetime | None,
     datetime | None,
+    datetime | None,
     datetime,
 ]
 
@@ -37,9 +38,10 @@ def tenant_of(row: TenantRow) -> Tenant:
 
 def key_of(tenant: str, row: KeyRow) -> Key:
     """What is known of a key of this tenant."""
-    id, role, member, app, permissions, gateway, models, expires_at, disabled_at, used_at, created_at = row
+    id, role, member, app, permissions, gateway, models, expires_at, former_until, disabled_at, used_at, made_at = row
     may, names = _several(permissions), _several(models)
-    return Key(id, tenant, role, member, app, may, gateway, names, expires_at, disabled_at, used_at, created_at)
+    times = expires_at, former_until, disabled_at, used_at, made_at
+    return Key(id, tenant, role, member, app, may, gateway, names, *times)
 
 
 def _several(listed: list[str] | None) -> tuple[str, ...] | None:

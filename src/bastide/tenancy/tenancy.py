@@ -43,7 +43,7 @@ class Tenancy:
         self._delegation = Delegation(store)
         self._keys = keys = Keys(store, audit, self.acting_for, self._is_home, self._forget)
         self.create_key, self.list_keys, self.get_key = keys.create, keys.list, keys.get
-        self.bind_key, self.disable_key = keys.bind, keys.disable
+        self.bind_key, self.rotate_key, self.disable_key = keys.bind, keys.rotate, keys.disable
 
     async def authenticate(
         self, bearer: str | None, *, company: str | None = None, user: str | None = None, app: str | None = None

@@ -57,7 +57,7 @@ class App:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What is known of a key; the key itself is kept by nobody but its holder."""
+    """What is known of a key; the key itself is kept by nobody but its holder. `former_until`: what it was is good."""
 
     id: str
     tenant: str
@@ -68,6 +68,7 @@ class Key:
     gateway: bool
     models: tuple[str, ...] | None
     expires_at: datetime | None
+    former_until: datetime | None
     disabled_at: datetime | None
     used_at: datetime | None
     created_at: datetime

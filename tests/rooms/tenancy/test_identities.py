@@ -84,6 +84,7 @@ FOREIGN: dict[str, tuple[type[Refusal], Operation]] = {
     "get_key": (UnknownIdentity, lambda t, s, id_: t.get_key(s, id_)),
     "disable_key": (UnknownIdentity, lambda t, s, id_: t.disable_key(s, id_)),
     "bind_key": (UnknownIdentity, lambda t, s, id_: t.bind_key(s, id_, ["lane"])),
+    "rotate_key": (UnknownIdentity, lambda t, s, id_: t.rotate_key(s, id_)),
     "create_key, user": (UnknownIdentity, lambda t, s, id_: t.create_key(s, role="member", user=id_)),
     "create_key, app": (UnknownIdentity, lambda t, s, id_: t.create_key(s, role="member", app=id_)),
     "get_tenant": (UnknownTenant, lambda t, s, id_: t.get_tenant(s, id_)),
@@ -135,6 +136,7 @@ NEEDS: dict[str, tuple[str, Operation]] = {
     "get_key": ("key:manage", lambda t, s, id_: t.get_key(s, id_)),
     "disable_key": ("key:manage", lambda t, s, id_: t.disable_key(s, id_)),
     "bind_key": ("key:manage", lambda t, s, id_: t.bind_key(s, id_, ["lane"])),
+    "rotate_key": ("key:manage", lambda t, s, id_: t.rotate_key(s, id_)),
 }
 
 
@@ -284,12 +286,13 @@ async def test_every_change_is_recorded_with_it(founded: Founded, ours: Scope) -
     app = await tenancy.create_app(ours, name="letters")
     key = await tenancy.create_key(ours, role="member")
     await tenancy.bind_key(ours, key.about.id, ["lane"])
+    again = await tenancy.rotate_key(ours, key.about.id, keep_hours=1)
     await tenancy.disable_key(ours, key.about.id)
     await tenancy.disable_app(ours, app.id)
     await tenancy.disable_user(ours, user.id)
     for _ in range(100):
         events = (await founded.audit.events(ours, limit=50)).items
-        if len(events) >= 8:
+        if len(events) >= 9:
             break
         await asyncio.sleep(0.05)
     found = [(each.act, each.resource) for each in events if each.resource != ours.key]
@@ -299,12 +302,13 @@ async def test_every_change_is_recorded_with_it(founded: Founded, ours: Scope) -
             ("app.create", app.id),
             ("key.create", key.about.id),
             ("key.bind", key.about.id),
+            ("key.rotate", key.about.id),
             ("key.disable", key.about.id),
             ("app.disable", app.id),
             ("user.disable", user.id),
         ]
     )
-    assert all(key.key not in str(each) for each in events)
+    assert all(secret not in str(each) for each in events for secret in (key.key, again.key))
 
 
 async def test_a_refused_change_leaves_no_record(founded: Founded, ours: Scope) -> None:

@@ -1,4 +1,4 @@
-"""The models that a key may name: kept with it, changed while it is used, and never more than its maker may."""
+"""The models that a key may name, and its secret: changed while it is used, and never beyond the rights of who does."""
 
 from __future__ import annotations
 
@@ -10,8 +10,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.rooms.tenancy.conftest import Founded
 
-from bastide.errors import BadModelList, BeyondOwnRights
+from bastide.errors import (
+    BadModelList,
+    BadRole,
+    BeyondOwnRights,
+    DisabledKey,
+    ExpiredKey,
+    UnknownIdentity,
+    UnknownKey,
+)
 from bastide.store import Scope
+from bastide.tenancy import ROLES
 
 RIGHTS = ("model:use",)
 
@@ -91,6 +100,59 @@ async def test_who_has_a_list_gives_no_key_without_one(founded: Founded, ours: S
         with pytest.raises(BeyondOwnRights):
             await tenancy.bind_key(maker, maker.key or "", models)
     assert (await tenancy.create_key(maker, role="member", models=["abc", "ab*"])).about.models == ("ab*", "abc")
+
+
+async def test_a_rotated_key_stays_what_it_is(founded: Founded, ours: Scope) -> None:
+    tenancy, elsewhere = founded.tenancy, founded.elsewhere
+    app = await tenancy.create_app(ours, name="letters")
+    rights = ["model:use", "work:read"]
+    made = await tenancy.create_key(
+        ours, role="member", app=app.id, permissions=rights, gateway=False, expires_days=9, models=["lane"]
+    )
+    before = await tenancy.authenticate(made.key)
+    assert await elsewhere.authenticate(made.key) == before
+    again = await tenancy.rotate_key(ours, made.about.id, keep_hours=1)
+    assert replace(again.about, former_until=None, used_at=None) == made.about
+    assert await tenancy.authenticate(again.key) == before
+    assert await tenancy.authenticate(made.key) == before, "for an hour"
+    third = await tenancy.rotate_key(ours, made.about.id, expires_days=30)
+    assert third.about.expires_at is not None
+    assert made.about.expires_at is not None
+    assert third.about.expires_at > made.about.expires_at
+    with pytest.raises(UnknownKey):
+        await tenancy.authenticate(made.key)
+    with pytest.raises(ExpiredKey):
+        await tenancy.authenticate(again.key)
+    assert await tenancy.authenticate(third.key) == before
+    changed = time.monotonic()
+    while True:  # remembered for two seconds, not longer
+        try:
+            await elsewhere.authenticate(made.key)
+        except UnknownKey:
+            break
+        assert time.monotonic() - changed < 60
+    await tenancy.bind_key(ours, made.about.id, ["other"])
+    assert (await tenancy.authenticate(third.key)).models == ("other",)
+    await tenancy.disable_key(ours, made.about.id)
+    with pytest.raises(DisabledKey):
+        await tenancy.authenticate(third.key)
+    with pytest.raises(UnknownIdentity):
+        await tenancy.rotate_key(ours, made.about.id)
+
+
+async def test_nobody_gains_the_secret_of_a_key_that_may_more(founded: Founded, ours: Scope) -> None:
+    tenancy = founded.tenancy
+    strong = await tenancy.create_key(ours, role="administrator")
+    free = await tenancy.create_key(ours, role="member")
+    weak = await tenancy.create_key(ours, role="administrator", permissions=["key:manage", *ROLES["member"]])
+    listed = await tenancy.create_key(ours, role="administrator", models=["a*"])
+    for maker, key in ((weak, strong), (listed, free), (listed, strong)):
+        with pytest.raises(BeyondOwnRights):
+            await tenancy.rotate_key(await tenancy.authenticate(maker.key), key.about.id)
+    assert (await tenancy.rotate_key(await tenancy.authenticate(weak.key), free.about.id)).about.id == free.about.id
+    for wrong in ({"keep_hours": -1}, {"keep_hours": 721}, {"keep_hours": float("nan")}, {"expires_days": 0}):
+        with pytest.raises(BadRole):
+            await tenancy.rotate_key(ours, free.about.id, **wrong)
 
 
 NAMES = st.text("ab/", min_size=1, max_size=3).filter(lambda name: name[0] != "/")

@@ -57,6 +57,14 @@ class KeyBound(Asked):
     models: list[str] | None = Field(max_length=500, description="Null: every model.")
 
 
+class KeyRotated(Asked):
+    """How a key gets another secret."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"keep_hours": 24, "expires_days": 90}]})
+    keep_hours: float = Field(0, description="For how long the former secret is good; at most 720.")
+    expires_days: float | None = Field(None, description="From now; null: when it expired before.")
+
+
 class Identity(Said):
     """A tenant, a user or an app."""
 
