@@ -53,7 +53,9 @@ def fault_of(status: int, headers: Mapping[str, str], body: bytes, key: str | No
     if 400 <= status < 500 and status not in _NOT_OF_THE_REQUEST:
         return _refused(status, told)
     if status >= 400:
-        return UpstreamFailed(f"The model's server failed ({status}): {told}", upstream_status=status)
+        wait = _seconds(headers.get("retry-after", ""))
+        facts: dict[str, Any] = {} if wait is None else {"retry_after_s": wait}
+        return UpstreamFailed(f"The model's server failed ({status}): {told}", upstream_status=status, **facts)
     return UpstreamGarbage(f"The model's server answers with status {status}.", upstream_status=status)
 
 

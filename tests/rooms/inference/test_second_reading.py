@@ -10,12 +10,20 @@ from typing import Any, cast
 
 import pytest
 
-from bastide.errors import AddressRefused, AirGapClosed, BastideError, PermitRefused, RateLimited, RedirectRefused
+from bastide.errors import (
+    AddressRefused,
+    AirGapClosed,
+    BastideError,
+    PermitRefused,
+    RateLimited,
+    RedirectRefused,
+    UpstreamBusy,
+)
 from bastide.inference import refusal
 from bastide.inference.gateway import Here
 from bastide.inference.gateway.asking import read
 from bastide.inference.gateway.here import Models
-from bastide.inference.gateway.holding import another_may_answer
+from bastide.inference.gateway.holding import another_may_answer, asks_to_wait
 from bastide.inference.gateway.ranking import best_first
 from bastide.inference.gateway.targets import Group, Target
 from bastide.inference.upstream_faults import fault_of
@@ -225,6 +233,20 @@ def test_a_latency_is_never_less_than_nothing() -> None:
 def test_who_waits_as_long_as_was_said_is_let_in(wait: float, told: bytes) -> None:
     _, headers, _ = refusal("chat", RateLimited(retry_after_s=wait), "req_x")
     assert dict(headers)[b"retry-after"] == told
+
+
+async def test_a_server_that_is_overloaded_says_for_how_long(rooms: Rooms, scope: Scope) -> None:
+    async with ScriptedModel(Fails(503, headers={"Retry-After": "17"})) as server:
+        await add(rooms, scope, server)
+        taken = await call(rooms, scope, {**ASKED, "model": "ours"})
+    assert (taken.status, taken.headers["retry-after"], taken.json["error"]["retry_after_s"]) == (502, "17", 17)
+
+
+def test_who_asks_to_wait_for_a_day_is_asked_again_before() -> None:
+    """A model that nobody may ask until tomorrow because of one odd answer could be freed by a restart only."""
+    target = timed("one")
+    asks_to_wait(target, UpstreamBusy(retry_after_s=86_400))
+    assert 500 < target.pace.wait_s(time.monotonic()) <= 600
 
 
 # -- what is told -----------------------------------------------------------------------------------

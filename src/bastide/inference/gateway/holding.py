@@ -25,6 +25,7 @@ from bastide.inference.gateway.asking import Asking, encode
 from bastide.inference.pacing import Pace
 from bastide.inference.values import Model
 
+_HELD_MAX_S: Final = 600.0
 _OF_ONE_SERVER: Final = (
     AddressRefused,
     AirGapClosed,
@@ -67,10 +68,10 @@ def another_may_answer(fault: BastideError) -> bool:
 
 
 def asks_to_wait(target: Paced, fault: BastideError) -> None:
-    """Take a server at its word."""
+    """Take a server at its word; of one that asks for very long it is looked at now and then whether it is so still."""
     wait = fault.facts.get("retry_after_s")
     if isinstance(fault, UpstreamBusy) and isinstance(wait, int | float):
-        target.pace.hold(float(wait), time.monotonic())
+        target.pace.hold(min(float(wait), _HELD_MAX_S), time.monotonic())
 
 
 def worth_telling(before: BastideError | None, fault: BastideError) -> BastideError:
