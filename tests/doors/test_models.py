@@ -149,6 +149,16 @@ async def test_a_route_is_named_like_a_model(
                 assert shown.status_code == 200, shown.text
                 endpoints = [one["endpoint"] for one in shown.json()["allowed"]]
                 assert endpoints == ["local/runtime/scripted"] * 2
+            other = {**spec, "name": "other", "members": ["whole", "local/extractive"]}
+            assert (await web.post("/api/v1/routes", json=other, headers=boss)).status_code == 201
+            for order in ("listed", "price"):  # both cost nothing: then the name decides
+                told = (await web.post("/api/v1/decisions:explain", json={"model": "other"}, headers=member)).json()
+                ranks = {one["rank"]: one["endpoint"] for one in told["allowed"]}
+                assert ranks == dict(enumerate(sorted(ranks.values(), reverse=order == "listed"), 1))
+                assert told["nearest"]["endpoint"] == ranks[1]
+                await web.delete("/api/v1/routes/other", headers=boss)
+                await web.post("/api/v1/routes", json={**other, "order": "price"}, headers=boss)
+            await web.delete("/api/v1/routes/other", headers=boss)
             gone = await web.delete("/api/v1/routes/writer", headers=boss)
             assert gone.json() == {"id": "writer", "removed": True}
         finally:

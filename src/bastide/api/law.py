@@ -99,12 +99,13 @@ async def explain(body: shapes.Explain, caller: Asking, rooms: Behind) -> Any:
     """Where bytes with this label may go, where not and by which rules, and the nearest way to a yes.
 
     What the label leaves out is as in a call that says nothing; what is found in the content of a call comes on top.
+    `rank` is the order in which a route asks its members, where that is as `listed`; else the cheapest comes first.
     """
     label = await rooms.policy.label(caller.scope, body.label)
     if body.provider:
         rooms.policy.record(body.provider)  # an unknown one is refused by its name
-    endpoints = await _named(body.model, caller, rooms) if body.model else None
-    found = rooms.policy.explain(caller.scope, label, endpoints, body.capability, purpose=body.purpose)
+    endpoints, listed = await _named(body.model, caller, rooms) if body.model else (None, False)
+    found = rooms.policy.explain(caller.scope, label, endpoints, body.capability, purpose=body.purpose, listed=listed)
     wire = found.to_wire()
     if body.provider:
         for side in ("allowed", "denied"):
@@ -117,15 +118,17 @@ def _listed(value: object) -> list[dict[str, Any]]:
     return value
 
 
-async def _named(name: str, caller: Caller, rooms: Rooms) -> list[Endpoint]:
-    wanted: tuple[str, ...] = ()
+async def _named(name: str, caller: Caller, rooms: Rooms) -> tuple[list[Endpoint], bool]:
+    """What the name leads to, and whether it is asked as listed."""
+    wanted, listed = tuple[str, ...](), False
     if caller.scope.may_name(name):
-        wanted = await rooms.inference.routes.members(caller.scope, name) or (name,)
+        route = await rooms.inference.routes.of(caller.scope, name)
+        wanted, listed = (route.members, route.order == "listed") if route else ((name,), False)
     models = {model.name: model for model in await rooms.inference.models(caller.scope)}
     found = [models[one] for one in wanted if one in models]
     if found:
         return [
             Endpoint(one.endpoint_id, one.record, one.upstream, "local" if one.local else "api", one.url)
             for one in found
-        ]
+        ], listed
     raise UnknownModel(f"There is no model {name[:128]!r} here.", model=name[:128])

@@ -126,7 +126,12 @@ class Routes:
 
     async def members(self, scope: Scope, name: str) -> tuple[str, ...]:
         """The models that a route leads to, in its order; none where there is no such route."""
-        return next((one.members for one in await self.for_gateway(scope) if one.name == name), ())
+        route = await self.of(scope, name)
+        return route.members if route else ()
+
+    async def of(self, scope: Scope, name: str) -> Route | None:
+        """A route as calls use it: over models only."""
+        return next((one for one in await self.for_gateway(scope) if one.name == name), None)
 
     async def for_gateway(self, scope: Scope) -> tuple[Route, ...]:
         """All routes as calls use them: over models only. What a caller may name is asked at the call."""

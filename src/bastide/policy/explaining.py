@@ -36,8 +36,9 @@ def explain(
     capability: str,
     now: datetime,
     decide: Decide,
+    listed: bool = False,
 ) -> Explanation:
-    """Where bytes with `label` may go, cheapest first, where not, and the nearest way to a yes."""
+    """Where bytes with `label` may go, cheapest first or as `listed`, where not, and the nearest way to a yes."""
     allowed: list[tuple[Decision, Endpoint]] = []
     denied: list[Denied] = []
     for endpoint in endpoints:
@@ -48,7 +49,7 @@ def explain(
             denied.append(Denied(endpoint, (_OFFER,), f"Its record says that it does not offer {capability}."))
         else:
             allowed.append((decision, endpoint))
-    ranked = _ranked(snapshot, allowed, now)
+    ranked = _ranked(snapshot, allowed, now, listed=listed)
     return Explanation(label, capability, ranked, tuple(denied), nearest(ranked, denied))
 
 
@@ -70,14 +71,17 @@ def _offers(snapshot: Snapshot, endpoint: Endpoint, capability: str, now: dateti
     return offered is None or capability in offered
 
 
-def _ranked(snapshot: Snapshot, allowed: list[tuple[Decision, Endpoint]], now: datetime) -> tuple[Allowed, ...]:
-    """By price, an unknown one last; our own machine costs nothing. Latency is not known here."""
+def _ranked(
+    snapshot: Snapshot, allowed: list[tuple[Decision, Endpoint]], now: datetime, *, listed: bool
+) -> tuple[Allowed, ...]:
+    """As `listed`, else by price, an unknown one last; our own machine costs nothing. Latency is not known here."""
     rows = []
     for decision, endpoint in allowed:
         facts = snapshot.facts(endpoint.record_id, decision.label.min_evidence, now)
         price = _OWN if facts.own else facts.record.price(endpoint.model, now)
         rows.append((price.blended, -min(facts.seal.values()), endpoint.id, endpoint, price, facts))
-    rows.sort(key=lambda row: row[:3])
+    if not listed:
+        rows.sort(key=lambda row: row[:3])
     return tuple(
         Allowed(endpoint, rank, price, min(facts.seal.values()), facts.seal_unknown)
         for rank, (_, _, _, endpoint, price, facts) in enumerate(rows, 1)

@@ -283,19 +283,22 @@ class Policy:
         capability: str = "chat",
         *,
         purpose: str = "",
+        listed: bool = False,
     ) -> Explanation:
-        """Where such bytes may go, where not and why, and the nearest way to a yes.
+        """Where such bytes may go, where not and why, and the nearest way to a yes; cheapest first, or as `listed`.
 
         Of every record's models if no endpoints are named. `settings` or `refresh` comes first, as for `decide`.
         """
         scope.need("policy:read")
         asked = endpoints_of(self._snapshot) if endpoints is None else endpoints
-        return self._explain(scope, label, asked, {"capability": capability, "purpose": purpose})
+        return self._explain(scope, label, asked, {"capability": capability, "purpose": purpose}, listed=listed)
 
-    def _explain(self, scope: Scope, label: Label, endpoints: Iterable[Endpoint], act: dict[str, str]) -> Explanation:
-        decide = partial(self._decide, scope, label, act=act)
+    def _explain(
+        self, scope: Scope, label: Label, endpoints: Iterable[Endpoint], act: dict[str, str], *, listed: bool = False
+    ) -> Explanation:
+        decide, now = partial(self._decide, scope, label, act=act), self._clock()
         capability = act["capability"]
-        return explain(self._snapshot, label, endpoints, capability=capability, now=self._clock(), decide=decide)
+        return explain(self._snapshot, label, endpoints, capability=capability, now=now, decide=decide, listed=listed)
 
     def test_file(self, scope: Scope, path: Path) -> list[Trial]:
         """What the draft policy in `path` would decide (see `drafts`); nothing is set.
