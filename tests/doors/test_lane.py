@@ -213,6 +213,7 @@ async def test_a_slow_reader_holds_the_server_back_and_gets_every_byte(
 LINES = st.sampled_from(
     [
         *(f"{name}: {value}" for name in ("content-length", "Content-Length", "CONTENT-LENGTH") for value in (5, 17)),
+        "content-length: 0",
         "content-length:5",
         "content-length: 5 ",
         "content-length: +5",

@@ -61,6 +61,7 @@ class Head:
         """`data` is a whole head, its blank line included. Raises Elsewhere."""
         self.headers: dict[str, str] = {}
         self.url = b""
+        self.stays = True
         parser = httptools.HttpRequestParser(self)
         try:
             parser.feed_data(data)
@@ -71,7 +72,6 @@ class Head:
         if not length.isascii() or not length.isdigit() or len(length) > 12 or "host" not in headers:
             raise Elsewhere
         self.length = int(length)
-        self.stays = parser.should_keep_alive()
         self.wire = WIRES[self.url]
         self.said = tuple([headers.get(name) for name in NAMES])
         given = headers.get("x-request-id", "")
@@ -86,7 +86,9 @@ class Head:
         key = name.decode("latin-1").lower()
         if key in _ELSEWHERE or (key in _ONCE and key in self.headers) or len(self.headers) >= _HEADERS_MAX:
             raise Elsewhere
-        self.headers[key] = value.decode("latin-1")
+        self.headers[key] = said = value.decode("latin-1")
+        if key == "connection" and "close" in [one.strip().lower() for one in said.split(",")]:
+            self.stays = False
 
 
 class Heads:

@@ -24,6 +24,7 @@ _REQUEST_S: Final = 30.0  # between the first byte of a request and its last, un
 _STILL_S: Final = 15.0  # between two pieces of a body
 _LINGERS_S: Final = 2.0  # what still comes of a refused request is taken and thrown away for so long
 _IDLE_S: Final = 75.0  # a kept connection without a request
+_UNREAD_S: Final = 120.0  # who takes not a byte of what was written for so long is let go
 _SAFE: Final = b"".join([f"{name}: {value}\r\n".encode() for name, value in SAFETY.items()])
 
 
@@ -59,6 +60,8 @@ class Behind:
         now = loop.time()
         for lane in [one for one in self._open if one.late(now)]:
             lane.give_up()
+        for lane in [one for one in self._open if one.unread(now)]:
+            lane.abort()
         counted, self._counted = self._counted, {}
         for (wire, status), times in counted.items():
             telemetry.count("http_requests", times, method="POST", route=f"lane {wire}", status=str(status))
@@ -84,7 +87,8 @@ class Lane(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._wire = "chat"
         self._began = self._heard = self._loop.time()
-        self._closing = self._held = self._deaf = False
+        self._closing = self._held = self._deaf = self._full = False
+        self._unread, self._unread_since = 0, 0.0  # while it is full: how much, and since when no less
 
     # -- the connection -----------------------------------------------------------------------------
 
@@ -119,7 +123,7 @@ class Lane(asyncio.Protocol):
             self._gather(data)
             return
         self._buffer = self._buffer + data if self._buffer else data
-        if self._answering is not None or self._task is not None:
+        if self._answering is not None or self._task is not None or self._full:
             if len(self._buffer) > _AHEAD_BYTES_MAX and not self._held and self._transport is not None:
                 self._held = True
                 self._transport.pause_reading()
@@ -135,14 +139,18 @@ class Lane(asyncio.Protocol):
             self._next()
 
     def pause_writing(self) -> None:
-        """The client reads slowly."""
+        """The client reads slowly: what writes to it is held back, and no further request of it is begun."""
+        self._full, self._unread = True, 0
         if self._answering is not None and self._answering.running is not None:
             self._answering.running.pause()
 
     def resume_writing(self) -> None:
         """It reads on."""
+        self._full = False
         if self._answering is not None and self._answering.running is not None:
             self._answering.running.resume()
+        elif self._buffer:
+            self._loop.call_soon(self._again)
 
     def shutdown(self) -> None:
         """The server stops: an idle connection is closed, another when its answer is out."""
@@ -157,11 +165,21 @@ class Lane(asyncio.Protocol):
 
     def late(self, now: float) -> bool:
         """Whether a request does not come to its end, or none comes at all."""
-        if self._answering is not None or self._task is not None:
+        if self._full or self._answering is not None or self._task is not None:
             return False
         if not self._buffer:
             return self._heard + _IDLE_S < now
         return self._heard + _STILL_S < now or (self._head is None and self._began + _REQUEST_S < now)
+
+    def unread(self, now: float) -> bool:
+        """Whether nobody takes what was written."""
+        if not self._full or self._transport is None:
+            return False
+        left = self._transport.get_write_buffer_size()
+        if not 0 < self._unread <= left:
+            self._unread_since = now
+        self._unread = left
+        return now - self._unread_since > _UNREAD_S
 
     def give_up(self) -> None:
         """Close a connection that is late; who had begun a request is told."""
@@ -180,16 +198,24 @@ class Lane(asyncio.Protocol):
     def _next(self) -> None:
         """Begin with the next request in the buffer, if all of it is there."""
         if self._head is None and not self._read_head():
+            self._read_on()
             return
         head = self._head
         assert head is not None, "read just now"
         buffer, end = self._buffer, self._body_end
         if len(buffer) < end:
             self._missing = end - len(buffer)
+            self._read_on()
             return
         body = buffer[self._head_end : end]
         self._buffer, self._head = buffer[end:], None
         self._let_in(head, body)
+
+    def _read_on(self) -> None:
+        """What was sent ahead is answered: more may come."""
+        if self._held and self._transport is not None:
+            self._held = False
+            self._transport.resume_reading()
 
     def _read_head(self) -> bool:
         buffer = self._buffer
@@ -260,6 +286,8 @@ class Lane(asyncio.Protocol):
         answering = self._answer(request_id, stays=stays)
         running: Running = self._behind.gateway.begin(scope, label, self._wire, body, answering, request_id=request_id)
         answering.running = running
+        if self._full:
+            running.pause()
 
     def _answer(self, request_id: str, *, stays: bool) -> Answering:
         fixed = b"%bx-request-id: %b\r\n" % (_SAFE, request_id.encode())
@@ -293,12 +321,12 @@ class Lane(asyncio.Protocol):
             else:
                 self._close()
             return
-        if self._held:
-            self._held = False
-            transport.resume_reading()
         if self._buffer:
             self._loop.call_soon(self._again)
+        else:
+            self._read_on()
 
     def _again(self) -> None:
-        if self._answering is None and self._task is None and self._buffer and self._transport is not None:
+        idle = self._answering is None and self._task is None and not self._full
+        if idle and self._buffer and self._transport is not None:
             self._next()

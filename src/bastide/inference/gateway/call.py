@@ -51,6 +51,7 @@ class Running:
         "_fault",
         "_first",
         "_found",
+        "_full",
         "_group",
         "_label",
         "_over",
@@ -82,7 +83,7 @@ class Running:
         self.data = data
         self.hidden: Hidden | None = None
         self.refused: tuple[Decision, ...] = ()
-        self._over = False
+        self._over = self._full = False
         self._attempts: list[Attempt] = []
         self._winner: Attempt | None = None
         self._first: Target | None = None  # whom all others stand for
@@ -105,12 +106,14 @@ class Running:
             self._stop(outcome="aborted")
 
     def pause(self) -> None:
-        """The client reads more slowly than the server writes."""
+        """The client reads more slowly than the server writes, or does not even read what came before."""
+        self._full = True
         if self._winner is not None and self._winner.exchange is not None:
             self._winner.exchange.pause()
 
     def resume(self) -> None:
         """The client reads on."""
+        self._full = False
         if self._winner is not None and self._winner.exchange is not None:
             self._winner.exchange.resume()
 
@@ -301,6 +304,8 @@ class Running:
         if self._over or self._winner is not None:
             return False
         self._winner = attempt
+        if self._full and attempt.exchange is not None:
+            attempt.exchange.pause()
         for other in self._attempts:
             if other is not attempt:
                 other.give_up("aborted")
