@@ -17,10 +17,12 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from bastide.app import House, open_house
 from bastide.errors import Forbidden, LastEmbedder, UnknownModel
+from bastide.inference import ModelSpec
 from bastide.knowledge.embedders import known_languages
 from bastide.knowledge.recipe import RECIPE
 from bastide.settings import Settings
 from bastide.store import Query, Scope, new_id
+from bastide.testing import ScriptedModel
 from bastide.workflows import Job
 from tests.rooms.knowledge.conftest import LEASE, MENU
 from tests.rooms.knowledge.upkeep.test_jobs import gave, taken_in
@@ -162,6 +164,28 @@ async def test_an_embedder_that_is_away_is_stood_in_for(house: House, ours: Scop
     assert read.embedded.model == MINILM
     assert second in read.notes[0]
     assert MINILM in read.notes[0]
+
+
+async def test_a_key_that_may_not_name_the_embedder_does_without_it_and_is_told(house: House, ours: Scope) -> None:
+    async with ScriptedModel() as server:
+        spec = ModelSpec("theirs", url=server.url, local=True, upstream="scripted", capabilities=("embeddings",))
+        await house.inference.add_model(ours, spec)
+        await taken_in(house, ours, "lease.md", LEASE, "cases")
+        await use(house, ours, "theirs", collection="cases")
+        bound = replace(ours, models=("another",))
+        server.asked.clear()
+        taken = await house.knowledge.ingest(bound, "menu.md", MENU, collection="cases")
+        assert "inference.unknown_model" in taken.documents[0].problems[0]
+        found = await house.knowledge.search(bound, "When does the lease of the workshop end?", collection="cases")
+        assert found.passages[0].name == "lease.md", "by its words"
+        assert "inference.unknown_model" in found.notes[0]
+        assert server.asked == []
+        listed = replace(ours, models=("theirs",))
+        assert not (await house.knowledge.search(listed, "Who pays the rent?", collection="cases")).notes
+        assert len(server.asked) == 1
+    await taken_in(house, bound, "ferry.md", GERMAN, "elsewhere")
+    own = await house.knowledge.search(bound, "When does the lease of the workshop end?", collection="elsewhere")
+    assert not own.notes, "the vectors of this process ask nobody"
 
 
 async def test_until_all_is_read_no_query_asks_the_new_one(house: House, ours: Scope, second: str) -> None:
