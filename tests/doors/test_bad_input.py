@@ -152,7 +152,7 @@ NOT_JSON = {
     "half a pair": (lambda wire: raw(wire, b"Hello", b"\\ud800"), "surrogate"),
     "no number": (lambda wire: raw(wire, b'"Hello"', b"NaN"), "NaN"),
     "a list": (lambda wire: b"[]", "object"),
-    "a thousand deep": (lambda wire: raw(wire, b'"Hello"', b"[" * 5000 + b"]" * 5000), "deeply"),
+    "a thousand deep": (lambda wire: raw(wire, b'"Hello"', b"[" * 60_000 + b"]" * 60_000), "deeply"),
 }
 
 
@@ -164,6 +164,27 @@ async def test_a_body_that_is_no_json(clients: Clients, server: ScriptedModel, w
         assert isinstance(fault, openai.BadRequestError | anthropic.BadRequestError)
         assert said in fault.message
     assert server.asked == []
+
+
+@pytest.mark.parametrize("deep", [200, 900, 1_100, 5_000])
+@pytest.mark.parametrize("place", ["elsewhere", "tools", "text"])
+async def test_what_is_deep_is_taken_or_refused_in_words(
+    clients: Clients, server: ScriptedModel, place: str, deep: int
+) -> None:
+    """How deep a reader goes is its own affair (Python, its version, the decoder): nobody falls over it."""
+    nest = b'{"type": "object", "properties": ' * deep + b"{}" + b"}" * deep
+    for wire in ("chat", "responses", "messages"):
+        made = {
+            "elsewhere": lambda wire: body(wire, elsewhere="NEST"),
+            "tools": lambda wire: with_tool(wire, "NEST"),
+            "text": lambda wire: with_turn(wire, {"role": "user", "content": "NEST"}),
+        }[place](wire)
+        sent = json.dumps(made).encode().replace(b'"NEST"', nest)
+        try:
+            await clients.ask(wire, sent)
+        except (openai.BadRequestError, anthropic.BadRequestError) as refusal:
+            assert refusal.response.json()["error"]["next"]
+    server.asked.clear()
 
 
 async def test_a_body_that_is_too_large(clients: Clients, server: ScriptedModel) -> None:

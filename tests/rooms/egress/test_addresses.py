@@ -96,7 +96,8 @@ def test_law_no_outside_connection_to_an_inside_address(address: object) -> None
     except BastideError:
         outside = False
     if outside:
-        assert ip_address(text).is_global
+        inside = getattr(ip_address(text), "sixtofour", None)  # newer Pythons: none is global by itself
+        assert (inside or ip_address(text)).is_global
         assert not ip_address(text).is_multicast
     for open_reach, gap_reach in [(OURS, GAP_OURS), (OUTSIDE, GAP_OUTSIDE)]:
         try:
