@@ -76,7 +76,7 @@ class Admission:
             for pot, reserved in zip(purse.hard, self._taken, strict=False):
                 pot.put(reserved, eur, tokens)
             for gate in purse.gates:
-                gate.put(self._tokens - tokens)
+                gate.put(self._tokens, tokens)
         self._ledger.note(purse, usage, eur=cost_eur, outcome=outcome, endpoint=endpoint, now=time.time())
         if tokens or eur:
             for pot in (*purse.hard, *purse.soft):
@@ -91,7 +91,7 @@ class Admission:
         for pot, reserved in zip(self._purse.hard, self._taken, strict=False):
             pot.put(reserved, 0.0, 0)
         for gate in self._purse.gates:
-            gate.put(self._tokens)
+            gate.put(self._tokens, 0)
 
 
 def guessed_eur(price: Price | None, tokens: int) -> float:

@@ -59,17 +59,30 @@ class Gate:
             or (self.rate.tokens is not None and self.tokens <= 0)
         )
 
+    def at_most(self, tokens: int) -> int:
+        """What a call may be thought to take: who asks for more than a minute brings takes all of one, and no more."""
+        return tokens if self.rate.tokens is None else min(tokens, self.rate.tokens)
+
     def take(self, now: float, tokens: int) -> None:
-        """One call begins."""
+        """One call begins, which may take so many."""
         self.used_at = now
         self.requests -= 1
-        self.tokens -= tokens
+        self.tokens -= self.at_most(tokens)
 
-    def put(self, tokens: int) -> None:
-        """A call used so many less than was thought."""
-        self.tokens += tokens
+    def put(self, tokens: int, used: int) -> None:
+        """A call that might have taken so many has used so many."""
+        self.tokens += self.at_most(tokens) - used
         if self.has():
             self.shut_until = _NEVER
+
+    @property
+    def owed(self) -> float:
+        """Tokens that calls took beyond what was drawn: the database is told when it is asked for more."""
+        return -self.tokens if self.rate.tokens is not None and self.tokens < 0 else 0.0
+
+    def paid(self, tokens: float) -> None:
+        """The database was told of so many."""
+        self._lend(0.0, tokens)
 
     def drawn(
         self,

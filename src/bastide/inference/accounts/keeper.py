@@ -127,7 +127,7 @@ class Keeper:
         for gate in book.gates.values():
             if gate.used_at > now - _SEEN_S:
                 gate.look(now)
-                if gate.used_at > now - _BUSY_S and gate.low(now):
+                if gate.owed or (gate.used_at > now - _BUSY_S and gate.low(now)):
                     gates.append(gate)
         if low or gates:
             asked = True

@@ -73,16 +73,20 @@ class Leasing:
         """
         asked_at = time.monotonic()
         lent: list[tuple[Pot, tuple[float, int], Slice | None]] = []
-        drawn: list[tuple[Gate, tuple[int, int, float, float, float] | None]] = []
+        drawn: list[tuple[Gate, float, tuple[int, int, float, float, float] | None]] = []
         async with self._store.under(scope) as db:
             for gate in sorted(gates, key=lambda one: (one.rate.id, one.whose)):
-                row = await db.row(tuple, _DRAW, rate=gate.rate.id, whose=gate.whose, tokens=tokens)
-                drawn.append((gate, row))
+                place, owed = {"rate": gate.rate.id, "whose": gate.whose}, gate.owed
+                if owed:
+                    await db.run(_GIVE_BACK, **place, requests=0.0, tokens=-owed)
+                row = await db.row(tuple, _DRAW, **place, tokens=gate.at_most(tokens))
+                drawn.append((gate, owed, row))
             for pot in sorted(pots, key=lambda one: (one.budget.id, one.whose, one.starts)):
                 asked = pot.lacks(eur=eur, tokens=tokens)
                 values = {"eur": asked[0], "tokens": asked[1], "seconds": LEASE_S}
                 lent.append((pot, asked, await db.row(tuple, _LEND, **self._place(pot), **values)))
-        for gate, got in drawn:  # only what was committed is held
+        for gate, owed, got in drawn:  # only what was committed is held
+            gate.paid(owed)
             if got is not None:
                 gate.drawn(time.monotonic(), *got, ahead=ahead)
         for pot, asked, slice_ in lent:

@@ -24,6 +24,7 @@ _DEPTH_MAX: Final = 64
 _DECODER: Final = msgspec.json.Decoder()
 encode: Final[Callable[[dict[str, Any]], bytes]] = msgspec.json.Encoder().encode
 """A body as the bytes that are sent."""
+_ANSWER_TOKENS_MAX: Final = 131_072  # no answer is longer, whatever is asked for: so much is reserved of a budget
 _LABEL: Final = "x_label"  # of a message or one of its parts; it says what that content is, and is not sent on
 
 
@@ -67,7 +68,7 @@ def read(wire: str, data: bytes) -> Asking:
 def tokens_guessed(data: bytes, body: dict[str, Any]) -> int:
     """How many tokens a call may take, before it is made: four bytes each, and what it may answer at most."""
     most = body.get("max_tokens") or body.get("max_completion_tokens") or body.get("max_output_tokens") or 1024
-    return len(data) // 4 + (most if type(most) is int and 0 < most < 10_000_000 else 1024)
+    return len(data) // 4 + (min(most, _ANSWER_TOKENS_MAX) if type(most) is int and most > 0 else 1024)
 
 
 # -- what the request says of its parts -------------------------------------------------------------

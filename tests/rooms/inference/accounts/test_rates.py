@@ -41,6 +41,26 @@ async def test_processes_share_the_requests_of_a_minute(process: Process, keepin
     assert 64 - 3 * 4 <= sum(done) <= 64 + passed * 64 / 60 + 1
 
 
+async def test_who_says_that_a_call_may_take_very_much_is_let_through_no_more_for_it(
+    process: Process, keeping: Keeping, accounts: Accounts, ours: Scope
+) -> None:
+    """`max_tokens` is whatever a client writes: what was drawn for it stayed with the process, five thousand minutes'
+    worth, and nobody else got any."""
+    await keeping.set_rate(ours, of="tenant", tokens=1000)
+    began = time.monotonic()
+    await call(accounts, ours, 5_000_000, used=10)
+    done = 0
+    with pytest.raises(RateLimited):
+        for _ in range(100):
+            await call(accounts, ours, 500)
+            done += 500
+    assert done <= 1500 + (time.monotonic() - began) * 1000 / 60
+    with pytest.raises(RateLimited) as other:
+        for _ in range(100):
+            await call(await process(), ours, 500)
+    assert float(str(other.value.facts["retry_after_s"])) <= 60
+
+
 @pytest.mark.parametrize("late", ["before the next call", "after it"])
 async def test_what_was_read_before_a_change_does_not_count_after_it(
     keeping: Keeping, accounts: Accounts, ours: Scope, monkeypatch: pytest.MonkeyPatch, late: str
@@ -165,6 +185,20 @@ async def test_a_call_larger_than_a_minute_goes_when_the_minute_is_whole(
     with pytest.raises(RateLimited) as refused:
         await call(accounts, ours, 1)
     assert float(str(refused.value.facts["retry_after_s"])) > 400
+
+
+async def test_what_a_call_took_beyond_a_minute_bounds_the_others_too(
+    process: Process, keeping: Keeping, accounts: Accounts, ours: Scope
+) -> None:
+    await keeping.set_rate(ours, of="tenant", tokens=100)
+    await call(accounts, ours, 10, used=1000)
+    (gate,) = accounts._keeper.books[ours.tenant].gates.values()
+    async with asyncio.timeout(60):
+        while gate.owed:
+            await asyncio.sleep(0.02)
+    with pytest.raises(RateLimited) as refused:
+        await call(await process(), ours, 1)
+    assert float(str(refused.value.facts["retry_after_s"])) > 300
 
 
 async def test_a_rate_that_is_gone_bounds_nothing(keeping: Keeping, accounts: Accounts, ours: Scope) -> None:
