@@ -1367,7 +1367,7 @@ class BodyTooLarge(TooLarge):
     """The request's body is over the limit."""
 
     code = "request.body_too_large"
-    next = "Send less at a time; an administrator may raise the limit of one document with BASTIDE_DOCUMENT_MB."
+    next = "Send less at a time; of documents that are uploaded, BASTIDE_DOCUMENT_MB is the limit of each."
 
 
 class ArchiveTooLarge(BodyTooLarge):
