@@ -119,6 +119,18 @@ async def test_sound_becomes_words(client: openai.AsyncOpenAI, sounds: Studio) -
     assert b"timestamp_granularities" in body
 
 
+async def test_how_a_file_is_called_is_looked_into(
+    client: openai.AsyncOpenAI, sounds: Studio, web: httpx2.AsyncClient, us: Company
+) -> None:
+    for name, kind in (("speech.wav", "none"), ("ada@example.org.wav", "personal")):
+        heard = await client.audio.transcriptions.with_raw_response.create(
+            model="studio", file=(name, WAV, "audio/wav")
+        )
+        receipt = heard.headers["x-bastide-receipt"]
+        shown = await web.get(f"/api/v1/receipts/{receipt}", headers=bearer(us.keys["auditor"]))
+        assert shown.json()["label"]["personal"] == kind
+
+
 async def test_words_become_sound_and_pictures(
     client: openai.AsyncOpenAI, sounds: Studio, web: httpx2.AsyncClient, us: Company
 ) -> None:
@@ -136,6 +148,12 @@ async def test_words_become_sound_and_pictures(
         f"/api/v1/receipts/{written.headers['x-bastide-receipt']}", headers=bearer(us.keys["auditor"])
     )
     assert shown.json()["label"]["personal"] == "personal", "what is to be spoken is looked into"
+    for more in ({"voice": {"id": "ada@example.org"}}, {"ada@example.org": 1}, {"more": [[{"to": "ada@example.org"}]]}):
+        body = {"model": "studio", "input": "Good morning.", **more}
+        told = await web.post("/v1/audio/speech", json=body, headers=bearer(us.keys["member"]))
+        receipt = told.headers["x-bastide-receipt"]
+        shown = await web.get(f"/api/v1/receipts/{receipt}", headers=bearer(us.keys["auditor"]))
+        assert shown.json()["label"]["personal"] == "personal", "so is all else that is text"
     picture = await client.images.generate(model="studio", prompt="A town", n=1)
     assert picture.data
     assert picture.data[0].b64_json == "UE5H"
@@ -186,6 +204,7 @@ async def test_pictures_become_others(
     ("path", "form", "code", "param"),
     [
         ("edits", {"prompt": (None, "x"), "image": ("a.png", SOUND, "image/png")}, "inference.bad_picture", "image"),
+        ("edits", {"prompt": (None, "x"), "image": ("a.webp", b"RIFF\0\0\0\0WAVE")}, "inference.bad_picture", "image"),
         ("edits", {"prompt": (None, "x"), "image": ("a.svg", b"<svg/>")}, "inference.bad_picture", "image"),
         ("edits", {"prompt": (None, "x"), "image": ("a", PNG), "mask": ("m", b"")}, "inference.bad_picture", "mask"),
         ("edits", {"image": ("a.png", PNG)}, "request.malformed", "prompt"),

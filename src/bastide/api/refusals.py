@@ -86,7 +86,7 @@ def _routing(fault: HTTPException, request: Request) -> BastideError:
         said = f"This address takes {allowed or 'other methods'}, not {request.method}."
         return MethodNotAllowed(said, next_step=instead(request.url.path))
     if fault.status_code < 500:
-        return BadRequest(f"The body cannot be read: {fault.detail}.")
+        return BadRequest(f"The body cannot be read: {str(fault.detail).rstrip('.')}.")
     return Fault()
 
 

@@ -1,7 +1,7 @@
 """Sound and pictures over the wires: transcription, speech, pictures. Passed on as they are, decided like any call.
 
-Texts that go in (what is to be spoken, what a picture is to show) are looked into like those of any call; sounds and
-pictures are not: their label is the caller's, tightened by whatever the caller says of them.
+All that goes in as text (what is to be spoken, what a picture is to show, how a file is called) is looked into like
+that of any call; sounds and pictures are not: their label is the caller's, tightened by whatever he says of them.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Media:
         wire = wire or capability
         if wire in FROM_PICTURES:
             files = [_picture(file) for file in files]
-        choice = await self._choose(scope, model, capability, label_of(scope, label, _texts(fields)))
+        choice = await self._choose(scope, model, capability, label_of(scope, label, _texts(fields, files)))
         if self._place(choice.known).adapter.speaks(wire) is None:
             raise WrongCapability(f"The server of {choice.model.name} takes no {wire} of pictures.", param="model")
         named = {**fields, "model": choice.model.upstream}
@@ -132,11 +132,19 @@ class Media:
                         yield piece
 
 
-def _texts(fields: Mapping[str, Any]) -> Iterator[str]:
-    for value in fields.values():
-        for one in value if isinstance(value, list) else [value]:
-            if isinstance(one, str):
-                yield one
+def _texts(fields: Mapping[str, Any], files: Sequence[Sent]) -> Iterator[str]:
+    """Whatever of a request is text, however deep it lies, names included."""
+    left: list[Any] = [fields, [file.name for file in files]]
+    while left:
+        one = left.pop()
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, Mapping):
+            left += [*one.keys(), *one.values()]
+        elif isinstance(one, list):
+            left += one
+        elif type(one) is int:  # a number may be that of somebody
+            yield str(one)
 
 
 async def _counted(flow: Flow, call: Call, sent: int) -> AsyncGenerator[bytes]:

@@ -127,6 +127,18 @@ async def test_listed_prices_order_a_route_and_make_the_cost(rooms: Rooms, scope
         assert target.price.expires_at is not None
 
 
+async def test_an_entry_that_makes_no_sense_costs_the_list_nothing_else(
+    rooms: Rooms, scope: Scope, authority: Authority
+) -> None:
+    odd: list[Any] = [{"id": name} for name in ("models/", "", "a\0b", "a\nb", "x" * 300, 7, None, ["small"])]
+    odd += [row("large", 1, 1, aliases=["models/", "big\0", "large-latest", "", None, 5])]
+    async with remote(rooms, authority, HOST) as server:
+        server.listed = [*odd, row("small", 0.05, 0.18)]
+        await _ovh(rooms, scope, "small")
+        synced = await rooms.inference.catalogue.sync(scope, provider=OVH)
+    assert synced.came == ("large", "large-latest", "small")
+
+
 async def test_a_list_that_cannot_be_had_changes_nothing(rooms: Rooms, scope: Scope, authority: Authority) -> None:
     catalogue = rooms.inference.catalogue
     async with remote(rooms, authority, HOST) as server:

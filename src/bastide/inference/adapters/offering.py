@@ -51,9 +51,8 @@ def _read(rows: Any, named: str) -> list[Offered]:
         raise UpstreamGarbage("The server's list of models is not a list.")
     found: dict[str, Offered] = {}
     for row in rows[:_MODELS_MAX]:
-        name = row.get(named) if isinstance(row, Mapping) else None
-        if isinstance(name, str) and 0 < len(name) <= _NAME_MAX and name.isprintable():
-            one = _one(name.removeprefix("models/"), row)
+        for name in _texts([row.get(named)]) if isinstance(row, Mapping) else ():
+            one = _one(name, row)
             found.setdefault(one.name, one)
             for alias in _texts(row.get("aliases")):
                 found.setdefault(alias, Offered(alias, stands_for=one.name))
@@ -125,5 +124,6 @@ def _capabilities(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _texts(value: Any) -> list[str]:
-    texts = value if isinstance(value, list) else []
-    return [one for one in texts if isinstance(one, str) and 0 < len(one) <= _NAME_MAX]
+    """What of a list may be a name, as it stands in none of ours."""
+    texts = [one.removeprefix("models/") for one in value if isinstance(one, str)] if isinstance(value, list) else []
+    return [one for one in texts if 0 < len(one) <= _NAME_MAX and one.isprintable()]

@@ -17,8 +17,8 @@ _SIGNS: Final = (  # what each begins with
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
     (b"GIF8", "image/gif"),
-    (b"RIFF", "image/webp"),
 )
+_RIFF: Final = (b"RIFF", b"WEBP")  # a WebP is one of several kinds of RIFF; sound is another
 PICTURE: Final = (
     "A picture is a JPEG, PNG, GIF or WebP: its https address, `data:image/png;base64,...`, or with `media_type` and "
     "`data` where they stand apart."
@@ -60,6 +60,8 @@ def checked(picture: Image, at: str) -> Image:
 
 def sort_of(data: bytes) -> str:
     """The media type of a picture by its first bytes; "" of what is no picture that models read."""
+    if (data[:4], data[8:12]) == _RIFF:
+        return "image/webp"
     return next((media_type for sign, media_type in _SIGNS if data.startswith(sign)), "")
 
 
