@@ -16,31 +16,37 @@ class Splitter:
     Raises UpstreamGarbage for an event beyond the limit.
     """
 
-    __slots__ = ("_data", "_waiting")
+    __slots__ = ("_data", "_size", "_waiting")
 
     def __init__(self) -> None:
-        self._waiting = b""
+        self._waiting: list[bytes] = []  # of a line that has not ended
         self._data: list[bytes] = []
+        self._size = 0  # of all of it
 
     def feed(self, piece: bytes) -> list[bytes]:
         """The data of each event that is whole now."""
-        lines, self._waiting = _lines(self._waiting + piece)
-        found: list[bytes] = []
-        for line in lines:
-            if line:
-                _read(line, self._data)
-            elif self._data:
-                found.append(b"\n".join(self._data))
-                self._data = []
-        if len(self._waiting) + sum(map(len, self._data)) > EVENT_BYTES_MAX:
+        waiting, found = self._waiting, list[bytes]()
+        ends = b"\n" in piece or b"\r" in piece or (waiting and waiting[-1].endswith(b"\r"))
+        waiting.append(piece)
+        self._size += len(piece)
+        if ends:  # to join it anew with each piece of a long line would take the square of its length
+            lines, rest = _lines(b"".join(waiting))
+            for line in lines:
+                if line:
+                    _read(line, self._data)
+                elif self._data:
+                    found.append(b"\n".join(self._data))
+                    self._data = []
+            self._waiting, self._size = [rest], len(rest) + sum(map(len, self._data))
+        if self._size > EVENT_BYTES_MAX:
             raise UpstreamGarbage("One event of the stream is larger than any answer.")
         return found
 
     def end(self) -> list[bytes]:
         """A last event without its blank line counts too."""
-        _read(self._waiting.rstrip(b"\r"), self._data)
+        _read(b"".join(self._waiting).rstrip(b"\r"), self._data)
         found = [b"\n".join(self._data)] if self._data else []
-        self._waiting, self._data = b"", []
+        self._waiting, self._data, self._size = [], [], 0
         return found
 
 

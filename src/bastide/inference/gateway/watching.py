@@ -94,8 +94,10 @@ class Watched:
         "_chunks",
         "_finished",
         "_held",
+        "_later",
         "_others",
         "_separator",
+        "_size",
         "_usage_wanted",
         "_wire",
         "counted",
@@ -110,6 +112,8 @@ class Watched:
         self._chunks = wire in {"chat", "completions"}
         self._usage_wanted = usage_wanted
         self._held = b""
+        self._later: list[bytes] = []  # what came after it
+        self._size = 0  # of that
         self._separator = b"\n\n"
         self._finished: set[int] = set()
         self._alive = 0  # comments before the first event
@@ -124,7 +128,16 @@ class Watched:
         separator = self._separator
         if not self._held and piece.endswith(separator):
             return self._looked_at(piece)
-        text = self._held + piece if self._held else piece
+        if b"\n" not in piece:  # no event ends with it: to join it anew each time would take the square of its length
+            if self._held:
+                self._later.append(piece)
+                self._size += len(piece)
+            else:
+                self._held = piece
+            if len(self._held) + self._size > _EVENT_BYTES_MAX:
+                self.fault = StreamBroken("One event of the stream is larger than any answer.")
+            return b""
+        text = self._all(piece)
         end = text.rfind(separator)
         if end < 0 and b"\r" in text:
             separator = self._separator = b"\r\n\r\n"
@@ -141,8 +154,8 @@ class Watched:
     def end(self) -> bytes:
         """What is still to be sent when the server has said all; `fault` is set if it has not."""
         rest = b""
-        if self._held.strip():
-            rest, self._held = self._looked_at(self._held + self._separator), b""
+        if (held := self._all()).strip():
+            rest = self._looked_at(held + self._separator)
         if self.fault is None and not self.ended:
             self.fault = StreamBroken()
         if self.fault is not None:
@@ -150,6 +163,12 @@ class Watched:
         if self._chunks and not self.done:
             rest += _DONE
         return rest
+
+    def _all(self, piece: bytes = b"") -> bytes:
+        """What has come of events that had not ended; it is held no more."""
+        text = b"".join((self._held, *self._later, piece))
+        self._held, self._later, self._size = b"", [], 0
+        return text
 
     def _looked_at(self, whole: bytes) -> bytes:
         events = whole.split(self._separator)
