@@ -14,7 +14,7 @@ from bastide.cli.attending import attended
 from bastide.cli.desk import Desk
 from bastide.cli.line import Line, segment
 from bastide.errors import BastideError, ModelExists
-from bastide.inference import choose_runtime, watched_runtime
+from bastide.inference import Runtime, choose_runtime, watched_runtime
 from bastide.settings import Settings
 
 _OURS = "http://127.0.0.1:"
@@ -23,39 +23,37 @@ _OURS = "http://127.0.0.1:"
 async def _host(desk: Desk, folder: Path, name: str | None, *, as_json: bool) -> int:
     runtime = choose_runtime(folder)
     name = name or folder.stem
-    stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    working = asyncio.ensure_future(_hosted(desk, folder, runtime, name, as_json=as_json))
+    for number in (signal.SIGINT, signal.SIGTERM):  # also while it is still loading
+        asyncio.get_running_loop().add_signal_handler(number, working.cancel)
+    with suppress(asyncio.CancelledError):
+        await working
+    return 0
+
+
+async def _hosted(desk: Desk, folder: Path, runtime: Runtime, name: str, *, as_json: bool) -> None:
+    """Until cancelled, or until the runtime cannot stay up."""
     _say(f"Starting {runtime.program} for {folder} ...")
     async with desk.server() as line, watched_runtime(runtime, said=_say) as server:
-        await _make_room(line, name)
+        await _make_room(line, name, runtime)
         body = {"name": name, "kind": runtime.kind, "url": server.url, "local": True, "model": runtime.model}
         made = await line.post("/api/v1/models", {**body, "capabilities": ["chat"]})
         text = f"{name} answers, by {runtime.program}. Ctrl-C ends it and takes it off the list of models."
         print(json.dumps(made) if as_json else text, flush=True)
         try:
-            await _until(stopped, server.stay())
+            await server.stay()
         finally:
             with suppress(BastideError):
-                await line.delete(f"/api/v1/models/{segment(name)}")
-    return 0
+                if (await line.get(f"/api/v1/models/{segment(name)}"))["url"] == server.url:  # else it is another's
+                    await line.delete(f"/api/v1/models/{segment(name)}")
 
 
-async def _until(stopped: asyncio.Event, staying: Any) -> None:
-    """Until a signal says so, or the runtime cannot stay up."""
-    watch, end = asyncio.ensure_future(staying), asyncio.create_task(stopped.wait())
-    done, left = await asyncio.wait({watch, end}, return_when=asyncio.FIRST_COMPLETED)
-    for task in left:
-        task.cancel()
-    if watch in done:
-        watch.result()
-
-
-async def _make_room(line: Line, name: str) -> None:
-    """What an earlier run of this command has left behind goes. Raises ModelExists for any other model."""
+async def _make_room(line: Line, name: str, runtime: Runtime) -> None:
+    """What this command has left behind in an earlier run goes. Raises ModelExists for any other model."""
     for model in await line.all("/api/v1/models"):
         if model["name"] == name:
-            if not (model["local"] and str(model["url"]).startswith(_OURS)):
+            same = (model["kind"], model["upstream"]) == (runtime.kind, runtime.model)
+            if not (same and model["local"] and str(model["url"]).startswith(_OURS)):
                 raise ModelExists(f"There is a model {name} already.", model=name)
             await line.delete(f"/api/v1/models/{segment(name)}")
 

@@ -10,7 +10,7 @@ from bastide.inference.gateway import Gateway, Running, refusal
 from bastide.inference.inference import Inference
 from bastide.inference.media import MediaAnswer, Sent
 from bastide.inference.routing import ModelRoute
-from bastide.inference.runtimes import choose_runtime, watched_runtime
+from bastide.inference.runtimes import Runtime, choose_runtime, watched_runtime
 from bastide.inference.values import (
     EXTRACTIVE,
     ChatPiece,
@@ -43,6 +43,7 @@ __all__ = [
     "PictureReading",
     "Reranked",
     "Running",
+    "Runtime",
     "Sent",
     "Usage",
     "Used",
