@@ -5,6 +5,7 @@ No model is asked: what is wrong is said here, in the same words whatever server
 
 from __future__ import annotations
 
+import gzip
 import json
 import secrets
 from collections.abc import AsyncIterator, Mapping
@@ -163,6 +164,15 @@ async def test_a_body_that_is_no_json(clients: Clients, server: ScriptedModel, w
         fault = await clients.refused(wire, made(wire))
         assert isinstance(fault, openai.BadRequestError | anthropic.BadRequestError)
         assert said in fault.message
+    assert server.asked == []
+
+
+async def test_a_body_that_is_compressed_is_not_called_broken(clients: Clients, server: ScriptedModel) -> None:
+    for wire in EVERY:
+        packed = gzip.compress(json.dumps(body(wire)).encode())
+        fault = await clients.refused(wire, packed, content_encoding="gzip")
+        assert fault.status_code == 415
+        assert "Content-Encoding" in fault.response.json()["error"]["next"]
     assert server.asked == []
 
 

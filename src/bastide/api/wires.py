@@ -18,8 +18,10 @@ from bastide.api.describing import model_answers
 from bastide.api.doorkeeper import Asking, Behind
 from bastide.api.shapes import models as shapes
 from bastide.api.values import Caller, Rooms
+from bastide.errors import UnsupportedMedia
 from bastide.inference import Running
 
+_PLAIN: Final = frozenset({"", "identity"})
 _GONE: Final = 499  # told to nobody: the client has left
 _HELD_MAX: Final = 1024 * 1024  # bytes that wait for a slow client before the server is held back
 
@@ -111,6 +113,9 @@ class _Streamed(StreamingResponse):
 
 
 async def _called(wire: str, request: Request, caller: Caller, rooms: Rooms) -> Response:
+    packed = request.headers.get("content-encoding", "").strip().lower()
+    if packed not in _PLAIN:
+        raise UnsupportedMedia("The body is compressed.", next_step="Send it as plain JSON, without Content-Encoding.")
     body = await request.body()
     taken = Waiting()
     taken.running = rooms.inference.gateway.begin(
