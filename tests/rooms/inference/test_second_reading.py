@@ -19,8 +19,9 @@ from bastide.errors import (
     RedirectRefused,
     UpstreamBusy,
 )
-from bastide.inference import refusal
+from bastide.inference import ModelSpec, refusal
 from bastide.inference.gateway import Here
+from bastide.inference.gateway import call as calling
 from bastide.inference.gateway.asking import read
 from bastide.inference.gateway.here import Models
 from bastide.inference.gateway.holding import another_may_answer, asks_to_wait
@@ -145,6 +146,36 @@ async def test_a_fault_of_our_own_while_an_answer_is_put_together_leaves_nobody_
         _, failed, _ = await recorded(rooms, scope, 3)
         receipt: Any = (await rooms.audit.receipt(scope, failed.id)).body
         assert (failed.outcome, receipt["decision"]["unusable"]) == ("failed", "request.broken")
+
+
+async def test_a_server_that_worked_on_a_request_and_broke_off_is_not_given_it_again(
+    rooms: Rooms, scope: Scope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kept connection that was just being closed breaks at once; one that breaks later had somebody at work."""
+    asked = 0
+    said = json.dumps({"choices": [{"index": 0, "message": {"content": "Here."}, "finish_reason": "stop"}]}).encode()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        for turn in range(2):
+            head = await reader.readuntil(b"\r\n\r\n")
+            if head.startswith(b"GET"):
+                break
+            await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r")[0]))
+            asked += 1
+            if turn:
+                await asyncio.sleep(0.5)
+                break
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(said), said))
+        writer.close()
+
+    monkeypatch.setattr(calling, "_AT_ONCE_S", 0.2)
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        await rooms.inference.add_model(scope, ModelSpec("ours", url=url, local=True, upstream="x"))
+        assert (await call(rooms, scope, {**ASKED, "model": "ours"})).status == 200
+        taken = await call(rooms, scope, {**ASKED, "model": "ours"})
+    assert (taken.status, taken.json["error"]["code"], asked) == (502, "egress.broken_reply", 2)
 
 
 # -- who is asked behind the server -----------------------------------------------------------------

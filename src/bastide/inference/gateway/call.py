@@ -39,6 +39,8 @@ from bastide.inference.values import UNUSED, Usage
 from bastide.policy import Decision, Label, Price, personal_kinds_in
 from bastide.store import Scope
 
+_AT_ONCE_S = 5.0  # a connection that breaks later had somebody at work on the request
+
 
 class Running:
     """One call. `cancel`, `pause` and `resume` are for the door; the rest goes its own way to the sink."""
@@ -321,8 +323,8 @@ class Running:
         running = [one for one in self._attempts if one is not attempt and not one.over]
         if running:
             return  # a hedge of this one is still out
-        exchange = attempt.exchange
-        if exchange is not None and exchange.reused and exchange.unanswered and isinstance(fault, BrokenReply):
+        exchange, at_once = attempt.exchange, time.time() - attempt.entry.started < _AT_ONCE_S
+        if at_once and exchange and exchange.reused and exchange.unanswered and isinstance(fault, BrokenReply):
             self.left.insert(0, (attempt.target, attempt.decision))  # a kept connection had just been closed
         self._next_or(fault)
 
