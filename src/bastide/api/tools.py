@@ -87,7 +87,10 @@ class Tools:
         telemetry.count("tool_calls", tool=params.name if one else "unknown")
         try:
             if one is None:
-                raise NoSuchOperation(f"There is no tool {params.name[:100]!r}.", next_step="Ask for tools/list.")
+                raise NoSuchOperation(
+                    f"There is no tool {params.name[:100]!r}.",
+                    next_step="tools/list names them, or `bastide call` alone.",
+                )
             return _said(await one.run(_ask(one, caller, self._rooms, dict(params.arguments or {}))))
         except BastideError as fault:
             return _said({"error": fault.to_wire(caller.request_id)}, failed=True)
