@@ -62,7 +62,7 @@ Answer = str | Says | Fails | Raw | Tells
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request as it came."""
+    """A request as it came; a body that is no JSON, such as a form, is its bytes."""
 
     method: str
     path: str
@@ -133,7 +133,8 @@ class ScriptedModel:
         fields = dict(line.split(": ", 1) for line in head[1:] if ": " in line)
         headers = {name.lower(): value for name, value in fields.items()}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
-        asked = Asked(method, path, headers, json.loads(body) if body else None)
+        form = headers.get("content-type", "").startswith("multipart/")
+        asked = Asked(method, path, headers, body if form else json.loads(body) if body else None)
         self.asked.append(asked)
         if method == "GET" and path.partition("?")[0].endswith("/models"):
             theirs = [{**row, "name": f"models/{row['id']}"} for row in self.listed]  # as Gemini names them
@@ -148,7 +149,8 @@ class ScriptedModel:
             error = {"error": {"message": answer.message, "type": "scripted"}}
             return await _send(writer, error, status=answer.status, headers=answer.headers)
         place = path.partition("?")[0].rpartition("/")[2]
-        streams = bool(asked.body.get("stream")) or place.endswith(":streamGenerateContent")
+        streams = not isinstance(asked.body, bytes) and bool(asked.body.get("stream"))
+        streams = streams or place.endswith(":streamGenerateContent")
         if isinstance(answer, Tells):
             if streams:
                 return await self._stream(writer, map(_Word, answer.events), Says("", cut_after=answer.cut_after))

@@ -16,7 +16,9 @@ import httpx2
 import openai
 import pytest
 
-from tests.doors.conftest import Company, bearer
+from bastide.app import House
+from tests.doors.conftest import Company, bearer, company
+from tests.rooms.inference.test_metering import wav
 
 SOUND = bytes(range(256)) * 40
 PNG = b"\x89PNG\r\n\x1a\n" + SOUND
@@ -30,6 +32,7 @@ class Studio:
 
     url: str = ""
     seen: list[tuple[str, str, bytes]] = field(default_factory=list)
+    says: dict[str, bytes] = field(default_factory=dict)  # by the end of the path, instead of what follows below
 
     def form(self) -> list[tuple[str, str, str, bytes]]:
         """Name, file's name, media type and bytes of each part of the last form, by an independent parser."""
@@ -70,6 +73,7 @@ async def studio() -> AsyncIterator[Studio]:
                     media, body = "text/event-stream", b"".join(map(event, ("partial_image", "completed")))
                 elif path.endswith(("generations", "edits", "variations")):
                     body = b'{"created": 1, "data": [{"b64_json": "UE5H"}]}'
+                body = made.says.get(path.rpartition("/")[2], body)
                 head_out = f"HTTP/1.1 200 OK\r\nContent-Type: {media}\r\nContent-Length: {len(body)}\r\n\r\n"
                 writer.write(head_out.encode() + body)
                 await writer.drain()
@@ -86,14 +90,19 @@ async def studio() -> AsyncIterator[Studio]:
         server.close()
 
 
+async def add(web: httpx2.AsyncClient, whose: Company, url: str) -> None:
+    """The studio as a model of a tenant."""
+    body = {"name": "studio", "url": url, "local": True, "model": "studio-1"}
+    body["capabilities"] = ["transcription", "speech", "images"]  # type: ignore[assignment]
+    added = await web.post("/api/v1/models", json=body, headers=bearer(whose.keys["administrator"]))
+    assert added.status_code == 201, added.text
+
+
 @pytest.fixture
 async def sounds(web: httpx2.AsyncClient, us: Company) -> AsyncIterator[Studio]:
     """The studio as a model of the tenant."""
     async with studio() as made:
-        body = {"name": "studio", "url": made.url, "local": True, "model": "studio-1"}
-        body["capabilities"] = ["transcription", "speech", "images"]  # type: ignore[assignment]
-        added = await web.post("/api/v1/models", json=body, headers=bearer(us.keys["administrator"]))
-        assert added.status_code == 201, added.text
+        await add(web, us, made.url)
         yield made
         await web.delete("/api/v1/models/studio", headers=bearer(us.keys["administrator"]))
 
@@ -190,7 +199,8 @@ async def test_pictures_become_others(
     shown = await web.get(f"/api/v1/receipts/{told.headers['x-bastide-receipt']}", headers=bearer(us.keys["auditor"]))
     assert (shown.json()["outcome"], shown.json()["model"]) == ("done", "studio")
     assert shown.json()["label"]["personal"] == "personal", "what is asked is looked into"
-    assert shown.json()["tokens"]["input"] > 0
+    assert shown.json()["usage"] == {"pictures": 1, "estimated": False}, "as many as came"
+    assert shown.json()["tokens"] == {"input": 0, "output": 0}, "bytes are no tokens"
     stream = await client.images.edit(model="studio", image=PNG, prompt="At night", stream=True, partial_images=1)
     assert [one.type async for one in stream] == ["image_edit.partial_image", "image_edit.completed"]
     with pytest.deprecated_call():  # by the client; there are models that do nothing else
@@ -245,3 +255,57 @@ async def test_what_a_model_cannot_do_and_whose_it_is(
     with pytest.raises(openai.BadRequestError):
         await client.images.edit(model="local/extractive", image=PNG, prompt="x")
     assert len(sounds.seen) == count
+
+
+async def test_each_is_counted_in_its_own_unit_and_a_spent_budget_holds(
+    served: str, web: httpx2.AsyncClient, house: House, platform_key: str
+) -> None:
+    whose = await company(house, platform_key, "studio")
+    chief = bearer(whose.keys["administrator"])
+
+    async def counted() -> dict[str, Any]:
+        (one,) = (await web.get("/api/v1/usage", headers=chief)).json()["usage"]
+        return {name: number for name, number in one.items() if number}
+
+    async with (
+        studio() as made,
+        openai.AsyncOpenAI(base_url=f"{served}/v1", api_key=whose.keys["member"], max_retries=0) as client,
+    ):
+        await add(web, whose, made.url)
+        made.says["generations"] = b'{"data": [{"b64_json": "UE5H"}, {"b64_json": "UE5H"}]}'
+        await client.images.generate(model="studio", prompt="A town", n=2)
+        stream = await client.images.edit(model="studio", image=PNG, prompt="At night", stream=True)
+        assert [one.type async for one in stream][-1] == "image_edit.completed"
+        sound = ("speech.wav", wav(2.5), "audio/wav")
+        await client.audio.transcriptions.create(model="studio", file=sound)
+        made.says["transcriptions"] = b'{"text": "x", "usage": {"type": "duration", "seconds": 7}}'
+        await client.audio.transcriptions.create(model="studio", file=("a.mp3", SOUND, "audio/mpeg"))
+        await client.audio.speech.create(model="studio", input="Gr\u00fc\u00dfe", voice="one")
+        exact = {"name": "studio", "calls": 5, "pictures": 3, "seconds": 9.5, "characters": 5}
+        assert await counted() == exact
+        made.says["transcriptions"] = b'{"text": "x"}'
+        await client.audio.transcriptions.create(model="studio", file=("a.mp3", bytes(4000), "audio/mpeg"))
+        assert await counted() == {**exact, "calls": 6, "seconds": 10.0, "estimated": 1}, "a guess, and said to be one"
+        told = {"type": "tokens", "input_tokens": 14, "output_tokens": 45, "total_tokens": 59}
+        made.says["transcriptions"] = json.dumps({"text": "x", "usage": told}).encode()
+        await client.audio.transcriptions.create(model="studio", file=("a.mp3", SOUND, "audio/mpeg"))
+        found = await counted()
+        assert (found["tokens_in"], found["tokens_out"], found["seconds"], found["estimated"]) == (14, 45, 10.0, 1)
+        head, row = (await web.get("/api/v1/usage.csv", headers=chief)).text.splitlines()
+        assert head.endswith(",unconverted,pictures,seconds,characters")
+        assert row.endswith(",False,3,10.0,5")
+        budget = await web.post("/api/v1/budgets", json={"scope": "tenant", "tokens": 0}, headers=chief)
+        assert budget.status_code == 201, budget.text
+        count = len(made.seen)
+        refused = []
+        for call in (
+            client.images.generate(model="studio", prompt="A town"),
+            client.images.edit(model="studio", image=PNG, prompt="At night"),
+            client.audio.transcriptions.create(model="studio", file=sound),
+            client.audio.speech.create(model="studio", input="x", voice="one"),
+        ):
+            with pytest.raises(openai.APIStatusError) as fault:
+                await call
+            refused.append((fault.value.status_code, fault.value.code))
+        assert refused == [(402, "inference.budget_spent")] * 4
+        assert len(made.seen) == count, "nothing is sent"

@@ -20,7 +20,8 @@ from bastide.api.shapes.ground import Listed, Removed
 
 Wire = dict[str, Any]
 
-_COLUMNS = ("name", "calls", "estimated", "unpriced", "tokens_in", "tokens_out", "eur", "unconverted")
+_UNITS = ("pictures", "seconds", "characters")
+_COLUMNS = ("name", "calls", "estimated", "unpriced", "tokens_in", "tokens_out", "eur", "unconverted", *_UNITS)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so is worked out by spreadsheets
 
 
@@ -91,7 +92,7 @@ async def drop_answers(ask: Ask[Nothing]) -> Wire:
 
 
 async def usage(ask: Ask[shapes.WhichUsage]) -> Wire:
-    """Calls, tokens and euros: the tenant's for whoever has budget:manage, else one's own."""
+    """Calls, tokens, units of sound and pictures, euros: the tenant's for whoever has budget:manage, else one's own."""
     found = await ask.rooms.inference.accounts.usage(ask.caller.scope, **ask.given.model_dump())
     return whole("usage", [one.to_wire() for one in found])
 

@@ -29,6 +29,7 @@ def body_of(facts: ReceiptFacts, *, id: str, t: int, outcome: str, secret: bytes
     """
     if facts.assurance not in ASSURANCES:
         raise ValueError(f"assurance is one of {sorted(ASSURANCES)}, not {facts.assurance!r}")
+    counted: dict[str, JsonValue] = {"usage": facts.usage} if facts.usage else {}
     return {
         "id": id,
         "time": moment(t),
@@ -45,6 +46,7 @@ def body_of(facts: ReceiptFacts, *, id: str, t: int, outcome: str, secret: bytes
         "output": committed(secret, "output", facts.output),
         "started": _iso(facts.started),
         "ended": _iso(facts.ended),
+        **counted,
     }
 
 

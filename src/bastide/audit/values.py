@@ -46,6 +46,7 @@ class ReceiptFacts:
     started: datetime
     ended: datetime
     assurance: str
+    usage: Mapping[str, JsonValue] | None = None  # what was used beside tokens, in units of its own
 
 
 class CallFacts(msgspec.Struct, frozen=True):

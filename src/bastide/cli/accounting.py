@@ -101,7 +101,8 @@ async def show_usage(desk: "Desk", by: By = "model", since: Since = None, until:
     """Show what calls used: the tenant's, or one's own for who keeps no budgets."""
     async with desk.server() as line:
         wire = await line.get("/api/v1/usage", by=by, since=since, until=until)
-    columns = ("name", "calls", "tokens_in", "tokens_out", "eur", "estimated", "unpriced")
+    units = [name for name in ("pictures", "seconds", "characters") if any(one.get(name) for one in wire["usage"])]
+    columns = ("name", "calls", "tokens_in", "tokens_out", *units, "eur", "estimated", "unpriced")
     desk.say(wire, lambda: _listed(wire["usage"], columns))
 
 

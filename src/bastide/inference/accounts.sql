@@ -82,7 +82,8 @@ select case %(by)s when 'app' then app when 'user' then member when 'department'
         when 'hour' then to_char(hour at time zone 'UTC', 'YYYY-MM-DD"T"HH24":00Z"') else '' end as name,
     sum(calls)::bigint as calls, sum(estimated)::bigint as estimated, sum(unpriced)::bigint as unpriced,
     sum(tokens_in)::bigint as tokens_in, sum(tokens_out)::bigint as tokens_out, sum(eur)::float8 as eur,
-    bool_or(currency not in ('EUR', '')) as unconverted
+    bool_or(currency not in ('EUR', '')) as unconverted, sum(pictures)::bigint as pictures,
+    sum(seconds)::float8 as seconds, sum(characters)::bigint as characters
 from inference.usage
 where hour >= %(since)s and hour < %(until)s
     and (%(app)s::text is null or app = %(app)s) and (%(member)s::text is null or member = %(member)s)
@@ -93,14 +94,16 @@ limit 10000
 -- name: nameless_usage
 -- What a person used stays counted, without them.
 insert into inference.usage as u (hour, app, member, department, model, endpoint, outcome, currency,
-    calls, estimated, unpriced, tokens_in, tokens_out, eur)
+    calls, estimated, unpriced, tokens_in, tokens_out, eur, pictures, seconds, characters)
 select hour, app, '', department, model, endpoint, outcome, currency,
-    calls, estimated, unpriced, tokens_in, tokens_out, eur
+    calls, estimated, unpriced, tokens_in, tokens_out, eur, pictures, seconds, characters
 from inference.usage where member = %(member)s
 on conflict (tenant_id, hour, app, member, department, model, endpoint, outcome, currency) do update
 set calls = u.calls + excluded.calls, estimated = u.estimated + excluded.estimated,
     unpriced = u.unpriced + excluded.unpriced, tokens_in = u.tokens_in + excluded.tokens_in,
-    tokens_out = u.tokens_out + excluded.tokens_out, eur = u.eur + excluded.eur
+    tokens_out = u.tokens_out + excluded.tokens_out, eur = u.eur + excluded.eur,
+    pictures = u.pictures + excluded.pictures, seconds = u.seconds + excluded.seconds,
+    characters = u.characters + excluded.characters
 
 -- name: forget_usage
 delete from inference.usage where member = %(member)s

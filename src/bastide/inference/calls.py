@@ -15,10 +15,10 @@ from bastide import telemetry
 from bastide.audit import Audit, CallFacts, Entry, JsonValue, ReceiptFacts
 from bastide.egress import Egress, Permit, TlsEvidence
 from bastide.errors import NoPermittedModel, PinMismatch, UnknownModel, UpstreamPaced
-from bastide.inference.accounts import Accounts, Admission
+from bastide.inference.accounts import Accounts, Admission, cost_eur
 from bastide.inference.pacing import Paces, Sharing, limits_of
 from bastide.inference.registry import Known
-from bastide.inference.values import Model, Usage
+from bastide.inference.values import Model, Units, Usage
 from bastide.policy import Decision, Endpoint, Label, Nearest, Policy, Price
 from bastide.store import Scope, Store, new_id
 
@@ -136,8 +136,11 @@ class Calls:
         listed = known.price
         if listed is not None and listed.expires_at is not None and listed.expires_at <= datetime.now(UTC):
             listed = None
-        priced = self._accounts.priced(lambda endpoint: listed or self._policy.price(endpoint))
-        return priced(endpoint_of(known.model))
+        endpoint, recorded = endpoint_of(known.model), self._accounts.priced(self._policy.price)
+        if listed is None:
+            return recorded(endpoint)
+        price = self._accounts.priced(lambda _: listed)(endpoint)  # of tokens: no list tells more
+        return price.beside(recorded(endpoint)) if self._policy.price(endpoint).by_unit else price
 
     async def turn(self, scope: Scope, known: Known) -> None:
         """Wait until this model may be asked under its key. Raises UpstreamPaced where that is far off."""
@@ -153,16 +156,23 @@ class Calls:
 
     @asynccontextmanager
     async def made(
-        self, scope: Scope, choice: Choice, sent: bytes, *, receipt: str | None = None, noted: bool = False
+        self,
+        scope: Scope,
+        choice: Choice,
+        sent: bytes,
+        *,
+        receipt: str | None = None,
+        noted: bool = False,
+        units: Units | None = None,
     ) -> AsyncGenerator[Call]:
         """The time of one call, from its turn on. When it ends, well, badly or given up, its receipt is written and its
-        cost counted.
+        cost counted. `units` are those that one of sound or pictures asks for.
 
         With `noted` it goes by the journal: it is recorded a moment later, with those of others, and nobody waits.
         Raises RateLimited, BudgetSpent or UpstreamPaced before it, for a model that is not in this process.
         """
         await self.turn(scope, choice.known)
-        admission = await self._admitted(scope, choice, sent)
+        admission = await self._admitted(scope, choice, sent, units)
         entry = self._audit.journal.begin(scope) if noted else None
         identity = entry.id if entry is not None else receipt or new_id("rcp")
         call = Call(choice, identity, sent, datetime.now(UTC), admission, entry=entry)
@@ -180,23 +190,24 @@ class Calls:
             raise
         await self._record(scope, call, "done")
 
-    async def _admitted(self, scope: Scope, choice: Choice, sent: bytes) -> Admission:
+    async def _admitted(self, scope: Scope, choice: Choice, sent: bytes, units: Units | None) -> Admission:
         model = choice.model
         if model.built_in:  # what this process does by itself costs nothing and is bounded by nothing
             return await self._accounts.counted(scope, model.name)
         price = self.price(choice.known)
-        tokens = len(sent) // _BYTES_A_TOKEN + _ANSWER_TOKENS
-        return await self._accounts.admitted(scope, model.name, tokens=tokens, price=price)
+        if units is None:
+            tokens = len(sent) // _BYTES_A_TOKEN + _ANSWER_TOKENS
+            return await self._accounts.admitted(scope, model.name, tokens=tokens, price=price)
+        tokens = _ANSWER_TOKENS if price.input else 1  # a server may count some; bytes of sound and pictures are none
+        paid = None if model.local else units
+        return await self._accounts.admitted(scope, model.name, tokens=tokens, price=price, units=paid)
 
     def _settle(self, call: Call, outcome: str) -> None:
         model = call.choice.model
-        usage = call.usage if call.output or outcome != "failed" else Usage()  # without an answer it costs nothing
-        cost: float | None = 0.0
-        if not (model.local or model.built_in):
-            price = self.price(call.choice.known)
-            cost = None
-            if price.input is not None and price.output is not None:
-                cost = (usage.input * price.input + usage.output * price.output) / 1e6
+        if outcome == "failed" and not call.output:  # without an answer it costs nothing
+            call.usage = Usage(units=None if call.usage.units is None else Units())
+        usage = call.usage
+        cost = 0.0 if model.local or model.built_in else cost_eur(self.price(call.choice.known), usage)
         call.admission.settle(usage, cost_eur=cost, outcome=outcome, endpoint=call.choice.decision.endpoint.id)
 
     async def _decided(
@@ -251,6 +262,7 @@ class Calls:
             started=call.started,
             ended=ended,
             assurance=assurance(decision),
+            usage=_units_told(call.usage),
         )
         async with self._store.under(scope) as db:
             await self._audit.record(
@@ -288,6 +300,14 @@ def _note(call: Call, entry: Entry, outcome: str) -> None:
     entry.close(facts, outcome=outcome, resource=model.name, subjects=sorted(decision.label.subjects))
     telemetry.count("model_calls", place=decision.endpoint.kind, outcome=outcome)
     telemetry.observe("model_call", ended - started, place=decision.endpoint.kind)
+
+
+def _units_told(usage: Usage) -> dict[str, JsonValue] | None:
+    """The units of a call as its receipt has them, and whether they are an estimate; none of another call."""
+    if usage.units is None:
+        return None
+    told = {name: getattr(usage.units, name) for name in usage.units.__struct_fields__}
+    return {**{name: number for name, number in told.items() if number}, "estimated": usage.estimated}
 
 
 def endpoint_of(model: Model) -> Endpoint:

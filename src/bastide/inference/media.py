@@ -16,10 +16,10 @@ from bastide.egress import Egress, Flow
 from bastide.errors import BadChat, BadPicture, UpstreamGarbage, WrongCapability
 from bastide.inference.calls import Call, Calls, Choice
 from bastide.inference.looking import label_of
+from bastide.inference.metering import Asked, asked, used
 from bastide.inference.openai_style import Place, encode
 from bastide.inference.registry import Known, unknown
 from bastide.inference.upstream_faults import fault_of
-from bastide.inference.values import Usage
 from bastide.inference.wires.media import sort_of
 from bastide.policy import Label
 from bastide.settings import InferenceSettings
@@ -103,7 +103,8 @@ class Media:
         named = {**fields, "model": choice.model.upstream}
         media_type, body = _as_form(named, files) if files else ("application/json", encode(named))
         receipt = new_id("rcp")
-        pieces = self._pieces(scope, choice, wire, media_type, body, receipt)
+        wanted = asked(capability, fields, [file.data for file in files])
+        pieces = self._pieces(scope, choice, wire, media_type, body, receipt, wanted)
         try:
             head = await anext(pieces)
         except BaseException:
@@ -112,12 +113,20 @@ class Media:
         return MediaAnswer(head.decode("latin-1"), receipt, pieces)
 
     async def _pieces(
-        self, scope: Scope, choice: Choice, wire: str, media_type: str, body: bytes, receipt: str
+        self,
+        scope: Scope,
+        choice: Choice,
+        wire: str,
+        media_type: str,
+        body: bytes,
+        receipt: str,
+        wanted: Asked,
     ) -> AsyncGenerator[bytes]:
         """The type of the answer, then its body."""
         place = self._place(choice.known)
         headers = {**place.headers("*/*"), "content-type": media_type}
-        async with self._calls.made(scope, choice, body, receipt=receipt) as call:
+        async with self._calls.made(scope, choice, body, receipt=receipt, units=wanted.units) as call:
+            call.usage = wanted.usage  # whoever leaves before the end has asked for it
             permit = self._calls.permit(choice.decision, self._egress)
             async with (
                 self._egress.open(permit, total_s=self._settings.timeout_s * _TIMES) as client,
@@ -126,10 +135,13 @@ class Media:
                 call.tls = client.tls
                 if flow.status != 200:
                     raise fault_of(flow.status, flow.headers, await flow.read(), place.key)
-                yield (flow.headers.get("content-type") or "application/octet-stream").encode("latin-1")
-                async with aclosing(_counted(flow, call, len(body))) as coming:
+                said = flow.headers.get("content-type") or "application/octet-stream"
+                yield said.encode("latin-1")
+                async with aclosing(_kept(flow, call)) as coming:
                     async for piece in coming:
                         yield piece
+                price = self._calls.price(choice.known)
+                call.usage = used(wanted, said, call.output, by_unit=price.by_unit and price.input is None)
 
 
 def _texts(fields: Mapping[str, Any], files: Sequence[Sent]) -> Iterator[str]:
@@ -147,7 +159,7 @@ def _texts(fields: Mapping[str, Any], files: Sequence[Sent]) -> Iterator[str]:
             yield str(one)
 
 
-async def _counted(flow: Flow, call: Call, sent: int) -> AsyncGenerator[bytes]:
+async def _kept(flow: Flow, call: Call) -> AsyncGenerator[bytes]:
     kept: list[bytes] = []
     size = 0
     try:
@@ -159,7 +171,6 @@ async def _counted(flow: Flow, call: Call, sent: int) -> AsyncGenerator[bytes]:
             yield piece
     finally:
         call.output = b"".join(kept)
-        call.usage = Usage(sent // 4, size // 4, estimated=True)
 
 
 def _picture(file: Sent) -> Sent:

@@ -99,12 +99,22 @@ def _message(position: int, entry: object) -> Message:
     return Message(entry["role"], content, {name: value for name, value in entry.items() if name not in left})
 
 
+class Units(msgspec.Struct, frozen=True):
+    """What calls of sound and pictures are counted in: pictures made, seconds of sound heard, characters spoken."""
+
+    pictures: int = 0
+    seconds: float = 0.0
+    characters: int = 0
+
+
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens of one call; `estimated` when the server did not count them."""
+    """Tokens of one call, and its units where it was one of sound or pictures; `estimated` when the server did not
+    count them."""
 
     input: int = 0
     output: int = 0
     estimated: bool = False
+    units: Units | None = None
 
     @classmethod
     def guessed(cls, sent: bytes, got: bytes = b"") -> Usage:

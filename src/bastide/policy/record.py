@@ -25,7 +25,8 @@ from bastide.policy.reading import instant, read_sheet
 
 _FIELDS = ("id", "title", "kind", "url", "wire", "covers", "reviewed_at", "note", "attributes", "models")
 _PROVENANCE = ("evidence", "source", "checked_at", "expires_at")
-_MODEL_FIELDS = ("input", "output", "context")
+_PRICED_UNITS = ("picture", "minute", "characters")
+_MODEL_FIELDS = ("input", "output", "context", *_PRICED_UNITS)
 KINDS = ("local", "api")
 
 
@@ -58,13 +59,22 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a million tokens cost, as far as known."""
+    """What a million tokens cost, as far as known; and a picture, a minute of sound, a million characters spoken, where
+    a model is paid by them."""
 
     input: float | None = None
     output: float | None = None
     currency: str = ""
     source: str = ""
     expires_at: datetime | None = None
+    picture: float | None = None
+    minute: float | None = None
+    characters: float | None = None
+
+    @property
+    def by_unit(self) -> bool:
+        """Whether it is known for anything else than tokens."""
+        return self.picture is not None or self.minute is not None or self.characters is not None
 
     @property
     def blended(self) -> float:
@@ -75,15 +85,28 @@ class Price:
 
     def to_wire(self) -> dict[str, Any]:
         """As the wire shows it; an empty object if nothing is known."""
-        if self.input is None and self.output is None:
+        if self.input is None and self.output is None and not self.by_unit:
             return {}
+        units = {f"per_{name}": getattr(self, name) for name in _PRICED_UNITS}
         return {
             "input": self.input,
             "output": self.output,
             "currency": self.currency,
             "unit": "per million tokens",
             "source": self.source,
+            **{name: value for name, value in units.items() if value is not None},
         }
+
+    def times(self, rate: float) -> Price:
+        """The same in another currency, of which one unit of its own is `rate`."""
+        names = ("input", "output", *_PRICED_UNITS)
+        known = {name: value for name in names if (value := getattr(self, name)) is not None}
+        return replace(self, **{name: value * rate for name, value in known.items()})
+
+    def beside(self, other: Price) -> Price:
+        """This price, and for what it does not know of pictures, sound and characters, that of the other."""
+        lacking = {name: getattr(other, name) for name in _PRICED_UNITS if getattr(self, name) is None}
+        return replace(self, **lacking)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +293,8 @@ def _instant(value: object, file: str, where: str) -> datetime:
 
 
 def _models(sheet: object, file: str) -> tuple[ModelEntry, ...]:
-    """The catalogue: one provenance for all, then `list: {name: {input, output, context}}` (prices per million)."""
+    """The catalogue: one provenance for all, then `list: {name: {input, output, context}}` (prices per million),
+    and of models of sound and pictures `picture`, `minute`, `characters` (per million)."""
     if not isinstance(sheet, Mapping) or not isinstance(sheet.get("list"), Mapping):
         raise BadRecord(f"{file}: models needs a `list` of names and its provenance.", file=file)
     if unknown := [part for part in sheet if part not in ("list", "currency", *_PROVENANCE)]:
@@ -285,7 +309,8 @@ def _models(sheet: object, file: str) -> tuple[ModelEntry, ...]:
             raise BadRecord(f"{file}: models: {name} may hold {', '.join(_MODEL_FIELDS)}.", file=file)
         if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in entry.values()):
             raise BadRecord(f"{file}: models: {name}: prices and sizes are numbers.", file=file)
-        price = Price(entry.get("input"), entry.get("output"), currency, source, expires)
+        units = {name: entry.get(name) for name in _PRICED_UNITS}
+        price = Price(entry.get("input"), entry.get("output"), currency, source, expires, **units)
         entries.append(ModelEntry(str(name), price, entry.get("context")))
     return tuple(entries)
 

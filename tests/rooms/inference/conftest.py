@@ -39,10 +39,25 @@ GOOD = {
 }
 
 
-def record(identity: str, host: str, facts: dict[str, str], *, covers: str = "[]") -> str:
+STUDIO = {
+    "painter": "{picture: 0.04}",
+    "listener": "{minute: 0.006}",
+    "speaker": "{characters: 15}",
+    "by-token": "{input: 5, output: 40}",
+    "given-away": "{picture: 0, minute: 0, characters: 0}",
+    "nobody-knows": "{}",
+}
+
+
+def record(
+    identity: str, host: str, facts: dict[str, str], *, covers: str = "[]", models: dict[str, str] | None = None
+) -> str:
     """A provider record as a file."""
     lines = [f"  {name}: {{value: {value}, {FACT}}}" for name, value in facts.items()]
     head = [f"id: {identity}", f"title: {identity}", "kind: api", f"url: https://{host}/v1", f"covers: {covers}"]
+    if models:
+        prices = [f"    {name}: {price}" for name, price in models.items()]
+        head += ["models:", *(f"  {one}" for one in FACT.split(", ")), "  currency: EUR", "  list:", *prices]
     return "\n".join([*head, "attributes:" if lines else "attributes: {}", *lines]) + "\n"
 
 
@@ -94,7 +109,7 @@ class Rooms:
 async def rooms(
     store: Store, settings: Settings, authority: Authority, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Rooms]:
-    """All rooms up to inference, with three providers of the test's own world."""
+    """All rooms up to inference, with providers of the test's own world."""
     home = tmp_path_factory.mktemp("inference-home")
     (home / "providers").mkdir()
     for name, text in {
@@ -104,6 +119,7 @@ async def rooms(
         "ovh": record("ovhcloud/ai-endpoints/gra", "oai.endpoints.kepler.ai.cloud.ovh.net", GOOD),
         "behind": record("test/behind", "api.router.example", {**GOOD, "pinned_upstream": "mistral"}),
         "batch": record("test/batch", "api.batch.example", {**GOOD, "retention_days": "3"}),
+        "studio": record("test/studio", "api.studio.example", GOOD, models=STUDIO),
         "foreign": record("test/foreign", "api.foreign.example", {**GOOD, "dpa_signed": "false"}),
     }.items():
         (home / "providers" / f"{name}.yaml").write_text(text)

@@ -21,6 +21,9 @@ class Receipt(Said):
     tls: dict[str, Any] | None
     model: str
     tokens: dict[str, int]
+    usage: dict[str, Any] = Field(
+        default={}, description="Of sound and pictures: `pictures`, `seconds`, `characters`; `estimated`."
+    )
     assurance: str
     input: str
     output: str

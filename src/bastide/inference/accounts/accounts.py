@@ -25,6 +25,7 @@ from bastide.inference.accounts.book import Book
 from bastide.inference.accounts.keeper import Keeper
 from bastide.inference.accounts.leasing import Leasing
 from bastide.inference.accounts.settling import Ledger, Settlement, Spool
+from bastide.inference.values import Units
 from bastide.policy import Endpoint, Price
 from bastide.store import Scope, Store, new_id
 
@@ -73,7 +74,7 @@ class Accounts:
 
         def in_euros(endpoint: Endpoint) -> Price:
             price = price_of(endpoint)
-            if price.input is None or price.output is None:
+            if (price.input is None or price.output is None) and not price.by_unit:
                 return price
             rate = self._rates_eur.get(price.currency or "EUR")
             if rate is None:
@@ -81,7 +82,7 @@ class Accounts:
                 return price
             if price.currency == "EUR":
                 return price
-            return replace(price, input=price.input * rate, output=price.output * rate, currency="EUR")
+            return replace(price.times(rate), currency="EUR")
 
         return in_euros
 
@@ -171,10 +172,12 @@ class Accounts:
 
     # -- one call -----------------------------------------------------------------------------------
 
-    def admit(self, scope: Scope, model: str, *, tokens: int, price: Price | None) -> Admission | None:
+    def admit(
+        self, scope: Scope, model: str, *, tokens: int, price: Price | None, units: Units | None = None
+    ) -> Admission | None:
         """Lend what a call may take, from what is at hand; None where it must be leased: then await `admitted`.
 
-        Raises RateLimited or BudgetSpent.
+        `units` are those that it may come to where it is one of sound or pictures. Raises RateLimited or BudgetSpent.
         """
         book = self._keeper.books.get(scope.tenant)
         if book is None:
@@ -183,7 +186,7 @@ class Accounts:
         if not purse.bounded:
             return Admission(book.ledger, purse, price, tokens)
         now, away = time.monotonic(), self._keeper.away
-        priced, eur = costs(price), guessed_eur(price, tokens)
+        priced, eur = costs(price, units), guessed_eur(price, tokens, units)
         for gate in purse.gates:
             if now >= gate.shut_until and not gate.has() and not away:
                 return None
@@ -204,14 +207,17 @@ class Accounts:
         taken = tuple([pot.take(now, eur=eur, tokens=tokens) for pot in purse.hard])
         return Admission(book.ledger, purse, price, tokens, taken)
 
-    async def admitted(self, scope: Scope, model: str, *, tokens: int, price: Price | None) -> Admission:
+    async def admitted(
+        self, scope: Scope, model: str, *, tokens: int, price: Price | None, units: Units | None = None
+    ) -> Admission:
         """As `admit`, waiting for slices. Raises RateLimited, BudgetSpent or DatabaseUnavailable."""
         for _ in range(_TURNS_MAX):
             await self.fetch(scope)
-            admission = self.admit(scope, model, tokens=tokens, price=price)
+            admission = self.admit(scope, model, tokens=tokens, price=price, units=units)
             if admission is not None:
                 return admission
-            await self._lease(scope, model, tokens=tokens, price=price)
+            priced, eur = costs(price, units), guessed_eur(price, tokens, units)
+            await self._lease(scope, model, tokens=tokens, eur=eur, priced=priced)
         raise RateLimited("Too many calls wait for the same budget.", retry_after_s=1)
 
     async def counted(self, scope: Scope, model: str) -> Admission:
@@ -221,8 +227,7 @@ class Accounts:
         purse = replace(book.purse(scope, model), hard=(), soft=(), gates=())
         return Admission(book.ledger, purse, None, 0)
 
-    async def _lease(self, scope: Scope, model: str, *, tokens: int, price: Price | None) -> None:
-        priced, eur = costs(price), guessed_eur(price, tokens)
+    async def _lease(self, scope: Scope, model: str, *, tokens: int, eur: float, priced: bool) -> None:
         book = self._keeper.books[scope.tenant]
         async with book.lock:
             now, purse = time.monotonic(), book.purse(scope, model)

@@ -10,7 +10,7 @@ from bastide.inference.accounts.gates import KINDS, Gate
 from bastide.inference.accounts.pots import Pot, Reserved
 from bastide.inference.accounts.settling import Ledger
 from bastide.inference.accounts.values import Keeps, Left
-from bastide.inference.values import Usage
+from bastide.inference.values import Units, Usage
 from bastide.policy import Price
 
 _UNKNOWN: Final = Price()
@@ -94,13 +94,50 @@ class Admission:
             gate.put(self._tokens, 0)
 
 
-def guessed_eur(price: Price | None, tokens: int) -> float:
-    """What a call of so many tokens may cost, before it is made: as if all of them were of the dearer kind."""
-    if price is None or price.input is None or price.output is None:
+def guessed_eur(price: Price | None, tokens: int, units: Units | None = None) -> float:
+    """What a call of so many tokens may cost, before it is made: as if all of them were of the dearer kind.
+
+    One of sound or pictures is paid by tokens or by units: it may be the dearer of them.
+    """
+    if price is None:
         return 0.0
-    return tokens * max(price.input, price.output) / 1e6
+    by_units = 0.0 if units is None else units_eur(price, units) or 0.0
+    if price.input is None or price.output is None:
+        return by_units
+    return max(tokens * max(price.input, price.output) / 1e6, by_units)
 
 
-def costs(price: Price | None) -> bool:
+def costs(price: Price | None, units: Units | None = None) -> bool:
     """Whether a call may cost something: it does unless its price is known to be nothing."""
+    if price is not None and units is not None:
+        paid = (price.input, price.output, price.picture, price.minute, price.characters)
+        return any(paid) or all(one is None for one in paid) or units_eur(price, units) is None
     return price is None or price.input is None or price.output is None or price.input > 0 or price.output > 0
+
+
+def units_eur(price: Price, units: Units) -> float | None:
+    """What these cost; None where the price of one of them is not known."""
+    total = 0.0
+    counted = (
+        (units.pictures, price.picture),
+        (units.seconds, None if price.minute is None else price.minute / 60),
+        (units.characters, None if price.characters is None else price.characters / 1e6),
+    )
+    for number, each in counted:
+        if number and each is None:
+            return None
+        total += number * (each or 0.0)
+    return total
+
+
+def cost_eur(price: Price, usage: Usage) -> float | None:
+    """What a call has cost; None where that is not known.
+
+    Tokens are paid where they were counted and have a price, else units: what a token costs says nothing of a picture.
+    """
+    units, tokens = usage.units, usage.input + usage.output
+    if (units is None or tokens) and price.input is not None and price.output is not None:
+        return (usage.input * price.input + usage.output * price.output) / 1e6
+    if units is None or (tokens and units == Units()):
+        return None
+    return units_eur(price, units)

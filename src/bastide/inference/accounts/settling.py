@@ -51,6 +51,9 @@ class _Sum:
     tokens_in: int = 0
     tokens_out: int = 0
     eur: float = 0.0
+    pictures: int = 0
+    seconds: float = 0.0
+    characters: int = 0
 
 
 @dataclass(slots=True)
@@ -85,6 +88,10 @@ class Ledger:
             known.unpriced += 1
         else:
             known.eur += eur
+        if usage.units is not None:
+            known.pictures += usage.units.pictures
+            known.seconds += usage.units.seconds
+            known.characters += usage.units.characters
 
     def draw(self, pot: Pot, eur: float, tokens: int) -> None:
         """So much of a pot is spent."""

@@ -107,7 +107,8 @@ class Keeps:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """What was used under one name: calls, tokens, money.
+    """What was used under one name: calls, tokens, money; of models of sound and pictures how many pictures were made,
+    how many seconds of sound were heard, how many characters spoken.
 
     `estimated` calls were not counted by their server; `unpriced` calls have no price, so that `eur` lacks them;
     `unconverted` says that some of `eur` was told in another currency and counted 1:1.
@@ -121,6 +122,9 @@ class Used:
     tokens_out: int
     eur: float
     unconverted: bool
+    pictures: int = 0
+    seconds: float = 0.0
+    characters: int = 0
 
     def to_wire(self) -> dict[str, object]:
         """As the wire shows it."""
