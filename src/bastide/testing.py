@@ -133,8 +133,8 @@ class ScriptedModel:
         fields = dict(line.split(": ", 1) for line in head[1:] if ": " in line)
         headers = {name.lower(): value for name, value in fields.items()}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
-        form = headers.get("content-type", "").startswith("multipart/")
-        asked = Asked(method, path, headers, body if form else json.loads(body) if body else None)
+        plain = headers.get("content-type", "").startswith("multipart/")
+        asked = Asked(method, path, headers, body if plain else json.loads(body) if body else None)
         self.asked.append(asked)
         if method == "GET" and path.partition("?")[0].endswith("/models"):
             theirs = [{**row, "name": f"models/{row['id']}"} for row in self.listed]  # as Gemini names them
