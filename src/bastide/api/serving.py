@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any, Final, cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from bastide.api.bounded import Bounded
 from bastide.api.gate import Gate
 from bastide.api.lane import Behind, Lane
 
@@ -30,7 +30,7 @@ class Server(uvicorn.Server):
                 lifespan="off",
                 server_header=False,
                 timeout_graceful_shutdown=_GRACE_S,
-                http=cast(Any, application.protocol or "httptools"),  # whatever makes a protocol will do
+                http=cast(Any, application.protocol or Bounded),  # whatever makes a protocol will do
                 ws="wsproto",  # which cannot open a connection; compressed messages could grow without bound
                 ws_max_size=_MESSAGE_BYTES_MAX,
                 ws_per_message_deflate=False,
@@ -58,7 +58,7 @@ def before(shared: Behind) -> Callable[..., Lane]:
     """What the server makes a connection's protocol with: the lane, which hands on to uvicorn's own what is not its."""
 
     def made(config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> Lane:
-        behind = partial(HttpToolsProtocol, config=config, server_state=server_state, app_state=app_state, _loop=_loop)
+        behind = partial(Bounded, config=config, server_state=server_state, app_state=app_state, _loop=_loop)
         return Lane(shared, server_state.connections, behind)
 
     return made
