@@ -179,3 +179,18 @@ async def test_a_question_much_like_an_earlier_one_gets_its_answer_where_all_els
         await ask(rooms, chief, **question)
         await ask(rooms, chief, **alike)
         assert len(server.chats) == 7, "only the very same, where nothing else was asked for"
+
+
+async def test_what_answers_take_beside_their_words_counts(rooms: Rooms, chief: Scope) -> None:
+    async with ScriptedModel(Says("In June.")) as server:
+        await prepare(rooms, chief, server, likeness=0.99)
+        cache = rooms.inference.gateway.cache
+        before, cache._bytes_max = cache._bytes_max, 12_000
+        try:
+            for n in range(8):
+                await ask(rooms, chief, messages=[{"role": "user", "content": f"{'why ' * n}?"}])
+            kept = [one for one in cache._answers.values() if one.tenant == chief.tenant]
+            assert 0 < len(kept) <= 6, "each takes two kilobytes and more"
+            assert all(one.vector is not None for one in kept)
+        finally:
+            cache._bytes_max = before

@@ -14,6 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 _BYTES_MAX: Final = 64 * 1024 * 1024  # of all answers of a process
 _ANSWER_BYTES_MAX: Final = 1024 * 1024
+_BESIDE_BYTES: Final = 1024  # that an answer takes beside what it says
+_COMPARED_MAX: Final = 2000  # questions, the latest first: the loop waits for it, about two microseconds each
 _SORTED: Final = msgspec.json.Encoder(order="sorted")
 
 
@@ -54,6 +57,11 @@ class Answer:
     key: bytes
     rest: bytes  # of all that a question alike must have the same
     vector: NDArray[np.float32] | None
+
+    @property
+    def size(self) -> int:
+        """The bytes of memory that it takes, about."""
+        return _BESIDE_BYTES + len(self.body) + (0 if self.vector is None else int(self.vector.nbytes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +125,7 @@ class Cache:
     def __init__(self, recording: Recording, embed: Embeds, *, bytes_max: int = _BYTES_MAX) -> None:
         self._recording = recording
         self._embed = embed
-        self._alike: dict[bytes, set[bytes]] = {}
+        self._alike: dict[bytes, dict[bytes, None]] = {}
         self._bytes_max = bytes_max
         self._secret = os.urandom(32)
         self._answers: OrderedDict[bytes, Answer] = OrderedDict()
@@ -153,7 +161,7 @@ class Cache:
             telemetry.log.debug("questions are not compared: %s", fault.code)
             return None
         best, found = copy.keeps.likeness or 1.0, None
-        for key in self._alike.get(copy.keys.rest, ()):
+        for key in islice(reversed(self._alike.get(copy.keys.rest, {})), _COMPARED_MAX):
             known = self._answers.get(key)
             if known is not None and known.vector is not None:
                 likeness = float(known.vector @ copy.vector)
@@ -193,12 +201,11 @@ class Cache:
         self._drop(key)
         body, until = b"".join(copy.pieces), time.monotonic() + copy.keeps.ttl_s
         rests_on = (scope.tenant, place.id, decision.record_hash, model)
-        self._answers[key] = Answer(
-            *rests_on, copy.media_type, body, receipt, until, named, key, copy.keys.rest, vector
-        )
+        answer = Answer(*rests_on, copy.media_type, body, receipt, until, named, key, copy.keys.rest, vector)
+        self._answers[key] = answer
         if vector is not None:
-            self._alike.setdefault(copy.keys.rest, set()).add(key)
-        self._size += len(body)
+            self._alike.setdefault(copy.keys.rest, {})[key] = None
+        self._size += answer.size
         while self._size > self._bytes_max:
             self._drop(next(iter(self._answers)))
 
@@ -224,9 +231,9 @@ class Cache:
     def _drop(self, key: bytes) -> None:
         gone = self._answers.pop(key, None)
         if gone is not None:
-            self._size -= len(gone.body)
-            alike = self._alike.get(gone.rest, set())
-            alike.discard(key)
+            self._size -= gone.size
+            alike = self._alike.get(gone.rest, {})
+            alike.pop(key, None)
             if not alike:
                 self._alike.pop(gone.rest, None)
 
