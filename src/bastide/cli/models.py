@@ -19,9 +19,9 @@ Kind = Annotated[
     typer.Option(
         "--kind",
         metavar="K",
-        help="How the endpoint speaks: openai (any OpenAI-style server), vllm, llamacpp, ollama, ovhcloud, mistral, "
-        "scaleway, ionos, stackit, t-systems, infomaniak, nebius, openrouter, anthropic, gemini; in batches only: "
-        "openai-batch, ovhcloud-batch.",
+        help="How the endpoint speaks: openai (any OpenAI-style server), openai-api (OpenAI itself), vllm, llamacpp, "
+        "ollama, ovhcloud, mistral, scaleway, ionos, stackit, t-systems, infomaniak, nebius, openrouter, anthropic, "
+        "gemini; in batches only: openai-batch, ovhcloud-batch.",
     ),
 ]
 Url = Annotated[

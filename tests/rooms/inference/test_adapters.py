@@ -42,6 +42,7 @@ RESPONSES = {"responses": "/v1/responses"}
 # kind: the address that is given, the paths that must be asked, the headers that carry the key
 KINDS: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
     "openai": ("", TEXTS, BEARER),
+    "openai-api": ("", TEXTS | RESPONSES, BEARER),
     "vllm": ("", TEXTS | RESPONSES, BEARER),
     "llamacpp": ("", TEXTS, BEARER),
     "ollama": ("", TEXTS, BEARER),
@@ -61,10 +62,14 @@ KINDS: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
     "anthropic": ("", {"messages": "/v1/messages"}, ANTHROPIC),
 }
 SPOKEN = [(kind, wire) for kind, (_, paths, _) in KINDS.items() for wire in paths]
+KEPT_NOWHERE = ("openai-api", "ovhcloud", "vllm", "t-systems")
 # What of a body is not as it was asked.
 DIFFERS: dict[tuple[str, str], dict[str, Any]] = {
     ("mistral", "chat"): {"messages": TURNS, "random_seed": 7, "max_tokens": 50},
-    **{(kind, "responses"): {**ASKED["responses"], "store": False} for kind in ("ovhcloud", "vllm", "t-systems")},
+    **{
+        (kind, "responses"): {**ASKED["responses"], "store": False}
+        for kind in ("openai-api", "ovhcloud", "vllm", "t-systems")
+    },
     **{
         ("openrouter", wire): {**ASKED[wire], "provider": {"allow_fallbacks": False, "data_collection": "deny"}}
         for wire in TEXTS
@@ -126,6 +131,20 @@ async def test_a_kind_is_asked_as_its_documentation_says(
         wanted = None if kind == "mistral" else {"include_usage": True}
         assert asked[1].body.get("stream_options") == wanted
     assert KEY not in caplog.text
+
+
+@pytest.mark.parametrize("wire", ["chat", "messages"])
+async def test_openai_is_told_the_most_tokens_by_their_new_name(rooms: Rooms, scope: Scope, wire: str) -> None:
+    """Its newer models refuse `max_tokens`, which clients of other formats, older ones and the house itself say."""
+    async with ScriptedModel("In June.") as server:
+        await _add(rooms, scope, server, "openai-api")
+        asked = {"model": "theirs", "messages": TURNS, "max_tokens": 50}
+        assert (await call(rooms, scope, asked, wire=wire)).status == 200
+        await rooms.inference.chat(scope, ChatRequest.from_wire(asked), label=Label())
+    for one in server.chats:
+        assert "max_tokens" not in one.body
+        assert one.body["max_completion_tokens"] == 50
+    assert len(server.chats) == 2
 
 
 # In which format a server is asked that does not speak the client's: kind, the client's wire, the path.

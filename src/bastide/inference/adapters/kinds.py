@@ -12,7 +12,7 @@ from typing import Final
 
 from bastide.inference.adapters.adapter import Adapter, Batched
 from bastide.inference.adapters.offering import of_gemini
-from bastide.inference.adapters.shaping import for_gemini, for_mistral, pinned_upstream
+from bastide.inference.adapters.shaping import for_gemini, for_mistral, for_openai, pinned_upstream
 
 _CHAT: Final = {"chat": "/chat/completions", "embeddings": "/embeddings"}
 _TEXTS: Final = {**_CHAT, "completions": "/completions"}
@@ -47,6 +47,7 @@ def _routed(name: str) -> bool:
 
 _ALL: Final = (
     Adapter("openai", "OpenAI-style server", {**_TEXTS, **_MEDIA, "rerank": "/rerank"}),
+    Adapter("openai-api", "OpenAI", {**_ANSWERS, **_MEDIA}, shape=for_openai),
     Adapter("vllm", "vLLM", {**_ANSWERS, **_HEARD, "rerank": "/rerank"}),
     Adapter("llamacpp", "llama.cpp's server", {**_TEXTS, "rerank": "/rerank"}),
     Adapter("ollama", "Ollama", _TEXTS),

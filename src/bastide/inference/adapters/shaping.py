@@ -52,6 +52,15 @@ def _handed_on(field: str) -> BadChat:
     return BadChat(said, next_step=f"Leave `{field}` out, or give a tool of your own.", field=field, param=field)
 
 
+def for_openai(body: Body, wire: str) -> Body:
+    """OpenAI's newer models refuse the old name of the most tokens of a chat, and its older ones know the new one."""
+    body = kept_nowhere(body, wire)
+    if wire != "chat" or "max_tokens" not in body:
+        return body
+    least = {name: value for name, value in body.items() if name != "max_tokens"}
+    return {**least, "max_completion_tokens": body.get("max_completion_tokens") or body["max_tokens"]}
+
+
 def for_mistral(body: Body, wire: str) -> Body:
     """Mistral refuses fields that it does not know, and has other names for two of them."""
     body = {name: value for name, value in kept_nowhere(body, wire).items() if name not in _UNKNOWN_TO_MISTRAL}
