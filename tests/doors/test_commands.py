@@ -14,18 +14,22 @@ import subprocess
 import sys
 import time
 import zipfile
+from asyncio import to_thread
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 from mcp.client.session import ClientSession
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from bastide.cli.attending import attended
+from bastide.cli.running import read_key
 from bastide.inference.adapters import ADAPTERS
 from bastide.store import new_id
+from tests.doors.test_media import studio
 from tests.journeys.processes import Living
 from tests.journeys.typist import typed
 
@@ -242,6 +246,42 @@ def test_law_and_models(server: Server, tmp_path: Path) -> None:
     unreached = bastide("model", "sync", "mine", "--json", home=server.home)
     assert (unreached.returncode, json.loads(unreached.stderr)["error"]["code"]) == (1, "egress.unreachable")
     server.json("model", "remove", "mine")
+
+
+async def test_pictures_and_sound_stand_in_usage_and_in_receipts_that_verify(server: Server, tmp_path: Path) -> None:
+    words = ("model", "add", "--name", "studio", "--model", "studio-1", "--local", "--capability", "speech")
+    key, _ = read_key(server.home, None)
+    assert "pictures" not in (await to_thread(bastide, "usage", home=server.home)).stdout
+    async with (
+        studio() as made,
+        openai.AsyncOpenAI(base_url=f"{server.first_line['url']}/v1", api_key=key, max_retries=0) as client,
+    ):
+        added = (*words, "--capability", "images", "--capability", "transcription", "--url", made.url)
+        await to_thread(server.json, *added)
+        await client.images.generate(model="studio", prompt="A town")
+        made.says["transcriptions"] = b'{"text": "x", "duration": 2.375}'
+        heard = await client.audio.transcriptions.with_raw_response.create(model="studio", file=("a.mp3", b"ID3"))
+    await to_thread(server.json, "model", "remove", "studio")
+    shown = (await to_thread(bastide, "usage", home=server.home)).stdout.splitlines()
+    assert shown[0].split() == [
+        "name",
+        "calls",
+        "tokens_in",
+        "tokens_out",
+        "pictures",
+        "seconds",
+        "eur",
+        "estimated",
+        "unpriced",
+    ]
+    assert ["studio", "2", "0", "0", "1", "2.375", "0.0", "0", "0"] in [line.split() for line in shown]
+    file, receipt = tmp_path / "receipt.json", heard.headers["x-bastide-receipt"]
+    await to_thread(server.json, "receipt", receipt, "--out", str(file))
+    told = json.loads(file.read_text())
+    assert told["usage"] == {"seconds": 2.375, "estimated": False}
+    assert (await to_thread(server.json, "verify", str(file)))["valid"] is True
+    file.write_text(json.dumps({**told, "usage": {"seconds": 1.0, "estimated": False}}))
+    assert (await to_thread(bastide, "verify", str(file), "--json")).returncode == 1
 
 
 @pytest.mark.parametrize("command", COMMANDS)

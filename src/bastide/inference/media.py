@@ -16,7 +16,7 @@ from bastide.egress import Egress, Flow
 from bastide.errors import BadChat, BadPicture, UpstreamGarbage, WrongCapability
 from bastide.inference.calls import Call, Calls, Choice
 from bastide.inference.looking import label_of
-from bastide.inference.metering import Asked, asked, used
+from bastide.inference.metering import Asked, Meter, asked
 from bastide.inference.openai_style import Place, encode
 from bastide.inference.registry import Known, unknown
 from bastide.inference.upstream_faults import fault_of
@@ -137,11 +137,12 @@ class Media:
                     raise fault_of(flow.status, flow.headers, await flow.read(), place.key)
                 said = flow.headers.get("content-type") or "application/octet-stream"
                 yield said.encode("latin-1")
-                async with aclosing(_kept(flow, call)) as coming:
+                meter = Meter(wanted, said)
+                async with aclosing(_kept(flow, call, meter)) as coming:
                     async for piece in coming:
                         yield piece
                 price = self._calls.price(choice.known)
-                call.usage = used(wanted, said, call.output, by_unit=price.by_unit and price.input is None)
+                call.usage = meter.used(call.output, by_unit=price.by_unit and price.input is None)
 
 
 def _texts(fields: Mapping[str, Any], files: Sequence[Sent]) -> Iterator[str]:
@@ -159,7 +160,7 @@ def _texts(fields: Mapping[str, Any], files: Sequence[Sent]) -> Iterator[str]:
             yield str(one)
 
 
-async def _kept(flow: Flow, call: Call) -> AsyncGenerator[bytes]:
+async def _kept(flow: Flow, call: Call, meter: Meter) -> AsyncGenerator[bytes]:
     kept: list[bytes] = []
     size = 0
     try:
@@ -168,6 +169,7 @@ async def _kept(flow: Flow, call: Call) -> AsyncGenerator[bytes]:
             if size > _OUTPUT_KEPT_MAX:
                 raise UpstreamGarbage("The answer is larger than any sound or picture that was asked for.")
             kept.append(piece)
+            meter.feed(piece)
             yield piece
     finally:
         call.output = b"".join(kept)

@@ -6,7 +6,7 @@ has counted them. What nobody tells is what was asked for, or guessed, and then 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Final
@@ -21,6 +21,7 @@ from bastide.inference.values import Units, Usage
 _BYTES_A_SECOND: Final = 8_000  # of a sound whose head does not say how long it is: 64 kbit/s
 _PICTURES_MAX: Final = 128
 _SECONDS_MAX: Final = 10_000_000.0
+_TOKENS: Final = (("input_tokens", "output_tokens"), ("prompt_tokens", "completion_tokens"))
 _TOKENS_MAX: Final = 10**12
 
 
@@ -58,47 +59,61 @@ def asked(capability: str, fields: Mapping[str, Any], sounds: Sequence[bytes]) -
     return Asked(capability, Units(seconds=seconds), estimated=any(exact is None for exact, _ in lengths))
 
 
-def used(asked: Asked, media_type: str, answer: bytes, *, by_unit: bool = False) -> Usage:
-    """What a call took whose answer is whole: as its server tells it, else what was asked for.
+class Meter:
+    """Reads off an answer, while it passes, how much it was."""
 
-    Where the server counts tokens, a length that nobody tells is not guessed, unless it is paid `by_unit`.
-    """
-    tokens, pictures, seconds = None, None, None
-    for told in _parts(media_type, answer):
-        made = _made(told)
-        pictures = pictures if made is None else (pictures or 0) + made
-        usage = told.usage if isinstance(told.usage, dict) else {}
-        counted = _tokens(usage)
-        if counted is not None:
-            tokens = counted if tokens is None else (tokens[0] + counted[0], tokens[1] + counted[1])
-        for length in (usage.get("seconds"), usage.get("duration"), told.duration):
-            seconds = _seconds(length) if seconds is None else seconds
-    units, estimated = asked.units, asked.estimated
-    if asked.capability == "images" and pictures is not None:
-        units, estimated = Units(pictures=pictures), False
-    elif asked.capability == "transcription" and seconds is not None:
-        units, estimated = Units(seconds=seconds), False
-    elif tokens is not None and estimated and not by_unit:
-        units, estimated = Units(), False
-    return Usage(*(tokens or (0, 0)), estimated, units)
+    __slots__ = ("_asked", "_events", "_json", "_pictures", "_seconds", "_tokens")
 
+    def __init__(self, asked: Asked, media_type: str) -> None:
+        """`media_type` is that of the answer."""
+        kind = media_type.partition(";")[0].strip().lower()
+        self._asked = asked
+        self._events = Splitter() if kind == "text/event-stream" else None
+        self._json = kind.endswith("json")
+        self._pictures: int | None = None
+        self._seconds: float | None = None
+        self._tokens: tuple[int, int] | None = None
 
-def _parts(media_type: str, answer: bytes) -> Iterator[_Told]:
-    """The answer, or each of its events, as far as they can be read. A sound tells nothing."""
-    kind = media_type.partition(";")[0].strip().lower()
-    if kind == "text/event-stream":
-        splitter = Splitter()
-        try:
-            said = [*splitter.feed(answer), *splitter.end()]
-        except UpstreamGarbage:
+    def feed(self, piece: bytes) -> None:
+        """A piece has come: the events that are whole now are read."""
+        if self._events is None:
             return
-    else:
-        said = [answer] if kind.endswith("json") else []
-    for one in said:
         try:
-            yield _read(one)
+            for event in self._events.feed(piece):
+                self._note(event)
+        except UpstreamGarbage:  # it is passed on as it came; what it was is then as good as not told
+            self._events = None
+
+    def used(self, answer: bytes, *, by_unit: bool = False) -> Usage:
+        """What the call took whose answer has come to its end: as its server tells it, else what was asked for.
+
+        Where the server counts tokens, a length that nobody tells is not guessed, unless it is paid `by_unit`.
+        """
+        for said in self._events.end() if self._events is not None else [answer] if self._json else []:
+            self._note(said)
+        units, estimated = self._asked.units, self._asked.estimated
+        if self._asked.capability == "images" and self._pictures is not None:
+            units, estimated = Units(pictures=self._pictures), False
+        elif self._asked.capability == "transcription" and self._seconds is not None:
+            units, estimated = Units(seconds=self._seconds), False
+        elif self._tokens is not None and estimated and not by_unit:
+            units, estimated = Units(), False
+        return Usage(*(self._tokens or (0, 0)), estimated, units)
+
+    def _note(self, said: bytes) -> None:
+        try:
+            told = _read(said)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-            continue
+            return
+        usage = told.usage if isinstance(told.usage, dict) else {}
+        made, tokens = _made(told), _tokens(usage)
+        if tokens is not None:
+            before = (0, 0) if made is None or self._tokens is None else self._tokens  # one picture's, or of all so far
+            self._tokens = before[0] + tokens[0], before[1] + tokens[1]
+        if made is not None:
+            self._pictures = (self._pictures or 0) + made
+        for length in (usage.get("seconds"), usage.get("duration"), told.duration):
+            self._seconds = _seconds(length) if self._seconds is None else self._seconds
 
 
 _read: Final = msgspec.json.Decoder(_Told).decode
@@ -115,9 +130,11 @@ def _made(told: _Told) -> int | None:
 
 
 def _tokens(usage: Mapping[str, Any]) -> tuple[int, int] | None:
-    sent, got = usage.get("input_tokens"), usage.get("output_tokens")
-    if type(sent) is int and type(got) is int and 0 <= sent <= _TOKENS_MAX and 0 <= got <= _TOKENS_MAX:
-        return sent, got
+    """In and out, in the words of either of OpenAI's formats; a server that counts none has counted nothing."""
+    for names in _TOKENS:
+        sent, got = (usage.get(name) for name in names)
+        if type(sent) is int and type(got) is int and 0 <= sent <= _TOKENS_MAX and 0 <= got <= _TOKENS_MAX:
+            return (sent, got) if sent or got else None
     return None
 
 

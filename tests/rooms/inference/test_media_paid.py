@@ -111,9 +111,24 @@ async def test_money_is_reserved_before_and_settled_after(rooms: Rooms, ours: Sc
     assert spent.value.facts["limit_eur"] == 0.20
 
 
+async def test_what_an_endpoint_lists_of_tokens_takes_nothing_from_what_its_record_says_of_units(
+    rooms: Rooms, ours: Scope, authority: Authority
+) -> None:
+    async with remote(rooms, authority, HOST, works) as server:
+        free = {"prompt": "0", "completion": "0", "image": "0", "request": "0", "currency": "EUR"}
+        server.listed = [{"id": name, "pricing": free} for name in ("painter", "nobody-knows")]
+        await add(rooms, ours, "painter", "nobody-knows")
+        await rooms.inference.catalogue.sync(ours, provider="test/studio")
+        await ask(rooms, ours, "painter", prompt="A town")
+        await ask(rooms, ours, "nobody-knows", prompt="A town")
+    found = await used(rooms, ours)
+    assert (found["painter"].eur, found["painter"].unpriced) == (pytest.approx(0.08), 0)
+    assert (found["nobody-knows"].eur, found["nobody-knows"].unpriced) == (0.0, 1), "unknown, and not nothing"
+
+
 async def test_a_budget_of_tokens_counts_no_bytes(rooms: Rooms, ours: Scope, authority: Authority) -> None:
     await rooms.inference.accounts.set_budget(ours, of="tenant", tokens=100)
-    await rooms.inference.accounts.set_rate(ours, of="tenant", tokens=100)
+    await rooms.inference.accounts.set_rate(ours, of="tenant", tokens=10)  # of which a sixteenth is no token
     async with remote(rooms, authority, HOST, works):
         await add(rooms, ours, "listener")
         for _ in range(3):  # a megabyte each

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bastide.inference.accounts import cost_eur
 from bastide.inference.accounts.admission import costs, guessed_eur
-from bastide.inference.metering import asked, used
+from bastide.inference.metering import Asked, Meter, asked
 from bastide.inference.sounds import seconds_of
 from bastide.inference.values import Units, Usage
 from bastide.policy import Price
@@ -114,6 +114,14 @@ def test_what_else_is_asked() -> None:
     assert (guessed.units.seconds, guessed.estimated) == (2.0, True), "8,000 bytes a second, and said to be a guess"
 
 
+def used(wanted: Asked, media_type: str, answer: bytes, *, size: int = 7, by_unit: bool = False) -> Usage:
+    """As its meter says, of an answer that comes in pieces of this size."""
+    meter = Meter(wanted, media_type)
+    for start in range(0, len(answer), size):
+        meter.feed(answer[start : start + size])
+    return meter.used(answer, by_unit=by_unit)
+
+
 # -- what is told -----------------------------------------------------------------------------------
 
 TOKENS = {"type": "tokens", "input_tokens": 14, "output_tokens": 45, "total_tokens": 59}
@@ -142,6 +150,9 @@ PARTS = [{"type": "image_edit.partial_image", "b64_json": "UE5H"}, {"type": "ima
         (EXACT, JSON, {"text": "x", "usage": TOKENS}, Usage(14, 45, False, Units(seconds=3))),
         (GUESSED, JSON, {"text": "x", "usage": TOKENS}, Usage(14, 45, False, Units())),
         (GUESSED, EVENTS, stream(*LATE), Usage(14, 45, False, Units())),
+        (GUESSED, EVENTS, stream(*LATE, *LATE), Usage(14, 45, False, Units())),  # of all so far, each time
+        (GUESSED, JSON, {"usage": {"prompt_tokens": 3, "completion_tokens": 4}}, Usage(3, 4, False, Units())),
+        (GUESSED, JSON, {"usage": {"input_tokens": 0, "output_tokens": 0}}, Usage(0, 0, True, Units(seconds=10))),
         (GUESSED, JSON, {"text": "x"}, Usage(0, 0, True, Units(seconds=10))),
         (GUESSED, "text/plain", b'{"duration": 1}', Usage(0, 0, True, Units(seconds=10))),
         (GUESSED, JSON, {"duration": -1}, Usage(0, 0, True, Units(seconds=10))),
@@ -153,6 +164,8 @@ PARTS = [{"type": "image_edit.partial_image", "b64_json": "UE5H"}, {"type": "ima
         (FOUR, JSON, {"data": [{"url": "x"}], "usage": TOKENS}, Usage(14, 45, False, Units(pictures=1))),
         (FOUR, EVENTS, stream(*PARTS), Usage(14, 45, False, Units(pictures=1))),
         (FOUR, EVENTS, stream(*PARTS, PARTS[1]), Usage(28, 90, False, Units(pictures=2))),
+        (FOUR, EVENTS, stream(*PARTS)[:-2], Usage(14, 45, False, Units(pictures=1))),  # its last line is missing
+        (FOUR, EVENTS, b"data: " + bytes(9_000_000) + b"\n\n", Usage(0, 0, True, Units(pictures=4))),
         (FOUR, JSON, {"images": ["x"]}, Usage(0, 0, True, Units(pictures=4))),
         (FOUR, JSON, {"data": "x"}, Usage(0, 0, True, Units(pictures=4))),
         (FOUR, JSON, b"{", Usage(0, 0, True, Units(pictures=4))),
@@ -170,7 +183,7 @@ PARTS = [{"type": "image_edit.partial_image", "b64_json": "UE5H"}, {"type": "ima
 )  # fmt: skip
 def test_what_an_answer_tells(wanted: Any, media_type: str, answer: Any, expected: Usage) -> None:
     body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-    assert used(wanted, media_type, body) == expected
+    assert used(wanted, media_type, body, size=max(7, len(body) // 50)) == expected
 
 
 def test_a_length_is_guessed_beside_tokens_only_where_it_is_paid() -> None:

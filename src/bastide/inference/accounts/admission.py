@@ -99,12 +99,11 @@ def guessed_eur(price: Price | None, tokens: int, units: Units | None = None) ->
 
     One of sound or pictures is paid by tokens or by units: it may be the dearer of them.
     """
-    if price is None:
+    if price is not None and units is not None:
+        return max(guessed_eur(price, tokens), units_eur(price, units) or 0.0)
+    if price is None or price.input is None or price.output is None:
         return 0.0
-    by_units = 0.0 if units is None else units_eur(price, units) or 0.0
-    if price.input is None or price.output is None:
-        return by_units
-    return max(tokens * max(price.input, price.output) / 1e6, by_units)
+    return tokens * max(price.input, price.output) / 1e6
 
 
 def costs(price: Price | None, units: Units | None = None) -> bool:

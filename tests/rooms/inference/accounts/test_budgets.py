@@ -16,6 +16,7 @@ from tests.conftest import scope_of
 from bastide.errors import BadBudget, BudgetSpent, Forbidden, UnknownBudget
 from bastide.inference import Usage
 from bastide.inference.accounts import Accounts, Admission, Budget, Keeping
+from bastide.inference.values import Units
 from bastide.policy import Endpoint, Price
 from bastide.settings import Settings
 from bastide.store import Scope, Store, new_id
@@ -198,6 +199,28 @@ async def test_without_the_database_calls_go_on_and_nothing_is_lost_or_counted_t
     assert not list((tmp_path / "accounts").glob("stl_*.json"))
     one = again._keeper.books[ours.tenant].ledger
     assert not one.waiting
+
+
+async def test_units_are_counted_and_a_settlement_of_an_older_version_has_none(
+    keeping: Keeping, accounts: Accounts, ours: Scope
+) -> None:
+    for units in (Units(pictures=2), Units(seconds=1.25), Units(seconds=0.5), Units(characters=7)):
+        admission = await accounts.admitted(ours, "m", tokens=1, price=FREE)
+        admission.settle(Usage(units=units), cost_eur=0.0, outcome="done", endpoint="test/place")
+    await call(accounts, ours, 100)
+    (used,) = await keeping.usage(ours)
+    counted = (used.calls, used.tokens_in, used.pictures, used.seconds, used.characters)
+    assert counted == (5, 100, 2, 1.75, 7)
+    await call(accounts, ours, 100)
+    book = accounts._keeper.books[ours.tenant]
+    (one,) = book.ledger.close()
+    for row in one.used:
+        for name in Units.__struct_fields__:
+            del row[name]
+    assert await accounts._leasing.write(ours, one)
+    (used,) = await keeping.usage(ours)
+    counted = (used.calls, used.tokens_in, used.pictures, used.seconds, used.characters)
+    assert counted == (6, 200, 2, 1.75, 7)
 
 
 async def test_a_settlement_counts_once(keeping: Keeping, accounts: Accounts, ours: Scope) -> None:

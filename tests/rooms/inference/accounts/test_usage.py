@@ -11,7 +11,8 @@ from tests.rooms.inference.conftest import Rooms
 from tests.rooms.inference.test_gateway import ASKED, Taken, call
 
 from bastide.errors import BadBudget, Forbidden
-from bastide.inference import ChatRequest, Message, ModelSpec, Used
+from bastide.inference import ChatRequest, Message, ModelSpec, Usage, Used
+from bastide.inference.values import Units
 from bastide.policy import Label
 from bastide.store import Scope, new_id
 from bastide.testing import Fails, Raw, Says, ScriptedModel
@@ -119,10 +120,15 @@ async def test_a_person_is_taken_out_and_the_sum_stays(rooms: Rooms, chief: Scop
         await asyncio.gather(
             *(call(rooms, caller(chief, user), {**ASKED, "model": "ours"}) for user in (gone, "usr_b"))
         )
+    admission = await accounts._accounts.admitted(caller(chief, gone), "ours", tokens=1, price=None)
+    units = Units(pictures=3, seconds=1.5, characters=9)
+    admission.settle(Usage(units=units), cost_eur=0.0, outcome="done", endpoint="test/studio")
     await accounts.erase_person(neighbour, gone)
     assert set(await used(rooms, chief, "user")) == {gone, "usr_b"}
     await accounts.erase_person(chief, gone)
-    assert {name: one.calls for name, one in (await used(rooms, chief, "user")).items()} == {"": 1, "usr_b": 1}
+    assert {name: one.calls for name, one in (await used(rooms, chief, "user")).items()} == {"": 2, "usr_b": 1}
+    sums = (await used(rooms, chief, "user"))[""]
+    assert (sums.pictures, sums.seconds, sums.characters) == (3, 1.5, 9)
     assert [one.subject for one in await accounts.budgets(chief)] == ["*"]
     async with rooms.store.as_owner(reason="look for what names a person") as owner:
         for table in ("pot", "lease", "bucket"):
