@@ -85,6 +85,26 @@ async def test_tokens_that_the_server_counts_are_paid_as_tokens(
     assert one.eur == pytest.approx((1000 * 5 + 500 * 40) / 1e6)
 
 
+async def test_a_length_is_guessed_where_only_a_minute_has_a_price(
+    rooms: Rooms, ours: Scope, authority: Authority
+) -> None:
+    async with remote(rooms, authority, HOST, Tells({"text": "Good morning.", "usage": USAGE})):
+        await add(rooms, ours, "listener", "by-token")
+        for model in ("listener", "by-token"):
+            file = Sent("a.mp3", "audio/mpeg", b"ID3" + bytes(79_997))
+            answer = await rooms.inference.media.call(
+                ours, "transcription", {}, label=PUBLIC, model=model, files=[file]
+            )
+            assert b"".join([piece async for piece in answer.pieces])
+    found = await used(rooms, ours)
+    by_minute, by_token = found["listener"], found["by-token"]
+    assert (by_minute.seconds, by_minute.estimated, by_minute.unpriced) == (10.0, 1, 0)
+    assert by_minute.eur == pytest.approx(0.001)
+    assert (by_token.seconds, by_token.estimated, by_token.unpriced) == (0.0, 0, 0)
+    assert by_token.eur == pytest.approx(0.025)
+    assert {one.tokens_out for one in found.values()} == {500}
+
+
 async def test_money_is_reserved_before_and_settled_after(rooms: Rooms, ours: Scope, authority: Authority) -> None:
     """A budget for five pictures lets no sixth be made, and no more at once than it has room for."""
     await rooms.inference.accounts.set_budget(ours, of="tenant", eur=0.20)

@@ -243,6 +243,8 @@ async def test_dollars_are_counted_by_the_rate_of_exchange_or_said_to_be_none(
 
     known = Accounts(store, tmp_path, rates_eur={"USD": 0.5}).priced(price_of)(place)
     assert (known.input, known.output, known.currency) == (0.5, 1.0, "EUR")
+    drawn = Accounts(store, tmp_path, rates_eur={"USD": 0.5}).priced(lambda _: Price(currency="USD", picture=0.04))
+    assert (drawn(place).picture, drawn(place).input, drawn(place).currency) == (0.02, None, "EUR")
     plain = Accounts(store, tmp_path)
     assert plain.priced(price_of)(place).input == 1.0
     await plain.start()

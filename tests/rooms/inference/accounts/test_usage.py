@@ -129,6 +129,11 @@ async def test_a_person_is_taken_out_and_the_sum_stays(rooms: Rooms, chief: Scop
     assert {name: one.calls for name, one in (await used(rooms, chief, "user")).items()} == {"": 2, "usr_b": 1}
     sums = (await used(rooms, chief, "user"))[""]
     assert (sums.pictures, sums.seconds, sums.characters) == (3, 1.5, 9)
+    admission = await accounts._accounts.admitted(caller(chief, gone), "ours", tokens=1, price=None)
+    admission.settle(Usage(units=units), cost_eur=0.0, outcome="done", endpoint="test/studio")
+    await accounts.erase_person(chief, gone)  # what a running call used is counted again, and added to the sums
+    sums = (await used(rooms, chief, "user"))[""]
+    assert (sums.pictures, sums.seconds, sums.characters) == (6, 3.0, 18)
     assert [one.subject for one in await accounts.budgets(chief)] == ["*"]
     async with rooms.store.as_owner(reason="look for what names a person") as owner:
         for table in ("pot", "lease", "bucket"):
