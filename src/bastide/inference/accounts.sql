@@ -83,7 +83,7 @@ select case %(by)s when 'app' then app when 'user' then member when 'department'
     sum(calls)::bigint as calls, sum(estimated)::bigint as estimated, sum(unpriced)::bigint as unpriced,
     sum(tokens_in)::bigint as tokens_in, sum(tokens_out)::bigint as tokens_out, sum(eur)::float8 as eur,
     bool_or(currency not in ('EUR', '')) as unconverted, sum(pictures)::bigint as pictures,
-    sum(seconds)::float8 as seconds, sum(characters)::bigint as characters
+    round(sum(seconds), 3)::float8 as seconds, sum(characters)::bigint as characters
 from inference.usage
 where hour >= %(since)s and hour < %(until)s
     and (%(app)s::text is null or app = %(app)s) and (%(member)s::text is null or member = %(member)s)

@@ -204,13 +204,13 @@ async def test_without_the_database_calls_go_on_and_nothing_is_lost_or_counted_t
 async def test_units_are_counted_and_a_settlement_of_an_older_version_has_none(
     keeping: Keeping, accounts: Accounts, ours: Scope
 ) -> None:
-    for units in (Units(pictures=2), Units(seconds=1.25), Units(seconds=0.5), Units(characters=7)):
+    for units in (Units(pictures=2), Units(seconds=0.1), Units(seconds=0.2), Units(characters=7)):
         admission = await accounts.admitted(ours, "m", tokens=1, price=FREE)
         admission.settle(Usage(units=units), cost_eur=0.0, outcome="done", endpoint="test/place")
     await call(accounts, ours, 100)
     (used,) = await keeping.usage(ours)
     counted = (used.calls, used.tokens_in, used.pictures, used.seconds, used.characters)
-    assert counted == (5, 100, 2, 1.75, 7)
+    assert counted == (5, 100, 2, 0.3, 7)
     await call(accounts, ours, 100)
     book = accounts._keeper.books[ours.tenant]
     (one,) = book.ledger.close()
@@ -220,7 +220,7 @@ async def test_units_are_counted_and_a_settlement_of_an_older_version_has_none(
     assert await accounts._leasing.write(ours, one)
     (used,) = await keeping.usage(ours)
     counted = (used.calls, used.tokens_in, used.pictures, used.seconds, used.characters)
-    assert counted == (6, 200, 2, 1.75, 7)
+    assert counted == (6, 200, 2, 0.3, 7)
 
 
 async def test_a_settlement_counts_once(keeping: Keeping, accounts: Accounts, ours: Scope) -> None:
