@@ -298,11 +298,11 @@ async def test_events_show_a_job_from_now_to_its_end(doors: httpx2.AsyncClient, 
 
 async def test_a_parent_shows_how_many_of_its_parts_have_ended(doors: httpx2.AsyncClient, us: Company) -> None:
     key = us.keys["member"]
-    id = await made(doors, key, "door.parts", input={"times": 12, "seconds": 0.2})
+    id = await made(doors, key, "door.parts", input={"times": 24, "seconds": 0.2})
     states = [data async for _, _, data in events(doors, key, id)]
     done = [data["progress"]["done"] for data in states if data["waits_for"] == "children"]
     assert done == sorted(done)
-    assert len(set(done)) >= 3, done
+    assert any(0 < one < 24 for one in done), "eight run at a time, and three times eight are told in between"
 
 
 @pytest.mark.slow
