@@ -399,7 +399,13 @@ class BadIdentityName(Unprocessable):
 class BadRole(Unprocessable):
     """There is no such role or permission."""
 
-    code, next = "tenancy.bad_role", "Roles are administrator, member, auditor, dpo and worker."
+    code, next = "tenancy.bad_role", "Roles are administrator, member, overseer, auditor, dpo and worker."
+
+
+class BadKeyTerm(Unprocessable):
+    """A key cannot be good for so long."""
+
+    code, next = "tenancy.bad_term", "Correct the days or hours."
 
 
 class BadModelList(Unprocessable):

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from bastide.audit import Audit, JsonValue
-from bastide.errors import BadModelList, BadRole, BeyondOwnRights, UnknownIdentity
+from bastide.errors import BadKeyTerm, BadModelList, BadRole, BeyondOwnRights, UnknownIdentity
 from bastide.store import Db, Page, Scope, Store, new_id, queries
 from bastide.tenancy.admission import fingerprint
 from bastide.tenancy.names import plain
@@ -56,7 +56,7 @@ class Keys:
     ) -> NewKey:
         """A key, shown this once. It can carry no more rights than its maker has, and name no other models.
 
-        Raises BadRole, BadModelList, BeyondOwnRights, UnknownTenant or UnknownIdentity.
+        Raises BadRole, BadKeyTerm, BadModelList, BeyondOwnRights, UnknownTenant or UnknownIdentity.
         """
         scope.need("key:manage")
         target = await self._acting_for(scope, tenant)
@@ -127,13 +127,13 @@ class Keys:
     ) -> NewKey:
         """Another secret for a key that stays all that it is, shown this once; the former one is good for `keep_hours`.
 
-        When it expires stays, too, but for `expires_days` from now. Raises BadRole, BeyondOwnRights for a key that may
-        more than who asks, UnknownIdentity also for one that is disabled.
+        When it expires stays, too, but for `expires_days` from now. Raises BadKeyTerm, BeyondOwnRights for a key
+        that may more than who asks, UnknownIdentity also for one that is disabled.
         """
         known = await self.get(scope, key, tenant=tenant)
         _check_days(expires_days)
         if not 0 <= keep_hours <= _KEEP_HOURS_MAX:
-            raise BadRole(f"What a key was is kept for 0 to {_KEEP_HOURS_MAX} hours.", next_step="Correct the hours.")
+            raise BadKeyTerm(f"The former secret is good for 0 to {_KEEP_HOURS_MAX} hours.")
         target = await self._acting_for(scope, tenant)
         rights = granted([known.role], home=await self._is_home(target))
         refuse_beyond(target, rights if known.permissions is None else rights & frozenset(known.permissions))
@@ -226,7 +226,7 @@ def _secret() -> str:
 
 def _check_days(days: float | None) -> None:
     if days is not None and not 0 < days <= _DAYS_MAX:
-        raise BadRole(f"A key expires after more than 0 and at most {_DAYS_MAX} days.", next_step="Correct the days.")
+        raise BadKeyTerm(f"A key expires after more than 0 and at most {_DAYS_MAX} days.")
 
 
 def _seconds(days: float | None) -> float | None:

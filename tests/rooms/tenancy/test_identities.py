@@ -11,6 +11,7 @@ from tests.rooms.tenancy.conftest import Founded
 
 from bastide.errors import (
     BadIdentityName,
+    BadKeyTerm,
     BadRole,
     BeyondOwnRights,
     Forbidden,
@@ -215,7 +216,7 @@ async def test_no_tenant_but_home_has_the_platform(founded: Founded, ours: Scope
     ],
 )
 async def test_a_key_is_refused_with_its_reason(founded: Founded, ours: Scope, options: dict[str, object]) -> None:
-    with pytest.raises(BadRole):
+    with pytest.raises(BadKeyTerm if "expires_days" in options else BadRole):
         await founded.tenancy.create_key(ours, **options)  # type: ignore[arg-type]
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tests.rooms.tenancy.conftest import Founded
 
 from bastide.errors import (
+    BadKeyTerm,
     BadModelList,
-    BadRole,
     BeyondOwnRights,
     DisabledKey,
     ExpiredKey,
@@ -151,7 +151,7 @@ async def test_nobody_gains_the_secret_of_a_key_that_may_more(founded: Founded, 
             await tenancy.rotate_key(await tenancy.authenticate(maker.key), key.about.id)
     assert (await tenancy.rotate_key(await tenancy.authenticate(weak.key), free.about.id)).about.id == free.about.id
     for wrong in ({"keep_hours": -1}, {"keep_hours": 721}, {"keep_hours": float("nan")}, {"expires_days": 0}):
-        with pytest.raises(BadRole):
+        with pytest.raises(BadKeyTerm):
             await tenancy.rotate_key(ours, free.about.id, **wrong)
 
 
