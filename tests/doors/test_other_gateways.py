@@ -21,7 +21,10 @@ async def test_an_address_without_its_beginning_or_with_two(served: str, us: Com
         assert "lane" in [one.id async for one in client.models.list()]
         assert (await client.models.retrieve("lane")).id == "lane"
         brought = await client.files.create(file=("lines.jsonl", b"{}\n"), purpose="batch")
-        assert brought.id in [one.id async for one in client.files.list()]
+        listed = [one.id async for one in client.files.list()]
+        assert listed[0] == brought.id
+    async with openai.AsyncOpenAI(base_url=f"{served}/v1", api_key=key, max_retries=0) as usual:
+        assert listed == [one.id async for one in usual.files.list()]
     async with anthropic.AsyncAnthropic(base_url=f"{served}/v1", api_key=key, max_retries=0) as other:
         told = await other.messages.create(model="lane", max_tokens=9, messages=[HELLO])  # type: ignore[list-item]
         assert told.content[0].type == "text"

@@ -304,7 +304,7 @@ async def test_a_parent_shows_how_many_of_its_parts_have_ended(doors: httpx2.Asy
     states = [data async for _, _, data in events(doors, key, id)]
     done = [data["progress"]["done"] for data in states if data["waits_for"] == "children"]
     assert done == sorted(done)
-    assert any(0 < one < 24 for one in done), "eight run at a time, and three times eight are told in between"
+    assert len(set(done)) >= 3, done  # eight run at a time: three times eight are told in between
 
 
 @pytest.mark.slow
