@@ -79,10 +79,21 @@ def made(journal: Journal, scope: Scope, said: CallFacts | None = None, **more: 
 
 
 async def carried(journal: Journal) -> None:
-    """Until all that is over is in the outbox."""
-    async with asyncio.timeout(20):
-        while journal.waiting:
-            await asyncio.sleep(0.01)
+    """Until all that is over is in the outbox; if that does not come about, what it waits for."""
+    until = time.monotonic() + 60
+    while journal.waiting:
+        assert time.monotonic() < until, _what_waits(journal)
+        await asyncio.sleep(0.01)
+
+
+def _what_waits(journal: Journal) -> str:
+    return "\n".join(
+        [
+            f"{journal.waiting} calls wait; frames {list(journal._reach)[:3]}; problem {journal.problem!r}",
+            f"another process carries: {journal._folder.somebody_carries()}; its way: {vars(journal._way or object)}",
+            *(str(task) for task in asyncio.all_tasks()),
+        ]
+    )
 
 
 def keep_back(journal: Journal) -> None:

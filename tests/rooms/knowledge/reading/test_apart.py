@@ -78,12 +78,19 @@ def test_a_file_that_takes_too_much_memory_is_refused() -> None:
 
 def _begun_by(parent: int) -> Iterator[int]:
     for children in Path(f"/proc/{parent}/task").glob("*/children"):
-        yield from map(int, children.read_text().split())
+        yield from map(int, _told(children).split())
 
 
 def _standing() -> set[int]:
-    found = {one: Path(f"/proc/{one}/cmdline").read_bytes() for one in _begun_by(os.getpid())}
-    return {one for one, words in found.items() if b"reading.standing" in words}
+    return {one for one in _begun_by(os.getpid()) if b"reading.standing" in _told(Path(f"/proc/{one}/cmdline"))}
+
+
+def _told(file: Path) -> bytes:
+    """What the kernel says of a process or thread: nothing once it is gone."""
+    try:
+        return file.read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def _readers() -> set[int]:
