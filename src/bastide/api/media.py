@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from bastide.api.describing import model_answers
 from bastide.api.doorkeeper import Asking, Behind
+from bastide.api.leaving import unless_gone
 from bastide.api.questions import RECEIPT
 from bastide.api.reading import Route
 from bastide.api.shapes import models as shapes
@@ -76,7 +78,7 @@ async def transcriptions(request: Request, caller: Asking, rooms: Behind) -> Res
     fields, files = await _form(request, ("file",), 1)
     if not files:
         raise BadRequest("The form has no `file`.", param="file")
-    return await _asked("transcription", "", fields, files, caller, rooms)
+    return await _asked(request, "transcription", "", fields, files, caller, rooms)
 
 
 @router.post("/v1/images/edits", summary="Change pictures", responses=model_answers({}), openapi_extra=_PICTURES)
@@ -86,7 +88,7 @@ async def edits(request: Request, caller: Asking, rooms: Behind) -> Response:
     fields, files = await _form(request, (*_IMAGES, "mask"), _IMAGES_MAX + 1)
     if not any(fields.get("prompt", ())):
         raise BadRequest("The form has no `prompt`.", param="prompt")
-    return await _made_of("edits", fields, files, caller, rooms)
+    return await _made_of(request, "edits", fields, files, caller, rooms)
 
 
 @router.post("/v1/images/variations", summary="Vary a picture", responses=model_answers({}), openapi_extra=_PICTURES)
@@ -94,25 +96,31 @@ async def variations(request: Request, caller: Asking, rooms: Behind) -> Respons
     """Pictures that are like a picture. Nothing is asked in words."""
     caller.scope.need("model:use")
     fields, files = await _form(request, _IMAGES, 1)
-    return await _made_of("variations", fields, files, caller, rooms)
+    return await _made_of(request, "variations", fields, files, caller, rooms)
 
 
 async def _made_of(
-    wire: str, fields: dict[str, list[str]], files: list[Sent], caller: Caller, rooms: Rooms
+    request: Request, wire: str, fields: dict[str, list[str]], files: list[Sent], caller: Caller, rooms: Rooms
 ) -> Response:
     if not any(file.field in _IMAGES for file in files):
         raise BadRequest("The form has no file `image`.", param="image")
-    return await _asked("images", wire, fields, files, caller, rooms)
+    return await _asked(request, "images", wire, fields, files, caller, rooms)
 
 
 async def _asked(
-    capability: str, wire: str, fields: dict[str, list[str]], files: list[Sent], caller: Caller, rooms: Rooms
+    request: Request,
+    capability: str,
+    wire: str,
+    fields: dict[str, list[str]],
+    files: list[Sent],
+    caller: Caller,
+    rooms: Rooms,
 ) -> Response:
     model = _named(fields.pop("model", [""])[0])
-    answer = await rooms.inference.media.call(
+    call = rooms.inference.media.call(
         caller.scope, capability, fields, label=caller.label, model=model, files=files, wire=wire
     )
-    return _answered(answer)
+    return await unless_gone(request, _answered(call))
 
 
 async def _form(request: Request, names: Sequence[str], files_max: int) -> tuple[dict[str, list[str]], list[Sent]]:
@@ -132,29 +140,48 @@ async def _form(request: Request, names: Sequence[str], files_max: int) -> tuple
 
 
 @router.post("/v1/audio/speech", summary="Speak a text", responses=model_answers({}))
-async def speech(body: shapes.SpeechQuestion, caller: Asking, rooms: Behind) -> Response:
+async def speech(body: shapes.SpeechQuestion, request: Request, caller: Asking, rooms: Behind) -> Response:
     """A text as sound, in pieces as they come."""
-    return await _told("speech", body, caller, rooms)
+    return await _told(request, "speech", body, caller, rooms)
 
 
 @router.post("/v1/images/generations", summary="Make pictures", responses=model_answers({}))
-async def images(body: shapes.PictureQuestion, caller: Asking, rooms: Behind) -> Response:
+async def images(body: shapes.PictureQuestion, request: Request, caller: Asking, rooms: Behind) -> Response:
     """Pictures of what a text describes."""
-    return await _told("images", body, caller, rooms)
+    return await _told(request, "images", body, caller, rooms)
 
 
 async def _told(
-    capability: str, body: shapes.SpeechQuestion | shapes.PictureQuestion, caller: Caller, rooms: Rooms
+    request: Request,
+    capability: str,
+    body: shapes.SpeechQuestion | shapes.PictureQuestion,
+    caller: Caller,
+    rooms: Rooms,
 ) -> Response:
     fields = body.model_dump(mode="json", exclude_unset=True)
     model = fields.pop("model", None)
-    answer = await rooms.inference.media.call(caller.scope, capability, fields, label=caller.label, model=_named(model))
-    return _answered(answer)
+    call = rooms.inference.media.call(caller.scope, capability, fields, label=caller.label, model=_named(model))
+    return await unless_gone(request, _answered(call))
 
 
 def _named(model: str | None) -> str | None:
     return None if model is None or model in _ANY else model
 
 
-def _answered(answer: MediaAnswer) -> Response:
-    return StreamingResponse(answer.pieces, media_type=answer.media_type, headers={RECEIPT: answer.receipt})
+async def _answered(call: Coroutine[Any, Any, MediaAnswer]) -> Response:
+    return _Passed(await call)
+
+
+class _Passed(StreamingResponse):
+    """An answer as it comes, whose call ends with it, even if the client has gone before a piece of it was read."""
+
+    def __init__(self, answer: MediaAnswer) -> None:
+        super().__init__(answer.pieces, media_type=answer.media_type, headers={RECEIPT: answer.receipt})
+        self._pieces = answer.pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._pieces.aclose()

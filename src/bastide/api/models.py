@@ -6,17 +6,18 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from fastapi import APIRouter
-from starlette.responses import JSONResponse
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
 
 from bastide.api.describing import answers, model_answers
 from bastide.api.doorkeeper import Asking, Behind
+from bastide.api.leaving import unless_gone
 from bastide.api.paging import whole
 from bastide.api.questions import RECEIPT
 from bastide.api.reading import Route
 from bastide.api.shapes import models as shapes
 from bastide.api.shapes.ground import Listed, Removed
-from bastide.api.values import Caller
+from bastide.api.values import Caller, Rooms
 from bastide.errors import BadRequest, UnknownModel
 from bastide.inference import Model, ModelRoute, ModelSpec
 
@@ -26,12 +27,15 @@ router = APIRouter(route_class=Route, tags=["models"])
 
 
 @router.post("/v1/rerank", summary="Rerank", responses=model_answers({200: shapes.Reranked}))
-async def rerank(body: shapes.RerankQuestion, caller: Asking, rooms: Behind) -> Any:
+async def rerank(body: shapes.RerankQuestion, request: Request, caller: Asking, rooms: Behind) -> Any:
     """How well each text answers the query, best first. What a score means is the model's own."""
     texts = [one if isinstance(one, str) else one.get("text") for one in body.documents]
     if not all(isinstance(text, str) for text in texts):
         raise BadRequest("`documents` must be texts, or objects with a `text`.", param="documents")
-    documents = [str(text) for text in texts]
+    return await unless_gone(request, _reranked(body, [str(text) for text in texts], caller, rooms))
+
+
+async def _reranked(body: shapes.RerankQuestion, documents: list[str], caller: Caller, rooms: Rooms) -> Response:
     found = await rooms.inference.rerank(
         caller.scope, body.query, documents, label=caller.label, model=None if body.model in _ANY else body.model
     )

@@ -12,12 +12,13 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response
 
 from bastide.api.describing import answers
 from bastide.api.doorkeeper import Asking, Behind
+from bastide.api.leaving import unless_gone
 from bastide.api.reading import Route
 from bastide.api.shapes.ground import Asked
 from bastide.api.values import Caller, Rooms
@@ -83,10 +84,15 @@ def routes(table: Iterable[Operation], *, tag: str, told: Told = answers) -> API
 def _endpoint(one: Operation) -> Callable[..., Awaitable[Response]]:
     """The row as FastAPI reads it: a function whose parameters are the row's address and fields."""
 
-    async def endpoint(**said: Any) -> Response:
+    async def answered(said: dict[str, Any]) -> Response:
         given = said["given"] if one.given is not Nothing else Nothing()
         named = next((said[name] for name in ("id", "name") if name in said), "")
         return JSONResponse(await one.run(Ask(said["caller"], said["rooms"], given, named)), one.status)
+
+    async def endpoint(**said: Any) -> Response:
+        if "request" in said:
+            return await unless_gone(said["request"], answered(said))
+        return await answered(said)
 
     endpoint.__signature__ = inspect.Signature(_parameters(one))  # type: ignore[attr-defined]  # read by `inspect`
     endpoint.__name__ = one.name.replace(".", "_").replace("-", "_")
@@ -100,6 +106,8 @@ def _parameters(one: Operation) -> list[inspect.Parameter]:
 
     found = [parameter("caller", Asking), parameter("rooms", Behind)]
     found += [parameter(name, str) for name in _NAMED.findall(one.path)]
+    if one.method == "POST" and one.does == "reads":  # it may ask a model; what is written is written to its end
+        found.append(parameter("request", Request))
     if one.given is not Nothing:
         if one.method in {"GET", "DELETE"}:
             found.append(parameter("given", Annotated[one.given, Query()]))

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from bastide.api.describing import answers
 from bastide.api.doorkeeper import Asking, Behind
+from bastide.api.leaving import unless_gone
 from bastide.api.library import ANSWER, asked
 from bastide.api.operations import Ask
 from bastide.api.reading import Route
@@ -37,8 +38,13 @@ async def answer(body: shapes.Question, request: Request, caller: Asking, rooms:
     numbers), `text` as often as words come, and `answer` last, which alone is checked and numbered anew. A failure
     is the event `error`; comments in between show that it is being worked on.
     """
-    said = await asked(Ask(caller, rooms, body))
-    if EVENT_STREAM not in request.headers.get("accept", ""):
+    streamed = EVENT_STREAM in request.headers.get("accept", "")
+    return await unless_gone(request, _answered(Ask(caller, rooms, body), streamed=streamed))
+
+
+async def _answered(ask: Ask[shapes.Question], *, streamed: bool) -> Response:
+    said, caller, rooms = await asked(ask), ask.caller, ask.rooms
+    if not streamed:
         found = await rooms.knowledge.answer(caller.scope, **said)
         return JSONResponse(found.to_wire(), headers=_receipt(found.receipt))
     told = rooms.knowledge.tell(caller.scope, **said)

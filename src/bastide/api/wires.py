@@ -16,13 +16,13 @@ from starlette.types import Receive, Scope, Send
 
 from bastide.api.describing import model_answers
 from bastide.api.doorkeeper import Asking, Behind
+from bastide.api.leaving import GONE, gone
 from bastide.api.shapes import models as shapes
 from bastide.api.values import Caller, Rooms
 from bastide.errors import UnsupportedMedia
 from bastide.inference import Running
 
 _PLAIN: Final = frozenset({"", "identity"})
-_GONE: Final = 499  # told to nobody: the client has left
 _HELD_MAX: Final = 1024 * 1024  # bytes that wait for a slow client before the server is held back
 
 router = APIRouter(tags=["models"])
@@ -60,14 +60,14 @@ class Waiting:
 
     async def begun(self, request: Request) -> bool:
         """Wait for the head; False if the client has gone before."""
-        gone = asyncio.ensure_future(_gone(request))
-        gone.add_done_callback(lambda _: self._news.set())
+        left = asyncio.ensure_future(gone(request))
+        left.add_done_callback(lambda _: self._news.set())
         try:
-            while not (self.status or gone.done()):
+            while not (self.status or left.done()):
                 await self._news.wait()
                 self._news.clear()
         finally:
-            gone.cancel()
+            left.cancel()
         return bool(self.status)
 
     async def pieces(self) -> AsyncGenerator[bytes]:
@@ -89,11 +89,6 @@ class Waiting:
     def whole(self) -> bytes | None:
         """The body where all of it is there."""
         return b"".join(self._pieces) if self._ended else None
-
-
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 class _Streamed(StreamingResponse):
@@ -128,7 +123,7 @@ async def _called(wire: str, request: Request, caller: Caller, rooms: Rooms) -> 
         if not begun:
             taken.running.cancel()
     if not begun:
-        return Response(status_code=_GONE)
+        return Response(status_code=GONE)
     headers = {name.decode(): value.decode() for name, value in taken.headers}
     whole = taken.whole
     if whole is not None:

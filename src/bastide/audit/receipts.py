@@ -30,6 +30,8 @@ def body_of(facts: ReceiptFacts, *, id: str, t: int, outcome: str, secret: bytes
     if facts.assurance not in ASSURANCES:
         raise ValueError(f"assurance is one of {sorted(ASSURANCES)}, not {facts.assurance!r}")
     counted: dict[str, JsonValue] = {"usage": facts.usage} if facts.usage else {}
+    if facts.estimated is not None:
+        counted["estimated"] = facts.estimated
     return {
         "id": id,
         "time": moment(t),

@@ -47,6 +47,7 @@ class ReceiptFacts:
     ended: datetime
     assurance: str
     usage: Mapping[str, JsonValue] | None = None  # what was used beside tokens, in units of its own
+    estimated: bool | None = None  # whether nobody has counted what was used; None where there is no such question
 
 
 class CallFacts(msgspec.Struct, frozen=True):

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from msgspec import structs
+
 from bastide import telemetry
 from bastide.audit import Audit, CallFacts, Entry, JsonValue, ReceiptFacts
 from bastide.egress import Egress, Permit, TlsEvidence
@@ -18,7 +20,7 @@ from bastide.errors import NoPermittedModel, PinMismatch, UnknownModel, Upstream
 from bastide.inference.accounts import Accounts, Admission, cost_eur
 from bastide.inference.pacing import Paces, Sharing, limits_of
 from bastide.inference.registry import Known
-from bastide.inference.values import Model, Units, Usage
+from bastide.inference.values import UNUSED, Model, Units, Usage
 from bastide.policy import Decision, Endpoint, Label, Nearest, Policy, Price
 from bastide.store import Scope, Store, new_id
 
@@ -206,6 +208,8 @@ class Calls:
         model = call.choice.model
         if outcome == "failed" and not call.output:  # without an answer it costs nothing
             call.usage = Usage(units=None if call.usage.units is None else Units())
+        elif outcome == "aborted" and call.usage != UNUSED:  # nobody has counted it to its end
+            call.usage = structs.replace(call.usage, estimated=True)
         usage = call.usage
         cost = 0.0 if model.local or model.built_in else cost_eur(self.price(call.choice.known), usage)
         call.admission.settle(usage, cost_eur=cost, outcome=outcome, endpoint=call.choice.decision.endpoint.id)
@@ -263,6 +267,7 @@ class Calls:
             ended=ended,
             assurance=assurance(decision),
             usage=_units_told(call.usage),
+            estimated=call.usage.estimated,
         )
         async with self._store.under(scope) as db:
             await self._audit.record(

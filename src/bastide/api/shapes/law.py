@@ -24,6 +24,7 @@ class Receipt(Said):
     usage: dict[str, Any] = Field(
         default={}, description="Of sound and pictures: `pictures`, `seconds`, `characters`; `estimated`."
     )
+    estimated: bool = Field(default=False, description="Nobody has counted what was used: it is an estimate.")
     assurance: str
     input: str
     output: str

@@ -96,6 +96,7 @@ class Receipting:
             started=one.handed_at or now,
             ended=now,
             assurance=known.assurance,
+            estimated=line.usage.estimated,
         )
         outcome = _outcome(line.entry)
         await self._audit.record(
