@@ -54,7 +54,9 @@ async def mute() -> AsyncIterator[Mute]:
 def form(file: str, data: bytes, **fields: str) -> tuple[str, bytes]:
     """A form with one file: its header line and its bytes."""
     mark = secrets.token_hex(8)
-    parts = [f'--{mark}\r\nContent-Disposition: form-data; name="{n}"\r\n\r\n{v}\r\n'.encode() for n, v in fields.items()]
+    parts = [
+        f'--{mark}\r\nContent-Disposition: form-data; name="{n}"\r\n\r\n{v}\r\n'.encode() for n, v in fields.items()
+    ]
     head = f'--{mark}\r\nContent-Disposition: form-data; name="{file}"; filename="a"\r\n\r\n'
     return f"Content-Type: multipart/form-data; boundary={mark}", b"".join(
         [*parts, head.encode(), data, f"\r\n--{mark}--\r\n".encode()]
