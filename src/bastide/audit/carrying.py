@@ -76,13 +76,14 @@ class Carrying:
         self._reading = Reading()
         self._begun: dict[str, Begun] = {}
         self._last_seen = 0
+        self._passed = 0  # the frame after some that hold nothing to be carried
         self._waiting = None
         self.drained = False
 
     @property
     def place(self) -> int:
-        """The frames before this one were carried, as far as is known."""
-        return self._place or 0
+        """The frames before this one were carried or hold nothing, as far as is known."""
+        return max(self._place or 0, self._passed)
 
     async def step(self) -> Sequence[str] | None:
         """Carry what comes next; the ids of those calls, or None when nothing is left. Raises what the store raises."""
@@ -98,6 +99,7 @@ class Carrying:
         if self._waiting is None:
             noted, upto = await self._off(self._read)
             if not noted:
+                self._passed = upto
                 return None
             self._waiting = await self._composed(noted, upto)
         return await self._carried(self._waiting)

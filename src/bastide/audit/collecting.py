@@ -18,7 +18,7 @@ from bastide.audit.composing import Composer
 from bastide.audit.entering import Enter
 from bastide.audit.segments import Folder, Office, Owned
 from bastide.errors import BastideError
-from bastide.store import Store
+from bastide.store import Store, told_to_end
 from bastide.telemetry import count, log
 
 _LEFT_S: Final = 15.0  # between two looks for what processes have left that are gone
@@ -68,6 +68,11 @@ class Collector:
                     pause = await self._turn(for_all=for_all)
                 except OSError as fault:  # of the folder; what lies there waits
                     log.warning("the journal's folder cannot be read: %s", fault)
+                    pause = _RETRY_S
+                except (Exception, asyncio.CancelledError):  # whoever carries for all does not end without a word
+                    if told_to_end():
+                        raise
+                    log.exception("what lies in the journal's folder was not carried")
                     pause = _RETRY_S
                 await asyncio.sleep(pause)
         finally:

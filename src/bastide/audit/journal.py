@@ -33,7 +33,7 @@ from bastide.audit.segments import SYNC, Folder, Owned, Sync, Writer
 from bastide.audit.values import CallFacts
 from bastide.errors import BastideError, JournalUnwritable
 from bastide.settings import AuditSettings
-from bastide.store import Scope, Store, ended
+from bastide.store import Scope, Store, ended, told_to_end
 from bastide.telemetry import count, gauge, log
 
 _AT_ONCE: Final = 64  # secrets that the operating system is asked for
@@ -158,8 +158,8 @@ class Journal:
 
     def _interrupt(self) -> None:
         for entry in [*self._fresh, *(one.entry for one in self._open.values())]:
-            if entry.end is None and entry.promise is not None:
-                entry.close(entry.promise(), outcome=INTERRUPTED)
+            if entry.end is None and (facts := _promised(entry)) is not None:
+                entry.close(facts, outcome=INTERRUPTED)
 
     def _give_up(self) -> None:
         if self._writer is not None:
@@ -178,13 +178,15 @@ class Journal:
             await asyncio.sleep(_GROUP_S)
             fresh, self._fresh = self._fresh, []
             closed, self._closed = self._closed, []
-            long = [_Long(one, one.promise() if one.promise else None) for one in fresh if one.end is None]
+            long = [_Long(one, _promised(one)) for one in fresh if one.end is None]
             self._remember([one.id for one in fresh])
             try:
                 await self._written(long, closed)
-            except OSError as fault:
+            except (Exception, asyncio.CancelledError) as fault:  # whatever it is: without evidence no call begins
+                if told_to_end():
+                    raise
                 self._closed[:0] = closed
-                self._failed(fault.strerror or str(fault))
+                self._failed(fault.strerror or str(fault) if isinstance(fault, OSError) else type(fault).__name__)
                 await asyncio.sleep(_RETRY_S)
                 continue
             self._mended()
@@ -247,7 +249,7 @@ class Journal:
             assert entry.end is not None
             facts, outcome, resource, subjects = entry.end
             writing.over(entry.id, entry.scope, facts, entry.secret, entry.sides, outcome, resource, subjects)
-            if n % _FRAME_MAX == _FRAME_MAX - 1:
+            if n % _FRAME_MAX == _FRAME_MAX - 1 and n + 1 < len(closed):
                 contents.append(writing.taken(time.time()))
         contents.append(writing.taken(time.time()))
         self._writer.append(contents)
@@ -264,20 +266,34 @@ class Journal:
                     await asyncio.sleep(_WATCH_S)
                     place = await self._ours().asked()
                 else:
-                    await self._ours().step()
+                    left = await self._ours().step()
                     place = self._ours().place
+                    if left is None and place < self._reach[0][0]:
+                        place = self._lost()
                 if self._reach[0][0] <= place:
                     since = time.monotonic()
                     await self._off(lambda place=place: self._tidy(place))  # type: ignore[misc]
                     self._arrived(place)
                 pause = _RETRY_S
-            except Exception as fault:  # what waits is on the disk, and goes on by itself when what broke is mended
+            except (
+                Exception,
+                asyncio.CancelledError,
+            ) as fault:  # what waits is on the disk, and goes on when it is mended
+                if told_to_end():
+                    raise
                 count("journal_carries_failed")
                 if not isinstance(fault, BastideError):
                     log.exception("the journal was not carried")
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _RETRY_S_MAX)
         self._carrying = None
+
+    def _lost(self) -> int:
+        """The oldest calls that wait are nowhere to be read: somebody has removed or spoiled what was written."""
+        place, calls, _ = self._reach[0]
+        count("journal_entries_lost", calls)
+        log.error("the receipts of %d calls cannot be read from the journal and are lost", calls)
+        return place
 
     @property
     def _is_the_carrier(self) -> bool:
@@ -324,6 +340,15 @@ class Journal:
 
     async def _off(self, work: Callable[[], Answer]) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._executor(), work)
+
+
+def _promised(entry: Entry) -> CallFacts | None:
+    """What is known of a call before its end; nothing where whoever should tell it fails."""
+    try:
+        return entry.promise() if entry.promise else None
+    except Exception:
+        log.exception("what is known of a call that goes on was not told")
+        return None
 
 
 async def _over(task: asyncio.Task[None] | None, within_s: float) -> None:

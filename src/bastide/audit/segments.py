@@ -210,7 +210,7 @@ class Writer:
             os.close(folder)
 
     def append(self, contents: Sequence[bytes]) -> None:
-        """Append these, and wait until the disk has them. Raises OSError: then the file is over.
+        """Append these, and wait until the disk has them. Whatever it raises, mostly OSError: then the file is over.
 
         What could not be written keeps its numbers: after a fault nobody knows what the disk has of it.
         """
@@ -221,7 +221,7 @@ class Writer:
             while done < len(data):
                 done += os.pwrite(self._file, data[done:], self.size + done)
             self._sync(self._file)
-        except OSError:
+        except BaseException:
             with suppress(OSError):
                 os.ftruncate(self._file, self.size)
                 if not self.size:

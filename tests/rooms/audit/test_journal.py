@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -28,6 +28,7 @@ from hypothesis import strategies as st
 
 from bastide.audit import Audit, CallFacts, Journal, canonical, verify_file
 from bastide.audit.carrying import Carrying
+from bastide.audit.collecting import Collector
 from bastide.audit.composing import Composer
 from bastide.audit.entering import Enter
 from bastide.audit.entries import Common, Noted, Reading, Who, Writing
@@ -91,7 +92,7 @@ def _what_waits(journal: Journal) -> str:
         [
             f"{journal.waiting} calls wait; frames {list(journal._reach)[:3]}; problem {journal.problem!r}",
             f"another process carries: {journal._folder.somebody_carries()}; its way: {vars(journal._way or object)}",
-            *(str(task) for task in asyncio.all_tasks()),
+            *(str(task) for task in asyncio.all_tasks() if "bastide" in str(task)),
         ]
     )
 
@@ -103,6 +104,12 @@ def keep_back(journal: Journal) -> None:
         journal._carrying = None
 
     journal._carry = nothing  # type: ignore[method-assign]
+
+
+def let_go(journal: Journal) -> None:
+    """Again all is carried."""
+    del journal._carry
+    journal._carrying = asyncio.create_task(journal._carry())
 
 
 async def recorded(logged: Logged, scope: Scope) -> list[str]:
@@ -187,6 +194,16 @@ async def test_many_calls_of_many_tenants_come_in_their_order_and_once(logged: L
         assert await recorded(logged, scope) == expected[scope.tenant]
     found = await logged.audit.verify()
     assert found.valid, found.problems
+
+
+@pytest.mark.parametrize("calls", [511, 512, 513, 1024])
+async def test_calls_that_just_fill_their_frames_are_carried_to_the_last(
+    logged: Logged, either: Journal, calls: int
+) -> None:
+    ours, said = somebody(), call()
+    ids = [made(either, ours, said) for _ in range(calls)]
+    await carried(either)
+    assert await recorded(logged, ours) == ids
 
 
 async def test_a_long_answer_is_committed_to_as_a_short_one(logged: Logged) -> None:
@@ -359,6 +376,39 @@ def test_what_rests_on_a_lost_frame_is_counted_and_not_guessed() -> None:
     assert reading.read(contents[1])[3] == 1, "numbers count within one file"
 
 
+async def test_calls_that_the_disk_has_spoiled_are_waited_for_no_longer(logged: Logged, journal: Journal) -> None:
+    ours = somebody()
+    keep_back(journal)
+    made(journal, ours)
+    owned = await written(journal)
+    made(journal, ours)  # its frame rests on the first
+    async with asyncio.timeout(60):
+        while len(journal._reach) < 2:
+            await asyncio.sleep(0.01)
+    ((_, path),) = owned.files()
+    content = bytearray(path.read_bytes())
+    content[20] ^= 1
+    path.write_bytes(content)
+    let_go(journal)
+    await carried(journal)
+    assert await recorded(logged, ours) == []
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda path: path.write_bytes(b"")])
+async def test_calls_that_are_gone_from_the_disk_are_told_as_lost(
+    logged: Logged, journal: Journal, spoil: Callable[[Path], Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    ours = somebody()
+    keep_back(journal)
+    made(journal, ours)
+    ((_, path),) = (await written(journal)).files()
+    spoil(path)
+    let_go(journal)
+    await carried(journal)
+    assert "the receipts of 1 calls cannot be read from the journal and are lost" in caplog.text
+    assert await recorded(logged, ours) == []
+
+
 async def test_a_file_goes_when_all_of_it_was_carried(
     logged: Logged, journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -410,6 +460,85 @@ async def test_a_full_disk_lets_no_call_begin_and_loses_none(logged: Logged, tmp
     await journal.stop()
     assert await recorded(logged, ours) == [before, running.id, after]
     assert (await logged.audit.verify()).valid
+
+
+@pytest.mark.parametrize("fault", [ValueError("a word"), MemoryError(), asyncio.CancelledError()])
+async def test_whatever_breaks_while_it_is_written_lets_no_call_begin_and_loses_none(
+    logged: Logged, tmp_path: Path, fault: BaseException
+) -> None:
+    broken = threading.Event()
+
+    def sync(file: int) -> None:
+        if broken.is_set():
+            raise fault
+        SYNC(file)
+
+    ours = somebody()
+    journal = Journal(logged.store, AuditSettings(home=tmp_path), sync=sync)
+    before = made(journal, ours)
+    await carried(journal)
+    broken.set()
+    running = made(journal, ours)
+    async with asyncio.timeout(60):
+        while not journal.problem:
+            await asyncio.sleep(0.01)
+    with pytest.raises(JournalUnwritable, match=type(fault).__name__):
+        journal.begin(ours)
+    broken.clear()
+    async with asyncio.timeout(60):
+        while journal.problem:
+            await asyncio.sleep(0.01)
+    await carried(journal)
+    await journal.stop()
+    assert await recorded(logged, ours) == [before, running]
+    assert (await logged.audit.verify()).valid
+
+
+async def test_what_breaks_while_it_is_carried_is_tried_again(
+    logged: Logged, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, faults, step = somebody(), [asyncio.CancelledError(), ValueError("a word")], Carrying.step
+
+    async def broken(way: Carrying) -> Any:
+        if faults:
+            raise faults.pop(0)
+        return await step(way)
+
+    monkeypatch.setattr(Carrying, "step", broken)
+    id = made(journal, ours)
+    await carried(journal)
+    assert (await recorded(logged, ours), faults) == ([id], [])
+
+
+async def test_who_carries_for_all_goes_on_whatever_breaks(
+    logged: Logged, journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bastide.audit.collecting._RETRY_S", 0.01)
+    faults, turn, gone_on = [asyncio.CancelledError(), ValueError("a word")], Collector._turn, asyncio.Event()
+
+    async def broken(collector: Collector, **options: Any) -> float:
+        if faults:
+            raise faults.pop(0)
+        gone_on.set()
+        return await turn(collector, **options)
+
+    monkeypatch.setattr(Collector, "_turn", broken)
+    await journal.start(for_all=True)
+    async with asyncio.timeout(60):
+        await gone_on.wait()
+
+
+async def test_a_call_that_cannot_tell_what_it_is_holds_up_nobody(logged: Logged, journal: Journal) -> None:
+    def dumb() -> CallFacts:
+        raise ValueError("a word")
+
+    ours = somebody()
+    silent = journal.begin(ours, dumb)
+    id = made(journal, ours)
+    await carried(journal)
+    silent.close(call())
+    await carried(journal)
+    assert await recorded(logged, ours) == [id, silent.id]
 
 
 async def test_a_disk_that_is_silent_lets_no_call_begin_and_loses_none(
