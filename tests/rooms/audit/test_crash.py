@@ -17,7 +17,7 @@ from bastide.audit import Journal
 from bastide.store import Scope
 
 from .conftest import Logged, somebody
-from .test_journal import COUNTED, carried, made
+from .journal.journals import COUNTED, carried, made
 
 # A process of its own that sequences and nothing else, in small batches so that a kill hits a turn.
 _SEQUENCE = """
