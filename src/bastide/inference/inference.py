@@ -27,6 +27,7 @@ from bastide.inference.media import Media
 from bastide.inference.registry import Known, Registry, able, unknown
 from bastide.inference.reranking import rerank
 from bastide.inference.routing import Routes
+from bastide.inference.steadiness import Steadiness
 from bastide.inference.values import (
     EXTRACTIVE,
     ChatPiece,
@@ -65,6 +66,7 @@ class Inference:
         rates_eur = {} if settings.eur_per_usd is None else {"USD": settings.eur_per_usd}
         self._accounts = Accounts(store, settings.home, rates_eur=rates_eur)
         self._calls = Calls(store, audit, policy, self._accounts)
+        self._steadiness = Steadiness(self._calls)
         self._adding = Adding(self._registry, self._calls, policy, egress, settings)
         journal, presence = audit.journal, store.presence
         self.gateway = Gateway(
@@ -177,16 +179,16 @@ class Inference:
         self, scope: Scope, choice: Choice, request: ChatRequest, receipt: str | None
     ) -> ChatReply:
         place = self._place(choice.known)
-        body = place.encoded(request.to_wire(choice.model.upstream, stream=False), "chat")
+        body = self._steadiness.body(request, choice.model, place, stream=False)
         async with self._calls.made(scope, choice, body, receipt=receipt) as call:
             permit = self._calls.permit(choice.decision, self._egress)
             async with self._egress.open(permit, total_s=self._settings.timeout_s) as client:
                 try:
-                    found = await wire.complete(client, place, body)
+                    found = await self._steadiness.complete(scope, client, place, call, request)
                 finally:
                     call.tls = client.tls
             call.output = found.said
-            call.usage = found.usage or Usage.guessed(body, call.output)
+            call.usage = found.usage or Usage.guessed(call.input, call.output)
         return ChatReply(
             text=found.text,
             model=choice.model.name,
@@ -210,22 +212,25 @@ class Inference:
             for piece in as_stream(reply):
                 yield piece
             return
-        body = self._place(choice.known).encoded(request.to_wire(choice.model.upstream, stream=True), "chat")
+        place = self._place(choice.known)
+        body = self._steadiness.body(request, choice.model, place, stream=True)
         async with (
             self._calls.made(scope, choice, body, receipt=receipt_id) as call,
-            aclosing(self._pieces(call, body)) as pieces,
+            aclosing(self._pieces(scope, place, call, request)) as pieces,
         ):
             async for piece in pieces:
                 yield piece
 
-    async def _pieces(self, call: Call, body: bytes) -> AsyncGenerator[ChatPiece]:
+    async def _pieces(
+        self, scope: Scope, place: wire.Place, call: Call, request: ChatRequest
+    ) -> AsyncGenerator[ChatPiece]:
         model, gathered = call.choice.model, wire.Gathered()
         permit = self._calls.permit(call.choice.decision, self._egress)
         total_s = self._settings.timeout_s * _STREAM_TIMES
         try:
             async with (
                 self._egress.open(permit, total_s=total_s) as client,
-                aclosing(wire.stream(client, self._place(call.choice.known), body)) as chunks,
+                aclosing(self._steadiness.stream(scope, client, place, call, request)) as chunks,
             ):
                 async for found in chunks:
                     call.tls = client.tls
@@ -234,7 +239,7 @@ class Inference:
                     yield ChatPiece(found.text, model.name, call.receipt, raw, found.finish)
         finally:
             call.output = gathered.said
-            call.usage = gathered.usage or Usage.guessed(body, call.output)
+            call.usage = gathered.usage or Usage.guessed(call.input, call.output)
 
     async def _chat_extractively(
         self, scope: Scope, choice: Choice, request: ChatRequest, receipt: str | None

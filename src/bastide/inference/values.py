@@ -53,6 +53,7 @@ class ChatRequest:
     max_tokens: int | None = None
     temperature: float | None = None
     raw: Mapping[str, Any] = field(default_factory=dict)
+    steady: bool = False  # of the house's own: with temperature 0, of a model that takes it
 
     @classmethod
     def from_wire(cls, body: object) -> ChatRequest:
@@ -80,7 +81,8 @@ class ChatRequest:
 
     def to_wire(self, model: str, *, stream: bool) -> dict[str, Any]:
         """The body for a server that knows the model as `model`."""
-        optional = {"max_tokens": self.max_tokens, "temperature": self.temperature, "stream": stream or None}
+        heat = 0.0 if self.steady else self.temperature
+        optional = {"max_tokens": self.max_tokens, "temperature": heat, "stream": stream or None}
         return {
             "model": model,
             "messages": [message.to_wire() for message in self.messages],

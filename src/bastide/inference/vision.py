@@ -36,7 +36,7 @@ def picture_request(png: bytes, task: str) -> ChatRequest:
     """The chat that shows a picture."""
     url = f"data:image/png;base64,{b64encode(png).decode('ascii')}"
     parts = [{"type": "text", "text": task}, {"type": "image_url", "image_url": {"url": url}}]
-    return ChatRequest((Message("user", parts),), max_tokens=_TOKENS_MAX, temperature=0.0)
+    return ChatRequest((Message("user", parts),), max_tokens=_TOKENS_MAX, steady=True)
 
 
 def reading_of(reply: ChatReply) -> PictureReading:

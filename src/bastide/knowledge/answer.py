@@ -203,7 +203,7 @@ class Answering:
             model=model,
             messages=messages(matter.question, matter.passages, found.language, matter.history),
             max_tokens=_TOKENS_MAX,
-            temperature=0.0,
+            steady=True,
         )
         spoken, parts, name = Spoken(), [], model
         if streamed:

@@ -51,7 +51,7 @@ async def decomposed(inference: Inference, scope: Scope, question: str, label: L
     fence = secrets.token_hex(8)
     asked = Message("user", f"--- {fence}\n{question}\n--- {fence}")
     system = Message("system", _PROMPT.text.format(fence=fence))
-    request = ChatRequest((system, asked), model.name, _TOKENS_MAX, 0.0, {"response_format": _FORM})
+    request = ChatRequest((system, asked), model.name, _TOKENS_MAX, raw={"response_format": _FORM}, steady=True)
     receipt = new_id("rcp")
     try:
         reply = await inference.chat(scope, request, label=label, receipt_id=receipt)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
@@ -137,12 +137,12 @@ class Task(Generic[Input]):
         schema.pop("title", None)  # a name of ours that says nothing to a model
         asked = messages(instruction, parts, schema)
         form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
-        request = ChatRequest(asked, model=model, max_tokens=tokens_max, temperature=0.0, raw={"response_format": form})
+        request = ChatRequest(asked, model=model, max_tokens=tokens_max, raw={"response_format": form}, steady=True)
         said = await self._call(step, request)
         told, wrong = _read(adapter, said, check)
         if wrong:
             again = (*asked, Message("assistant", said["text"][:20_000]), repair(" ".join(wrong)))
-            said = await self._call(f"{step} mended", ChatRequest(again, model, tokens_max, 0.0, request.raw))
+            said = await self._call(f"{step} mended", replace(request, messages=again))
             better, wrong = _read(adapter, said, check)
             told = better or told
         if told is None:
@@ -158,7 +158,7 @@ class Task(Generic[Input]):
             try:
                 reply = await self._chat(request)
             except UpstreamRefused:  # some servers know no response_format; the schema stands in the instruction too
-                reply = await self._chat(ChatRequest(request.messages, request.model, request.max_tokens, 0.0))
+                reply = await self._chat(replace(request, raw={}))
             await self.run.spent(tokens_in=reply.usage.input, tokens_out=reply.usage.output)
             return {"text": reply.text, "finish": reply.finish, "model": reply.model, "receipt": reply.receipt}
 

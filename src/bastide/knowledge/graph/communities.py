@@ -155,7 +155,7 @@ class CommunityJobs:
             if chosen is None:
                 return one
             request = ChatRequest(
-                (Message("user", _question(named.values(), sentences)),), chosen.name, _TOKENS_MAX, 0.0
+                (Message("user", _question(named.values(), sentences)),), chosen.name, _TOKENS_MAX, steady=True
             )
             reply = await self._inference.chat(scope, request, label=label)
         except (Refusal, Unavailable):

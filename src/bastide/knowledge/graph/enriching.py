@@ -232,7 +232,11 @@ def _request(chunk: Chunk, types: Registry, model: str) -> ChatRequest:
     passage = f"--- {fence}\n{chunk.text}\n--- {fence}"
     schema = {"type": "json_schema", "json_schema": {"name": "passage", "strict": True, "schema": _schema(types)}}
     return ChatRequest(
-        (Message("system", system), Message("user", passage)), model, _TOKENS_MAX, 0.0, {"response_format": schema}
+        (Message("system", system), Message("user", passage)),
+        model,
+        _TOKENS_MAX,
+        raw={"response_format": schema},
+        steady=True,
     )
 
 
