@@ -18,7 +18,7 @@ from bastide.audit.composing import Composer
 from bastide.audit.entering import Enter
 from bastide.audit.segments import Folder, Office, Owned
 from bastide.errors import BastideError
-from bastide.store import Store, told_to_end
+from bastide.store import Store, for_ever
 from bastide.telemetry import count, log
 
 _LEFT_S: Final = 15.0  # between two looks for what processes have left that are gone
@@ -63,25 +63,17 @@ class Collector:
     async def run(self, *, for_all: bool) -> None:
         """Look again and again; `for_all` asks for the office of carrying for the processes that run."""
         try:
-            while True:
-                try:
-                    pause = await self._turn(for_all=for_all)
-                except OSError as fault:  # of the folder; what lies there waits
-                    log.warning("the journal's folder cannot be read: %s", fault)
-                    pause = _RETRY_S
-                except (Exception, asyncio.CancelledError):  # whoever carries for all does not end without a word
-                    if told_to_end():
-                        raise
-                    log.exception("what lies in the journal's folder was not carried")
-                    pause = _RETRY_S
-                await asyncio.sleep(pause)
+            await for_ever("collecting what lies in the journal", lambda: self._turn(for_all=for_all), pause_s=_RETRY_S)
         finally:
             if self._office is not None:
                 self._office.leave()
                 self._office = None
 
-    async def _turn(self, *, for_all: bool) -> float:
-        """One look; how long to wait before the next."""
+    async def _turn(self, *, for_all: bool) -> None:
+        await asyncio.sleep(await self._look(for_all=for_all))
+
+    async def _look(self, *, for_all: bool) -> float:
+        """How long to wait before the next."""
         if time.monotonic() - self._looked > _LEFT_S:
             await self._left()
             self._looked = time.monotonic()

@@ -18,7 +18,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -33,7 +32,7 @@ from bastide.audit.segments import SYNC, Folder, Owned, Sync, Writer
 from bastide.audit.values import CallFacts
 from bastide.errors import BastideError, JournalUnwritable
 from bastide.settings import AuditSettings
-from bastide.store import Scope, Store, ended, told_to_end
+from bastide.store import Scope, Store, ended, for_ever, told_to_end
 from bastide.telemetry import count, gauge, log
 
 _AT_ONCE: Final = 64  # secrets that the operating system is asked for
@@ -135,7 +134,7 @@ class Journal:
         self._enter = enter
         self._collector = Collector(self._store, self._folder, self._composer, self._executor(), self._name, enter)
         self._collecting = loop.create_task(self._collector.run(for_all=for_all))
-        self._tidying = loop.create_task(self._tidy_up())
+        self._tidying = loop.create_task(for_ever("tidying the journal", self._tidy_up))
 
     async def stop(self) -> None:
         """Note what runs as interrupted, and carry what can be carried in a few seconds; the rest stays on the disk."""
@@ -322,10 +321,8 @@ class Journal:
             self._owned.drop(place)
 
     async def _tidy_up(self) -> None:
-        while True:
-            await asyncio.sleep(_REST_S)
-            with suppress(OSError):
-                await self._off(self._rest)
+        await asyncio.sleep(_REST_S)
+        await self._off(self._rest)
 
     def _rest(self) -> None:
         """In the thread: when all is carried, the last file goes too."""

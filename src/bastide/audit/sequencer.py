@@ -26,7 +26,7 @@ from bastide.audit.note import Checkpoint, SecretKey
 from bastide.audit.tiles import Frontier, Tiles, edge_tiles
 from bastide.errors import AlreadyThere, BastideError, LogDamaged
 from bastide.settings import AuditSettings
-from bastide.store import Db, Store, ended, queries, told_to_end
+from bastide.store import Db, Store, ended, for_ever, queries, told_to_end
 from bastide.telemetry import count, gauge, log, observe
 
 _Q = queries("bastide.audit")
@@ -78,7 +78,10 @@ class Sequencer:
 
     def start(self) -> None:
         """Begin to take turns."""
-        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._run())]
+        self._tasks = [
+            asyncio.create_task(for_ever("hearing of the log's outbox", self._listen, pause_s=_RETRY_S)),
+            asyncio.create_task(self._run()),
+        ]
 
     async def stop(self) -> None:
         """End after the turn that is under way; what is still waiting is appended once more."""
@@ -92,11 +95,9 @@ class Sequencer:
         await self._keep(now=True)
 
     async def _listen(self) -> None:
-        while True:
-            with suppress(BastideError):
-                async for _ in self._store.listen(_CHANNEL):
-                    self._called.set()
-            await asyncio.sleep(_RETRY_S)
+        async for _ in self._store.listen(_CHANNEL):
+            self._called.set()
+        await asyncio.sleep(_RETRY_S)
 
     async def _run(self) -> None:
         quiet = _QUIET_LOOKS

@@ -7,7 +7,7 @@ tenants (`as_operator`, `as_owner`) is ugly to type and names its reason.
 
 from bastide.store.backup import BackedUp
 from bastide.store.db import Db, Json
-from bastide.store.ending import ended, told_to_end
+from bastide.store.ending import ended, for_ever, told_to_end
 from bastide.store.identifiers import from_uuid, is_id, made_at, new_id, to_uuid
 from bastide.store.keys import TenantKeys, secret_file
 from bastide.store.lint import Fault
@@ -32,6 +32,7 @@ __all__ = [
     "Store",
     "TenantKeys",
     "ended",
+    "for_ever",
     "from_uuid",
     "is_id",
     "made_at",

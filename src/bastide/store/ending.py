@@ -1,9 +1,13 @@
-"""Ending tasks that go on for ever, and no others."""
+"""Tasks that go on for ever: they end when they are told to, and for nothing else."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn
+
+from bastide.errors import BastideError
+from bastide.telemetry import log
 
 _TOLD_AGAIN_S = 1.0
 
@@ -22,6 +26,25 @@ async def ended(*tasks: asyncio.Task[Any] | None) -> None:
     for over in tasks:
         if over is not None and not over.cancelled():
             over.exception()  # it was seen
+
+
+async def for_ever(name: str, turn: Callable[[], Awaitable[object]], *, pause_s: float = 1.0) -> NoReturn:
+    """Take turns until somebody cancels the task. After one that fails, which is logged, the next waits `pause_s`."""
+    told = ""
+    while True:
+        try:
+            await turn()
+            told = ""
+        except (Exception, asyncio.CancelledError) as fault:
+            if told_to_end():
+                raise
+            if repr(fault) != told:
+                told = repr(fault)
+                if isinstance(fault, BastideError):
+                    log.warning("%s: %s", name, fault)
+                else:
+                    log.exception("%s failed; it goes on", name)
+            await asyncio.sleep(pause_s)
 
 
 def told_to_end() -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from bastide.errors import BastideError, DatabaseUnavailable
-from bastide.store.ending import ended
+from bastide.store.ending import ended, told_to_end
 from bastide.telemetry import gauge, log
 
 Answer = TypeVar("Answer")
@@ -98,7 +98,11 @@ class Presence:
                 if self._gone.is_set():
                     await self._reopen()
                 break
-            except (BastideError, OSError):
+            except (Exception, asyncio.CancelledError) as fault:
+                if told_to_end():
+                    raise
+                if not isinstance(fault, (BastideError, OSError)):
+                    log.exception("looking for the database failed; it is looked for again")
                 self.gone()
                 await asyncio.sleep(_LOOK_EVERY_S)
         self._looking = None

@@ -14,8 +14,8 @@ from time import monotonic
 
 from bastide.errors import BastideError
 from bastide.settings import WorkSettings
-from bastide.store import Store, ended, queries, told_to_end
-from bastide.telemetry import log, timed
+from bastide.store import Store, ended, for_ever, queries
+from bastide.telemetry import timed
 from bastide.workflows.queue import SCHEMA
 from bastide.workflows.registry import Registry
 from bastide.workflows.rescuing import Rescuing
@@ -58,11 +58,9 @@ class Feeder:
         self._tasks: list[asyncio.Task[None]] = []
         self._types = "[]"
         self._slow_s = min(_SLOW_S, settings.stale_s / 3)
-        self._ended = False
 
     def start(self) -> None:
         """Begin."""
-        self._ended = False
         self._types = json.dumps(
             [
                 {
@@ -78,7 +76,7 @@ class Feeder:
             ]
         )
         loops = {"feeder": self._feed, "duties": self._duties, "listener": self._listen}
-        self._tasks = [asyncio.create_task(self._for_ever(name, turn), name=name) for name, turn in loops.items()]
+        self._tasks = [asyncio.create_task(for_ever(name, turn), name=name) for name, turn in loops.items()]
 
     def look(self) -> None:
         """Something was dispatched in this process."""
@@ -87,24 +85,10 @@ class Feeder:
     async def stop(self) -> None:
         """Hand nothing over any more."""
         tasks, self._tasks = self._tasks, []
-        self._ended = True
         await ended(*tasks)
         with suppress(BastideError):
             async with self._store.as_operator(reason="give the duties up") as db:
                 await db.run(_DROP_DUTY, name="duties", holder=self._holder)
-
-    async def _for_ever(self, name: str, turn: Turn) -> None:
-        while not self._ended:
-            try:
-                await turn()
-            except BastideError as fault:
-                log.warning("%s: %s", name, fault)
-                await asyncio.sleep(1.0)
-            except (Exception, asyncio.CancelledError):
-                if told_to_end():
-                    raise
-                log.exception("%s failed; it goes on", name)
-                await asyncio.sleep(1.0)
 
     # -- feeding ------------------------------------------------------------------------------------
 

@@ -7,12 +7,12 @@ import time
 from typing import Final
 
 from bastide import telemetry
-from bastide.errors import BastideError, Contended, DatabaseUnavailable
+from bastide.errors import Contended, DatabaseUnavailable
 from bastide.inference.accounts.book import Book
 from bastide.inference.accounts.gates import Gate
 from bastide.inference.accounts.leasing import Held, Leasing
 from bastide.inference.accounts.settling import Spool
-from bastide.store import ended
+from bastide.store import ended, for_ever
 
 _TICK_S: Final = 0.5
 _PATIENCE_S: Final = 10.0
@@ -36,12 +36,12 @@ class Keeper:
 
     def start(self) -> None:
         """Begin."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task = asyncio.get_running_loop().create_task(for_ever("keeping the accounts", self._turn))
 
     async def stop(self) -> None:
         """Write what there is, or keep it on the disk; give back all slices."""
         await ended(self._task)
-        for book in self.books.values():
+        for book in list(self.books.values()):
             if not (book.ledger.waiting or book.pots or book.gates):
                 continue
             try:
@@ -49,7 +49,8 @@ class Keeper:
                     await self.write(book)
                     await self._leasing.keep(book.scope, [], _given_back(book, float("inf")))
                     await self._leasing.leave(book.scope)
-            except (BastideError, TimeoutError):
+            except Exception as fault:  # whatever it is: what the database does not take is on the disk then
+                telemetry.log.warning("accounts are kept on the disk: %s", fault)
                 await self._spare()
                 break
 
@@ -84,24 +85,23 @@ class Keeper:
             pot.eur += eur
             pot.tokens += tokens
 
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(_TICK_S)
-            for tenant, book in list(self.books.items()):
-                try:
-                    async with asyncio.timeout(_PATIENCE_S):
-                        asked = await self._look_after(book)
-                except (DatabaseUnavailable, Contended, TimeoutError):
-                    self.is_away()
-                    await self._spare()
-                    break
-                except Exception:
-                    telemetry.log.exception("the accounts of a tenant could not be kept")
-                    continue
-                if asked:
-                    self.is_back()
-                if book.quiet and time.monotonic() - book.read_at > _QUIET_S:
-                    del self.books[tenant]
+    async def _turn(self) -> None:
+        await asyncio.sleep(_TICK_S)
+        for tenant, book in list(self.books.items()):
+            try:
+                async with asyncio.timeout(_PATIENCE_S):
+                    asked = await self._look_after(book)
+            except (DatabaseUnavailable, Contended, TimeoutError):
+                self.is_away()
+                await self._spare()
+                break
+            except Exception:
+                telemetry.log.exception("the accounts of a tenant could not be kept")
+                continue
+            if asked:
+                self.is_back()
+            if book.quiet and time.monotonic() - book.read_at > _QUIET_S:
+                del self.books[tenant]
 
     async def _look_after(self, book: Book) -> bool:
         """Whether the database was asked, and did answer."""
@@ -143,7 +143,7 @@ class Keeper:
 
     async def _spare(self) -> None:
         """Keep on the disk what the database does not take."""
-        for tenant, book in self.books.items():
+        for tenant, book in list(self.books.items()):
             settlements = list(book.ledger.close())
             try:
                 await asyncio.to_thread(self._spool.keep, tenant, settlements)

@@ -21,7 +21,7 @@ from bastide.inference.batches.withdrawing import Withdrawing, begin
 from bastide.inference.batches.working import TYPE, Working
 from bastide.inference.gateway import Gateway
 from bastide.policy import Label
-from bastide.store import Db, Json, Page, Scope, Store, ended, is_id, new_id, queries
+from bastide.store import Db, Json, Page, Scope, Store, ended, for_ever, is_id, new_id, queries
 from bastide.telemetry import log
 from bastide.tenancy import Tenancy
 from bastide.workflows import Job, Workflows
@@ -229,13 +229,12 @@ class Batches:
 
     async def _sweeping(self) -> None:
         await asyncio.sleep(_FIRST_SWEEP_S)
-        while True:
-            try:
-                for tenant in await self._tenancy.active_tenants():
-                    await self.sweep(await self._tenancy.system_scope(tenant))
-            except BastideError as fault:  # the next turn is in an hour
-                log.warning("files past their days were not deleted: %s", fault.code)
-            await asyncio.sleep(_SWEEP_S)
+        await for_ever("deleting files that are past their days", self._sweep_all, pause_s=_SWEEP_S)
+
+    async def _sweep_all(self) -> None:
+        for tenant in await self._tenancy.active_tenants():
+            await self.sweep(await self._tenancy.system_scope(tenant))
+        await asyncio.sleep(_SWEEP_S)
 
 
 async def _batch(db: Db, scope: Scope, id: str) -> Batch:

@@ -18,10 +18,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from bastide import telemetry
 from bastide.errors import BastideError, Contended, DatabaseUnavailable
 from bastide.inference.pacing.pace import Pace, Share
-from bastide.store import Scope, Store, ended, queries, to_uuid
+from bastide.store import Scope, Store, ended, for_ever, queries, to_uuid
 
 _Q: Final = queries("bastide.inference")
 _SHARE, _LEAVE = _Q["share_pace"], _Q["leave_pace"]
@@ -60,7 +59,9 @@ class Sharing:
 
     def start(self) -> None:
         """Begin to look after the shares."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task = asyncio.get_running_loop().create_task(
+            for_ever("sharing the rates of endpoints", self._turn, pause_s=_AWAY_S)
+        )
         self._leave = self._store.hearing.on("inference.pace", self._wanted)
 
     async def stop(self) -> None:
@@ -117,24 +118,19 @@ class Sharing:
                 share.ask_at = 0.0
                 self._woken.set()
 
-    async def _run(self) -> None:
-        while True:
-            now = self._clock()
-            nearest = min((one.share.ask_at for one in self._paces.values() if one.share), default=_FOR_EVER)
-            if nearest > now:
-                try:
-                    async with asyncio.timeout(min(nearest - now, _ALONE_S)):
-                        await self._woken.wait()
-                except TimeoutError:
-                    pass
-            self._woken.clear()
-            now = self._clock()
+    async def _turn(self) -> None:
+        now = self._clock()
+        nearest = min((one.share.ask_at for one in self._paces.values() if one.share), default=_FOR_EVER)
+        if nearest > now:
             try:
-                await self._put_away(now - _QUIET_S)
-                await self._ask([one for one in self._paces.values() if one.share and one.share.ask_at <= now])
-            except Exception:
-                telemetry.log.exception("the shares of endpoints' rates could not be kept")
-                await asyncio.sleep(_AWAY_S)
+                async with asyncio.timeout(min(nearest - now, _ALONE_S)):
+                    await self._woken.wait()
+            except TimeoutError:
+                pass
+        self._woken.clear()
+        now = self._clock()
+        await self._put_away(now - _QUIET_S)
+        await self._ask([one for one in self._paces.values() if one.share and one.share.ask_at <= now])
 
     # -- asking -------------------------------------------------------------------------------------
 

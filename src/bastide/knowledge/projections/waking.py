@@ -15,7 +15,7 @@ from bastide import telemetry
 from bastide.errors import BastideError
 from bastide.knowledge.projections.jobs import PROJECT
 from bastide.knowledge.projections.values import KINDS
-from bastide.store import Store, ended, from_uuid, queries
+from bastide.store import Store, ended, for_ever, from_uuid, queries
 from bastide.telemetry import log
 from bastide.tenancy import Tenancy
 from bastide.workflows import Job, Workflows
@@ -49,7 +49,7 @@ class Waking:
 
     def start(self) -> None:
         """Begin to look."""
-        self._task = asyncio.create_task(self._look_for_ever())
+        self._task = asyncio.create_task(for_ever("looking at projections", self._turn, pause_s=_LOOK_S))
 
     async def stop(self) -> None:
         """Look no more."""
@@ -91,13 +91,9 @@ class Waking:
                 telemetry.count("projection_not_woken", code=fault.code)
         return woken
 
-    async def _look_for_ever(self) -> None:
-        while True:
-            try:
-                await self.look()
-            except Exception as fault:  # the database may be away; the next look finds it again
-                log.warning("projections could not be looked at: %s", type(fault).__name__)
-            await asyncio.sleep(_LOOK_S)
+    async def _turn(self) -> None:
+        await self.look()
+        await asyncio.sleep(_LOOK_S)
 
 
 def _measure(rows: list[tuple[str, int, float]]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import random
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -13,7 +14,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from tests.conftest import scope_of
 
-from bastide.errors import BadBudget, BudgetSpent, Forbidden, UnknownBudget
+from bastide.errors import BadBudget, BudgetSpent, DatabaseUnavailable, Forbidden, UnknownBudget
 from bastide.inference import Usage
 from bastide.inference.accounts import Accounts, Admission, Budget, Keeping
 from bastide.inference.values import Units
@@ -199,6 +200,34 @@ async def test_without_the_database_calls_go_on_and_nothing_is_lost_or_counted_t
     assert not list((tmp_path / "accounts").glob("stl_*.json"))
     one = again._keeper.books[ours.tenant].ledger
     assert not one.waiting
+
+
+async def test_a_tenant_that_comes_while_accounts_go_to_the_disk_ends_nothing(
+    accounts: Accounts, ours: Scope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper, them = accounts._keeper, scope_of(new_id("ten"))
+    await call(accounts, ours, 10)
+    spared, keep, write = asyncio.Event(), keeper._spool.keep, keeper._leasing.write
+    loop = asyncio.get_running_loop()
+
+    def slowly(tenant: str, settlements: Any) -> None:
+        asyncio.run_coroutine_threadsafe(call(accounts, them, 10), loop).result(60)
+        keep(tenant, settlements)
+        loop.call_soon_threadsafe(spared.set)
+
+    async def away(*_: Any) -> bool:
+        raise DatabaseUnavailable
+
+    monkeypatch.setattr(keeper._spool, "keep", slowly)
+    monkeypatch.setattr(keeper._leasing, "write", away)
+    async with asyncio.timeout(60):
+        await spared.wait()
+    monkeypatch.setattr(keeper._spool, "keep", keep)
+    monkeypatch.setattr(keeper._leasing, "write", write)
+    async with asyncio.timeout(60):
+        while any(book.ledger.waiting for book in keeper.books.values()):
+            await asyncio.sleep(0.01)
+    assert not keeper.away
 
 
 async def test_units_are_counted_and_a_settlement_of_an_older_version_has_none(
