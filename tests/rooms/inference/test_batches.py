@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -161,6 +163,36 @@ async def test_what_the_window_leaves_no_time_for_is_told(house: House, ours: Sc
     assert [one["custom_id"] for one in errors] == [f"s{n}" for n in range(20)]
     assert {(one["response"], one["error"]["code"]) for one in errors} == {(None, "batch_expired")}
     assert [one["custom_id"] for one in await lines_of(house, ours, done.output_file)] == ["a"]
+
+
+async def test_who_asks_to_wait_beyond_the_window_is_told_of_and_not_waited_for(house: House, ours: Scope) -> None:
+    def answer(asked: Asked) -> Says | Fails:
+        spent = asked.body["model"] == "spent"
+        return Fails(429, "The quota of the day is used up.", {"Retry-After": "7200"}) if spent else Says("Yes.")
+
+    async with ScriptedModel(answer) as server:
+        for name in ("spent", "fresh"):
+            await house.inference.add_model(ours, ModelSpec(name, server.url, local=True, upstream=name))
+        await house.workflows.set_lane(ours, Lane(TYPE, paused=True))
+        lines = [chat(f"s{n}", "x", model="spent") for n in range(30)]
+        batch = await begun(house, ours, *lines, chat("a", "x", model="fresh"))
+        await run(house, ours, "update inference.batch set expires_at = now() + interval '1 hour'")
+        earliest = datetime.now(UTC) + timedelta(hours=2)
+        await house.workflows.set_lane(ours, Lane(TYPE))
+        done = await ended(house, ours, batch)
+        assert sum(asked.body["model"] == "spent" for asked in server.chats) <= 8, "those that were out at once"
+    assert (done.status, done.answered, done.failed) == ("expired", 1, 30)
+    errors = await lines_of(house, ours, done.error_file)
+    assert [one["custom_id"] for one in errors] == [line["custom_id"] for line in lines]
+    assert {one["response"]["status_code"] for one in errors} == {429}
+    refused = Counter(one["response"]["body"]["error"]["code"] for one in errors)
+    assert refused.keys() <= {"inference.upstream_busy", "inference.upstream_paced"}, "asked, or not any more"
+    assert refused["inference.upstream_busy"] == sum(asked.body["model"] == "spent" for asked in server.chats)
+    for one in errors:
+        assert one["error"]["code"] == "batch_expired"
+        assert one["error"]["message"].startswith("The model's server asks to wait.")
+        until = datetime.fromisoformat(re.search(r"again at (\S+Z)", one["error"]["message"])[1])  # type: ignore[index]
+        assert timedelta(seconds=-2) < until - earliest < timedelta(seconds=90)
 
 
 async def test_what_may_pass_is_asked_again(house: House, ours: Scope) -> None:

@@ -10,8 +10,18 @@ import pytest
 from tests.rooms.egress.conftest import Authority
 
 from bastide.audit import Event
-from bastide.errors import BadRoute, BastideError, Forbidden, ModelExists, UnknownRoute
+from bastide.errors import (
+    BadRoute,
+    BastideError,
+    Forbidden,
+    ModelExists,
+    UnknownRoute,
+    UpstreamBusy,
+    UpstreamFailed,
+    UpstreamPaced,
+)
 from bastide.inference import ModelRoute, ModelSpec
+from bastide.inference.gateway.holding import worth_telling
 from bastide.policy import Label
 from bastide.store import Scope, new_id
 from bastide.testing import Asked, Fails, Says, ScriptedModel
@@ -290,6 +300,18 @@ async def test_a_stream_that_fails_before_its_first_event_goes_elsewhere(rooms: 
         await route(rooms, scope, "broken", "whole")
         taken = await call(rooms, scope, {**ASKED, "model": "writer", "stream": True})
     assert (taken.status, taken.text) == (200, "In")
+
+
+def test_of_several_waits_the_shortest_is_told() -> None:
+    day, soon = UpstreamBusy(retry_after_s=86_400), UpstreamBusy(retry_after_s=5)
+    paced, silent, failed = UpstreamPaced(retry_after_s=2), UpstreamBusy(), UpstreamFailed()
+    assert worth_telling(None, day) is day
+    assert worth_telling(day, soon) is worth_telling(soon, day) is soon
+    assert worth_telling(day, paced) is worth_telling(paced, day) is paced
+    assert worth_telling(silent, paced) is silent, "what a server said, where nobody says how long"
+    assert worth_telling(day, silent) is silent
+    assert worth_telling(failed, paced) is failed
+    assert worth_telling(paced, failed) is failed
 
 
 async def test_every_member_that_may_is_tried_and_the_last_fault_told(rooms: Rooms, scope: Scope) -> None:

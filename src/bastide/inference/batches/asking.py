@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
 
-from bastide.errors import BastideError
+from bastide.errors import BastideError, UpstreamPaced
 from bastide.inference.batches.lines import Line
 from bastide.inference.gateway import Gateway, refusal
 from bastide.policy import Label
@@ -36,7 +37,22 @@ class _Answer(msgspec.Struct):
     usage: Any = None
 
 
+class _Error(msgspec.Struct):
+    code: Any = None
+    message: Any = None
+
+
+class _Refusal(msgspec.Struct):
+    error: _Error
+
+
+class _Asked(msgspec.Struct):
+    model: Any = None
+
+
 _ANSWERS: Final = msgspec.json.Decoder(_Answer)
+_REFUSALS: Final = msgspec.json.Decoder(_Refusal)
+_BODIES: Final = msgspec.json.Decoder(_Asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +116,14 @@ class Asking:
         self._label = label
         self._wire = wire
         self.until = until
+        self.late = False  # something was refused until after the window
+        self._far: dict[str, tuple[str, float]] = {}  # by model: its server's words, and when it may be asked again
 
     async def entry(self, n: int, line: Line) -> Entry | None:
-        """What came of a line; None where the window closed before anything did. Raises DisabledKey."""
+        """What came of a line; None where the window closed before anything did. Raises DisabledKey.
+
+        What may be asked again only when the window has closed is not waited for, nor is that server for other lines.
+        """
         loop = asyncio.get_running_loop()
         began, tries = loop.time(), 0
         while True:
@@ -116,10 +137,22 @@ class Asking:
             if pause is None:
                 receipt = said.headers.get(b"x-bastide-receipt", b"").decode()
                 return answered(n, line.custom_id, said.status, said.body, receipt, request_id)
+            told, model = _told(said), str(_BODIES.decode(line.body).model)
             if loop.time() + pause >= self.until:
-                return None
+                self._far[model] = told.message, loop.time() + pause
+            if loop.time() + pause >= self.until or (told.code == UpstreamPaced.code and model in self._far):
+                return self._too_far(n, line.custom_id, said, request_id, *self._far[model])
             tries += 1
             await asyncio.sleep(pause)
+
+    def _too_far(self, n: int, custom_id: str, said: _Gathered, request_id: str, words: str, again: float) -> Entry:
+        """A line that was refused until after the window, with that refusal."""
+        self.late = True
+        then, closes = _moment(again), _moment(self.until)
+        message = f"{words} It may be asked again at {then}; the completion window closes at {closes}."
+        receipt = said.headers.get(b"x-bastide-receipt", b"").decode()
+        error = {"code": "batch_expired", "message": message}
+        return answered(n, custom_id, said.status, said.body, receipt, request_id, error)
 
     async def _ask(self, body: bytes, request_id: str) -> _Gathered:
         scope = await self._standing()
@@ -155,8 +188,10 @@ def refused(n: int, custom_id: str, wire: str, fault: BastideError, receipt: str
     return answered(n, custom_id, status, body, receipt, request_id)
 
 
-def answered(n: int, custom_id: str, status: int, body: bytes, receipt: str, request_id: str) -> Entry:
-    """A line with the answer that came, whatever that says."""
+def answered(
+    n: int, custom_id: str, status: int, body: bytes, receipt: str, request_id: str, error: dict[str, Any] | None = None
+) -> Entry:
+    """A line with the answer that came, whatever that says, and what is to be said of it beside."""
     try:
         usage = _ANSWERS.decode(body).usage
         whole: Any = msgspec.Raw(msgspec.json.format(body, indent=-1))  # one line, whatever its server wrote
@@ -166,12 +201,27 @@ def answered(n: int, custom_id: str, status: int, body: bytes, receipt: str, req
     if receipt:
         response["receipt"] = receipt
     failed = not 200 <= status < 300
-    return Entry(n, failed, _packed(custom_id, response, None), Tokens() if failed else _tokens(usage))
+    return Entry(n, failed, _packed(custom_id, response, error), Tokens() if failed else _tokens(usage))
 
 
 def _packed(custom_id: str, response: dict[str, Any] | None, error: dict[str, Any] | None) -> bytes:
     line = {"id": new_id("batch_req"), "custom_id": custom_id, "response": response, "error": error}
     return _ENCODER.encode(line) + b"\n"
+
+
+def _told(said: _Gathered) -> _Error:
+    """What a refusal says."""
+    try:
+        error = _REFUSALS.decode(said.body).error
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return _Error("", "")
+    return _Error(str(error.code or ""), str(error.message or ""))
+
+
+def _moment(at: float) -> str:
+    """A moment by the clock of the loop, as the wire writes time."""
+    then = datetime.now(UTC) + timedelta(seconds=at - asyncio.get_running_loop().time())
+    return then.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _pause_s(said: _Gathered, tries: int, took_s: float) -> float | None:

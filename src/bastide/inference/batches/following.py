@@ -90,7 +90,7 @@ class Following:
             for one in handed:
                 try:
                     if await self._forward(work, one) and work.run.remembered(OUT_OF_TIME) is None:
-                        await work.run.write(OUT_OF_TIME, _so)
+                        await work.run.write(OUT_OF_TIME, happened)
                 except Later as later:
                     pauses.append(later.seconds)
             if pauses and min(pauses) > 0:
@@ -141,7 +141,8 @@ class Following:
         )
 
 
-async def _so(_: Db) -> JsonValue:
+async def happened(_: Db) -> JsonValue:
+    """What the step records: that it was so."""
     return True
 
 

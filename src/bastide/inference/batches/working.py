@@ -21,7 +21,7 @@ from bastide.errors import BastideError
 from bastide.inference.accounts import Reserving
 from bastide.inference.batches.asking import Asking, Entry, cancelled, out_of_time
 from bastide.inference.batches.ending import batch_at_work, end
-from bastide.inference.batches.following import OUT_OF_TIME, Following, Work
+from bastide.inference.batches.following import OUT_OF_TIME, Following, Work, happened
 from bastide.inference.batches.handed import Handed, of_batch
 from bastide.inference.batches.keeping import Keeping, Standing
 from bastide.inference.batches.lines import Line, Lines, Problem, read
@@ -118,6 +118,8 @@ class Working:
         await Following(self._audit, self._gateway, self._reserving, self._read).hand(work)
         asking = Asking(self._gateway, work.standing.now, batch.said, ENDPOINTS[batch.endpoint], until=until)
         await self._all(run, asking, work.keeping, ((n, lines.at(n)) for n in sorted(here)), len(lines.numbers))
+        if asking.late and run.remembered(OUT_OF_TIME) is None:
+            await run.write(OUT_OF_TIME, happened)
 
     async def _last(self, work: Work) -> JsonValue:
         """Tell those lines that nobody has told yet, and end."""

@@ -75,11 +75,10 @@ def asks_to_wait(target: Paced, fault: BastideError) -> None:
 
 
 def worth_telling(before: BastideError | None, fault: BastideError) -> BastideError:
-    """Of two reasons why nobody has answered: what a server said before what was not asked; else the shorter wait."""
-    if before is None or not isinstance(fault, UpstreamPaced | UpstreamTooLarge):
-        return fault
-    if isinstance(before, UpstreamPaced | UpstreamBusy) and isinstance(fault, UpstreamPaced):
+    """Of two reasons why nobody has answered: the shorter wait; else what a server said before what was not asked."""
+    if isinstance(before, UpstreamPaced | UpstreamBusy) and isinstance(fault, UpstreamPaced | UpstreamBusy):
         wait, other = (one.facts.get("retry_after_s") for one in (before, fault))
-        shorter = isinstance(wait, int | float) and isinstance(other, int | float) and other < wait
-        return fault if shorter else before
-    return before
+        if isinstance(wait, int | float) and isinstance(other, int | float) and other != wait:
+            return fault if other < wait else before
+    asked = not isinstance(fault, UpstreamPaced | UpstreamTooLarge)
+    return fault if before is None or asked else before
