@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from bastide.api.describing import BYTES, model_answers
 from bastide.api.doorkeeper import Asking, Behind
+from bastide.api.forms import opened_form
 from bastide.api.lane import check_text
 from bastide.api.operations import Ask, Nothing, Operation, routes
 from bastide.api.paging import Paged
@@ -148,7 +149,7 @@ router = APIRouter(route_class=Route, tags=["models"])
 async def add_file(request: Request, caller: Asking, rooms: Behind) -> Response:
     """A JSONL file of calls, `purpose` batch: kept sealed for thirty days, or as `expires_after` says."""
     caller.scope.need("model:use")  # before a file is read
-    async with request.form(max_files=1, max_fields=8) as form:
+    async with opened_form(request, files_max=1, fields_max=8) as form:
         file, purpose, keep_s = _handed_in(form)
         made = await rooms.batches.files.add(
             caller.scope,

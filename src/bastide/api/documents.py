@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from bastide.api.describing import BYTES, UPLOAD, answers
 from bastide.api.doorkeeper import Asking, Behind
+from bastide.api.forms import form_of
 from bastide.api.lane import check_text, parse
 from bastide.api.reading import Route
 from bastide.api.refusals import fields_wrong
@@ -218,7 +219,7 @@ def _taken(done: list[dict[str, Any]], request: Request) -> Response:
 async def _given(request: Request) -> tuple[FormData | None, _Given]:
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        form = await request.form(max_files=_FILES_MAX, max_fields=_FIELDS_MAX, max_part_size=1024 * 1024)
+        form = await form_of(request, files_max=_FILES_MAX, fields_max=_FIELDS_MAX)
         try:
             return form, _from_form(form)
         except BaseException:

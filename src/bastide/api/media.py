@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from bastide.api.describing import model_answers
 from bastide.api.doorkeeper import Asking, Behind
+from bastide.api.forms import opened_form
 from bastide.api.leaving import unless_gone
 from bastide.api.questions import RECEIPT
 from bastide.api.reading import Route
@@ -127,7 +128,7 @@ async def _form(request: Request, names: Sequence[str], files_max: int) -> tuple
     """The fields of a form, and its files under these names. Raises BadRequest for a file under another."""
     fields: dict[str, list[str]] = {}
     files: list[Sent] = []
-    async with request.form(max_files=files_max, max_fields=50) as form:
+    async with opened_form(request, files_max=files_max, fields_max=50) as form:
         for name, value in form.multi_items():
             if isinstance(value, str):
                 fields.setdefault(name, []).append(value)
