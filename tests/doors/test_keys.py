@@ -132,3 +132,18 @@ async def test_late_work_and_tools_hold_the_list(
         answer = said(await mcp.call_tool("answer", {"question": "When are the pears picked?"}))
         assert answer["model"] in {"lane", "local/extractive"}, "whichever of them, it is none that was not listed"
         assert said(await mcp.call_tool("search", {"query": "pears"}))["passages"], "a search is the house's own"
+
+
+@pytest.mark.parametrize("many", [101, 501, 20_000])
+async def test_a_list_has_one_bound_and_one_error_however_long_it_is(
+    web: httpx2.AsyncClient, us: Company, bound: Bound, many: int
+) -> None:
+    by, names = bearer(us.keys["administrator"]), [f"m{n}" for n in range(many)]
+    for method, path in (("POST", "/api/v1/keys"), ("PATCH", f"/api/v1/keys/{bound.id}")):
+        body = {"role": "member", "models": names} if method == "POST" else {"models": names}
+        reply = await web.request(method, path, json=body, headers=by)
+        error = reply.json()["error"]
+        assert (reply.status_code, error["code"]) == (422, "tenancy.bad_models")
+        assert "at most 100 names" in error["message"]
+    same = await web.post("/api/v1/keys", json={"role": "member", "models": ["lane"] * many}, headers=by)
+    assert (same.status_code, same.json()["models"]) == (201, ["lane"]), "a name that comes again is one name"

@@ -247,14 +247,15 @@ def _models(maker: Scope, models: Sequence[str] | None) -> Sequence[str] | None:
         return None
     if not models:
         raise BadModelList("A list without a name lets nobody name anything.")
-    if len(set(models)) > _MODELS_MAX:
+    listed = sorted(set(models))
+    if len(listed) > _MODELS_MAX:
         raise BadModelList(f"A list has at most {_MODELS_MAX} names.")
-    for name in models:
+    for name in listed:
         if not _NAME.fullmatch(name):
             raise BadModelList(f"{name[:128]!r} is neither a name nor the beginning of one with `*` at its end.")
-    if beyond := sorted(name for name in set(models) if not _within(maker, name)):
+    if beyond := [name for name in listed if not _within(maker, name)]:
         raise BeyondOwnRights("This key may name other models only.", beyond=beyond)
-    return sorted(set(models))
+    return listed
 
 
 def _within(maker: Scope, name: str) -> bool:

@@ -46,7 +46,7 @@ class NewKey(Asked):
     permissions: list[str] | None = Field(None, max_length=50, description="Fewer than the role has; never more.")
     gateway: bool = Field(False, description="Trusted to name users and apps in headers.")
     models: list[str] | None = Field(
-        None, max_length=500, description="What it may name: models, routes, beginnings like `local/*`; null: all."
+        None, description="What it may name: 100 models, routes, beginnings like `local/*` at most; null: all."
     )
 
 
@@ -54,7 +54,7 @@ class KeyBound(Asked):
     """What a key may name from now on."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"models": ["lane", "local/*"]}]})
-    models: list[str] | None = Field(max_length=500, description="Null: every model.")
+    models: list[str] | None = Field(description="As for a new key. Null: every model.")
 
 
 class KeyRotated(Asked):
