@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -16,7 +16,7 @@ from msgspec import structs
 from bastide import telemetry
 from bastide.audit import Audit, CallFacts, Entry, JsonValue, ReceiptFacts
 from bastide.egress import Egress, Permit, TlsEvidence
-from bastide.errors import NoPermittedModel, PinMismatch, UnknownModel, UpstreamPaced
+from bastide.errors import BudgetSpent, NoPermittedModel, PinMismatch, RateLimited, UnknownModel, UpstreamPaced
 from bastide.inference.accounts import Accounts, Admission, cost_eur
 from bastide.inference.pacing import Paces, Sharing, limits_of
 from bastide.inference.registry import Known
@@ -35,11 +35,12 @@ FREE = Price(0.0, 0.0, "EUR")
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The model that was chosen, the decision that allows it, and what was refused before it."""
+    """The model that was chosen, the decision that allows it, what was refused before it, and the name that led there."""
 
     known: Known
     decision: Decision
     rejected: tuple[Decision, ...] = ()
+    named: str | None = None
 
     @property
     def model(self) -> Model:
@@ -95,14 +96,16 @@ class Calls:
         *,
         capability: str,
         others: Callable[[], Awaitable[Sequence[Known]]],
+        named: str | None = None,
     ) -> Choice:
-        """The first candidate that may receive bytes with this label; `others` are asked for only in a refusal.
+        """The first candidate that may receive bytes with this label and whose own budgets and rates have room, or the
+        first that may; `others` are asked for only in a refusal, `named` is the name that led to the candidates.
 
         Raises NoPermittedModel with the rules that refuse and the nearest alternative; the refusal is recorded.
         """
         choice, refused = await self._decided(scope, candidates, label, capability)
         if choice is not None:
-            return choice
+            return choice if named is None else replace(choice, named=named)
         if not refused:
             raise UnknownModel(f"There is no model for {capability} here.")
         await self._record_refusal(scope, refused, capability)
@@ -196,13 +199,15 @@ class Calls:
         model = choice.model
         if model.built_in:  # what this process does by itself costs nothing and is bounded by nothing
             return await self._accounts.counted(scope, model.name)
-        price = self.price(choice.known)
+        price, of = self.price(choice.known), None  # a route that was named may have a budget, too
+        if choice.named is not None and choice.named != model.name:
+            of = (model.name, choice.named)
         if units is None:
             tokens = len(sent) // _BYTES_A_TOKEN + _ANSWER_TOKENS
-            return await self._accounts.admitted(scope, model.name, tokens=tokens, price=price)
+            return await self._accounts.admitted(scope, model.name, tokens=tokens, price=price, of=of)
         tokens = _ANSWER_TOKENS if price.input else 1  # a server may count some; bytes of sound and pictures are none
         paid = None if model.local else units
-        return await self._accounts.admitted(scope, model.name, tokens=tokens, price=price, units=paid)
+        return await self._accounts.admitted(scope, model.name, tokens=tokens, price=price, units=paid, of=of)
 
     def _settle(self, call: Call, outcome: str) -> None:
         model = call.choice.model
@@ -219,12 +224,23 @@ class Calls:
     ) -> tuple[Choice | None, list[Decision]]:
         await self._policy.refresh(scope)
         refused: list[Decision] = []
+        first: Choice | None = None
         for known in candidates:
             decision = self._policy.decide(scope, label, endpoint_of(known.model), capability=capability)
-            if decision.allowed:
-                return Choice(known, decision, tuple(refused)), refused
-            refused.append(decision)
-        return None, refused
+            if not decision.allowed:
+                refused.append(decision)
+                continue
+            choice = Choice(known, decision, tuple(refused))
+            if len(candidates) == 1 or await self.spent(scope, known) is None:
+                return choice, refused
+            first = first or choice
+        return first, refused
+
+    async def spent(self, scope: Scope, known: Known) -> BudgetSpent | RateLimited | None:
+        """Why the model's own budgets and rates let it answer nobody now, if they do not."""
+        if known.model.built_in:
+            return None
+        return await self._accounts.refusal(scope, known.model.name, price=self.price(known))
 
     async def _record_refusal(self, scope: Scope, refused: list[Decision], capability: str) -> None:
         rules: dict[str, JsonValue] = {one.endpoint.id: [verdict.id for verdict in one.failed] for one in refused}

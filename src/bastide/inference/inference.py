@@ -385,7 +385,9 @@ class Inference:
             name = self._local.embedder_name  # the usual case, found without asking the database
         candidates = await self._candidates.of(scope, name, capability)
         others = partial(self._candidates.others, scope, capability)
-        return await self._calls.choose(scope, candidates, label, capability=act or capability, others=others)
+        return await self._calls.choose(
+            scope, candidates, label, capability=act or capability, others=others, named=name
+        )
 
     def _place(self, known: Known) -> wire.Place:
         model = known.model

@@ -118,6 +118,10 @@ class Usage(msgspec.Struct, frozen=True):
     estimated: bool = False
     units: Units | None = None
 
+    def and_more(self, other: Usage) -> Usage:
+        """The tokens of two calls."""
+        return Usage(self.input + other.input, self.output + other.output, self.estimated or other.estimated)
+
     @classmethod
     def guessed(cls, sent: bytes, got: bytes = b"") -> Usage:
         """Tokens where nobody counted them: four bytes each, said to be an estimate."""

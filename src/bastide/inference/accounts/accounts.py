@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Final
 
 from bastide import telemetry
-from bastide.errors import Contended, DatabaseUnavailable, RateLimited
+from bastide.errors import BudgetSpent, Contended, DatabaseUnavailable, RateLimited
 from bastide.inference.accounts.admission import Admission, Purse, costs, guessed_eur
-from bastide.inference.accounts.book import Book
+from bastide.inference.accounts.book import Book, Names
 from bastide.inference.accounts.keeper import Keeper
 from bastide.inference.accounts.leasing import Leasing
 from bastide.inference.accounts.settling import Ledger, Settlement, Spool
@@ -127,10 +127,10 @@ class Accounts:
 
         self._read(book.scope).add_done_callback(read)
 
-    async def purse(self, scope: Scope, model: str) -> Purse:
-        """What bounds this caller's calls of this model. Raises DatabaseUnavailable."""
+    async def purse(self, scope: Scope, model: str, of: Names | None = None) -> Purse:
+        """What bounds this caller's calls of this model; `of` as in `admit`. Raises DatabaseUnavailable."""
         await self.fetch(scope)
-        return self._keeper.books[scope.tenant].purse(scope, model)
+        return self._keeper.books[scope.tenant].purse(scope, model, of)
 
     async def write(self, scope: Scope) -> None:
         """Write at once what the tenant's calls have used in this process. Raises DatabaseUnavailable."""
@@ -173,16 +173,26 @@ class Accounts:
     # -- one call -----------------------------------------------------------------------------------
 
     def admit(
-        self, scope: Scope, model: str, *, tokens: int, price: Price | None, units: Units | None = None
+        self,
+        scope: Scope,
+        model: str,
+        *,
+        tokens: int,
+        price: Price | None,
+        units: Units | None = None,
+        of: Names | None = None,
+        own: bool = False,
     ) -> Admission | None:
         """Lend what a call may take, from what is at hand; None where it must be leased: then await `admitted`.
 
-        `units` are those that it may come to where it is one of sound or pictures. Raises RateLimited or BudgetSpent.
+        `units` are those that it may come to where it is one of sound or pictures. Of budgets and rates of models those
+        bind that are `of` these names; without them, of `model`. Its `own` are those alone, and usage does not go by
+        them: so whoever answers a call is bounded that came by another name. Raises RateLimited or BudgetSpent.
         """
         book = self._keeper.books.get(scope.tenant)
         if book is None:
             return None
-        purse = book.purse(scope, model)
+        purse = book.own(model) if own else book.purse(scope, model, of)
         if not purse.bounded:
             return Admission(book.ledger, purse, price, tokens)
         now, away = time.monotonic(), self._keeper.away
@@ -208,17 +218,36 @@ class Accounts:
         return Admission(book.ledger, purse, price, tokens, taken)
 
     async def admitted(
-        self, scope: Scope, model: str, *, tokens: int, price: Price | None, units: Units | None = None
+        self,
+        scope: Scope,
+        model: str,
+        *,
+        tokens: int,
+        price: Price | None,
+        units: Units | None = None,
+        of: Names | None = None,
+        own: bool = False,
     ) -> Admission:
         """As `admit`, waiting for slices. Raises RateLimited, BudgetSpent or DatabaseUnavailable."""
         for _ in range(_TURNS_MAX):
             await self.fetch(scope)
-            admission = self.admit(scope, model, tokens=tokens, price=price, units=units)
+            admission = self.admit(scope, model, tokens=tokens, price=price, units=units, of=of, own=own)
             if admission is not None:
                 return admission
             priced, eur = costs(price, units), guessed_eur(price, tokens, units)
-            await self._lease(scope, model, tokens=tokens, eur=eur, priced=priced)
+            await self._lease(scope, model, of, own=own, tokens=tokens, eur=eur, priced=priced)
         raise RateLimited("Too many calls wait for the same budget.", retry_after_s=1)
+
+    async def refusal(self, scope: Scope, model: str, *, price: Price | None) -> BudgetSpent | RateLimited | None:
+        """Why the budgets and rates of this model itself let no call begin now; None where they do. Nothing is taken.
+
+        Raises DatabaseUnavailable.
+        """
+        try:
+            (await self.admitted(scope, model, tokens=1, price=price, own=True)).unasked()
+        except (BudgetSpent, RateLimited) as no:
+            return no
+        return None
 
     async def counted(self, scope: Scope, model: str) -> Admission:
         """An admission that nothing bounds: for what this process does itself, whose use is counted all the same."""
@@ -227,10 +256,12 @@ class Accounts:
         purse = replace(book.purse(scope, model), hard=(), soft=(), gates=())
         return Admission(book.ledger, purse, None, 0)
 
-    async def _lease(self, scope: Scope, model: str, *, tokens: int, eur: float, priced: bool) -> None:
+    async def _lease(
+        self, scope: Scope, model: str, of: Names | None, *, own: bool, tokens: int, eur: float, priced: bool
+    ) -> None:
         book = self._keeper.books[scope.tenant]
         async with book.lock:
-            now, purse = time.monotonic(), book.purse(scope, model)
+            now, purse = time.monotonic(), book.own(model) if own else book.purse(scope, model, of)
             pots = [
                 one
                 for one in purse.hard

@@ -30,19 +30,22 @@ class Purse:
     keeps: Keeps | None  # whether answers of the model are kept
     until: float  # seconds since 1970: when the first period of a pot ends
     bounded: bool  # whether anything may refuse a call
+    of_models: bool  # whether anything at all is for a model: whoever answers under another name has a purse of its own
+    counts: bool  # whether usage goes by it
 
 
 class Admission:
     """What a call may take. `settle` it when it is over; `hand_on` when it is made, and settled, elsewhere."""
 
-    __slots__ = ("_ledger", "_over", "_price", "_purse", "_taken", "_tokens", "bounded", "keeps")
+    __slots__ = ("_ledger", "_over", "_price", "_purse", "_taken", "_tokens", "bounded", "keeps", "of_models")
 
     def __init__(
         self, ledger: Ledger, purse: Purse, price: Price | None, tokens: int, taken: tuple[Reserved, ...] = ()
     ) -> None:
         """`taken` stands beside the purse's hard pots: what was reserved of each.
 
-        `keeps`: whether and how long the answer is kept; `bounded`: whether a rate bounds such calls.
+        `keeps`: whether and how long the answer is kept; `bounded`: whether a rate bounds such calls; `of_models`:
+        whether the tenant has budgets or rates of models, which bind whoever answers.
         """
         self._ledger = ledger
         self._purse = purse
@@ -52,6 +55,7 @@ class Admission:
         self._over = False
         self.keeps = purse.keeps
         self.bounded = bool(purse.gates)
+        self.of_models = purse.of_models
         ledger.running += 1
 
     def left(self) -> dict[str, Left]:
@@ -77,7 +81,8 @@ class Admission:
                 pot.put(reserved, eur, tokens)
             for gate in purse.gates:
                 gate.put(self._tokens, tokens)
-        self._ledger.note(purse, usage, eur=cost_eur, outcome=outcome, endpoint=endpoint, now=time.time())
+        if purse.counts:
+            self._ledger.note(purse, usage, eur=cost_eur, outcome=outcome, endpoint=endpoint, now=time.time())
         if tokens or eur:
             for pot in (*purse.hard, *purse.soft):
                 self._ledger.draw(pot, eur, tokens)
@@ -92,6 +97,12 @@ class Admission:
             pot.put(reserved, 0.0, 0)
         for gate in self._purse.gates:
             gate.put(self._tokens, 0)
+
+    def unasked(self) -> None:
+        """Nobody was asked after all: what was lent comes back, and no rate counts a request, settled or not."""
+        self.hand_on()
+        for gate in self._purse.gates:
+            gate.requests += 1
 
 
 def guessed_eur(price: Price | None, tokens: int, units: Units | None = None) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
@@ -15,6 +16,8 @@ from bastide.inference.accounts.pots import Pot
 from bastide.inference.accounts.settling import Ledger
 from bastide.inference.accounts.values import EACH, WARN_AT, Budget, Keeps, Rate, period_at
 from bastide.store import Scope
+
+Names = tuple[str, ...]
 
 _PURSES_MAX: Final = 8192
 _WHOLE_LONG_AGO: Final = float("-inf")
@@ -35,7 +38,8 @@ class Book:
     _said: Said = field(default_factory=Said)
     _keeps: dict[str, Keeps] = field(default_factory=dict)
     _departments: dict[tuple[str, str], str] = field(default_factory=dict)
-    _purses: dict[tuple[str | None, str | None, str | None, str], Purse] = field(default_factory=dict)
+    _of_models: bool = False  # whether anything is for a model
+    _purses: dict[tuple[object, ...], Purse] = field(default_factory=dict)
 
     @property
     def quiet(self) -> bool:
@@ -65,34 +69,48 @@ class Book:
         self._said = said
         self._keeps = {one.model: one for one in said.keeps}
         self._departments = {(one.kind, one.subject): one.name for one in said.departments}
+        self._of_models = "model" in {*(one.scope for one in said.budgets), *(one.scope for one in said.rates)}
         self._purses.clear()
         self.near = sum(one.share >= WARN_AT for one in said.budgets)
         self.read_at = read_at
 
-    def purse(self, scope: Scope, model: str) -> Purse:
-        """What bounds this caller's calls of this model."""
-        key = (scope.app, scope.user, scope.key, model)
+    def purse(self, scope: Scope, model: str, of: Names | None = None) -> Purse:
+        """What bounds this caller's calls of this model: all that is for him, and what is for the models `of` these
+        names: without them, of its own."""
+        key = (scope.app, scope.user, scope.key, model, of)
         known = self._purses.get(key)
         if known is None or time.time() >= known.until:
-            if len(self._purses) >= _PURSES_MAX:
-                self._purses.clear()
-            known = self._purses[key] = self._found(scope, model)
+            known = self._purses[key] = self._found(scope, model, (model,) if of is None else of)
         return known
 
-    def _found(self, scope: Scope, model: str) -> Purse:
+    def own(self, model: str) -> Purse:
+        """What is for this model itself, whoever calls it and by whatever name: usage is told elsewhere."""
+        known = self._purses.get((model,))
+        if known is None or time.time() >= known.until:
+            known = self._purses[(model,)] = self._bound({"model": (model,)}, "", "", "", model, counts=False)
+        return known
+
+    def _found(self, scope: Scope, model: str, of: Names) -> Purse:
         app, user = scope.app or "", scope.user or ""
         department = self._departments.get(("app", app)) or self._departments.get(("user", user)) or ""
         who = {
-            "tenant": "-",
-            "department": department,
-            "app": app,
-            "user": user,
-            "key": scope.key or "",
-            "model": model,
+            "tenant": ("-",),
+            "department": (department,),
+            "app": (app,),
+            "user": (user,),
+            "key": (scope.key or "",),
+            "model": of,
         }
-        pots = [self._pot(one, who[one.scope]) for one in self._said.budgets if _meant(one, who[one.scope])]
+        return self._bound(who, app, user, department, model)
+
+    def _bound(
+        self, who: Mapping[str, Names], app: str, user: str, department: str, model: str, *, counts: bool = True
+    ) -> Purse:
+        if len(self._purses) >= _PURSES_MAX:
+            self._purses.clear()
+        pots = [self._pot(one, whose) for one in self._said.budgets for whose in _meant(one, who)]
         hard = tuple(pot for pot in pots if pot.budget.hard)
-        gates = tuple(self._gate(one, who[one.scope]) for one in self._said.rates if _meant(one, who[one.scope]))
+        gates = tuple(self._gate(one, whose) for one in self._said.rates for whose in _meant(one, who))
         return Purse(
             app=app,
             user=user,
@@ -104,6 +122,8 @@ class Book:
             keeps=self._keeps.get(model) or self._keeps.get(EACH),
             until=min((pot.until for pot in pots), default=float("inf")),
             bounded=bool(hard or gates),
+            of_models=self._of_models,
+            counts=counts,
         )
 
     def _pot(self, budget: Budget, whose: str) -> Pot:
@@ -142,5 +162,7 @@ class Book:
             self._purses.clear()
 
 
-def _meant(one: Budget | Rate, who: str) -> bool:
-    return one.scope == "tenant" or (bool(who) and one.subject in {who, EACH})
+def _meant(one: Budget | Rate, who: Mapping[str, Names]) -> Names:
+    """For whom of these it is."""
+    names = who.get(one.scope, ())
+    return names if one.scope == "tenant" else tuple(name for name in names if name and one.subject in {name, EACH})

@@ -10,7 +10,7 @@ from bastide.audit import CallFacts, Entry
 from bastide.egress import Exchange, TlsEvidence
 from bastide.errors import BastideError, BrokenReply, StreamBroken
 from bastide.inference.gateway.asking import Asking, encode
-from bastide.inference.gateway.behind import Behind
+from bastide.inference.gateway.behind import Admission, Behind
 from bastide.inference.gateway.holding import asks_to_wait
 from bastide.inference.gateway.opening import only_opens
 from bastide.inference.gateway.pseudonyms import Hidden
@@ -65,13 +65,16 @@ class Attempt:
         "entry",
         "exchange",
         "over",
+        "share",
         "target",
         "tls",
     )
 
-    def __init__(self, call: Caller, target: Target, way: Way) -> None:
+    def __init__(self, call: Caller, target: Target, way: Way, share: Admission | None) -> None:
+        """`share` is what the target's own budgets lent, where the call has another name."""
         self._call = call
         self.target = target
+        self.share = share
         self.decision = way.decision
         self._way = way
         self._hidden = call.hidden if call.hidden is not None and call.hidden.wanted_by(target) else None
@@ -224,6 +227,9 @@ class Attempt:
         given = self._status == 200 and not self._unusable
         usage = self._relay.usage(self._call.data) if given else UNUSED
         self._call.used(self.target, usage)
+        if self.share is not None:
+            place, cost = self.target.endpoint.id, self.target.cost(usage)
+            self.share.settle(usage, cost_eur=cost, outcome=outcome, endpoint=place)
         decision, model, gateway = self.decision, self.target.model.name, self._call.gateway
         said = gateway.recording.said(decision, self._call.refused)
         facts = gateway.recording.facts(

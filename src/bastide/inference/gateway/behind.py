@@ -30,6 +30,10 @@ class Admission(Protocol):
     def bounded(self) -> bool:
         """Whether a rate bounds such calls."""
 
+    @property
+    def of_models(self) -> bool:
+        """Whether the tenant has budgets or rates of models, which bind whoever answers."""
+
     def left(self) -> dict[str, Left]:
         """What is left of the narrowest rate of requests and of tokens, by `requests` and `tokens`."""
 
@@ -39,14 +43,36 @@ class Admission(Protocol):
     def hand_on(self) -> None:
         """The call is made, and settled, by another part of the house."""
 
+    def unasked(self) -> None:
+        """Nobody was asked after all: nothing of it counts."""
+
 
 class Accounts(Protocol):
     """Who says whether a call may be paid for."""
 
-    def admit(self, scope: Scope, model: str, *, tokens: int, price: Price | None) -> Admission | None:
-        """Lend what a call may take; None where it is not at hand. Raises RateLimited or BudgetSpent."""
+    def admit(
+        self,
+        scope: Scope,
+        model: str,
+        *,
+        tokens: int,
+        price: Price | None,
+        of: tuple[str, ...] | None = None,
+        own: bool = False,
+    ) -> Admission | None:
+        """Lend what a call may take; None where it is not at hand. `of` whose names budgets of models bind it, or which
+        of them alone (`own`). Raises RateLimited or BudgetSpent."""
 
-    async def admitted(self, scope: Scope, model: str, *, tokens: int, price: Price | None) -> Admission:
+    async def admitted(
+        self,
+        scope: Scope,
+        model: str,
+        *,
+        tokens: int,
+        price: Price | None,
+        of: tuple[str, ...] | None = None,
+        own: bool = False,
+    ) -> Admission:
         """The same, waiting for what is not at hand."""
 
     def priced(self, price_of: Callable[[Endpoint], Price]) -> Callable[[Endpoint], Price]:
@@ -77,7 +103,7 @@ class Behind(Protocol):
     def contradicted(self, target: Target, fault: PinMismatch) -> None: ...
     def tally(self, place: str, outcome: str) -> None: ...
     async def fetch(self, scope: Scope) -> View: ...
-    async def refuse(self, scope: Scope, group: Group, label: Label, capability: str) -> None: ...
+    async def refuse(self, scope: Scope, group: Group, label: Label, capability: str, data: bytes) -> None: ...
     async def answer_here(
         self, scope: Scope, label: Label, asking: Asking, target: Target, sink: Sink, request_id: str
     ) -> None: ...

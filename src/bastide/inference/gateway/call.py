@@ -20,8 +20,10 @@ from bastide.errors import (
     BadChat,
     BastideError,
     BrokenReply,
+    BudgetSpent,
     PermitRefused,
     PinMismatch,
+    RateLimited,
     WrongCapability,
 )
 from bastide.inference.gateway.asking import read, tokens_guessed
@@ -29,14 +31,15 @@ from bastide.inference.gateway.attempt import Attempt
 from bastide.inference.gateway.behind import Admission, Behind
 from bastide.inference.gateway.caching import Answer, Copying
 from bastide.inference.gateway.holding import another_may_answer, held_back, worth_telling
+from bastide.inference.gateway.lending import lend
 from bastide.inference.gateway.limits import Limited
 from bastide.inference.gateway.planning import Plan
 from bastide.inference.gateway.pseudonyms import Hidden
 from bastide.inference.gateway.refusing import last_event, of_ours, refusal
-from bastide.inference.gateway.targets import Group, Target, View, Way
+from bastide.inference.gateway.targets import Target, View, Way
 from bastide.inference.gateway.values import CAPABILITIES, Sink
 from bastide.inference.values import UNUSED, Usage
-from bastide.policy import Decision, Label, Price, personal_kinds_in
+from bastide.policy import Decision, Label, Price
 from bastide.store import Scope
 
 _AT_ONCE_S = 5.0  # a connection that breaks later had somebody at work on the request
@@ -66,6 +69,7 @@ class Running:
         "gateway",
         "hidden",
         "left",
+        "lending",
         "refused",
         "request_id",
         "scope",
@@ -85,7 +89,7 @@ class Running:
         self.data = data
         self.hidden: Hidden | None = None
         self.refused: tuple[Decision, ...] = ()
-        self._over = self._full = False
+        self._over = self._full = self.lending = False
         self._attempts: list[Attempt] = []
         self._winner: Attempt | None = None
         self._first: Target | None = None  # whom all others stand for
@@ -133,14 +137,14 @@ class Running:
                 return
             view = self.gateway.views.at_hand(self.scope)
             if view is None or not self.gateway.law_at_hand(self.scope):
-                self._behind(self._fetched())
+                self.behind(self._fetched())
             else:
                 self._choose(view)
         except Exception as fault:  # whoever waits on a connection must be told something
             self._refuse(of_ours(fault))
 
-    def _behind(self, work: Coroutine[Any, Any, None]) -> None:
-        """Go on in a task, because something is not at hand."""
+    def behind(self, work: Coroutine[Any, Any, None]) -> None:
+        """Go on in a task, because something is not at hand; a fault there refuses the call."""
         self._task = asyncio.get_running_loop().create_task(self._guarded(work))
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
@@ -162,19 +166,20 @@ class Running:
         self._group, self._label, self.left = plan.group, plan.label, plan.left()
         self.hidden, self.refused = plan.hidden, plan.refused
         if not self.left:
-            self._task = asyncio.get_running_loop().create_task(self._refused(plan.group, CAPABILITIES[self.wire]))
+            self.behind(self.gateway.refuse(self.scope, plan.group, self._label, CAPABILITIES[self.wire], self.data))
             return
-        model = self.asking.model or self.left[0][0].model.name
+        named = self.asking.model
+        model, of = (self.left[0][0].model.name, ()) if named is None else (named, None)
         tokens, price = tokens_guessed(self.data, self.asking.body), plan.price
-        self._admission = self.gateway.accounts.admit(self.scope, model, tokens=tokens, price=price)
+        self._admission = self.gateway.accounts.admit(self.scope, model, tokens=tokens, price=price, of=of)
         if self._admission is None:
-            self._behind(self._admitted(model, tokens, price))
+            self.behind(self._admitted(model, tokens, price, of))
         else:
             self._go(model)
 
-    async def _admitted(self, model: str, tokens: int, price: Price) -> None:
+    async def _admitted(self, model: str, tokens: int, price: Price, of: tuple[str, ...] | None) -> None:
         """A slice of a budget is leased first."""
-        self._admission = await self.gateway.accounts.admitted(self.scope, model, tokens=tokens, price=price)
+        self._admission = await self.gateway.accounts.admitted(self.scope, model, tokens=tokens, price=price, of=of)
         if self._over:
             self._release("aborted")
         else:
@@ -193,16 +198,14 @@ class Running:
         elif not self._given(cache.hit(keys.same, self.left, self._decided_for_keeping)):
             self.sink = self._copy = Copying(self.sink, keys, keeps)
             if keys.question:
-                self._behind(self._alike(self._copy))
+                self.behind(self._alike(self._copy))
             else:
                 self._try_next()
 
     async def _alike(self, copy: Copying) -> None:
         """The answer to a question that is much like this one, or that of the best target."""
         nearest = await self.gateway.cache.nearest(copy, self.scope, self._label)
-        if self._over:
-            return
-        if not self._given(self.gateway.cache.hit(nearest, self.left, self._decided_for_keeping)):
+        if not self._over and not self._given(self.gateway.cache.hit(nearest, self.left, self._decided_for_keeping)):
             self._try_next()
 
     def _given(self, found: tuple[Answer, Decision] | None) -> bool:
@@ -217,15 +220,6 @@ class Running:
     def _decided_for_keeping(self, target: Target) -> Decision | None:
         return self._decided_again(target, target, "cache")
 
-    async def _refused(self, group: Group, capability: str) -> None:
-        try:
-            await self.gateway.refuse(self.scope, group, self._label, capability)
-        except BastideError as fault:
-            if "personal" in self._label.kinds and (found := await asyncio.to_thread(personal_kinds_in, self.data)):
-                fault.message += f" Personal data was found in the request ({', '.join(found)})."
-                fault.facts["found"] = list(found)
-            self._refuse(fault)
-
     # -- asking a target ----------------------------------------------------------------------------
 
     def _try_next(self, *, hedge: bool = False) -> None:
@@ -236,7 +230,7 @@ class Running:
         else:  # decided again, as what it is, for the endpoint that it stands for
             again = self._decided_again(target, self._first, "hedge" if hedge else "fallback")
             if again is None:
-                self._next_or(self._fault or BrokenReply("No other model may receive these bytes."), hedge=hedge)
+                self.next_or(self._fault or BrokenReply("No other model may receive these bytes."), hedge=hedge)
                 return
             decision = again
         if target.adapter is None:
@@ -246,20 +240,26 @@ class Running:
         try:
             way = target.way(decision, self.wire, self.asking.stream, self.gateway)
         except (WrongCapability, PermitRefused) as no:
-            self._next_or(no, hedge=hedge)
+            self.next_or(no, hedge=hedge)
+            return
+        if self._admission.of_models and target.model.name != self.asking.model:  # type: ignore[union-attr] # admitted
+            lend(self, target, way, hedge=hedge)
             return
         held = held_back(target, self.asking, len(self.data))
         if held is not None:
-            self._next_or(held, hedge=hedge)
+            self.next_or(held, hedge=hedge)
         else:
-            self._ask(target, way, hedge=hedge)
+            self.ask(target, way, None, hedge=hedge)
 
-    def _ask(self, target: Target, way: Way, *, hedge: bool) -> None:
-        attempt = Attempt(self, target, way)
+    def ask(self, target: Target, way: Way, share: Admission | None, *, hedge: bool) -> None:
+        """Ask this target; `share` is what its own budgets lent where the call has another name."""
+        attempt = Attempt(self, target, way, share)
         self._attempts.append(attempt)
         try:
             attempt.send()
         except BastideError as fault:
+            if share is not None:
+                share.unasked()
             attempt.give_up("failed")
             if not (self.left and isinstance(fault, BadChat | PermitRefused)):
                 raise
@@ -270,19 +270,16 @@ class Running:
 
     def _decided_again(self, target: Target, first: Target, attempt: str) -> Decision | None:
         place = self._group.targets.index(target)
+        capability, original = CAPABILITIES[self.wire], first.endpoint.id
         table = self.gateway.policy.table(
-            self.scope,
-            self._group.endpoints,
-            capability=CAPABILITIES[self.wire],
-            attempt=attempt,
-            original=first.endpoint.id,
+            self.scope, self._group.endpoints, capability=capability, attempt=attempt, original=original
         )
         label = self.hidden.label if self.hidden and self.hidden.wanted_by(target) else self._label
         verdict = table.ruled(label, time.time()).verdicts[place]
         return verdict if verdict.allowed else None
 
     def _hedge(self) -> None:
-        if self._over or self._winner is not None or not self.left:
+        if self.answered or self.lending or not self.left:
             return
         try:
             self._try_next(hedge=True)
@@ -298,6 +295,11 @@ class Running:
         self._task = asyncio.get_running_loop().create_task(
             self.gateway.answer_here(self.scope, self._label, self.asking, target, self.sink, self.request_id)
         )
+
+    @property
+    def answered(self) -> bool:
+        """Whether an answer has begun, or nobody waits for one any more."""
+        return self._over or self._winner is not None
 
     # -- what attempts tell -------------------------------------------------------------------------
 
@@ -321,14 +323,17 @@ class Running:
         if isinstance(fault, PinMismatch):
             self.gateway.contradicted(attempt.target, fault)
         running = [one for one in self._attempts if one is not attempt and not one.over]
-        if running:
-            return  # a hedge of this one is still out
+        if running or self.lending:  # a hedge of this one is still out
+            self._fault = worth_telling(self._fault, fault)
+            return
         exchange, at_once = attempt.exchange, time.time() - attempt.entry.started < _AT_ONCE_S
         if at_once and exchange and exchange.reused and exchange.unanswered and isinstance(fault, BrokenReply):
             self.left.insert(0, (attempt.target, attempt.decision))  # a kept connection had just been closed
-        self._next_or(fault)
+            if attempt.share is not None:
+                attempt.share.unasked()
+        self.next_or(fault)
 
-    def _next_or(self, fault: BastideError, *, hedge: bool = False) -> None:
+    def next_or(self, fault: BastideError, *, hedge: bool = False) -> None:
         elsewhere = another_may_answer(fault)
         self._fault = fault = worth_telling(self._fault, fault) if elsewhere else fault
         if self.left and elsewhere:
@@ -336,7 +341,7 @@ class Running:
                 self._try_next(hedge=hedge)
             except Exception as other:  # whoever waits on a connection must be told something
                 self._refuse(of_ours(other))
-        elif all(one.over for one in self._attempts):
+        elif not self.lending and all(one.over for one in self._attempts):
             self._refuse(fault)
 
     def ended(self) -> None:
@@ -358,13 +363,7 @@ class Running:
 
     def used(self, target: Target, usage: Usage) -> None:
         """What an attempt used counts against the budget; an attempt without an answer used nothing."""
-        before = self._usage
-        if before is UNUSED:
-            self._usage = usage
-        else:
-            self._usage = Usage(
-                before.input + usage.input, before.output + usage.output, before.estimated or usage.estimated
-            )
+        self._usage = usage if self._usage is UNUSED else self._usage.and_more(usage)
         cost = target.cost(usage)
         self._cost = None if self._cost is None or cost is None else self._cost + cost
 
@@ -375,6 +374,8 @@ class Running:
         status, headers, body = refusal(self.wire, fault, self.request_id)
         if self._attempts:
             headers.append((b"x-bastide-receipt", self._attempts[-1].entry.id.encode()))
+        elif self._admission is not None and isinstance(fault, BudgetSpent | RateLimited):  # of all who may answer
+            self._admission.unasked()
         self.sink.on_head(status, headers)
         self.sink.on_piece(body)
         self.sink.on_end()

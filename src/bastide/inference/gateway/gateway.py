@@ -24,7 +24,7 @@ from bastide.inference.looking import RAISED
 from bastide.inference.pacing import limits_of
 from bastide.inference.registry import Known
 from bastide.inference.values import Embedded
-from bastide.policy import Decision, Label, Policy, personal_kind
+from bastide.policy import Decision, Label, Policy, personal_kind, personal_kinds_in
 from bastide.settings import InferenceSettings
 from bastide.store import Presence, Scope
 
@@ -181,15 +181,21 @@ class Gateway:
         """How long an answer may take."""
         return self._patience_of_streams if stream else self._patience
 
-    async def refuse(self, scope: Scope, group: Group, label: Label, capability: str) -> None:
-        """Raises NoPermittedModel, recorded, with the nearest alternative."""
+    async def refuse(self, scope: Scope, group: Group, label: Label, capability: str, data: bytes) -> None:
+        """Raises NoPermittedModel, recorded, with the nearest alternative and what was found in the request."""
 
         async def others() -> list[Known]:
             everyone = (await self.fetch(scope)).group_for(scope, capability, None)
             return [Known(one.model, one.key) for one in everyone.targets if scope.may_name(one.model.name)]
 
         candidates = [Known(one.model, one.key) for one in group.targets]
-        await self._calls.choose(scope, candidates, label, capability=capability, others=others)
+        try:
+            await self._calls.choose(scope, candidates, label, capability=capability, others=others)
+        except BastideError as fault:
+            if "personal" in label.kinds and (found := await asyncio.to_thread(personal_kinds_in, data)):
+                fault.message += f" Personal data was found in the request ({', '.join(found)})."
+                fault.facts["found"] = list(found)
+            raise
         raise AssertionError("what the table refuses is refused")
 
     def contradicted(self, target: Target, fault: PinMismatch) -> None:

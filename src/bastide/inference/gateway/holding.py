@@ -10,9 +10,11 @@ from bastide.errors import (
     AddressRefused,
     AirGapClosed,
     BastideError,
+    BudgetSpent,
     ContextExceeded,
     KeyRefused,
     PermitRefused,
+    RateLimited,
     RedirectRefused,
     Refusal,
     UpstreamBusy,
@@ -29,7 +31,9 @@ _HELD_MAX_S: Final = 600.0
 _OF_ONE_SERVER: Final = (
     AddressRefused,
     AirGapClosed,
+    BudgetSpent,
     PermitRefused,
+    RateLimited,
     RedirectRefused,
     UpstreamBusy,
     UpstreamPaced,
@@ -39,6 +43,10 @@ _OF_ONE_SERVER: Final = (
     UpstreamUnknownModel,
     WrongCapability,
 )
+
+_NOT_ASKED: Final = BudgetSpent | RateLimited | UpstreamPaced | UpstreamTooLarge
+_WAITS: Final = BudgetSpent | RateLimited | UpstreamPaced | UpstreamBusy
+_LONGEST_S: Final = {BudgetSpent.code: math.inf}  # of a budget that is spent nobody says how long it is
 
 
 class Paced(Protocol):
@@ -76,9 +84,9 @@ def asks_to_wait(target: Paced, fault: BastideError) -> None:
 
 def worth_telling(before: BastideError | None, fault: BastideError) -> BastideError:
     """Of two reasons why nobody has answered: the shorter wait; else what a server said before what was not asked."""
-    if isinstance(before, UpstreamPaced | UpstreamBusy) and isinstance(fault, UpstreamPaced | UpstreamBusy):
-        wait, other = (one.facts.get("retry_after_s") for one in (before, fault))
+    if isinstance(before, _WAITS) and isinstance(fault, _WAITS):
+        wait, other = (one.facts.get("retry_after_s", _LONGEST_S.get(one.code)) for one in (before, fault))
         if isinstance(wait, int | float) and isinstance(other, int | float) and other != wait:
             return fault if other < wait else before
-    asked = not isinstance(fault, UpstreamPaced | UpstreamTooLarge)
+    asked = not isinstance(fault, _NOT_ASKED)
     return fault if before is None or asked else before
