@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx2
 
 from bastide.app import House
+from bastide.testing import ScriptedModel
 from tests.doors.conftest import Company, bearer, company
 
 
@@ -42,6 +43,34 @@ async def test_a_budget_is_set_met_and_shown(web: httpx2.AsyncClient, house: Hou
     put = {"kind": "app", "subject": "app_x", "name": "Legal"}
     assert (await web.put("/api/v1/departments", json=put, headers=chief)).status_code == 200
     assert (await web.get("/api/v1/departments", headers=chief)).json()["departments"] == [put]
+
+
+async def test_whose_own_budget_is_spent_is_told_among_those_who_are_not_asked(
+    web: httpx2.AsyncClient, house: House, platform_key: str
+) -> None:
+    us: Company = await company(house, platform_key, "members")
+    chief, member = bearer(us.keys["administrator"]), bearer(us.keys["member"])
+    async with ScriptedModel("Good day.") as server:
+        for name in ("one", "two"):
+            spec = {"name": name, "url": server.url, "local": True, "model": "scripted", "capabilities": ["chat"]}
+            made = await web.post("/api/v1/models", json=spec, headers=chief)
+            assert made.status_code == 201, made.text
+        made = await web.post("/api/v1/routes", json={"name": "both", "members": ["one", "two"]}, headers=chief)
+        assert made.status_code == 201, made.text
+        for name, kept, gone in (("one", 1, 1), ("two", 0, 2)):
+            budget = {"scope": "model", "subject": name, "tokens": 0, "contact": "Ms Peer"}
+            assert (await web.post("/api/v1/budgets", json=budget, headers=chief)).status_code == 201
+            said = (await web.post("/api/v1/decisions:explain", json={"model": "both"}, headers=member)).json()
+            assert (len(said["allowed"]), len(said["denied"])) == (kept, gone)
+            assert said["denied"][-1]["rules"] == ["inference.budget_spent"]
+            assert f"model {name}" in said["denied"][-1]["why"]
+        assert said["nearest"]["allowed"] is False
+        assert "Ms Peer" in said["nearest"]["needs"][0]
+        alone = (await web.post("/api/v1/decisions:explain", json={"model": "one"}, headers=member)).json()
+        assert [one["rules"] for one in alone["denied"]] == [["inference.budget_spent"]]
+        asked = {"model": "both", "messages": [{"role": "user", "content": "Hello"}]}
+        assert (await web.post("/v1/chat/completions", json=asked, headers=member)).status_code == 402
+        assert not server.chats
 
 
 async def test_a_person_is_taken_out_of_what_was_used(web: httpx2.AsyncClient, us: Company, them: Company) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from bastide.api.reading import Route
 from bastide.api.shapes import law as shapes
 from bastide.api.shapes.ground import Listed
 from bastide.api.values import Caller, Rooms
-from bastide.errors import UnknownModel
+from bastide.errors import BastideError, UnknownModel
 from bastide.policy import Endpoint, Trial, read_policy
 from bastide.store import Scope
 
@@ -100,12 +101,16 @@ async def explain(body: shapes.Explain, caller: Asking, rooms: Behind) -> Any:
 
     What the label leaves out is as in a call that says nothing; what is found in the content of a call comes on top.
     `rank` is the order in which a route asks its members, where that is as `listed`; else the cheapest comes first.
+    A model that is named, or a member of a route that is, and whose own budget or rate has nothing left, is among the
+    denied with the code of that error as its rule.
     """
     label = await rooms.policy.label(caller.scope, body.label)
     if body.provider:
         rooms.policy.record(body.provider)  # an unknown one is refused by its name
-    endpoints, listed = await _named(body.model, caller, rooms) if body.model else (None, False)
-    found = rooms.policy.explain(caller.scope, label, endpoints, body.capability, purpose=body.purpose, listed=listed)
+    endpoints, listed, closed = await _named(body.model, caller, rooms) if body.model else (None, False, None)
+    found = rooms.policy.explain(
+        caller.scope, label, endpoints, body.capability, purpose=body.purpose, listed=listed, closed=closed
+    )
     wire = found.to_wire()
     if body.provider:
         for side in ("allowed", "denied"):
@@ -118,8 +123,8 @@ def _listed(value: object) -> list[dict[str, Any]]:
     return value
 
 
-async def _named(name: str, caller: Caller, rooms: Rooms) -> tuple[list[Endpoint], bool]:
-    """What the name leads to, and whether it is asked as listed."""
+async def _named(name: str, caller: Caller, rooms: Rooms) -> tuple[list[Endpoint], bool, Mapping[int, BastideError]]:
+    """What the name leads to, whether it is asked as listed, and which of it have nothing left to be asked with."""
     wanted, listed = tuple[str, ...](), False
     if caller.scope.may_name(name):
         route = await rooms.inference.routes.of(caller.scope, name)
@@ -127,8 +132,10 @@ async def _named(name: str, caller: Caller, rooms: Rooms) -> tuple[list[Endpoint
     models = {model.name: model for model in await rooms.inference.models(caller.scope)}
     found = [models[one] for one in wanted if one in models]
     if found:
-        return [
+        endpoints = [
             Endpoint(one.endpoint_id, one.record, one.upstream, "local" if one.local else "api", one.url)
             for one in found
-        ], listed
+        ]
+        spent = await rooms.inference.spent(caller.scope, [one.name for one in found])
+        return endpoints, listed, {place: spent[one.name] for place, one in enumerate(found) if one.name in spent}
     raise UnknownModel(f"There is no model {name[:128]!r} here.", model=name[:128])

@@ -35,7 +35,7 @@ FREE = Price(0.0, 0.0, "EUR")
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The model that was chosen, the decision that allows it, what was refused before it, and the name that led there."""
+    """The model that was chosen, the decision that allows it, what was refused before it, and by which name."""
 
     known: Known
     decision: Decision

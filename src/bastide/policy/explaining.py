@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from types import MappingProxyType
+from typing import Final
 
+from bastide.errors import BastideError
 from bastide.policy.decision import Snapshot
 from bastide.policy.label import Label
 from bastide.policy.record import Price
@@ -14,6 +17,7 @@ from bastide.policy.views import Reading
 
 Decide = Callable[[Endpoint], Decision]
 _OFFER = "capability"
+_NOTHING: Final[Mapping[int, BastideError]] = MappingProxyType({})
 _OWN = Price(0.0, 0.0, "EUR", "a machine of this house")
 
 
@@ -37,16 +41,22 @@ def explain(
     now: datetime,
     decide: Decide,
     listed: bool = False,
+    closed: Mapping[int, BastideError] = _NOTHING,
 ) -> Explanation:
-    """Where bytes with `label` may go, cheapest first or as `listed`, where not, and the nearest way to a yes."""
+    """Where bytes with `label` may go, cheapest first or as `listed`, where not, and the nearest way to a yes.
+
+    `closed` says why those of the endpoints, by their place, could not be asked now although they may.
+    """
     allowed: list[tuple[Decision, Endpoint]] = []
     denied: list[Denied] = []
-    for endpoint in endpoints:
+    for place, endpoint in enumerate(endpoints):
         decision = decide(endpoint)
         if not decision.allowed:
             denied.append(Denied(endpoint, tuple(verdict.id for verdict in decision.failed), decision.why))
         elif not _offers(snapshot, endpoint, capability, now):
             denied.append(Denied(endpoint, (_OFFER,), f"Its record says that it does not offer {capability}."))
+        elif (no := closed.get(place)) is not None:
+            denied.append(Denied(endpoint, (no.code,), no.message, (no.next_step,)))
         else:
             allowed.append((decision, endpoint))
     ranked = _ranked(snapshot, allowed, now, listed=listed)
@@ -61,7 +71,8 @@ def nearest(allowed: tuple[Allowed, ...], denied: Iterable[Denied]) -> Nearest |
     if not able:
         return None
     best = min(able, key=lambda one: len(one.rules))
-    return Nearest(best.endpoint.id, False, best.rules, tuple(REMEDIES[rule] for rule in best.rules))
+    remedies = best.remedies or tuple(REMEDIES[rule] for rule in best.rules)
+    return Nearest(best.endpoint.id, False, best.rules, remedies)
 
 
 def _offers(snapshot: Snapshot, endpoint: Endpoint, capability: str, now: datetime) -> bool:

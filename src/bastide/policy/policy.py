@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bastide.audit import Audit
-from bastide.errors import PolicyChanged, UnknownRecord
+from bastide.errors import BastideError, PolicyChanged, UnknownRecord
 from bastide.policy.beginning import label_of_call
 from bastide.policy.decision import Governing, Snapshot, governing
 from bastide.policy.drafts import draft_in, read_policy, try_file
@@ -284,21 +284,24 @@ class Policy:
         *,
         purpose: str = "",
         listed: bool = False,
+        closed: Mapping[int, BastideError] | None = None,
     ) -> Explanation:
         """Where such bytes may go, where not and why, and the nearest way to a yes; cheapest first, or as `listed`.
 
-        Of every record's models if no endpoints are named. `settings` or `refresh` comes first, as for `decide`.
+        `closed` says which of the endpoints, by their place, could not be asked now for another reason than the law. Of
+        every record's models if no endpoints are named. `settings` or `refresh` comes first, as for `decide`.
         """
         scope.need("policy:read")
         asked = endpoints_of(self._snapshot) if endpoints is None else endpoints
-        return self._explain(scope, label, asked, {"capability": capability, "purpose": purpose}, listed=listed)
+        act = {"capability": capability, "purpose": purpose}
+        return self._explain(scope, label, asked, act, listed=listed, closed=closed or {})
 
     def _explain(
-        self, scope: Scope, label: Label, endpoints: Iterable[Endpoint], act: dict[str, str], *, listed: bool = False
+        self, scope: Scope, label: Label, endpoints: Iterable[Endpoint], act: dict[str, str], **more: Any
     ) -> Explanation:
         decide, now = partial(self._decide, scope, label, act=act), self._clock()
         capability = act["capability"]
-        return explain(self._snapshot, label, endpoints, capability=capability, now=now, decide=decide, listed=listed)
+        return explain(self._snapshot, label, endpoints, capability=capability, now=now, decide=decide, **more)
 
     def test_file(self, scope: Scope, path: Path) -> list[Trial]:
         """What the draft policy in `path` would decide (see `drafts`); nothing is set.

@@ -213,6 +213,7 @@ class Denied:
     endpoint: Endpoint
     rules: tuple[str, ...]
     why: str
+    remedies: tuple[str, ...] = ()  # where it is no rule that refuses
 
     def to_wire(self) -> dict[str, object]:
         """As the wire shows it."""

@@ -594,6 +594,29 @@ async def test_a_budget_is_reserved_before_and_settled_by_what_came_back(
     assert (used.name, used.calls, used.tokens_in, used.tokens_out) == ("ours", over, 10 * over, 5 * over)
 
 
+async def test_lines_that_one_member_s_budget_has_no_room_for_go_to_the_next(
+    house: House, ours: Scope, provider: BatchProvider
+) -> None:
+    """And what all of them used counts for the route as well."""
+    accounts = house.inference.accounts
+    for name in ("first", "second"):
+        await added(house, ours, provider, name)
+    await house.inference.routes.add(ours, ModelRoute("way", ("first", "second")))
+    await accounts.set_budget(ours, of="model", subject="first", tokens=250)
+    await accounts.set_budget(ours, of="model", subject="second", tokens=250)
+    await accounts.set_budget(ours, of="model", subject="way", tokens=10_000)
+    lines = [chat(f"n{n}", f"{n}", model="way", max_tokens=60) for n in range(7)]
+    answers, errors = await told(house, ours, done := await ended(house, ours, await begun(house, ours, *lines)))
+    assert done.answered == len(answers)
+    assert {one["response"]["body"]["error"]["code"] for one in errors.values()} == {"inference.budget_spent"}
+    used = {one.name: one.calls for one in await accounts.usage(ours, by="model")}
+    assert used["first"] == used["second"] >= 2, "as many as each has room for"
+    assert used["first"] + used["second"] == len(answers) < 7
+    found = {one.subject: one.spent_tokens for one in await accounts.budgets(ours)}
+    assert found == {"first": 15 * used["first"], "second": 15 * used["second"], "way": 15 * len(answers)}
+    assert await reserved(house, ours) == 0
+
+
 async def test_who_paid_is_forgotten_while_it_is_worked_on(house: House, ours: Scope, provider: BatchProvider) -> None:
     provider.held = True
     await added(house, ours, provider)

@@ -14,12 +14,12 @@ from bastide.inference import ChatRequest, Message, ModelRoute, ModelSpec
 from bastide.inference.accounts import Budget
 from bastide.policy import Label
 from bastide.store import Scope, new_id
-from bastide.testing import Answer, Fails, Says, ScriptedModel, Tells
+from bastide.testing import Answer, Fails, Raw, Says, ScriptedModel, Tells
 
 from .conftest import Rooms
 from .test_gateway import ASKED, Taken, begin, call
 from .test_inference import remote
-from .test_routes import recorded
+from .test_routes import Hasty, recorded
 
 LEAST = Label()
 PICTURE = Tells({"created": 1, "data": [{"b64_json": "UE5H"}]})
@@ -70,9 +70,10 @@ async def test_where_one_is_spent_the_next_is_asked(rooms: Rooms, chief: Scope, 
         assert [one.status for one in taken] == [200] * 4
         assert (len(first.chats), len(second.chats)) == (2, 2)
         assert (await ask(rooms, chief, "m0", stream=stream)).status == 402, "by its own name, too"
+        assert (await ask(rooms, chief, None, stream=stream)).status == 200, "and without any"
         assert (await spent(rooms, chief))["m0"] == (0.0, 2 * USED)
-        found = await recorded(rooms, chief, 4)
-        assert [one.resource for one in found] == ["m0", "m0", "m1", "m1"], "who was not asked has no receipt"
+        found = await recorded(rooms, chief, 5)
+        assert [one.resource for one in found] == ["m0", "m0", "m1", "m1", "m1"], "who was not asked has no receipt"
 
 
 @pytest.mark.parametrize("wire", WIRES)
@@ -110,6 +111,14 @@ async def test_a_rate_of_a_member_binds_as_well(rooms: Rooms, chief: Scope) -> N
         assert limited.json["error"]["code"] == "inference.rate_limited"
         assert int(limited.headers["retry-after"]) >= 1
         assert limited.headers["x-ratelimit-remaining-requests"] == "0"
+
+
+async def test_a_request_that_met_a_closed_connection_counts_once(rooms: Rooms, chief: Scope) -> None:
+    async with Hasty("In June.") as server:
+        await prepare(rooms, chief, server)
+        await rooms.inference.accounts.set_rate(chief, of="model", subject="m0", requests=3)
+        assert [(await ask(rooms, chief)).status for _ in range(4)] == [200, 200, 200, 429]
+        assert server.closed_early == 2, "it was sent again to the same server"
 
 
 async def test_what_was_spent_is_charged_to_who_answered_once_and_to_the_name_that_was_asked_for(
@@ -210,6 +219,23 @@ async def test_a_hedge_is_paid_by_its_own_budget(rooms: Rooms, chief: Scope) -> 
         taken = await ask(rooms, chief)
         assert taken.json["choices"][0]["message"]["content"] == "In July.", "no hedge without money for it"
     assert (len(slow.chats), len(fast.chats)) == (2, 1)
+
+
+async def test_a_fault_waits_for_the_hedge_that_is_just_being_paid(rooms: Rooms, chief: Scope) -> None:
+    async with ScriptedModel("In June.", Raw(b"", pause_s=0.4)) as broken, ScriptedModel("In May.") as second:
+        await prepare(rooms, chief, broken, second, hedge_ms=20)
+        await bound(rooms, chief, "m1", tokens=1000)
+        assert (await ask(rooms, chief, "m0")).status == 200  # from here on all is at hand, but for the slice
+        book = rooms.inference._accounts._keeper.books[chief.tenant]
+        async with book.lock, asyncio.timeout(60):
+            taken, running = begin(rooms, chief, {**SMALL, "model": "writer"})
+            while not (running.lending and running._attempts[0].over):
+                assert not taken.begun.is_set()
+                await asyncio.sleep(0.01)
+        async with asyncio.timeout(60):
+            await taken.ended.wait()
+        assert taken.json["choices"][0]["message"]["content"] == "In May."
+        assert (await spent(rooms, chief))["m1"] == (0.0, USED)
 
 
 async def test_a_client_that_leaves_frees_what_was_reserved(rooms: Rooms, chief: Scope) -> None:

@@ -71,9 +71,9 @@ class Reserving:
     def __init__(self, accounts: Accounts) -> None:
         self._accounts = accounts
 
-    async def purse(self, scope: Scope, model: str) -> Purse:
-        """What bounds this caller's work with this model. Raises DatabaseUnavailable."""
-        return await self._accounts.purse(scope, model)
+    async def purse(self, scope: Scope, model: str, of: tuple[str, ...] | None = None) -> Purse:
+        """What bounds this caller's work with this model, asked for `of` these names. Raises DatabaseUnavailable."""
+        return await self._accounts.purse(scope, model, of)
 
     async def reserve(
         self, db: Db, purse: Purse, holder: str, tokens: Sequence[int], price: Price, *, seconds: float

@@ -1,7 +1,8 @@
 """Planning: which lines of a batch go to a provider's own batches, in which files of it, and what they may cost.
 
 A line goes there that names a model which answers by batches only, if the law lets it; one that it does not is told in
-its own place and goes nowhere. All other lines are asked one by one. A file is as large as its provider takes it.
+its own place and goes nowhere. Where it names a route, one whose own budget has no room is passed over for the next.
+All other lines are asked one by one. A file is as large as its provider takes it.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from bastide.errors import BastideError, UnknownModel, UpstreamTooLarge
+from bastide.errors import BastideError, BudgetSpent, UnknownModel, UpstreamTooLarge
 from bastide.inference.accounts import Account, Reserving
 from bastide.inference.adapters import ADAPTERS
 from bastide.inference.batches.asking import Entry, refused
 from bastide.inference.batches.handed import Handed, add
 from bastide.inference.batches.keeping import Keeping, Standing
-from bastide.inference.batches.lines import Line, Lines
+from bastide.inference.batches.lines import Lines
 from bastide.inference.batches.values import ENDPOINTS, Batch
 from bastide.inference.gateway import CAPABILITIES, Destined, Gateway, Refused, View
 from bastide.policy import Label
@@ -74,7 +75,9 @@ class Planning:
         self._standing = standing
         self._keeping = keeping
         self._wire = ENDPOINTS[batch.endpoint]
-        self._drafts: dict[tuple[str, str], Draft] = {}
+        self._drafts: dict[tuple[str, str, str], Draft] = {}
+        self._spent: dict[str, BudgetSpent] = {}  # models whose own budgets have no room for more
+        self._here: set[int] = set()
         self._told: list[Entry] = []
 
     async def plan(self, lines: Lines, taken: Container[int]) -> set[int]:
@@ -83,63 +86,67 @@ class Planning:
         left = [n for n in lines.numbers if n not in self._keeping.done and n not in taken]
         if not _batched(view, self._wire):
             return set(left)
-        here: set[int] = set()
         self._lines = lines
         for count, n in enumerate(left, 1):
-            if not await self._sort(n, lines.at(n), view):
-                here.add(n)
+            await self._sort(n, view)
             if count % _BREATH == 0:
                 await asyncio.sleep(0)
                 view = await self._view()
                 await self._tell()
-        for draft in self._drafts.values():
-            await self._close(draft)
+        while self._drafts:  # what one has no room for may go into another
+            await self._close(self._drafts.pop(next(iter(self._drafts))), view)
         await self._tell()
-        return here
+        return self._here
 
     async def _view(self) -> View:
         return await self._gateway.fetch(await self._standing.now())
 
-    async def _sort(self, n: int, line: Line, view: View) -> bool:
-        """Whether this line is planned for, or told why it is not."""
-        scope, data = await self._standing.now(), bytes(line.body)
-        by_file = self._gateway.by_file
-        found = by_file.destined(scope, self._batch.said, self._wire, data, view)
+    async def _sort(self, n: int, view: View) -> None:
+        """This line is planned for, told why it is not, or left to be asked by itself."""
+        scope, line = await self._standing.now(), self._lines.at(n)
+        by_file, data = self._gateway.by_file, bytes(line.body)
+        found = by_file.destined(scope, self._batch.said, self._wire, data, view, spent=self._spent)
         if found is None:
-            return False
+            self._here.add(n)
+            return
         if isinstance(found, Refused):
             try:
                 await by_file.refuse(scope, view, self._wire, found)
             except BastideError as fault:
                 self._told.append(refused(n, line.custom_id, self._wire, fault))
-                return True
-            return False  # allowed meanwhile: the next look at it decides
+            else:  # allowed meanwhile: the next look at it decides
+                self._here.add(n)
+            return
+        if found.target.model.name in self._spent:
+            spent = self._spent[found.target.model.name]
+            self._told.append(refused(n, line.custom_id, self._wire, spent))
+            return
         most = bytes_max(found)
         if found.size > most:
             name = found.target.model.name
             large = UpstreamTooLarge(f"{name} takes at most {most:,} bytes at a time.", model=name, bytes_max=most)
             self._told.append(refused(n, line.custom_id, self._wire, large))
-            return True
-        place = (found.target.model.name, found.wire)
+            return
+        place = (found.target.model.name, found.named, found.wire)
         draft = self._drafts.get(place)
-        if draft is not None and not draft.has_room(found):
-            await self._close(draft)
-            draft = None
         if draft is None:
             draft = self._drafts[place] = Draft(found)
+        elif not draft.has_room(found):
+            await self._close(self._drafts.pop(place), view)
+            await self._sort(n, view)  # into a new one; if there is no room for more, elsewhere
+            return
         draft.put(n, found)
-        return True
 
     async def _tell(self) -> None:
         if self._told:
             told, self._told = self._told, []
             await self._keeping.keep_all(told)
 
-    async def _close(self, draft: Draft) -> None:
+    async def _close(self, draft: Draft, view: View) -> None:
         """Plan to hand a file over, as far as there is money for it: in one transaction with what is reserved."""
-        target, id = draft.to.target, new_id("hov")
-        scope = await self._standing.now()
-        purse = await self._reserving.purse(scope, target.model.name)
+        target, named, id = draft.to.target, draft.to.named, new_id("hov")
+        scope, name = await self._standing.now(), target.model.name
+        purse = await self._reserving.purse(scope, name, (name,) if named == name else (name, named))
         seconds = max(self._batch.left_s, 0.0) + _LONGER_S
         async with self._run.fenced() as db:
             room, spent = await self._reserving.reserve(db, purse, id, draft.tokens, target.price, seconds=seconds)
@@ -159,9 +166,14 @@ class Planning:
                 await add(db, one)
             else:
                 await self._reserving.release(db, id)
+        if spent is not None and (spent.facts["scope"], spent.facts["subject"]) == ("model", name):
+            self._spent[name] = spent
         for n in draft.lines[room:]:
             assert spent is not None, "there is room for all that no budget refuses"
-            self._told.append(refused(n, self._lines.at(n).custom_id, self._wire, spent))
+            if name in self._spent:
+                await self._sort(n, view)
+            else:
+                self._told.append(refused(n, self._lines.at(n).custom_id, self._wire, spent))
 
 
 def bytes_max(one: Destined) -> int:

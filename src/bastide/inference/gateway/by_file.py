@@ -7,7 +7,7 @@ A line is decided like a call that is made now, for the act `batch` on the endpo
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Container
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -42,9 +42,11 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 @dataclass(frozen=True, slots=True)
 class Destined:
-    """A line that may go to a target's batches: under which label, how many bytes there, how many tokens at most."""
+    """A line that may go to a target's batches: by what name, under which label, how many bytes there, how many tokens
+    at most."""
 
     target: Target
+    named: str
     wire: str
     label: Label
     size: int
@@ -80,8 +82,13 @@ class ByFile:
 
     # -- before it is handed over -------------------------------------------------------------------
 
-    def destined(self, scope: Scope, caller: Label, wire: str, data: bytes, view: View) -> Destined | Refused | None:
-        """To whose batches a call goes; None if it is to be asked by itself, which also tells what is wrong with it."""
+    def destined(
+        self, scope: Scope, caller: Label, wire: str, data: bytes, view: View, *, spent: Container[str] = ()
+    ) -> Destined | Refused | None:
+        """To whose batches a call goes; None if it is to be asked by itself, which also tells what is wrong with it.
+
+        To one of the models whose own budgets are `spent` only where nobody else may answer.
+        """
         try:
             asking = read(wire, data)
             if asking.model is None:
@@ -93,6 +100,7 @@ class ByFile:
         found = self._found_in(caller, data)
         label = self._one(label.join(Label(personal=found)) if found else label)
         verdicts = self._policy.table(scope, group.endpoints, capability=ACT).ruled(label, time.time()).verdicts
+        last: Destined | None = None
         for target, _ in best_first(group, verdicts):
             spoken = ADAPTERS[target.model.kind].speaks(wire)
             try:
@@ -100,8 +108,11 @@ class ByFile:
             except BadChat:  # its wire has no word for it
                 continue
             if spoken:
-                return Destined(target, spoken, label, size, tokens_guessed(data, asking.body))
-        return None if _asked_by_itself(view, wire, asking.model) else Refused(group, label)
+                one = Destined(target, asking.model, spoken, label, size, tokens_guessed(data, asking.body))
+                if target.model.name not in spent:
+                    return one
+                last = last or one
+        return None if _asked_by_itself(view, wire, asking.model) else last or Refused(group, label)
 
     def _one(self, label: Label) -> Label:
         """The same object for labels that are the same: verdicts are found by it."""

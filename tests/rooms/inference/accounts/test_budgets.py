@@ -121,6 +121,39 @@ async def test_a_budget_that_warns_stops_nothing(keeping: Keeping, accounts: Acc
     assert (await spent(keeping, ours)).spent_tokens == 180
 
 
+async def test_over_processes_who_comes_by_a_route_takes_from_the_budget_of_the_model(
+    process: Process, keeping: Keeping, ours: Scope
+) -> None:
+    await keeping.set_budget(ours, of="model", subject="m", tokens=500)
+    await keeping.set_budget(ours, of="model", subject="way", tokens=10_000)
+
+    async def caller(accounts: Accounts, number: int) -> int:
+        for times in range(20):
+            way = await accounts.admitted(ours, "way" if number % 2 else "m", tokens=10, price=FREE)
+            try:
+                own = await accounts.admitted(ours, "m", tokens=10, price=FREE, own=True) if number % 2 else None
+            except BudgetSpent:
+                way.unasked()
+                raise
+            await asyncio.sleep(0)
+            for one in (way, own):
+                if one is not None:
+                    settle(one, 10)
+        return times
+
+    everyone = [caller(accounts, n) for accounts in [await process() for _ in range(3)] for n in range(4)]
+    done = await asyncio.gather(*everyone, return_exceptions=True)
+    assert any(isinstance(one, BudgetSpent) for one in done)
+    async with asyncio.timeout(60):
+        while True:
+            found = {one.subject: one.spent_tokens for one in await keeping.budgets(ours)}
+            used = {one.name: one.tokens_in for one in await keeping.usage(ours)}
+            if found["m"] == sum(used.values()) and found["way"] == used["way"]:
+                break
+            await asyncio.sleep(0.05)
+    assert 250 < found["m"] <= 500
+
+
 @examples(max_examples=6, suppress_health_check=list(HealthCheck))
 @given(limit=st.integers(0, 3000), size=st.integers(1, 400), seed=st.integers(0, 2**32))
 async def test_over_processes_no_more_is_spent_than_the_limit_and_a_running_call_each(
