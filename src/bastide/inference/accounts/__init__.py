@@ -5,7 +5,7 @@ memory, leased from the database, so that a call is admitted without asking it; 
 """
 
 from bastide.inference.accounts.accounts import Accounts
-from bastide.inference.accounts.admission import Admission, cost_eur
+from bastide.inference.accounts.admission import Admission, Purse, cost_eur
 from bastide.inference.accounts.keeping import Keeping
 from bastide.inference.accounts.reserving import Account, Reserving, Took
 from bastide.inference.accounts.values import Budget, Department, Keeps, Left, Rate, Used
@@ -19,6 +19,7 @@ __all__ = [
     "Keeping",
     "Keeps",
     "Left",
+    "Purse",
     "Rate",
     "Reserving",
     "Took",

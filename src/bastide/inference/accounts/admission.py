@@ -37,32 +37,25 @@ class Purse:
 class Admission:
     """What a call may take. `settle` it when it is over; `hand_on` when it is made, and settled, elsewhere."""
 
-    __slots__ = ("_ledger", "_over", "_price", "_purse", "_taken", "_tokens", "bounded", "keeps", "of_models")
+    __slots__ = ("_ledger", "_over", "_price", "_taken", "_tokens", "purse")
 
     def __init__(
         self, ledger: Ledger, purse: Purse, price: Price | None, tokens: int, taken: tuple[Reserved, ...] = ()
     ) -> None:
-        """`taken` stands beside the purse's hard pots: what was reserved of each.
-
-        `keeps`: whether and how long the answer is kept; `bounded`: whether a rate bounds such calls; `of_models`:
-        whether the tenant has budgets or rates of models, which bind whoever answers.
-        """
+        """`taken` stands beside the purse's hard pots: what was reserved of each."""
         self._ledger = ledger
-        self._purse = purse
+        self.purse = purse
         self._price = price or _UNKNOWN
         self._tokens = tokens
         self._taken = taken
         self._over = False
-        self.keeps = purse.keeps
-        self.bounded = bool(purse.gates)
-        self.of_models = purse.of_models
         ledger.running += 1
 
     def left(self) -> dict[str, Left]:
         """What is left of the narrowest rate of requests and of tokens, by `requests` and `tokens`."""
         found: dict[str, Left] = {}
         now = time.monotonic()
-        for gate in self._purse.gates:
+        for gate in self.purse.gates:
             for kind, left in zip(KINDS, gate.left(now), strict=True):
                 if left is not None and (kind not in found or left[1] < found[kind][1]):
                     found[kind] = left
@@ -74,7 +67,7 @@ class Admission:
             return
         self._over = True
         self._ledger.running -= 1
-        purse, tokens = self._purse, usage.input + usage.output
+        purse, tokens = self.purse, usage.input + usage.output
         eur = 0.0 if cost_eur is None else cost_eur
         if purse.bounded:
             for pot, reserved in zip(purse.hard, self._taken, strict=False):
@@ -93,15 +86,15 @@ class Admission:
             return
         self._over = True
         self._ledger.running -= 1
-        for pot, reserved in zip(self._purse.hard, self._taken, strict=False):
+        for pot, reserved in zip(self.purse.hard, self._taken, strict=False):
             pot.put(reserved, 0.0, 0)
-        for gate in self._purse.gates:
+        for gate in self.purse.gates:
             gate.put(self._tokens, 0)
 
     def unasked(self) -> None:
         """Nobody was asked after all: what was lent comes back, and no rate counts a request, settled or not."""
         self.hand_on()
-        for gate in self._purse.gates:
+        for gate in self.purse.gates:
             gate.requests += 1
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from bastide.egress import Line, Patience
 from bastide.errors import PinMismatch
-from bastide.inference.accounts import Keeps, Left
+from bastide.inference.accounts import Left, Purse
 from bastide.inference.gateway.asking import Asking
 from bastide.inference.gateway.caching import Cache
 from bastide.inference.gateway.planning import Plans
@@ -20,19 +20,10 @@ from bastide.store import Scope
 
 
 class Admission(Protocol):
-    """What a budget lent to one call."""
+    """What budgets lent to one call: `purse` is what bounds such calls."""
 
     @property
-    def keeps(self) -> Keeps | None:
-        """Whether and how long its answer is kept."""
-
-    @property
-    def bounded(self) -> bool:
-        """Whether a rate bounds such calls."""
-
-    @property
-    def of_models(self) -> bool:
-        """Whether the tenant has budgets or rates of models, which bind whoever answers."""
+    def purse(self) -> Purse: ...
 
     def left(self) -> dict[str, Left]:
         """What is left of the narrowest rate of requests and of tokens, by `requests` and `tokens`."""

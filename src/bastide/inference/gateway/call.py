@@ -168,9 +168,8 @@ class Running:
         if not self.left:
             self.behind(self.gateway.refuse(self.scope, plan.group, self._label, CAPABILITIES[self.wire], self.data))
             return
-        named = self.asking.model
-        model, of = (self.left[0][0].model.name, ()) if named is None else (named, None)
-        tokens, price = tokens_guessed(self.data, self.asking.body), plan.price
+        model, price = self.asking.model or self.left[0][0].model.name, plan.price
+        tokens, of = tokens_guessed(self.data, self.asking.body), None if self.asking.model else ()
         self._admission = self.gateway.accounts.admit(self.scope, model, tokens=tokens, price=price, of=of)
         if self._admission is None:
             self.behind(self._admitted(model, tokens, price, of))
@@ -189,9 +188,10 @@ class Running:
         """A kept answer, or that of the best target."""
         cache, admission = self.gateway.cache, self._admission
         assert admission is not None, "admitted just now"
-        if admission.bounded:
+        purse = admission.purse
+        if purse.gates:
             self.sink = Limited(self.sink, self.wire, admission)
-        keeps = admission.keeps
+        keeps = purse.keeps
         keys = None if keeps is None else cache.keys(keeps, self, model, self._label, self.left[0][1])
         if keeps is None or keys is None:
             self._try_next()
@@ -242,7 +242,7 @@ class Running:
         except (WrongCapability, PermitRefused) as no:
             self.next_or(no, hedge=hedge)
             return
-        if self._admission.of_models and target.model.name != self.asking.model:  # type: ignore[union-attr] # admitted
+        if self._admission.purse.of_models and target.model.name != self.asking.model:  # type: ignore[union-attr] # admitted
             lend(self, target, way, hedge=hedge)
             return
         held = held_back(target, self.asking, len(self.data))
