@@ -16,7 +16,15 @@ from msgspec import structs
 from bastide import telemetry
 from bastide.audit import Audit, CallFacts, Entry, JsonValue, ReceiptFacts
 from bastide.egress import Egress, Permit, TlsEvidence
-from bastide.errors import BudgetSpent, NoPermittedModel, PinMismatch, RateLimited, UnknownModel, UpstreamPaced
+from bastide.errors import (
+    BastideError,
+    BudgetSpent,
+    NoPermittedModel,
+    PinMismatch,
+    RateLimited,
+    UnknownModel,
+    UpstreamPaced,
+)
 from bastide.inference.accounts import Accounts, Admission, cost_eur
 from bastide.inference.pacing import Paces, Sharing, limits_of
 from bastide.inference.registry import Known
@@ -241,6 +249,11 @@ class Calls:
         if known.model.built_in:
             return None
         return await self._accounts.refusal(scope, known.model.name, price=self.price(known))
+
+    async def all_spent(self, scope: Scope, known: Sequence[Known], names: Sequence[str]) -> dict[str, BastideError]:
+        """The same for those of them that have these names, by their names; who may answer is not in it."""
+        found = {one.model.name: await self.spent(scope, one) for one in known if one.model.name in names}
+        return {name: fault for name, fault in found.items() if fault is not None}
 
     async def _record_refusal(self, scope: Scope, refused: list[Decision], capability: str) -> None:
         rules: dict[str, JsonValue] = {one.endpoint.id: [verdict.id for verdict in one.failed] for one in refused}

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from bastide.audit import Audit
 from bastide.egress import Egress
-from bastide.errors import BudgetSpent, RateLimited, UnknownModel
+from bastide.errors import BastideError, UnknownModel
 from bastide.inference import openai_style as wire
 from bastide.inference.accounts import Accounts, Keeping
 from bastide.inference.adapters import ADAPTERS
@@ -128,12 +128,10 @@ class Inference:
         """The tenant's models and routes, for the gateway."""
         return await self._registry.all(scope, self._local.models()), await self.routes.for_gateway(scope)
 
-    async def spent(self, scope: Scope, names: Sequence[str]) -> dict[str, BudgetSpent | RateLimited]:
+    async def spent(self, scope: Scope, names: Sequence[str]) -> dict[str, BastideError]:
         """Which of these models answer nobody now, because budgets or rates of their own have nothing left, and why."""
         scope.need("model:use")
-        everyone = {one.model.name: one for one in await self._registry.all(scope, self._local.models())}
-        found = {name: await self._calls.spent(scope, everyone[name]) for name in names if name in everyone}
-        return {name: fault for name, fault in found.items() if fault is not None}
+        return await self._calls.all_spent(scope, await self._registry.all(scope, self._local.models()), names)
 
     @staticmethod
     def looked_into(label: Label, texts: Iterable[str]) -> Label:
