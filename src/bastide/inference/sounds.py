@@ -1,9 +1,11 @@
-"""How long a sound is, where its container says so exactly and at its head: WAV and FLAC."""
+"""How long a sound is, where its container says so: WAV and FLAC here, and others as `packed_sounds` reads them."""
 
 from __future__ import annotations
 
 import struct
 from typing import Final
+
+from bastide.inference.packed_sounds import of_mp3, of_mp4, of_ogg
 
 _EXACT: Final = frozenset({1, 3, 6, 7})  # PCM, floats, A-law, mu-law: a frame has the same bytes everywhere
 _EXTENSIBLE: Final = 0xFFFE  # the format stands further on in the chunk
@@ -18,7 +20,11 @@ def seconds_of(data: bytes) -> float | None:
         return _of_wav(data)
     if data[:4] == b"fLaC":
         return _of_flac(data)
-    return None
+    if data[:4] == b"OggS":
+        return of_ogg(data)
+    if data[4:8] == b"ftyp":
+        return of_mp4(data)
+    return of_mp3(data) if data[:3] == b"ID3" or data[:1] == b"\xff" else None
 
 
 def _of_wav(data: bytes) -> float | None:
