@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -23,6 +25,7 @@ from bastide.inference import ModelSpec
 from bastide.policy import Label
 from bastide.settings import Settings
 from bastide.store import Query, Scope
+from bastide.store.cluster import is_server_of
 from bastide.store.embedded import EmbeddedPostgres
 from bastide.store.provision import provision_embedded
 from bastide.tenancy import Tenancy
@@ -43,6 +46,18 @@ class Ground:
 
     async def stop(self) -> None:
         await self.server.release(wait_s=30)
+
+    def freeze(self) -> list[int]:
+        """Stop all its processes where they are; which."""
+        data = str(self.home.parent / "pg" / "postgres" / "data")
+        found = [int(name) for name in os.listdir("/proc") if name.isdigit() and is_server_of(int(name), data)]
+        for process in found:
+            os.kill(process, signal.SIGSTOP)
+        return found
+
+    def thaw(self, frozen: list[int]) -> None:
+        for process in frozen:
+            os.kill(process, signal.SIGCONT)
 
     async def start(self, house: House) -> None:
         await self.server.ensure()
@@ -163,6 +178,29 @@ async def test_calls_outlive_the_database_and_their_receipts_arrive(ground: Grou
     await elsewhere.disable_key(scope, member.about.id)
     await asyncio.sleep(0.5)
     assert isinstance(await refused(house, member.key), DisabledKey), "and what changes now holds again"
+
+
+async def test_a_database_that_does_not_answer_holds_up_the_first_call_only(ground: Ground, house: House) -> None:
+    first = await house.tenancy.first_start()
+    assert first is not None
+    scope = await house.tenancy.authenticate(first.key)
+    async with ScriptedModel(Says("In June.")) as server:
+        await house.inference.add_model(scope, ModelSpec("ours", url=server.url, local=True))
+        await ask(house, scope, Label())
+        frozen = ground.freeze()
+        try:
+            async with asyncio.timeout(60):  # each would wait ten seconds for its key, its policy and its models
+                for _ in range(30):
+                    await asyncio.sleep(0.2)  # past all that is remembered while the database answers
+                    acting = await house.tenancy.authenticate(first.key)
+                    assert (await ask(house, acting, Label())).status == 200
+        finally:
+            ground.thaw(frozen)
+        assert await house.store.presence.returned(within_s=60)
+        async with asyncio.timeout(60):
+            while house.store.presence.silent:
+                await asyncio.sleep(0.01)
+        await house.tenancy.authenticate((await house.tenancy.create_key(scope, role="member")).key)
 
 
 async def ready(house: House) -> int:

@@ -16,7 +16,8 @@ from bastide.errors import BastideError, DatabaseUnavailable
 from bastide.policy.decision import Governing
 from bastide.store import Presence, Scope, ended
 
-_ANSWER_S: Final = 10.0  # a database that is silent for longer is away
+_ANSWER_S: Final = 2.0  # a call waits so long where there is a law that may govern it
+_DOUBTS_S: Final = 10.0  # and so long where there is one in doubt
 
 Read = Callable[[Scope], Awaitable[Governing]]
 
@@ -43,10 +44,12 @@ class Laws:
         if held and time.monotonic() - held[0] <= self._fresh_s and scope.tenant not in self._doubts:
             return held[1]
         try:
-            if held and presence.away:
+            if held is None:
+                return await self._learn(scope)
+            in_doubt = scope.tenant in self._doubts
+            if presence.away if in_doubt else presence.silent:
                 raise DatabaseUnavailable
-            read = self._learn(scope)
-            return await (presence.promptly(read, within_s=_ANSWER_S) if held else read)
+            return await presence.promptly(self._learn(scope), within_s=_DOUBTS_S if in_doubt else _ANSWER_S)
         except DatabaseUnavailable:
             in_doubt = held is None or scope.tenant in self._doubts
             if held is None or in_doubt or not presence.excuses(held[0], stale_s=self._stale_s):
@@ -124,9 +127,9 @@ class Laws:
         return fresh and scope.tenant not in self._doubts
 
     def at_hand(self, scope: Scope) -> bool:
-        """Whether the tenant's law may be used as it is: it is fresh, or the database is away and it is not old."""
+        """Whether the tenant's law may be used as it is: it is fresh, or the database is silent and it is not old."""
         held, presence = self._laws.get(scope.tenant), self._presence
         if held is None or scope.tenant in self._doubts:
             return False
         fresh = time.monotonic() - held[0] <= self._fresh_s
-        return fresh or (presence.away and presence.excuses(held[0], stale_s=self._stale_s))
+        return fresh or (presence.silent and presence.excuses(held[0], stale_s=self._stale_s))

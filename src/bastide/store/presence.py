@@ -30,12 +30,18 @@ class Presence:
         self._gone = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
         self._asked: set[asyncio.Future[Any]] = set()
+        self._hanging: asyncio.Future[Any] | None = None  # what was asked last and not answered in time
         self._back_at = float("-inf")
 
     @property
     def away(self) -> bool:
         """Whether the last question found nobody, and nobody has been found since."""
         return self._gone.is_set()
+
+    @property
+    def silent(self) -> bool:
+        """Whether it is away, or somebody has asked it in vain for long and still does."""
+        return self._gone.is_set() or (self._hanging is not None and not self._hanging.done())
 
     def excuses(self, read_at: float, *, stale_s: float) -> bool:
         """Whether what was read at `read_at` (monotonic) may serve because nothing can be read now.
@@ -71,7 +77,7 @@ class Presence:
     async def promptly(self, asked: Coroutine[Any, Any, Answer], *, within_s: float) -> Answer:
         """What `asked` gives. Raises DatabaseUnavailable when the database is away, or silent for `within_s`.
 
-        What was asked goes on behind the caller, who is told no more of it.
+        What was asked goes on behind the caller, who is told no more of it; until it ends the database is silent.
         """
         task = asyncio.ensure_future(asked)
         gone = asyncio.ensure_future(self._gone.wait())
@@ -83,6 +89,7 @@ class Presence:
                 self._asked.add(task)
                 task.add_done_callback(self._forget)
         if not task.done():
+            self._hanging = task
             raise DatabaseUnavailable
         return task.result()
 

@@ -45,7 +45,7 @@ _REMEMBERED_S = 2.0  # how long a change elsewhere may go unseen
 _REMEMBERED_MAX = 10_000
 _RENEWED_MAX = 200
 _RETURN_S = 5.0  # who is not known waits so long for a database that is away
-_ANSWER_S = 10.0  # a database that is silent for longer is away
+_ANSWER_S = 2.0  # whoever is known waits so long
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ class Admission:
         """What the database says now; while it is away, what it said lately. An expired key has expired anyway."""
         presence = self._store.presence
         try:
-            if presence.away:
+            if presence.silent:
                 raise DatabaseUnavailable
             return await presence.promptly(self._asked(asked), within_s=_ANSWER_S)
         except Refusal:
@@ -172,7 +172,7 @@ class Admission:
         """Ask for those who were forgotten last, so that they are known should the database go away."""
         again, self._forgotten = list(self._forgotten)[:_RENEWED_MAX], {}
         for asked in again:
-            if asked not in self._remembered and not self._store.presence.away:
+            if asked not in self._remembered and not self._store.presence.silent:
                 with suppress(BastideError):
                     await self._asked(asked)
 

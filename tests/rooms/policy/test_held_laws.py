@@ -8,6 +8,7 @@ from itertools import permutations
 import pytest
 from tests.conftest import scope_of
 
+from bastide.errors import DatabaseUnavailable
 from bastide.policy import TenantPolicy
 from bastide.policy.decision import Governing, governing
 from bastide.policy.laws import Laws
@@ -46,4 +47,39 @@ async def test_two_readings_may_end_in_any_order(order: tuple[int, ...]) -> None
     await call
     assert await laws.of(scope) is NEW
     assert laws.held(scope) is NEW
+    await laws.stop()
+
+
+async def test_one_call_waits_for_a_database_that_is_silent_and_the_others_go_by_what_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bastide.policy.laws._ANSWER_S", 0.01)
+    monkeypatch.setattr("bastide.policy.laws._DOUBTS_S", 0.01)
+    scope, asked = scope_of(new_id("ten")), list[asyncio.Future[Governing]]()
+
+    def read(_: Scope) -> asyncio.Future[Governing]:
+        asked.append(asyncio.get_running_loop().create_future())
+        return asked[-1]
+
+    presence = Presence(there, there)
+    laws = Laws(read, presence, fresh_s=0.0, stale_s=3600.0)
+    laws.set(scope, OLD)
+    for _ in range(5):
+        assert await laws.of(scope) is OLD
+    assert (len(asked), presence.silent, presence.away) == (1, True, False)
+    assert laws.at_hand(scope)
+    laws._doubts[scope.tenant] = 1  # it was changed elsewhere: only the database says how
+    with pytest.raises(DatabaseUnavailable):
+        await laws.of(scope)
+    assert len(asked) == 2
+    for one in asked:
+        one.set_result(NEW)
+    while presence.silent:
+        await asyncio.sleep(0)
+    assert laws.held(scope) is NEW
+    call = asyncio.create_task(laws.of(scope))
+    while len(asked) < 3:
+        await asyncio.sleep(0)
+    asked[2].set_result(NEW)
+    assert await call is NEW
     await laws.stop()

@@ -26,7 +26,8 @@ from bastide.inference.values import Model, Usage
 from bastide.policy import Decision, Endpoint, Price
 from bastide.store import Presence, Scope
 
-_ANSWER_S: Final = 10.0  # a database that is silent for longer is away
+_ANSWER_S: Final = 2.0  # a call waits so long where there is a view that it may use
+_OUTDATED_S: Final = 10.0  # and so long where there is an outdated one
 _MADE_ANEW_S: Final = 60.0  # what is said has not changed; prices and limits that records tell may have run out
 _COOL_S: Final = 5.0  # a target that failed is asked last for so long
 LATELY_S: Final = 60.0  # so long a latency is known, once it was measured
@@ -300,22 +301,28 @@ class Views:
         view = self._views.get(scope.tenant)
         if view is None:
             return None
-        age, away = time.monotonic() - view.read_at, self._presence.away
-        if age > self._fresh_s / 2 and not away and scope.tenant not in self._reading:
+        age = time.monotonic() - view.read_at
+        if age <= self._fresh_s / 2:
+            return view
+        silent = self._presence.silent
+        if not silent and scope.tenant not in self._reading:
             self._begin(scope)
-        usable = age <= self._fresh_s or (away and self._presence.excuses(view.read_at, stale_s=self._stale_s))
+        usable = age <= self._fresh_s or (silent and self._presence.excuses(view.read_at, stale_s=self._stale_s))
         return view if usable else None
 
     async def read(self, scope: Scope) -> View:
         """The tenant's view as it is now, or as it was lately if nothing can be read. Raises DatabaseUnavailable."""
-        before = self._views.get(scope.tenant)
-        task = self._reading.get(scope.tenant) or self._begin(scope)
+        before, presence = self._views.get(scope.tenant), self._presence
         if before is None:
-            return await asyncio.shield(task)
+            return await asyncio.shield(self._reading.get(scope.tenant) or self._begin(scope))
+        outdated = before.read_at == float("-inf")
         try:
-            return await self._presence.promptly(_awaited(task), within_s=_ANSWER_S)
+            if presence.away if outdated else presence.silent:
+                raise DatabaseUnavailable
+            task = self._reading.get(scope.tenant) or self._begin(scope)
+            return await presence.promptly(_awaited(task), within_s=_OUTDATED_S if outdated else _ANSWER_S)
         except DatabaseUnavailable:
-            if not self._presence.excuses(before.read_at, stale_s=self._stale_s):
+            if not presence.excuses(before.read_at, stale_s=self._stale_s):
                 raise
             return before
 
