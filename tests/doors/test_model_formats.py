@@ -170,3 +170,53 @@ async def test_what_breaks_or_cannot_be_said_is_an_error_that_each_client_knows(
         with pytest.raises(openai.BadRequestError) as kept:
             await openai_client.responses.create(model=name, input="?", previous_response_id="resp_1")
         assert kept.value.param == "previous_response_id"
+
+
+async def test_features_that_anthropics_clients_name_go_to_servers_of_their_format(
+    web: httpx2.AsyncClient, us: Company, served: str, anthropic_client: anthropic.AsyncAnthropic
+) -> None:
+    turns: Any = [{"role": "user", "content": "?"}]
+    named = [
+        "context-management-2025-06-27",
+        "files-api-2025-04-14",
+        "message-threads-2026-08-12",
+        "made-up-2031-01-01",
+    ]
+    edits: Any = {"edits": [{"type": "clear_tool_uses_20250919"}]}
+    async with model(web, us, "messages") as (name, server):
+        asked: Any = {"model": name, "max_tokens": 9, "messages": turns}
+        await anthropic_client.messages.create(**asked)
+        await anthropic_client.beta.messages.create(**asked, betas=named, context_management=edits)
+        other = anthropic.AsyncAnthropic(base_url=f"{served}/v1", api_key=us.keys["member"], max_retries=0)  # no lane
+        async with other, other.beta.messages.stream(**asked, betas=named) as stream:
+            await stream.get_final_message()
+        heads = [one.headers for one in server.asked if one.method == "POST"]
+        assert [one.get("anthropic-beta") for one in heads] == [None, *["context-management-2025-06-27"] * 2]
+        assert sent(server)["stream"] is True
+    async with model(web, us, "chat") as (name, server):
+        await anthropic_client.beta.messages.create(**{**asked, "model": name}, betas=named, context_management=edits)
+        assert "anthropic-beta" not in server.chats[-1].headers
+
+
+async def test_json_of_any_form_is_asked_for_where_a_server_has_no_field_for_it(
+    web: httpx2.AsyncClient, us: Company, openai_client: openai.AsyncOpenAI
+) -> None:
+    async with model(web, us, "messages") as (name, server):
+        turns: Any = [{"role": "system", "content": "You write JSON."}, {"role": "user", "content": "?"}]
+        await openai_client.chat.completions.create(model=name, messages=turns, response_format={"type": "json_object"})
+        first, second = sent(server)["system"]
+        assert first["text"] == "You write JSON."
+        assert "JSON object" in second["text"]
+        assert "output_config" not in sent(server)
+
+
+async def test_what_is_kept_nowhere_says_how_its_client_sends_it(
+    web: httpx2.AsyncClient, us: Company, openai_client: openai.AsyncOpenAI
+) -> None:
+    items: Any = [{"role": "user", "content": "?"}, {"type": "item_reference", "id": "fc_1"}]
+    async with model(web, us, "chat") as (name, server):
+        with pytest.raises(openai.BadRequestError) as kept:
+            await openai_client.responses.create(model=name, input=items)
+        assert kept.value.param == "input[1].type"
+        assert "`store` is false" in str(kept.value.body)
+        assert not server.chats

@@ -20,7 +20,7 @@ from bastide.api.leaving import GONE, gone
 from bastide.api.shapes import models as shapes
 from bastide.api.values import Caller, Rooms
 from bastide.errors import UnsupportedMedia
-from bastide.inference import Running
+from bastide.inference import Running, betas_named
 
 _PLAIN: Final = frozenset({"", "identity"})
 _HELD_MAX: Final = 1024 * 1024  # bytes that wait for a slow client before the server is held back
@@ -112,9 +112,10 @@ async def _called(wire: str, request: Request, caller: Caller, rooms: Rooms) -> 
     if packed not in _PLAIN:
         raise UnsupportedMedia("The body is compressed.", next_step="Send it as plain JSON, without Content-Encoding.")
     body = await request.body()
+    betas = betas_named(",".join(request.headers.getlist("anthropic-beta")))
     taken = Waiting()
     taken.running = rooms.inference.gateway.begin(
-        caller.scope, caller.label, wire, body, taken, request_id=caller.request_id
+        caller.scope, caller.label, wire, body, taken, request_id=caller.request_id, betas=betas
     )
     begun = False
     try:

@@ -6,7 +6,7 @@ Nothing here keeps a question or an answer. What is done as jobs has a face of i
 """
 
 from bastide.inference.accounts import Used
-from bastide.inference.gateway import Gateway, Running, refusal
+from bastide.inference.gateway import Gateway, Running, betas_named, refusal
 from bastide.inference.inference import Inference
 from bastide.inference.media import MediaAnswer, Sent
 from bastide.inference.routing import ModelRoute
@@ -47,6 +47,7 @@ __all__ = [
     "Sent",
     "Usage",
     "Used",
+    "betas_named",
     "choose_runtime",
     "refusal",
     "watched_runtime",

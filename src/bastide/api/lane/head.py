@@ -13,6 +13,8 @@ from typing import Final
 
 import httptools
 
+from bastide.inference import betas_named
+
 HEAD_BYTES_MAX: Final = 32 * 1024
 _HEADERS_MAX: Final = 100
 
@@ -20,6 +22,7 @@ WIRES: Final[Mapping[bytes, str]] = {
     b"/v1/chat/completions": "chat",
     b"/v1/responses": "responses",
     b"/v1/messages": "messages",
+    b"/v1/messages?beta=true": "messages",  # so Anthropic's clients ask for what is new
     b"/v1/completions": "completions",
     b"/v1/embeddings": "embeddings",
 }
@@ -29,7 +32,7 @@ NAMES: Final = ("authorization", "x-api-key", "x-company-id", "x-user-id", "x-ap
 """The headers that say who asks."""
 
 _ELSEWHERE: Final = frozenset({"transfer-encoding", "expect", "upgrade", "te", "trailer", "content-encoding"})
-_ONCE: Final = frozenset({"content-length", "host", *NAMES})
+_ONCE: Final = frozenset({"content-length", "host", "anthropic-beta", *NAMES})
 _LENGTH: Final = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ([0-9]{1,12})\r\n")
 _KEPT_MAX: Final = 1024  # heads
 _KEPT_BYTES_MAX: Final = 4096  # of a head that is kept
@@ -52,10 +55,11 @@ def may_be_ours(data: bytes) -> bool | None:
 class Head:
     """A head that was read. Header names are in lower case, values as Latin-1.
 
-    `said` are the values of `NAMES`, `request_id` is what the client calls the request, "" if that is no name.
+    `said` are the values of `NAMES`, `betas` the features that are named for Anthropic's servers, `request_id` is what
+    the client calls the request, "" if that is no name.
     """
 
-    __slots__ = ("headers", "length", "request_id", "said", "stays", "url", "wire")
+    __slots__ = ("betas", "headers", "length", "request_id", "said", "stays", "url", "wire")
 
     def __init__(self, data: bytes) -> None:
         """`data` is a whole head, its blank line included. Raises Elsewhere."""
@@ -74,6 +78,7 @@ class Head:
         self.length = int(length)
         self.wire = WIRES[self.url]
         self.said = tuple([headers.get(name) for name in NAMES])
+        self.betas = betas_named(headers["anthropic-beta"]) if "anthropic-beta" in headers else b""
         given = headers.get("x-request-id", "")
         self.request_id = given if _REQUEST_ID.fullmatch(given) else ""
 

@@ -85,7 +85,7 @@ class Lane(asyncio.Protocol):
         self._rest = bytearray()  # of a body whose beginning is in the buffer
         self._answering: Answering | None = None
         self._task: asyncio.Task[None] | None = None
-        self._wire = "chat"
+        self._wire, self._betas = "chat", b""
         self._began = self._heard = self._loop.time()
         self._closing = self._held = self._deaf = self._full = False
         self._unread, self._unread_since = 0, 0.0  # while it is full: how much, and since when no less
@@ -235,7 +235,7 @@ class Lane(asyncio.Protocol):
         except Elsewhere:
             self._go_elsewhere()
             return False
-        self._wire = head.wire
+        self._wire, self._betas = head.wire, head.betas
         if length > _BODY_BYTES_MAX:
             limit = _BODY_BYTES_MAX // (1024 * 1024)
             self._deaf = True
@@ -284,7 +284,9 @@ class Lane(asyncio.Protocol):
 
     def _begin(self, scope: Scope, label: Label, body: bytes, request_id: str, *, stays: bool) -> None:
         answering = self._answer(request_id, stays=stays)
-        running: Running = self._behind.gateway.begin(scope, label, self._wire, body, answering, request_id=request_id)
+        running: Running = self._behind.gateway.begin(
+            scope, label, self._wire, body, answering, request_id=request_id, betas=self._betas
+        )
         answering.running = running
         if self._full:
             running.pause()

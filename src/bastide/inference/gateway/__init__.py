@@ -4,6 +4,7 @@ What a call needs is at hand in memory: who may (policy's tables), whom to ask (
 Its answer is passed on as it comes, and its receipt goes to the journal. Nothing here waits before the first byte.
 """
 
+from bastide.inference.gateway.betas import betas_named
 from bastide.inference.gateway.by_file import ByFile, Destined, Refused, url_of
 from bastide.inference.gateway.call import Running
 from bastide.inference.gateway.gateway import Gateway
@@ -25,6 +26,7 @@ __all__ = [
     "Said",
     "Sink",
     "View",
+    "betas_named",
     "refusal",
     "url_of",
 ]

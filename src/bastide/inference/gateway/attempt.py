@@ -11,6 +11,7 @@ from bastide.egress import Exchange, TlsEvidence
 from bastide.errors import BastideError, BrokenReply, StreamBroken
 from bastide.inference.gateway.asking import Asking, encode
 from bastide.inference.gateway.behind import Admission, Behind
+from bastide.inference.gateway.betas import with_betas
 from bastide.inference.gateway.holding import asks_to_wait
 from bastide.inference.gateway.opening import only_opens
 from bastide.inference.gateway.pseudonyms import Hidden
@@ -36,6 +37,7 @@ class Caller(Protocol):
     sink: Sink
     asking: Asking
     data: bytes
+    betas: bytes
     hidden: Hidden | None
     refused: tuple[Decision, ...]
     left: list[tuple[Target, Decision]]  # who may be asked instead
@@ -111,7 +113,10 @@ class Attempt:
         body = adapter.prepared(self._relay.request(asking, target.model.upstream), way.wire, way.pin)
         data = encode(body)
         self.entry.input(call.data)
-        self.exchange = way.line.send(way.head, data, self, way.patience)
+        head = way.head
+        if call.betas and way.wire == "messages" == asking.wire:
+            head = with_betas(head, call.betas)
+        self.exchange = way.line.send(head, data, self, way.patience)
 
     # -- what the line tells ------------------------------------------------------------------------
 

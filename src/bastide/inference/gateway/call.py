@@ -49,42 +49,28 @@ class Running:
     """One call. `cancel`, `pause` and `resume` are for the door; the rest goes its own way to the sink."""
 
     __slots__ = (
-        "_admission",
-        "_attempts",
-        "_copy",
-        "_cost",
-        "_fault",
-        "_first",
-        "_found",
-        "_full",
-        "_group",
-        "_label",
-        "_over",
-        "_task",
-        "_timer",
-        "_usage",
-        "_winner",
-        "asking",
-        "data",
-        "gateway",
-        "hidden",
-        "left",
-        "lending",
-        "refused",
-        "request_id",
-        "scope",
-        "sink",
-        "wire",
-    )
+        "_admission", "_attempts", "_copy", "_cost", "_fault", "_first", "_found", "_full", "_group", "_label",
+        "_over", "_task", "_timer", "_usage", "_winner", "asking", "betas", "data", "gateway", "hidden", "left",
+        "lending", "refused", "request_id", "scope", "sink", "wire",
+    )  # fmt: skip
 
     def __init__(
-        self, gateway: Behind, scope: Scope, label: Label, wire: str, data: bytes, sink: Sink, request_id: str
+        self,
+        gateway: Behind,
+        scope: Scope,
+        label: Label,
+        wire: str,
+        data: bytes,
+        sink: Sink,
+        request_id: str,
+        betas: bytes,
     ) -> None:
         self.gateway = gateway
         self.scope = scope
         self.wire = wire
         self.sink = sink
         self.request_id = request_id
+        self.betas = betas
         self._label = label
         self.data = data
         self.hidden: Hidden | None = None
@@ -192,7 +178,7 @@ class Running:
         if purse.gates:
             self.sink = Limited(self.sink, self.wire, admission)
         keeps = purse.keeps
-        keys = None if keeps is None else cache.keys(keeps, self, model, self._label, self.left[0][1])
+        keys = None if keeps is None or self.betas else cache.keys(keeps, self, model, self._label, self.left[0][1])
         if keeps is None or keys is None:
             self._try_next()
         elif not self._given(cache.hit(keys.same, self.left, self._decided_for_keeping)):

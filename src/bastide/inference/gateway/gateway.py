@@ -86,12 +86,15 @@ class Gateway:
         self._tallies: dict[tuple[str, str], int] = {}
         self._teller: asyncio.TimerHandle | None = None
 
-    def begin(self, scope: Scope, label: Label, wire: str, body: bytes, sink: Sink, *, request_id: str) -> Running:
+    def begin(
+        self, scope: Scope, label: Label, wire: str, body: bytes, sink: Sink, *, request_id: str, betas: bytes = b""
+    ) -> Running:
         """Begin a call of `wire` (chat, responses, messages, completions, embeddings); its answer goes to `sink`.
 
-        The sink may be told before this returns. Nothing is raised: a refusal is an answer.
+        `betas` are the features that a client of Anthropic's names beside its body. The sink may be told before this
+        returns. Nothing is raised: a refusal is an answer.
         """
-        call = Running(self, scope, label, wire, body, sink, request_id)
+        call = Running(self, scope, label, wire, body, sink, request_id, betas)
         call.start()
         return call
 

@@ -14,6 +14,7 @@ _EFFORTS: Final = ("low", "medium", "high", "xhigh", "max")
 _UNHEARD: Final = (
     "model", "stream", "service_tier", "speed", "cache_control", "diagnostics", "inference_geo", "context_management",
 )  # fmt: skip
+_ONLY_JSON: Final = "Answer with one JSON object and nothing else: no text around it, no Markdown."
 
 
 def read(body: dict[str, Any]) -> Asked:
@@ -25,7 +26,7 @@ def read(body: dict[str, Any]) -> Asked:
         raise refused("max_tokens", "must be given")
     choice, parallel = _choice(fields)
     metadata = fields.inner("metadata")
-    config = fields.inner("output_config")
+    config, former = fields.inner("output_config"), fields.inner("output_format")
     asked = Asked(
         turns=messages_turns.read(fields),
         tools=tuple(_tool(Fields(entry, at)) for entry, at in fields.rows("tools")),
@@ -36,7 +37,7 @@ def read(body: dict[str, Any]) -> Asked:
         top_p=fields.number("top_p", 0, 1),
         top_k=fields.whole("top_k", 1),
         stop=fields.texts("stop_sequences"),
-        form=None if config is None else _form(config),
+        form=_form(config, former),
         thinking=_thinking(fields, "" if config is None else config.one_of("effort", *_EFFORTS)),
         user=metadata.text("user_id") if metadata is not None else "",
     )
@@ -68,8 +69,9 @@ def _choice(fields: Fields) -> tuple[ToolChoice | None, bool | None]:
     return ToolChoice({"auto": "auto", "any": "required"}.get(kind, "none")), parallel  # type: ignore[arg-type]
 
 
-def _form(config: Fields) -> Form | None:
-    given = config.inner("format")
+def _form(config: Fields | None, former: Fields | None) -> Form | None:
+    given = None if config is None else config.inner("format")
+    given = former if given is None else given  # where it stood before it had its present place
     if given is None:
         return None
     given.one_of("type", "json_schema")
@@ -99,6 +101,8 @@ def write(asked: Asked, *, model: str, stream: bool) -> dict[str, Any]:
     """The body for a server of messages. Raises BadChat for what it cannot be told."""
     _sayable(asked)
     system, messages = messages_turns.write(asked.turns)
+    if asked.form is not None and asked.form.schema is None:
+        system.append({"type": "text", "text": _ONLY_JSON})
     if not messages:
         raise refused("messages", "must hold something that is said to the model")
     thinking = asked.thinking
@@ -117,7 +121,7 @@ def write(asked: Asked, *, model: str, stream: bool) -> dict[str, Any]:
             body["max_tokens"] += thinking.budget
         if thinking.effort not in {"", "none"}:
             config["effort"] = "low" if thinking.effort == "minimal" else thinking.effort
-    if asked.form is not None:
+    if asked.form is not None and asked.form.schema is not None:
         config["format"] = {"type": "json_schema", "schema": asked.form.schema}
     optional = {
         "temperature": asked.temperature,
@@ -139,7 +143,6 @@ def _sayable(asked: Asked) -> None:
         "frequency_penalty": bool(asked.frequency_penalty),
         "presence_penalty": bool(asked.presence_penalty),
         "logit_bias": bool(asked.logit_bias),
-        "response_format": asked.form is not None and asked.form.schema is None,
     }
     for name, said in told.items():
         if said:

@@ -42,7 +42,10 @@ def read(fields: Fields) -> tuple[Turn, ...]:
 
 
 def _turn(fields: Fields) -> Turn:
-    kind = fields.text("type", "message")
+    if "type" not in fields and "role" not in fields and "id" in fields:
+        kind = "item_reference"  # whose type may be left out
+    else:
+        kind = fields.text("type", "message")
     turn: Turn
     if kind == "message":
         role = fields.one_of("role", *_ROLES) or "user"
@@ -57,6 +60,9 @@ def _turn(fields: Fields) -> Turn:
         turn = Turn("tool", (Result(fields.needed("call_id"), parts),))  # type: ignore[arg-type]
     elif kind == "reasoning":
         turn = Turn("assistant", (_reasoning(fields),))
+    elif kind == "item_reference":
+        why = "names an item that another server keeps; nothing is kept here"
+        raise refused(fields.path("type"), why, "Send the items themselves: clients do where `store` is false.")
     else:
         raise refused(fields.path("type"), f"is {kind[:64]!r}, which is not translated")
     fields.drop("status")
