@@ -59,7 +59,7 @@ def _turn(fields: Fields) -> Turn:
     parts = tuple(_contents(fields))
     if role == "assistant":
         parts = (*_reasonings(fields), *parts, *_refusal(fields), *_calls(fields))
-        fields.drop("annotations")
+        fields.drop("annotations", "provider_specific_fields")
         fields.only("audio")
         fields.only("function_call")
     fields.done()

@@ -124,8 +124,8 @@ def write(asked: Asked, *, model: str, stream: bool) -> dict[str, Any]:
     if asked.form is not None and asked.form.schema is not None:
         config["format"] = {"type": "json_schema", "schema": asked.form.schema}
     optional = {
-        "temperature": asked.temperature,
-        "top_p": asked.top_p,
+        "temperature": _unless_usual(asked.temperature),
+        "top_p": _unless_usual(asked.top_p),
         "top_k": asked.top_k,
         "stop_sequences": list(asked.stop) or None,
         "output_config": config or None,
@@ -133,6 +133,11 @@ def write(asked: Asked, *, model: str, stream: bool) -> dict[str, Any]:
         "stream": True if stream else None,
     }
     return body | {name: value for name, value in optional.items() if value is not None}
+
+
+def _unless_usual(value: float | None) -> float | None:
+    """Clients say 1 where they mean nothing by it; many of these models take only one of the two, or neither."""
+    return None if value == 1 else value
 
 
 def _sayable(asked: Asked) -> None:

@@ -76,6 +76,8 @@ def _block(fields: Fields) -> Part:
     elif kind == "tool_use":
         given = fields.table("input") or {}
         found = Call(fields.needed("id"), fields.needed("name"), arguments(given))
+    elif kind == "tool_reference":
+        found = Text(fields.needed("tool_name"))  # the tool itself is among those that are offered
     elif kind == "tool_result":
         parts = tuple(_contents(fields, "content"))
         if not all(isinstance(part, Text | Image | File) for part in parts):

@@ -278,6 +278,7 @@ SILENT: list[tuple[str, dict[str, Any], str]] = [
     ("chat", {"seed": 3, "metadata": {"a": "b"}, "verbosity": "low"}, "messages"),
     ("responses", {"store": True, "truncation": "disabled", "include": ["reasoning.encrypted_content"]}, "chat"),
     ("messages", {"service_tier": "auto", "cache_control": {"type": "ephemeral"}}, "chat"),
+    ("chat", {"temperature": 1, "top_p": 1, "frequency_penalty": 0, "presence_penalty": 0.0}, "messages"),
     ("gemini", {"safetySettings": [{"category": "x"}]}, "chat"),
     ("chat", {"seed": 3, "presence_penalty": 0, "parallel_tool_calls": True, "tools": []}, "responses"),
 ]
@@ -377,6 +378,28 @@ def test_a_picture_that_a_tool_gave_is_shown_to_a_chat_after_the_results() -> No
     response = put("gemini", "messages", body)["contents"][-1]["parts"][0]["functionResponse"]
     assert response["response"] == {"error": ""}
     assert response["parts"] == [{"inlineData": {"mimeType": "image/png", "data": PNG}}]
+
+
+def test_a_tool_that_was_found_is_told_by_its_name() -> None:
+    found = {"type": "tool_result", "tool_use_id": "c", "content": [{"type": "tool_reference", "tool_name": "clock"}]}
+    turns = [
+        {"role": "user", "content": "?"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "c", "name": "find", "input": {}}]},
+        {"role": "user", "content": [found]},
+    ]
+    tools = [{"name": "find", "input_schema": {}}, {"name": "clock", "input_schema": {}, "defer_loading": True}]
+    body = put("chat", "messages", {"max_tokens": 9, "messages": turns, "tools": tools})
+    assert body["messages"][-1]["content"] == "clock"
+    assert [tool["function"]["name"] for tool in body["tools"]] == ["find", "clock"]
+
+
+def test_what_another_client_adds_to_an_answer_is_left_out() -> None:
+    said = {"role": "assistant", "content": "June.", "provider_specific_fields": {"citations": []}, "annotations": []}
+    body = {"messages": [*SMALL["chat"]["messages"], said, {"role": "user", "content": "Sure?"}]}
+    assert put("messages", "chat", body)["messages"][1] == {
+        "role": "assistant",
+        "content": [{"type": "text", "text": "June."}],
+    }
 
 
 def test_calls_without_ids_are_matched_by_their_name_in_their_order() -> None:
