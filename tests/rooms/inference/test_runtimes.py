@@ -8,6 +8,7 @@ import os
 import signal
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,6 +79,12 @@ def scope() -> Scope:
     return Scope(new_id("ten"), None, None, frozenset(), allowed, key=new_id("key"))
 
 
+SEEN = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+BEYOND_IT: list[tuple[dict[str, Any], str]] = [
+    ({"messages": [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, SEEN]}]}, "text only"),
+    ({"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "required"}, "calls no tools"),
+    ({"response_format": {"type": "json_object"}}, "no certain form"),
+]
 ASKED = {"model": "small", "messages": [{"role": "user", "content": "When does the lease end ?"}]}
 
 
@@ -101,6 +108,10 @@ async def test_a_real_engine_answers_through_the_gateway_and_comes_back_after_a_
         assert short.json["choices"][0] | {"message": None} == {"index": 0, "finish_reason": "length", "message": None}
         refused = await call(rooms, scope, {**ASKED, "max_tokens": -1})
         assert refused.json["error"]["code"] == "inference.upstream_refused"
+        for beyond, word in BEYOND_IT:
+            no = await call(rooms, scope, {**ASKED, **beyond})
+            assert (no.status, no.json["error"]["code"]) == (400, "inference.upstream_refused"), no.body
+            assert word in no.json["error"]["message"]
         receipt = await rooms.audit.receipt(scope, whole.headers["x-bastide-receipt"])
         assert receipt.body["assurance"] == "local-measured"
         staying = asyncio.create_task(server.stay())

@@ -65,6 +65,7 @@ class Engine:
         messages = body.get("messages")
         if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
             raise Refused("`messages` must be a list of messages.")
+        _able(body)
         turns = [
             self._turn.format(role=one.get("role", "user"), content=_words(one.get("content"))) for one in messages
         ]
@@ -100,7 +101,18 @@ def _words(content: Any) -> str:
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else []
-    return "\n".join(str(part.get("text", "")) for part in parts if isinstance(part, dict))
+    if not all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in parts):
+        raise Refused("`messages` may hold text only: this model sees and hears nothing.")
+    return "\n".join(part["text"] for part in parts)
+
+
+def _able(body: dict[str, Any]) -> None:
+    """Raises Refused for what would be promised and not held: a call that must be made, JSON of a form."""
+    if body.get("tools") and body.get("tool_choice") not in (None, "auto", "none"):
+        raise Refused("`tool_choice`: this model calls no tools.")
+    form = body.get("response_format")
+    if form is not None and (not isinstance(form, dict) or form.get("type") != "text"):
+        raise Refused("`response_format`: this model writes text of no certain form.")
 
 
 class Server:
