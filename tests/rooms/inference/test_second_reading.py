@@ -287,7 +287,7 @@ def test_who_asks_to_wait_for_a_day_is_asked_again_before() -> None:
     ("wire", "body", "field"),
     [
         ("chat", {**ASKED, "n": 2}, "n"),
-        ("chat", {**ASKED, "response_format": {"type": "json_object"}}, "response_format"),
+        ("chat", {**ASKED, "logprobs": True}, "logprobs"),
         ("chat", {**ASKED, "tools": [{"type": "function", "function": {}}]}, "tools[0].function.name"),
         ("responses", {"input": "x", "previous_response_id": "resp_x"}, "previous_response_id"),
     ],
