@@ -530,7 +530,7 @@ class ProxyUnauthorised(Fault):
     """The organisation's proxy does not accept the name and the password that it was given."""
 
     code, status = "egress.proxy_unauthorised", 502
-    next = "Set the proxy's user and password in BASTIDE_PROXY or its file (Basic only), then start again."
+    next = "Set the proxy's user and password in BASTIDE_PROXY or its file (no NTLM or Kerberos), then start again."
 
 
 class ProxyRefused(Fault):
@@ -544,7 +544,9 @@ class ProxyGarbled(Fault):
     """What answers in the place of the organisation's proxy does not speak as one."""
 
     code, status = "egress.proxy_garbled", 502
-    next = "Check host, port and http or https in BASTIDE_PROXY: it must be a proxy that takes CONNECT."
+    next = (
+        "Check host, port and http, https or socks5h in BASTIDE_PROXY: it must be a proxy that joins two connections."
+    )
 
 
 class TlsRefused(Fault):

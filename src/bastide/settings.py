@@ -82,6 +82,7 @@ class ProxySettings:
     host: str
     port: int
     tls: bool = False  # whether the proxy itself is spoken to under TLS
+    socks: bool = False  # whether it is asked by SOCKS 5, not by HTTP
     credentials: str | None = field(default=None, repr=False)  # user:password
     direct_names: tuple[str, ...] = ()  # a name; or, with a dot in front, every name below it
     direct_networks: tuple[IPv4Network | IPv6Network, ...] = ()
@@ -332,7 +333,9 @@ def _proxy_at(address: str) -> ProxySettings:
     try:
         parts = urlsplit(address)
         host, port, user, password = parts.hostname or "", parts.port, parts.username, parts.password
-        ours = parts.scheme in {"http", "https"} and not (parts.path.strip("/") or parts.query or parts.fragment)
+        ours = parts.scheme in {"http", "https", "socks5h"} and not (
+            parts.path.strip("/") or parts.query or parts.fragment
+        )
         named = bool(_HOST.fullmatch(host) or (":" in host and ip_network(host)))
     except ValueError:
         ours, named, host, port, user, password = False, False, "", None, None, None
@@ -340,7 +343,13 @@ def _proxy_at(address: str) -> ProxySettings:
     clear = address.isprintable() and " " not in address and (credentials or "").isprintable()
     if not (ours and clear and named and port) or ":" in unquote(user or ""):
         raise BadSetting(
-            "BASTIDE_PROXY must be http://host:port or http://user:password@host:port, or the same with https.",
+            "BASTIDE_PROXY must be http://host:port or http://user:password@host:port, or one with https or socks5h.",
             next_step="Give the port, and write %40 for @, %3A for :, %2F for / in a password; then start again.",
         )
-    return ProxySettings(host.rstrip("."), port, parts.scheme == "https", credentials)
+    socks = parts.scheme == "socks5h"
+    if socks and credentials is not None and not all(0 < len(one.encode()) < 256 for one in credentials.split(":", 1)):
+        raise BadSetting(
+            "A name and a password for SOCKS, in BASTIDE_PROXY, have 1 to 255 bytes each.",
+            next_step="Give both as socks5h://user:password@host:port, or neither; then start again.",
+        )
+    return ProxySettings(host.rstrip("."), port, parts.scheme == "https", socks, credentials)

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+
+import pytest
 
 from bastide.api.health import proxy_parts
 from bastide.egress import Egress
 from bastide.settings import EgressSettings
-from tests.rooms.egress.proxying import proxying
+from tests.rooms.egress.proxying import ConnectProxy, proxying
+from tests.rooms.egress.socksing import socks
 
 from .test_commands import bastide
 
 
-async def test_doctor_says_whether_the_proxy_answers() -> None:
+@pytest.mark.parametrize("kind", [proxying, socks])
+async def test_doctor_says_whether_the_proxy_answers(
+    kind: Callable[..., AbstractAsyncContextManager[ConnectProxy]],
+) -> None:
     assert await proxy_parts(Egress(EgressSettings())) == []
-    async with proxying(credentials="bastide:known") as proxy:
+    async with kind(credentials="bastide:known") as proxy:
         for credentials, state in (("bastide:known", "ok"), ("bastide:forgotten", "attention")):
             egress = Egress(EgressSettings(proxy=proxy.settings(credentials=credentials)))
             (part,) = await proxy_parts(egress)

@@ -1,4 +1,4 @@
-"""The tunnel: the way out through the organisation's own proxy (HTTP CONNECT, RFC 9110, section 9.3.6).
+"""The tunnel: the way out through the organisation's own proxy (HTTP CONNECT, RFC 9110, section 9.3.6; or SOCKS 5).
 
 A permit still names who is reached, and whoever answers must show a certificate for that name, under TLS that begins
 behind the proxy: the proxy carries bytes. It is asked by name, because proxies decide by names, and so it is the proxy
@@ -21,6 +21,7 @@ import httpcore2
 
 from bastide.egress.addresses import TRIED_MAX, Reach, Resolver, check_ever, literal, reachable
 from bastide.egress.evidence import tls_reason
+from bastide.egress.socks import Conversation, opening
 from bastide.egress.values import TlsEvidence
 from bastide.errors import (
     AddressRefused,
@@ -169,7 +170,7 @@ class Tunnel:
 
         Raises OSError and ssl.SSLError as a direct connection does, and what the proxy says.
         """
-        asking = _Asking(self._request(way.host, way.port), Answer(self.place, way.host))
+        asking = _Asking(*self._talk(way.host, way.port, meant=way.host))
         transport = await self._connected(connect, address, asking)
         try:
             await asking.stands
@@ -194,7 +195,7 @@ class Tunnel:
         ends = time.monotonic() + timeout_s
         addresses = await self.addresses(timeout_s)
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
-            asking = _Asking(self._request(_NOBODY, 443), Answer(self.place, ""))
+            asking = _Asking(*self._talk(_NOBODY, 443, meant=""))
             try:
                 async with asyncio.timeout(max(0.05, (ends - time.monotonic()) / left)):
                     transport = await self._connected(connect, address, asking)
@@ -223,13 +224,14 @@ class Tunnel:
         ends = time.monotonic() + timeout_s
         try:
             stream = await self._secured(stream, timeout_s)
-            await stream.write(self._request(way.host, way.port), max(0.05, ends - time.monotonic()))
-            answer = Answer(self.place, way.host)
+            said, answer = self._talk(way.host, way.port, meant=way.host)
             while answer.status is None:
+                if said:
+                    await stream.write(said, max(0.05, ends - time.monotonic()))
                 piece = await stream.read(4096, max(0.05, ends - time.monotonic()))
                 if not piece:
                     raise httpcore2.ConnectError
-                answer.feed(piece)
+                said = answer.feed(piece)
         except (httpcore2.TimeoutException, httpcore2.NetworkError) as problem:
             await stream.aclose()
             raise httpcore2.ConnectError from problem
@@ -247,11 +249,16 @@ class Tunnel:
         except httpcore2.ConnectError as problem:
             raise ProxyUnreachable(f"The proxy {self.place}: {tls_reason(problem.__cause__)}.") from problem
 
-    def _request(self, host: str, port: int) -> bytes:
+    def _talk(self, host: str, port: int, *, meant: str) -> tuple[bytes, Answer | Conversation]:
+        """What is said first to be joined with a host, and whoever hears the answer. Raises NameUnknown."""
         if not _HOST.fullmatch(host):
             raise NameUnknown("This is no name of a host that a proxy could be asked for.", host=host)
+        if self._settings.socks:
+            told = self._settings.credentials
+            return opening(told), Conversation(self.place, (host, port), told, meant=meant)
         target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        return f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{self._known_by}User-Agent: bastide\r\n\r\n".encode()
+        said = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{self._known_by}User-Agent: bastide\r\n\r\n"
+        return said.encode(), Answer(self.place, meant)
 
 
 class Answer:
@@ -263,8 +270,11 @@ class Answer:
         self._host = host
         self._said = b""
 
-    def feed(self, data: bytes) -> None:
-        """Some more of it. Raises ProxyRefused, ProxyUnauthorised, ProxyGarbled, or Unreachable for the host behind."""
+    def feed(self, data: bytes) -> bytes:
+        """Some more of it; there is nothing to be said to it.
+
+        Raises ProxyRefused, ProxyUnauthorised, ProxyGarbled, or Unreachable for the host behind.
+        """
         self._said += data
         while self.status is None and self._said:
             if not b"HTTP/1.".startswith(self._said[:7]):
@@ -273,7 +283,7 @@ class Answer:
             if len(head) > _HEAD_BYTES_MAX:
                 raise self._garbled("gives an answer that has no end")
             if not whole:
-                return
+                return b""
             found = _STATUS.match(head + b"\r\n")
             if found is None:
                 raise self._garbled("does not answer in HTTP")
@@ -281,6 +291,7 @@ class Answer:
             if status >= 200 or status == 101:  # others are said in passing
                 self._judge(status)
                 self.status = status
+        return b""
 
     def _judge(self, status: int) -> None:
         if status in {401, 407}:  # tinyproxy says 401 of a wrong password
@@ -308,7 +319,7 @@ class Answer:
 class _Asking(asyncio.Protocol):
     """Asks a proxy, and waits for its answer."""
 
-    def __init__(self, request: bytes, answer: Answer) -> None:
+    def __init__(self, request: bytes, answer: Answer | Conversation) -> None:
         self.stands: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._request = request
         self._answer = answer
@@ -324,10 +335,12 @@ class _Asking(asyncio.Protocol):
                 self._transport.abort()
             return
         try:
-            self._answer.feed(data)
+            more = self._answer.feed(data)
         except BastideError as fault:
             self.stands.set_exception(fault)
             return
+        if more and self._transport is not None:
+            self._transport.write(more)
         if self._answer.status is not None:
             self.stands.set_result(self._answer.status)
 

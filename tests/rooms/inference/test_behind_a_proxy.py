@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from tests.rooms.egress.conftest import Authority
 from tests.rooms.egress.proxying import ConnectProxy, proxying
+from tests.rooms.egress.socksing import socks
 
 from bastide.audit import verify_file
 from bastide.egress import Egress
@@ -49,13 +51,24 @@ def scope() -> Scope:
 
 
 @pytest.fixture
-async def closed(rooms: Rooms, authority: Authority, tmp_path: Path) -> AsyncIterator[Closed]:
+def kind() -> Callable[..., AbstractAsyncContextManager[ConnectProxy]]:
+    """The proxy of the network: one that takes CONNECT, unless a test says otherwise."""
+    return proxying
+
+
+@pytest.fixture
+async def closed(
+    rooms: Rooms,
+    authority: Authority,
+    tmp_path: Path,
+    kind: Callable[..., AbstractAsyncContextManager[ConnectProxy]],
+) -> AsyncIterator[Closed]:
     (tmp_path / "providers").mkdir()
     (tmp_path / "providers" / "good.yaml").write_text(record("test/good", HOST, GOOD))
     policy = Policy(rooms.store, rooms.audit, PolicySettings(home=tmp_path))
     async with (
         ScriptedModel(Says("It ends in June."), tls=authority.server_context(HOST)) as server,
-        proxying({HOST: server.port}, credentials=f"bastide:{PASSWORD}") as proxy,
+        kind({HOST: server.port}, credentials=f"bastide:{PASSWORD}") as proxy,
     ):
         settings = EgressSettings(
             ca_file=authority.ca_file, proxy=proxy.settings(credentials=f"bastide:{PASSWORD}"), connect_timeout_s=5.0
@@ -69,6 +82,7 @@ async def closed(rooms: Rooms, authority: Authority, tmp_path: Path) -> AsyncIte
             await room.stop()
 
 
+@pytest.mark.parametrize("kind", [proxying, socks])
 async def test_a_provider_behind_the_proxy_answers_and_its_receipts_verify(
     closed: Closed, scope: Scope, settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
