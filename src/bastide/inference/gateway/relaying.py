@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 import msgspec
 
 from bastide.errors import BastideError
-from bastide.inference.gateway.asking import Asking
+from bastide.inference.gateway.asking import Asking, encode
 from bastide.inference.gateway.translating import Translated
 from bastide.inference.gateway.values import EVENTS, JSON, streams
 from bastide.inference.gateway.watching import Watched, whole_answer
 from bastide.inference.values import Usage
-from bastide.inference.wires import FORMATS, told
+from bastide.inference.wires import FORMATS, Counted, told
 
 _BYTES_A_TOKEN: Final = 4
 
@@ -139,5 +140,8 @@ def _as_events(asking: Asking, body: bytes) -> bytes:
     """A whole answer as the stream that would have told it."""
     form = FORMATS[asking.wire]
     replied = form.read_reply(msgspec.json.decode(body))
+    if replied.usage is None:  # its stream has a place for it: the estimate that is counted, and never nothing
+        guess = Counted(len(encode(asking.body)) // _BYTES_A_TOKEN, len(body) // _BYTES_A_TOKEN)
+        replied = replace(replied, usage=guess)
     writer = form.writer(model=replied.model, id=replied.id, usage=asking.usage_wanted, echo={})
     return b"".join([writer.write(event) for event in told(replied)])

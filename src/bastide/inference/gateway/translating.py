@@ -1,18 +1,23 @@
-"""An answer in another format than its client's, translated as it comes."""
+"""An answer in another format than its client's, translated as it comes.
+
+Every format has a place for what was used: where the server does not tell it, the client is told the estimate that the
+call is counted by, and never that it took nothing.
+"""
 
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
 
 from bastide.errors import BastideError, UpstreamGarbage
-from bastide.inference.gateway.asking import Asking
+from bastide.inference.gateway.asking import Asking, encode
 from bastide.inference.gateway.values import EVENTS, JSON, streams
 from bastide.inference.gateway.watching import whole_answer
 from bastide.inference.values import Usage
-from bastide.inference.wires import FORMATS, Counted, Cut, Event, Grew, StreamReader, told
+from bastide.inference.wires import FORMATS, Counted, Cut, Ended, Event, Grew, StreamReader, told
 
 _BYTES_A_TOKEN: Final = 4
 
@@ -26,6 +31,7 @@ class Translated:
     __slots__ = (
         "_asking",
         "_echo",
+        "_guess",
         "_model",
         "_parts",
         "_reader",
@@ -46,6 +52,7 @@ class Translated:
         self._echo = {name: asking.body[name] for name in form.echoed if asking.body.get(name) is not None}
         self._writer = form.writer(model=model, id=_made(), usage=asking.usage_wanted, echo=self._echo)
         self._seen: Counted | None = None
+        self._guess: Counted | None = None  # what the client was told where the server told nothing
         self.fault: BastideError | None = None  # what the stream is broken by
         self._whole = bytearray()
         self._size = self._parts = 0
@@ -83,6 +90,8 @@ class Translated:
             raise UpstreamGarbage("The answer is not a JSON object.") from fault
         replied = FORMATS[self._wire].read_reply(found)
         self._seen = replied.usage
+        if replied.usage is None:
+            replied = replace(replied, usage=self._guessed())
         if self._asking.stream:
             return self._written(told(replied))
         body = FORMATS[self._asking.wire].write_reply(replied, model=self._model, id=_made())
@@ -90,10 +99,18 @@ class Translated:
 
     def usage(self, sent: bytes) -> Usage:
         """As the server counted, else one token a piece of a stream, or four bytes of a whole answer each."""
-        if self._seen is not None:
-            return Usage(self._seen.input, self._seen.output)
-        got = self._parts if self._reader is not None else self._size // _BYTES_A_TOKEN
-        return Usage(len(sent) // _BYTES_A_TOKEN, got, estimated=True)
+        told = self._guess or self._seen
+        if told is not None:
+            return Usage(told.input, told.output, estimated=told is self._guess)
+        return Usage(len(sent) // _BYTES_A_TOKEN, self._got, estimated=True)
+
+    @property
+    def _got(self) -> int:
+        return self._parts if self._reader is not None else self._size // _BYTES_A_TOKEN
+
+    def _guessed(self) -> Counted:
+        self._guess = Counted(len(encode(self._asking.body)) // _BYTES_A_TOKEN, self._got)
+        return self._guess
 
     def _written(self, events: list[Event]) -> bytes:
         out = []
@@ -105,6 +122,8 @@ class Translated:
                 self._seen = event
             elif type(event) is Grew:
                 self._parts += 1
+            elif type(event) is Ended and self._seen is None:
+                out.append(self._writer.write(self._guessed()))
             out.append(self._writer.write(event))
         return b"".join(out)
 

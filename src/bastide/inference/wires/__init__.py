@@ -7,6 +7,7 @@ lists it.
 
 from bastide.inference.wires.events import (
     Cut,
+    Ended,
     Event,
     Gathering,
     Grew,
@@ -23,6 +24,7 @@ __all__ = [
     "Asked",
     "Counted",
     "Cut",
+    "Ended",
     "Event",
     "Format",
     "Gathering",

@@ -35,6 +35,37 @@ def told(wire: str) -> Tells:
     return Tells(shapes.WHOLE[wire], shapes.EVENTS[wire])
 
 
+@pytest.mark.parametrize("ours", ["messages", "responses"])
+async def test_who_is_told_no_usage_by_a_server_is_told_the_estimate_that_is_counted(
+    rooms: Rooms, scope: Scope, ours: str
+) -> None:
+    """Whole, as a stream, and by a server that does not stream although it is asked to."""
+    said = {"choices": [{"index": 0, "message": {"content": "In June, says page 4."}, "finish_reason": "stop"}]}
+    data = json.dumps(said).encode()
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(data)
+    quiet = Says("In June, says page 4.", usage=False)
+    async with ScriptedModel(quiet, quiet, Raw(head + data)) as server:
+        await add(rooms, scope, server, upstream="u", capabilities=("chat",))
+        for stream in (False, True, True):
+            taken = await call(rooms, scope, {**ASKED[ours], "model": "ours", "stream": stream}, wire=ours)
+            assert taken.status == 200, taken.body
+            receipt = await rooms.audit.receipt(scope, taken.headers["x-bastide-receipt"])
+            counted: Any = receipt.body["tokens"]
+            assert counted["input"] > 5
+            assert counted["output"] >= 5
+            assert receipt.body["estimated"] is True
+            if not stream:
+                usage = taken.json["usage"]
+            else:
+                events = [line[6:] for line in taken.body.decode().split("\n") if line.startswith("data: {")]
+                last = [json.loads(one) for one in events][-2 if ours == "messages" else -1]
+                usage = last["usage"] if ours == "messages" else last["response"]["usage"]
+            assert (usage["input_tokens"], usage["output_tokens"]) == (counted["input"], counted["output"])
+        asking = {**ASKED["chat"], "model": "ours", "stream": True, "stream_options": {"include_usage": True}}
+        own = await call(rooms, scope, asking)
+        assert own.events[-2]["usage"]["completion_tokens"] == len(data) // 4, "in the server's own format as well"
+
+
 @pytest.mark.parametrize("theirs", KINDS)
 async def test_any_client_is_answered_by_any_server(rooms: Rooms, scope: Scope, theirs: str) -> None:
     async with ScriptedModel(told(theirs)) as server:
