@@ -25,6 +25,9 @@ from bastide.policy.reading import instant, read_sheet
 
 _FIELDS = ("id", "title", "kind", "url", "wire", "covers", "reviewed_at", "note", "attributes", "models")
 _PROVENANCE = ("evidence", "source", "checked_at", "expires_at")
+Units = tuple[int, float, int]
+"""What calls of sound and pictures are counted in: pictures, seconds of sound, characters spoken."""
+
 _PRICED_UNITS = ("picture", "minute", "characters")
 _MODEL_FIELDS = ("input", "output", "context", *_PRICED_UNITS)
 KINDS = ("local", "api")
@@ -96,6 +99,30 @@ class Price:
             "source": self.source,
             **{name: value for name, value in units.items() if value is not None},
         }
+
+    def of_units(self, units: Units) -> float | None:
+        """What these cost; None where the price of one of them is not known."""
+        each = (
+            self.picture,
+            None if self.minute is None else self.minute / 60,
+            None if self.characters is None else self.characters / 1e6,
+        )
+        if any(number and price is None for number, price in zip(units, each, strict=True)):
+            return None
+        return sum(number * (price or 0.0) for number, price in zip(units, each, strict=True))
+
+    def cost(self, sent: int, got: int, units: Units | None = None) -> float | None:
+        """What a call has cost that took so much, `units` where it was one of sound or pictures; None if not known.
+
+        Tokens are paid where they were counted and have a price, else units: what a token costs is not what a picture
+        does.
+        """
+        tokens = sent + got
+        if (units is None or tokens) and self.input is not None and self.output is not None:
+            return (sent * self.input + got * self.output) / 1e6
+        if units is None or (tokens and not any(units)):
+            return None
+        return self.of_units(units)
 
     def times(self, rate: float) -> Price:
         """The same in another currency, of which one unit of its own is `rate`."""

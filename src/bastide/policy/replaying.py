@@ -1,7 +1,8 @@
 """Replaying: what a draft policy would have decided of the calls that are on record, and what they would have cost.
 
-The receipts say which label went to which endpoint, and how many tokens. A label on record has the bounds of the policy
-of its day joined in: a draft that is looser than that shows no call that was refused then.
+The receipts say which label went to which endpoint, and how much it was: tokens, pictures, seconds, characters. A label
+on record has the bounds of the policy of its day joined in: a draft that is looser than that shows no call that was
+refused then.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from bastide.errors import BadLabel
 from bastide.policy.decision import Governing, Snapshot
 from bastide.policy.explaining import endpoints_of, explain
 from bastide.policy.label import Label
-from bastide.policy.record import Price
+from bastide.policy.record import Price, Units
 from bastide.policy.values import Decision, Endpoint
 
 
@@ -72,6 +73,15 @@ class Replay:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class _Took:
+    """What a call took."""
+
+    sent: int
+    got: int
+    units: Units | None
+
+
 class Replaying:
     """Decides receipts anew under a draft."""
 
@@ -88,21 +98,22 @@ class Replaying:
         """Take in receipts of one moment."""
         for receipt in receipts:
             try:
-                label, endpoint, act, sent, got = _read(receipt, self._snapshot)
+                label, endpoint, act = _read(receipt, self._snapshot)
+                took = _took(receipt)
             except (BadLabel, KeyError, TypeError, ValueError):
                 self.found.unreadable += 1
                 continue
             self.found.calls += 1
             self.found.since = when
-            self._one(label, endpoint, act, sent, got)
+            self._one(label, endpoint, act, took)
 
-    def _one(self, label: Label, endpoint: Endpoint, act: dict[str, str], sent: int, got: int) -> None:
+    def _one(self, label: Label, endpoint: Endpoint, act: dict[str, str], took: _Took) -> None:
         found, decision = self.found, self._decide(act)(label, endpoint)
-        before = self._cost(endpoint, sent, got)
+        before = self._cost(endpoint, took)
         after = before
         if not decision.allowed:
             other = self._other(label, act)
-            after = self._cost(other, sent, got) if other else 0.0
+            after = self._cost(other, took) if other else 0.0
             found.refused += 1
             found.homeless += other is None
             rules = tuple(verdict.id for verdict in decision.failed)
@@ -110,7 +121,7 @@ class Replaying:
                 (endpoint.id, rules), Change(endpoint.id, rules, decision.why, other.id if other else "")
             )
             change.calls += 1
-            change.tokens += sent + got
+            change.tokens += took.sent + took.got
         if before is None or after is None:
             found.unpriced += 1
         else:
@@ -135,23 +146,30 @@ class Replaying:
             self._elsewhere[place] = ranked[0].endpoint if ranked else None
         return self._elsewhere[place]
 
-    def _cost(self, endpoint: Endpoint, sent: int, got: int) -> float | None:
+    def _cost(self, endpoint: Endpoint, took: _Took) -> float | None:
         record = self._snapshot.records.get(endpoint.record_id)
         if record is None or record.kind == "local":
             return 0.0 if record else None
         price: Price = record.price(endpoint.model, self._now)
-        if price.input is None or price.output is None:
-            return None
-        return (sent * price.input + got * price.output) / 1e6
+        return price.cost(took.sent, took.got, took.units)
 
 
-def _read(receipt: Mapping[str, Any], snapshot: Snapshot) -> tuple[Label, Endpoint, dict[str, str], int, int]:
+def _read(receipt: Mapping[str, Any], snapshot: Snapshot) -> tuple[Label, Endpoint, dict[str, str]]:
     """What a receipt says. Raises KeyError, TypeError or BadLabel for one that says less."""
-    decision, place, tokens = receipt["decision"], receipt["endpoint"], receipt["tokens"]
+    decision, place = receipt["decision"], receipt["endpoint"]
     record = snapshot.records.get(str(place.get("record_id", "")))
     identity = str(place["id"])
     record_id = record.id if record else str(place.get("record_id") or identity)
     kind, url = (record.kind, "" if record.kind == "local" else record.url) if record else ("api", "")
     endpoint = Endpoint(identity, record_id, str(decision.get("model", "")), kind, url)
     act = {"capability": str(decision.get("capability", "chat")), "purpose": str(decision.get("purpose", ""))}
-    return Label.from_wire(receipt["label"]), endpoint, act, int(tokens["input"]), int(tokens["output"])
+    return Label.from_wire(receipt["label"]), endpoint, act
+
+
+def _took(receipt: Mapping[str, Any]) -> _Took:
+    """What the call took. Raises KeyError, TypeError or ValueError for a receipt that does not tell it."""
+    tokens, told = receipt["tokens"], receipt.get("usage")
+    units = None
+    if isinstance(told, Mapping):
+        units = int(told.get("pictures", 0)), float(told.get("seconds", 0)), int(told.get("characters", 0))
+    return _Took(int(tokens["input"]), int(tokens["output"]), units)

@@ -13,10 +13,14 @@ import pytest
 
 from bastide.audit import Audit, ReceiptFacts
 from bastide.errors import BadPolicy, Forbidden
-from bastide.policy import Label, Policy
+from bastide.policy import Label, Policy, Price, TenantPolicy
+from bastide.policy.decision import Snapshot, governing
+from bastide.policy.record import ModelEntry
+from bastide.policy.replaying import Replaying
 from bastide.store import Scope, Store
 
 from .test_policy import OVH
+from .test_rules import record
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 LOCAL = {"id": "local/runtime/tiny", "record": "sha256:x", "record_id": "local/runtime"}
@@ -84,6 +88,47 @@ async def test_a_draft_is_held_against_what_was_called(
     assert (await policy.replay_file(auditor, both, calls=2)).calls == 2
     wire = none.to_wire()
     assert wire["without_alternative"] == 5
+
+
+def test_sound_and_pictures_are_priced_by_their_units_where_they_have_a_price() -> None:
+    own = Price(5.0, 40.0, "EUR", "a list")
+    prices = {
+        "painter": replace(own, input=None, output=None, picture=0.04),
+        "listener": replace(own, input=None, output=None, minute=0.006),
+        "speaker": replace(own, input=None, output=None, characters=15.0),
+        "by-token": replace(own, picture=0.04),
+        "unknown": Price(),
+    }
+    models = tuple(ModelEntry(name, price) for name, price in prices.items())
+    snapshot = Snapshot({"studio": replace(record(), id="studio", models=models)})
+    replaying = Replaying(snapshot, governing(TenantPolicy(enabled=frozenset({"studio"}))), NOW)
+
+    def receipt(model: str, tokens: tuple[int, int] = (0, 0), **usage: Any) -> dict[str, Any]:
+        return {
+            "label": Label().to_wire(),
+            "decision": {"model": model, "capability": "images"},
+            "endpoint": {"id": f"studio/{model}", "record_id": "studio"},
+            "tokens": {"input": tokens[0], "output": tokens[1]},
+            **({"usage": usage} if usage else {}),
+        }
+
+    took = [
+        (receipt("painter", pictures=2, estimated=False), 0.08),
+        (receipt("listener", seconds=90.0, estimated=True), 0.009),
+        (receipt("speaker", characters=2000, estimated=False), 0.03),
+        (receipt("by-token", (1000, 500), pictures=1, estimated=False), 0.025),  # as its server counted
+        (receipt("by-token", pictures=1, estimated=False), 0.04),
+        (receipt("by-token", (1000, 500)), 0.025),
+        (receipt("painter", (1000, 500)), None),  # what a picture costs says nothing of a token
+        (receipt("unknown", pictures=1, estimated=False), None),
+    ]
+    replaying.add([one for one, _ in took], NOW)
+    found = replaying.found
+    assert (found.calls, found.unreadable, found.refused, found.unpriced) == (8, 0, 0, 2)
+    assert found.cost_before == pytest.approx(sum(eur for _, eur in took if eur is not None))
+    assert found.cost_after == found.cost_before
+    replaying.add([receipt("painter", pictures="many")], NOW)
+    assert found.unreadable == 1
 
 
 async def test_a_neighbour_replays_his_own_calls_and_a_member_none(

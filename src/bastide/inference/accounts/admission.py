@@ -120,27 +120,11 @@ def costs(price: Price | None, units: Units | None = None) -> bool:
 
 def units_eur(price: Price, units: Units) -> float | None:
     """What these cost; None where the price of one of them is not known."""
-    total = 0.0
-    counted = (
-        (units.pictures, price.picture),
-        (units.seconds, None if price.minute is None else price.minute / 60),
-        (units.characters, None if price.characters is None else price.characters / 1e6),
-    )
-    for number, each in counted:
-        if number and each is None:
-            return None
-        total += number * (each or 0.0)
-    return total
+    return price.of_units((units.pictures, units.seconds, units.characters))
 
 
 def cost_eur(price: Price, usage: Usage) -> float | None:
-    """What a call has cost; None where that is not known.
-
-    Tokens are paid where they were counted and have a price, else units: what a token costs says nothing of a picture.
-    """
-    units, tokens = usage.units, usage.input + usage.output
-    if (units is None or tokens) and price.input is not None and price.output is not None:
-        return (usage.input * price.input + usage.output * price.output) / 1e6
-    if units is None or (tokens and units == Units()):
-        return None
-    return units_eur(price, units)
+    """What a call has cost; None where that is not known."""
+    units = usage.units
+    counted = None if units is None else (units.pictures, units.seconds, units.characters)
+    return price.cost(usage.input, usage.output, counted)
