@@ -245,6 +245,31 @@ def test_gemini_is_asked_by_an_address_with_the_model_in_it() -> None:
     assert gemini.prepared(body, "gemini") == {"contents": body["contents"]}
 
 
+def test_a_thought_that_only_a_server_would_know_is_not_named_to_it() -> None:
+    """Clients send back what they were given; a thought without its seal is known to whoever kept it only."""
+    said = {"type": "message", "role": "user", "content": "When?"}
+    bare, summed = (
+        {"type": "reasoning", "id": "rs_1", "summary": []},
+        {"type": "reasoning", "id": "rs_2", "summary": [1]},
+    )
+    sealed = {"type": "reasoning", "id": "rs_3", "summary": [], "encrypted_content": "x"}
+    told = {"type": "reasoning", "id": "rs_4", "summary": [], "content": [{"type": "reasoning_text", "text": "Hm."}]}
+    called = {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": "{}"}
+    asked = {"model": "m", "input": [said, bare, summed, sealed, told, called], "reasoning": {"effort": "low"}}
+    for kind in KEPT_NOWHERE:
+        sent = ADAPTERS[kind].prepared(asked, "responses")
+        assert sent["input"] == [said, sealed, told, called]
+        assert sent.get("include") == (["reasoning.encrypted_content"] if kind == "openai-api" else None)
+        assert ADAPTERS[kind].prepared({"input": [said]}, "responses") == {"input": [said], "store": False}
+        for named in ({"type": "item_reference", "id": "fc_1"}, {"id": "fc_1"}):
+            with pytest.raises(BadChat, match=r"`input\[1\].type`"):
+                ADAPTERS[kind].prepared({"input": [said, named]}, "responses")
+    both = {**asked, "include": ["message.output_text.logprobs"]}
+    found = ADAPTERS["openai-api"].prepared(both, "responses")["include"]
+    assert found == ["message.output_text.logprobs", "reasoning.encrypted_content"]
+    assert ADAPTERS["openai-api"].prepared({**asked, "include": found}, "responses")["include"] == found
+
+
 @pytest.mark.parametrize("field", ["previous_response_id", "conversation", "background"])
 def test_no_server_is_asked_to_keep_a_state(field: str) -> None:
     for kind in ("ovhcloud", "vllm", "t-systems"):

@@ -9,11 +9,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 from bastide.errors import BadChat
+from bastide.inference.wires.fields import only_named
 
 Body = dict[str, Any]
 
 _HELD_STATE: Final = ("previous_response_id", "conversation", "background")
 _HANDED_ON: Final = {"chat": "web_search_options", "messages": "mcp_servers"}
+_SEALS: Final = "reasoning.encrypted_content"
 _ASKS_OTHERS: Final = ("web_search", "web_fetch", "mcp")  # how the types of such tools begin
 _UNKNOWN_TO_MISTRAL: Final = ("stream_options", "store", "user", "service_tier")
 _ELSEWHERE: Final = ("models", "route", "plugins", "provider", "transforms")
@@ -35,8 +37,26 @@ def kept_nowhere(body: Body, wire: str) -> Body:
         if held is not None:
             said = f"`{held}` needs a state that no server is asked to keep; send the turns again."
             raise BadChat(said, next_step=f"Leave `{held}` out.", field=held, param=held)
-        return {**body, "store": False}
+        return {**body, "store": False, **_whole(body.get("input"))}
     return {name: value for name, value in body.items() if name != "store"} if body.get("store") else body
+
+
+def _whole(items: Any) -> Body:
+    """The items of a response's input that say something by themselves, where some do not: a thought without its seal
+    or its text is known to a server only that kept it. Raises BadChat for an item that is only named.
+    """
+    if type(items) is not list:
+        return {}
+    objects = [item if type(item) is dict else {} for item in items]
+    for place, item in enumerate(objects):
+        if item.get("type") == "item_reference" or item.keys() == {"id"}:
+            raise only_named(f"input[{place}].type")
+    left = [items[place] for place, item in enumerate(objects) if item.get("type") != "reasoning" or _says(item)]
+    return {"input": left} if len(left) < len(items) else {}
+
+
+def _says(thought: Body) -> bool:
+    return bool(thought.get("encrypted_content") or thought.get("content"))
 
 
 def _check_tools(tools: Any) -> None:
@@ -53,8 +73,15 @@ def _handed_on(field: str) -> BadChat:
 
 
 def for_openai(body: Body, wire: str) -> Body:
-    """OpenAI's newer models refuse the old name of the most tokens of a chat, and its older ones know the new one."""
+    """OpenAI's newer models refuse the old name of the most tokens of a chat, and its older ones know the new one.
+
+    What a response thought is asked for under its seal: it is not kept there, and without it a later turn is refused.
+    """
     body = kept_nowhere(body, wire)
+    if wire == "responses" and body.get("reasoning"):
+        include = body.get("include") or []
+        if type(include) is list and _SEALS not in include:
+            body = {**body, "include": [*include, _SEALS]}
     if wire != "chat" or "max_tokens" not in body:
         return body
     least = {name: value for name, value in body.items() if name != "max_tokens"}

@@ -148,3 +148,9 @@ def cannot(field: str, wire: str) -> BadChat:
 def untold(field: str, why: str) -> BadChat:
     """The error for a field that only a server of the client's own format would understand."""
     return refused(field, why, f"Leave `{field}` out, or name a model whose server speaks the format of your client.")
+
+
+def only_named(field: str) -> BadChat:
+    """The error for an item of a response that is named and not told, as clients do who believe that it was kept."""
+    why = "names an item that another server keeps; no server is asked to keep one"
+    return refused(field, why, "Send the items themselves: clients do where `store` is false.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from bastide.inference.wires import media
-from bastide.inference.wires.fields import Fields, cannot, refused
+from bastide.inference.wires.fields import Fields, cannot, only_named, refused
 from bastide.inference.wires.seals import unmarked
 from bastide.inference.wires.values import (
     Call,
@@ -61,8 +61,7 @@ def _turn(fields: Fields) -> Turn:
     elif kind == "reasoning":
         turn = Turn("assistant", (_reasoning(fields),))
     elif kind == "item_reference":
-        why = "names an item that another server keeps; nothing is kept here"
-        raise refused(fields.path("type"), why, "Send the items themselves: clients do where `store` is false.")
+        raise only_named(fields.path("type"))
     else:
         raise refused(fields.path("type"), f"is {kind[:64]!r}, which is not translated")
     fields.drop("status")
