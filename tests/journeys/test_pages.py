@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def test_the_blocks_of_a_page_run(page: Path, served: Forked, tmp_path: Path) ->
     environment = {
         **os.environ,
         "BASTIDE_HOME": str(served.home),
-        "PATH": f"{in_a_shell(tmp_path / 'bin')}:{os.environ['PATH']}",
+        "PATH": f"{in_a_shell(tmp_path / 'bin')}:{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
     done = subprocess.run(
         ["bash", "-c", script], cwd=work, env=environment, capture_output=True, text=True, check=False, timeout=240
