@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from bastide.inference import ChatRequest, Message, ModelRoute, ModelSpec
 from bastide.inference.accounts import Budget
 from bastide.policy import Label
 from bastide.store import Scope, new_id
-from bastide.testing import Answer, Fails, Raw, Says, ScriptedModel, Tells
+from bastide.testing import Answer, Asked, Fails, Raw, Says, ScriptedModel, Tells
 
 from .conftest import Rooms
 from .test_gateway import ASKED, Taken, begin, call
@@ -262,6 +263,69 @@ async def test_a_kept_answer_costs_nothing_and_needs_no_budget(rooms: Rooms, chi
         assert again.body == first_time.body
         assert (await ask(rooms, chief, temperature=0, seed=1)).status == 402
         assert (await spent(rooms, chief))["m0"] == (0.0, USED)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_law_whatever_happens_each_pays_for_what_it_said_and_nothing_stays_reserved(
+    rooms: Rooms, chief: Scope, seed: int
+) -> None:
+    """Servers that fail, break off, are slow and hedged; clients that leave; budgets and rates that run out."""
+    chance = random.Random(seed)
+
+    def answer(_: Asked) -> Answer:
+        return chance.choice([
+            Says("In June."), Says("In June.", pause_s=0.03), Says("In June.", cut_after=1), Fails(500), Fails(429),
+            Raw(b""),
+        ])  # fmt: skip
+
+    async def one(model: str | None) -> None:
+        asked = {**SMALL, "stream": chance.random() < 0.5, **({} if model is None else {"model": model})}
+        leaves = chance.random() < 0.2
+        await asyncio.sleep(chance.random() / 2)
+        taken, running = begin(rooms, chief, asked)
+        if leaves:
+            await asyncio.sleep(chance.random() / 20)
+            running.cancel()
+        else:
+            async with asyncio.timeout(60):
+                await taken.ended.wait()
+            assert taken.status in {200, 402, 429, 502, 503}, taken.body
+
+    servers = [ScriptedModel(answer) for _ in range(3)]
+    for server in servers:
+        await server.__aenter__()
+    await prepare(rooms, chief, *servers, hedge_ms=15)
+    names = ("m0", "m1", "m2", "writer")
+    for name, tokens in zip(names, (150, 300, 10_000, 10_000), strict=True):
+        await bound(rooms, chief, name, tokens=tokens)
+    await rooms.inference.accounts.set_rate(chief, of="model", subject="m1", requests=20)
+    await asyncio.gather(*(one(chance.choice(("writer", "writer", "m0", "m2", None))) for _ in range(60)))
+    for server in servers:
+        await server.__aexit__(None, None, None)
+    found, known = await spent(rooms, chief), dict[str, Any]()
+    book = rooms.inference._accounts._keeper.books[chief.tenant]
+    async with asyncio.timeout(60):
+        while book.ledger.running:
+            await asyncio.sleep(0.01)  # a slice for a hedge that nobody needs any more
+        while {name: found[name][1] for name in names[:3]} != (took := await on_record(rooms, chief, known)):
+            await asyncio.sleep(0.1)  # receipts arrive behind the calls
+    used = {one.name: one.tokens_in + one.tokens_out for one in await rooms.inference.accounts.usage(chief)}
+    assert found["writer"][1] == used["writer"]
+    assert sum(took.values()) == sum(used[name] for name in names if name in used), "each was counted once"
+    assert {pot.reserved_tokens for pot in book.pots.values()} == {0}
+
+
+async def on_record(rooms: Rooms, scope: Scope, known: dict[str, Any]) -> dict[str, int]:
+    """The tokens of each model by the receipts that are on record; those that were read before are `known`."""
+    cursor, took = None, dict.fromkeys(("m0", "m1", "m2"), 0)
+    while True:
+        page = await rooms.audit.events(scope, cursor=cursor, limit=100)
+        for event in page.items:
+            if event.act == "inference" and event.resource in took:
+                receipt = known[event.id] = known.get(event.id) or (await rooms.audit.receipt(scope, event.id)).body
+                took[event.resource] += receipt["tokens"]["input"] + receipt["tokens"]["output"]
+        if (cursor := page.cursor) is None:
+            return took
 
 
 # -- what the house itself asks ---------------------------------------------------------------------
