@@ -259,23 +259,27 @@ class Accounts:
     async def _lease(
         self, scope: Scope, model: str, of: Names | None, *, own: bool, tokens: int, eur: float, priced: bool
     ) -> None:
-        book = self._keeper.books[scope.tenant]
-        async with book.lock:
-            now, purse = time.monotonic(), book.own(model) if own else book.purse(scope, model, of)
-            pots = [
-                one
-                for one in purse.hard
-                if now >= one.dry_until and not one.has(now, eur=eur, tokens=tokens, priced=priced)
-            ]
-            gates = [one for one in purse.gates if not one.has() and now >= one.shut_until]
-            if not (pots or gates):
-                return
-            try:
-                async with asyncio.timeout(self._patience_s):
-                    if book.ledger.settlements:  # of a time without the database: it comes first
-                        await self._keeper.write_locked(book)
-                    await self._leasing.lend(scope, pots, gates, eur=eur, tokens=tokens)
-            except (DatabaseUnavailable, Contended, TimeoutError):
-                self._keeper.is_away()
-            else:
+        book, presence = self._keeper.books[scope.tenant], self._leasing.presence
+
+        async def lend() -> None:
+            async with book.lock:
+                now, purse = time.monotonic(), book.own(model) if own else book.purse(scope, model, of)
+                pots = [
+                    one
+                    for one in purse.hard
+                    if now >= one.dry_until and not one.has(now, eur=eur, tokens=tokens, priced=priced)
+                ]
+                gates = [one for one in purse.gates if not one.has() and now >= one.shut_until]
+                if not (pots or gates):
+                    return
+                if book.ledger.settlements:  # of a time without the database: it comes first
+                    await self._keeper.write_locked(book)
+                await self._leasing.lend(scope, pots, gates, eur=eur, tokens=tokens)
                 self._keeper.is_back()
+
+        try:  # it is not cancelled: the driver would wait for seconds to tell that to a database which is silent
+            if presence.silent:
+                raise DatabaseUnavailable
+            await presence.promptly(lend(), within_s=self._patience_s)
+        except (DatabaseUnavailable, Contended):
+            self._keeper.is_away()

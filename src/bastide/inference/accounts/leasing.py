@@ -48,6 +48,7 @@ class Leasing:
         self._store = store
         self._holder = holder
         self.hearing = store.hearing
+        self.presence = store.presence
 
     async def read(self, scope: Scope) -> Said:
         """What the tenant's book says. Raises DatabaseUnavailable, as all of these do."""
