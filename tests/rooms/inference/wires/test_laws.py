@@ -19,8 +19,15 @@ TALKS = ("chat", "messages", "responses", "gemini")
 quick = settings(max_examples=15)
 
 
+def meant(asked: Asked) -> Asked:
+    """A request without what says what would hold anyhow: that 1 is the temperature, and top_p."""
+    usual = {name: None for name in ("temperature", "top_p") if getattr(asked, name) == 1}
+    return replace(asked, **usual)
+
+
 def said(asked: Asked) -> Asked:
     """A request without what formats name by themselves."""
+    asked = meant(asked)
     return replace(asked, form=None if asked.form is None else replace(asked.form, name="", strict=None))
 
 
@@ -37,7 +44,7 @@ def test_a_request_comes_back_as_it_was(wire: str, asked: Asked, data: st.DataOb
     asked = replace(asked, **more)
     found = through(wire, asked)
     if asked.form == Form() or (asked.form is not None and asked.form.name):
-        assert found == asked
+        assert meant(found) == meant(asked)
     else:
         assert said(found) == said(asked)
 
