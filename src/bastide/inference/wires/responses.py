@@ -19,7 +19,7 @@ ECHOED: Final = (
 """What a response says of its request."""
 _UNHEARD: Final = (
     "model", "stream", "stream_options", "store", "service_tier", "prompt_cache_key", "prompt_cache_retention",
-    "prompt_cache_options", "safety_identifier", "max_tool_calls", "context_management",
+    "prompt_cache_options", "safety_identifier", "max_tool_calls", "context_management", "client_metadata",
 )  # fmt: skip
 
 

@@ -276,7 +276,16 @@ def test_a_wish_in_the_words_of_another(ours: str, more: dict[str, Any], theirs:
 SILENT: list[tuple[str, dict[str, Any], str]] = [
     ("chat", {"seed": 3, "store": True, "service_tier": "auto", "prompt_cache_key": "k"}, "messages"),
     ("chat", {"seed": 3, "metadata": {"a": "b"}, "verbosity": "low"}, "messages"),
-    ("responses", {"store": True, "truncation": "disabled", "include": ["reasoning.encrypted_content"]}, "chat"),
+    (
+        "responses",
+        {
+            "store": True,
+            "client_metadata": {"turn_id": "1"},
+            "truncation": "disabled",
+            "include": ["reasoning.encrypted_content"],
+        },
+        "chat",
+    ),
     ("messages", {"service_tier": "auto", "cache_control": {"type": "ephemeral"}}, "chat"),
     ("chat", {"temperature": 1, "top_p": 1, "frequency_penalty": 0, "presence_penalty": 0.0}, "messages"),
     ("gemini", {"safetySettings": [{"category": "x"}]}, "chat"),
