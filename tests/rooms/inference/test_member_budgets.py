@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from typing import Any
 
@@ -251,6 +252,27 @@ async def test_a_client_that_leaves_frees_what_was_reserved(rooms: Rooms, chief:
             assert not taken.begun.is_set(), taken.body
             running.cancel()
         assert (await ask(rooms, chief)).status == 200
+
+
+async def test_who_leaves_before_a_slice_was_asked_for_leaves_nothing_behind(
+    rooms: Rooms, chief: Scope, recwarn: pytest.WarningsRecorder
+) -> None:
+    async with ScriptedModel("In June.") as server:
+        await prepare(rooms, chief, server)
+        await ask(rooms, chief, "m0")  # from here on all is at hand, but for the slice
+        await bound(rooms, chief, tokens=1000)
+        await ask(rooms, chief, "local/extractive")
+        _, running = begin(rooms, chief, {**SMALL, "model": "writer"})
+        async with asyncio.timeout(60):
+            while not running.lending:  # at once, unless what was at hand is old by now
+                await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.sleep(0)
+        assert len(server.chats) == 1
+        assert rooms.inference._accounts._keeper.books[chief.tenant].ledger.running == 0
+        del running
+        gc.collect()
+    assert not [one for one in recwarn if issubclass(one.category, RuntimeWarning)], "it was waited for"
 
 
 async def test_a_kept_answer_costs_nothing_and_needs_no_budget(rooms: Rooms, chief: Scope) -> None:

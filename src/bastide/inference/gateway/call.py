@@ -131,12 +131,13 @@ class Running:
 
     def behind(self, work: Coroutine[Any, Any, None]) -> None:
         """Go on in a task, because something is not at hand; a fault there refuses the call."""
-        self._task = asyncio.get_running_loop().create_task(self._guarded(work))
+        self._task = asyncio.get_running_loop().create_task(work)
+        self._task.add_done_callback(self._behind_is_done)
 
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except Exception as fault:
+    def _behind_is_done(self, task: asyncio.Task[None]) -> None:
+        fault = None if task.cancelled() else task.exception()
+        if isinstance(fault, Exception):
+            self._task = None  # its fault knows the call
             self._refuse(of_ours(fault))
 
     async def _fetched(self) -> None:
