@@ -64,6 +64,7 @@ async def test_whose_own_budget_is_spent_is_told_among_those_who_are_not_asked(
             assert (len(said["allowed"]), len(said["denied"])) == (kept, gone)
             assert said["denied"][-1]["rules"] == ["inference.budget_spent"]
             assert f"model {name}" in said["denied"][-1]["why"]
+            assert {one["name"] for one in said["allowed"]} == {"one", "two"} - {one["name"] for one in said["denied"]}
         assert said["nearest"]["allowed"] is False
         assert "Ms Peer" in said["nearest"]["needs"][0]
         alone = (await web.post("/api/v1/decisions:explain", json={"model": "one"}, headers=member)).json()

@@ -38,7 +38,7 @@ CLEAN = {name: value for name, value in os.environ.items() if not name.startswit
 VERBS = ("create", "list", "show", "disable")
 COMMANDS = (
     "up serve doctor ingest search ask receipt verify audit_verify audit_export provider_list provider_show "
-    "provider_explain policy_show policy_test model_list model_add model_remove model_sync model_offered "
+    "provider_explain policy_show policy_test model_list model_add model_explain model_remove model_sync model_offered "
     "route_add route_list route_show route_remove "
     "collection_list collection_show collection_export collection_import "
     + " ".join(
@@ -235,12 +235,16 @@ def test_law_and_models(server: Server, tmp_path: Path) -> None:
     assert bastide("policy", "test", str(draft), home=server.home).returncode == 0
     draft.write_text(f"cases:\n- {{label: {{class: secret}}, endpoint: {outside}, allowed: true}}\n")
     assert bastide("policy", "test", str(draft), home=server.home).returncode == 1
-    server.json("model", "add", "--name", "mine", "--url", "http://127.0.0.1:9/v1", "--local", "--model", "m")
+    added = server.json("model", "add", "--name", "mine", "--url", "http://127.0.0.1:9/v1", "--local", "--model", "m")
+    assert added["added_at"]
     assert "mine" in [one["name"] for one in server.json("model", "list")["models"]]
     made = server.json("route", "add", "writer", "mine", "local/extractive", "--order", "price", "--hedge-ms", "500")
     assert (made["members"], made["order"], made["hedge_ms"]) == (["mine", "local/extractive"], "price", 500)
     assert server.json("route", "show", "writer") == made
     assert server.json("route", "list")["routes"] == [made]
+    explained = bastide("model", "explain", "writer", "--personal", "special", home=server.home)
+    assert (explained.returncode, explained.stdout.count("yes  ")) == (0, 2), explained.stderr
+    assert "yes  mine (local/runtime/m)" in explained.stdout
     assert server.json("call", "routes.list")["routes"] == [made]
     assert server.json("route", "remove", "writer")["removed"] is True
     assert server.json("model", "offered")["offers"] == []

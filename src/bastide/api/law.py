@@ -133,7 +133,7 @@ async def _named(name: str, caller: Caller, rooms: Rooms) -> tuple[list[Endpoint
     found = [models[one] for one in wanted if one in models]
     if found:
         endpoints = [
-            Endpoint(one.endpoint_id, one.record, one.upstream, "local" if one.local else "api", one.url)
+            Endpoint(one.endpoint_id, one.record, one.upstream, "local" if one.local else "api", one.url, one.name)
             for one in found
         ]
         spent = await rooms.inference.spent(caller.scope, [one.name for one in found])

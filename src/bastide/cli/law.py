@@ -19,6 +19,7 @@ ClassName = Annotated[str | None, typer.Option("--class", help="public, internal
 Personal = Annotated[
     str | None, typer.Option("--personal", help="none, pseudonymised, personal, special, criminal or minor.")
 ]
+Wanted = Annotated[str, typer.Argument(metavar="NAME", help="A model or a route, as calls name it.")]
 Capability = Annotated[str, typer.Option("--capability", help="What it would be used for.")]
 Draft = Annotated[Path, typer.Argument(metavar="FILE", help="A policy as YAML or JSON, with the cases it is tried on.")]
 
@@ -62,10 +63,27 @@ async def explain(
 
     Exit status 0 if they may, 1 if not.
     """
+    return await _explained(desk, {"provider": id, "capability": capability}, class_name, personal)
+
+
+async def explain_model(
+    desk: "Desk",
+    name: Wanted,
+    class_name: ClassName = None,
+    personal: Personal = None,
+    capability: Capability = "chat",
+) -> int:
+    """Say which models a name leads to may be asked with bytes of a class, in which order, and why the others not.
+
+    Exit status 0 if one may, 1 if none.
+    """
+    return await _explained(desk, {"model": name, "capability": capability}, class_name, personal)
+
+
+async def _explained(desk: "Desk", asked: dict[str, str], class_name: str | None, personal: str | None) -> int:
     label = {name: value for name, value in (("class", class_name), ("personal", personal)) if value}
     async with desk.server() as line:
-        body = {"label": label, "capability": capability, "provider": id}
-        wire = await line.post("/api/v1/decisions:explain", body)
+        wire = await line.post("/api/v1/decisions:explain", {**asked, "label": label})
     desk.say(wire, lambda: _explanation(wire))
     return 0 if wire["allowed"] else 1
 
@@ -127,13 +145,17 @@ def _read(file: Path) -> str:
         raise BadPolicy(f"{file} is not text in UTF-8.") from fault
 
 
+def _place(one: dict[str, Any]) -> str:
+    return f"{one['name']} ({one['endpoint']})" if one.get("name") else str(one["endpoint"])
+
+
 def _explanation(wire: dict[str, Any]) -> str:
-    lines = [wrap(f"yes  {one['endpoint']}", "     ", "") for one in wire["allowed"]]
+    lines = [wrap(f"yes  {_place(one)}", "     ", "") for one in wire["allowed"]]
     for one in wire["denied"]:
-        lines.append(wrap(f"no   {one['endpoint']}: {', '.join(one['rules'])}. {one['why']}", "     ", ""))
+        lines.append(wrap(f"no   {_place(one)}: {', '.join(one['rules'])}. {one['why']}", "     ", ""))
     if (nearest := wire.get("nearest")) and not wire["allowed"]:
         needs = "; ".join(nearest.get("needs") or ())
-        lines.append(wrap(f"Nearest: {nearest['endpoint']}" + (f". It would need: {needs}." if needs else ".")))
+        lines.append(wrap(f"Nearest: {_place(nearest)}" + (f". It would need: {needs}." if needs else ".")))
     return "\n".join(lines) or "No endpoint is known for this."
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bastide.cli.law import explain_model
 from bastide.cli.line import segment
 from bastide.cli.printing import sheet, table
 from bastide.cli.registering import errand, program
@@ -60,6 +61,7 @@ def add_to(root: typer.Typer) -> None:
     program(_model, "serve", "hosting", example="bastide model serve ~/models/tiny --name tiny")(serve)
     errand(_model, "sync", example="bastide model sync --provider ovhcloud/ai-endpoints/gra")(sync_models)
     errand(_model, "offered", example="bastide model offered --provider ovhcloud/ai-endpoints/gra")(offered)
+    errand(_model, "explain", example="bastide model explain writer --personal special")(explain_model)
     errand(_model, "remove", example="bastide model remove llama")(remove)
     root.add_typer(_model, name="model")
 

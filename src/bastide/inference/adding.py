@@ -64,8 +64,7 @@ class Adding:
             problem=problem,
         )
         details = {"url": url, "record": record, "upstream": upstream, "capabilities": list(model.capabilities)}
-        await self._registry.add(scope, model, spec.key.strip() if spec.key else None, details)
-        return model
+        return await self._registry.add(scope, model, spec.key.strip() if spec.key else None, details)
 
     def _local_record(self, url: str) -> str:
         host = urlsplit(url).hostname or ""

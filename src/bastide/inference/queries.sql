@@ -22,6 +22,7 @@ insert into inference.model
 values
     (%(name)s, %(kind)s, %(capabilities)s, %(record)s, %(url)s, %(upstream)s, %(local)s, %(rank)s, %(sealed_key)s,
     %(requests_per_minute)s, %(pseudonymise)s)
+returning added_at
 
 -- name: remove_model
 delete from inference.model where name = %(name)s

@@ -6,7 +6,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -152,11 +152,11 @@ class Registry:
             if await db.row(_Row, _MODEL, name=name) is not None:
                 raise ModelExists(f"There is a model {name} already.", model=name)
 
-    async def add(self, scope: Scope, model: Model, key: str | None, details: Mapping[str, Any]) -> None:
-        """Keep a model; its key is sealed. Raises ModelExists."""
+    async def add(self, scope: Scope, model: Model, key: str | None, details: Mapping[str, Any]) -> Model:
+        """Keep a model; its key is sealed. The model as it is kept. Raises ModelExists."""
         async with self._store.under(scope) as db:
             try:
-                await db.run(
+                added_at: datetime = await db.value(
                     _ADD,
                     name=model.name,
                     kind=model.kind,
@@ -174,6 +174,7 @@ class Registry:
                 raise ModelExists(f"There is a model {model.name} already.", model=model.name) from fault
             await self._audit.record(db, "model.add", resource=model.name, details=details)
         self._lately.pop(scope.tenant, None)
+        return replace(model, added_at=added_at)
 
     async def remove(self, scope: Scope, name: str) -> None:
         """Forget a model and its key. Raises UnknownModel."""

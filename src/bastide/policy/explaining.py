@@ -66,13 +66,13 @@ def explain(
 def nearest(allowed: tuple[Allowed, ...], denied: Iterable[Denied]) -> Nearest | None:
     """The first allowed endpoint, else the one that the fewest rules refuse, with what it would need."""
     if allowed:
-        return Nearest(allowed[0].endpoint.id, True)
+        return Nearest(allowed[0].endpoint.id, True, name=allowed[0].endpoint.name)
     able = [one for one in denied if _OFFER not in one.rules]
     if not able:
         return None
     best = min(able, key=lambda one: len(one.rules))
     remedies = best.remedies or tuple(REMEDIES[rule] for rule in best.rules)
-    return Nearest(best.endpoint.id, False, best.rules, remedies)
+    return Nearest(best.endpoint.id, False, best.rules, remedies, best.endpoint.name)
 
 
 def _offers(snapshot: Snapshot, endpoint: Endpoint, capability: str, now: datetime) -> bool:

@@ -22,13 +22,14 @@ UNSAID = Label(cls="internal", personal="personal")
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A place that bytes could go to: which record describes it, which model, at which address."""
+    """A place that bytes could go to: which record describes it, which model, at which address, and its name here."""
 
     id: str
     record_id: str
     model: str = ""
     kind: str = "api"
     url: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ class Nearest:
     allowed: bool
     rules: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    name: str = ""
 
     @property
     def text(self) -> str:
@@ -110,6 +112,7 @@ class Nearest:
         """As the wire shows it."""
         return {
             "endpoint": self.endpoint,
+            "name": self.name or None,
             "allowed": self.allowed,
             "rules": list(self.rules),
             "needs": list(self.needs),
@@ -198,6 +201,7 @@ class Allowed:
             "endpoint": self.endpoint.id,
             "record": self.endpoint.record_id,
             "model": self.endpoint.model,
+            "name": self.endpoint.name or None,
             "rank": self.rank,
             "price": self.price.to_wire(),
             "seal_min": self.seal_min,
@@ -221,6 +225,7 @@ class Denied:
             "endpoint": self.endpoint.id,
             "record": self.endpoint.record_id,
             "model": self.endpoint.model,
+            "name": self.endpoint.name or None,
             "rules": list(self.rules),
             "why": self.why,
         }

@@ -180,7 +180,7 @@ class Pot:
                 message = f"The budget of {whom} is spent."
         else:
             facts["retry_after_s"] = 2
-            message = f"What is left of the budget of {whom} is held by calls that still run."
+            message = f"What is left of the budget of {whom} is held by calls that still run or have just ended."
             if away:
                 message = f"The budget of {whom} cannot be looked up while the database is away."
             step = f"Try again in a few seconds. {step}"
