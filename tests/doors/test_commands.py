@@ -245,6 +245,10 @@ def test_law_and_models(server: Server, tmp_path: Path) -> None:
     explained = bastide("model", "explain", "writer", "--personal", "special", home=server.home)
     assert (explained.returncode, explained.stdout.count("yes  ")) == (0, 2), explained.stderr
     assert "yes  mine (local/runtime/m)" in explained.stdout
+    spent = server.json("budget", "set", "model", "mine", "--tokens", "0")["id"]
+    explained = bastide("model", "explain", "mine", home=server.home)
+    assert (explained.returncode, "Nearest: mine" in explained.stdout, ".." in explained.stdout) == (1, True, False)
+    server.json("budget", "remove", spent)
     assert server.json("call", "routes.list")["routes"] == [made]
     assert server.json("route", "remove", "writer")["removed"] is True
     assert server.json("model", "offered")["offers"] == []

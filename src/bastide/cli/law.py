@@ -154,7 +154,7 @@ def _explanation(wire: dict[str, Any]) -> str:
     for one in wire["denied"]:
         lines.append(wrap(f"no   {_place(one)}: {', '.join(one['rules'])}. {one['why']}", "     ", ""))
     if (nearest := wire.get("nearest")) and not wire["allowed"]:
-        needs = "; ".join(nearest.get("needs") or ())
+        needs = "; ".join(need.removesuffix(".") for need in nearest.get("needs") or ())
         lines.append(wrap(f"Nearest: {_place(nearest)}" + (f". It would need: {needs}." if needs else ".")))
     return "\n".join(lines) or "No endpoint is known for this."
 

@@ -106,7 +106,11 @@ class Nearest:
         """One sentence for a person."""
         if self.allowed:
             return f"{self.endpoint} may receive these bytes."
-        return f"The nearest is {self.endpoint}. It would need: " + "; ".join(self.needs) + "."
+        return (
+            f"The nearest is {self.endpoint}. It would need: "
+            + "; ".join(need.removesuffix(".") for need in self.needs)
+            + "."
+        )
 
     def to_wire(self) -> dict[str, object]:
         """As the wire shows it."""
