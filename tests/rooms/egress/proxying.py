@@ -8,8 +8,11 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from bastide.settings import ProxySettings
+
+Kind = TypeVar("Kind", bound="ConnectProxy")
 
 
 @dataclass
@@ -24,6 +27,7 @@ class ConnectProxy:
     stalls: bool = False  # takes the request, and says nothing
     port: int = 0
     heads: list[str] = field(default_factory=list)
+    met: int = 0  # connections to it
     joined: int = 0
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     listening: asyncio.Server | None = None
@@ -54,6 +58,7 @@ class ConnectProxy:
         task = asyncio.current_task()
         assert task is not None
         self.tasks.add(task)
+        self.met += 1
         try:
             await self._carried(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, asyncio.CancelledError):
@@ -77,7 +82,7 @@ class ConnectProxy:
         there, onward = await asyncio.open_connection("127.0.0.1", self.hosts[host])
         self.joined += 1
         try:
-            await asyncio.gather(_poured(reader, onward), _poured(there, writer))
+            await asyncio.gather(poured(reader, onward), poured(there, writer))
         finally:
             onward.close()
 
@@ -91,7 +96,7 @@ class ConnectProxy:
         return b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 
-async def _poured(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def poured(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while data := await reader.read(65_536):
         writer.write(data)
         await writer.drain()
@@ -103,7 +108,13 @@ async def proxying(
     hosts: Mapping[str, int] | None = None, *, tls: ssl.SSLContext | None = None, **more: object
 ) -> AsyncIterator[ConnectProxy]:
     """A proxy that runs while the block does."""
-    proxy = ConnectProxy(dict(hosts or {}), **more)  # type: ignore[arg-type]
+    async with running(ConnectProxy(dict(hosts or {}), **more), tls) as proxy:  # type: ignore[arg-type]
+        yield proxy
+
+
+@asynccontextmanager
+async def running(proxy: Kind, tls: ssl.SSLContext | None) -> AsyncIterator[Kind]:
+    """This proxy, which runs while the block does."""
     await proxy.open(tls)
     try:
         yield proxy

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from bastide.settings import ProxySettings
 
-from .proxying import ConnectProxy, _poured
+from .proxying import ConnectProxy, poured, running
 
 
 @dataclass
@@ -71,7 +71,7 @@ class SocksProxy(ConnectProxy):
         there, onward = await asyncio.open_connection("127.0.0.1", self.hosts[host])
         self.joined += 1
         try:
-            await asyncio.gather(_poured(reader, onward), _poured(there, writer))
+            await asyncio.gather(poured(reader, onward), poured(there, writer))
         finally:
             onward.close()
 
@@ -96,10 +96,5 @@ async def socks(
     hosts: Mapping[str, int] | None = None, *, tls: ssl.SSLContext | None = None, **more: object
 ) -> AsyncIterator[SocksProxy]:
     """A proxy that runs while the block does."""
-    proxy = SocksProxy(dict(hosts or {}), **more)  # type: ignore[arg-type]
-    await proxy.open(tls)
-    try:
+    async with running(SocksProxy(dict(hosts or {}), **more), tls) as proxy:  # type: ignore[arg-type]
         yield proxy
-    finally:
-        proxy.close()
-        await asyncio.gather(*proxy.tasks, return_exceptions=True)

@@ -1,10 +1,12 @@
-"""The way out through a SOCKS 5 proxy, for both clients, against a real one and real TLS servers on loopback."""
+"""The way out through a SOCKS 5 proxy, for both clients, against a real one and real TLS servers on loopback.
+
+What holds for proxies of each kind stands in `test_tunnel`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +17,6 @@ from hypothesis import strategies as st
 
 from bastide.egress.socks import Conversation
 from bastide.errors import (
-    AddressRefused,
     BadSetting,
     BastideError,
     ProxyGarbled,
@@ -28,9 +29,8 @@ from bastide.errors import (
 
 from .conftest import Authority, always, http, serving
 from .socksing import socks
-from .test_egress import names, outside
-from .test_lines import SURE
-from .test_tunnel import HOST, SECRET, Asks, behind, both, by_client, by_line, nobody_knows, read
+from .test_egress import outside
+from .test_tunnel import HOST, SECRET, Asks, behind, both, by_client, by_line, read
 
 SIX = "2606:4700::1111"
 
@@ -115,46 +115,6 @@ def test_it_is_the_same_in_the_loop_that_serves(authority: Authority) -> None:
         runner.run(all_of_it())
 
 
-# -- the law ----------------------------------------------------------------------------------------
-
-
-@both
-async def test_who_answers_behind_the_proxy_must_be_whom_the_permit_names(ask: Asks, authority: Authority) -> None:
-    async with (
-        serving(always(http("200 OK")), tls=authority.server_context("api.other.example")) as other,
-        socks({HOST: other.port}) as proxy,
-    ):
-        egress = behind(proxy, authority)
-        with pytest.raises(TlsRefused, match=HOST):
-            await ask(egress, outside())
-        await egress.stop()
-    assert other.seen == []
-
-
-@both
-@pytest.mark.parametrize(
-    ("host", "addresses"),
-    [
-        (HOST, ("10.0.0.7",)),
-        (HOST, ("9.9.9.9", "127.0.0.1")),
-        ("169.254.169.254", None),
-        ("[::1]", None),
-        ("localhost", None),
-        ("vault.internal", None),
-        ("intranet", None),
-    ],
-)
-async def test_what_may_not_be_reached_is_not_asked_for_either(
-    ask: Asks, host: str, addresses: tuple[str, ...] | None, authority: Authority
-) -> None:
-    async with socks({host.strip("[]"): 1}) as proxy:
-        egress = behind(proxy, authority, resolver=names(*addresses) if addresses else nobody_knows)
-        with pytest.raises(AddressRefused):
-            await ask(egress, outside(host))
-        await egress.stop()
-    assert proxy.openings == []
-
-
 # -- what fails -------------------------------------------------------------------------------------
 
 
@@ -225,28 +185,6 @@ async def test_whatever_it_says_to_lead_from_is_heard_to_its_end(ask: Asks, boun
         egress = behind(proxy, authority)
         assert (await ask(egress, outside())).status == 200
         await egress.stop()
-
-
-@both
-async def test_a_proxy_that_is_away_stalls_or_closes(ask: Asks) -> None:
-    async with socks({HOST: 1}) as proxy:
-        pass
-    gone = behind(proxy)
-    with pytest.raises(ProxyUnreachable, match="does not answer"):
-        await ask(gone, outside())
-    with pytest.raises(ProxyUnreachable):
-        await gone.ask_proxy()
-    async with socks({HOST: 1}, stalls=True) as proxy:
-        egress = behind(proxy, connect_s=0.3)
-        with pytest.raises(ProxyUnreachable, match="does not answer"):
-            await ask(egress, outside(), replace(SURE, connect_s=0.3))
-        with pytest.raises(ProxyUnreachable):
-            await egress.ask_proxy()
-    async with socks({HOST: 1}, cuts=True) as proxy:
-        egress = behind(proxy)
-        with pytest.raises((Unreachable, TlsRefused), match=HOST) as fault:  # it had said yes: the host is missing
-            await ask(egress, outside())
-        assert not isinstance(fault.value, ProxyUnreachable)
 
 
 _SAID = (
