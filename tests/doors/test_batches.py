@@ -174,7 +174,7 @@ async def test_a_batch_is_cancelled_and_what_was_answered_stays(
         assert (await web.post("/api/v1/models", json=spec, headers=boss)).status_code == 201
         lines = [chat("quick", "quick", model="slow"), *(chat(f"n{n}", "slow", model="slow") for n in range(40))]
         batch = await batch_of(client, jsonl(*lines))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await held.wait()
             while (now := await client.batches.retrieve(batch.id)).request_counts is None or (
                 now.request_counts.completed < 1
@@ -203,7 +203,7 @@ async def test_a_batch_asks_nothing_more_for_a_key_that_was_disabled(
         assert (await web.post("/api/v1/models", json=spec, headers=boss)).status_code == 201
         async with openai.AsyncOpenAI(base_url=f"{served}/v1", api_key=made["key"], max_retries=0) as leaver:
             batch = await batch_of(leaver, jsonl(*(chat(f"n{n}", "x", model="slow") for n in range(400))))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while len(server.chats) < 10:
                 await asyncio.sleep(0.05)
         assert (await web.post(f"/api/v1/keys/{made['id']}:disable", headers=boss)).status_code == 200

@@ -61,7 +61,7 @@ class Ground:
 
     async def start(self, house: House) -> None:
         await self.server.ensure()
-        assert await house.store.presence.returned(within_s=30)
+        assert await house.store.presence.returned(within_s=60)
 
 
 @dataclass
@@ -111,7 +111,7 @@ async def ask(house: House, scope: Scope, label: Label, **more: Any) -> Taken:
     taken = Taken()
     body = json.dumps({**ASKED, **more}).encode()
     house.inference.gateway.begin(scope, label, "chat", body, taken, request_id="req_test")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await taken.ended.wait()
     return taken
 
@@ -250,7 +250,7 @@ async def streamed(port: int, key: str) -> tuple[str, asyncio.StreamWriter]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
     writer.write(f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         said = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         assert " 200 " in said.splitlines()[0], said
         await reader.readuntil(b"\n\n")

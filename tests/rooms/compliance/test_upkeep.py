@@ -62,7 +62,7 @@ async def test_a_journal_that_cannot_be_written_is_a_matter_of_the_disk(house: H
     journal = house.audit.journal
     assert "sequencer" in log_step(house.audit), "whatever else keeps the log is its sequencer's"
     step = ""
-    async with asyncio.timeout(20), local_client(create(house)) as client:
+    async with asyncio.timeout(60), local_client(create(house)) as client:
         while not step:  # a receipt that is written meanwhile mends it
             journal.problem = "The journal cannot be written: No space left on device."
             try:

@@ -226,7 +226,7 @@ async def test_leaving_a_stream_closes_the_connection() -> None:
         async with client.stream("GET", "/") as flow:
             async for _ in flow:
                 break
-        await asyncio.wait_for(closed.wait(), 30)
+        await asyncio.wait_for(closed.wait(), 60)
     await egress.stop()
 
 

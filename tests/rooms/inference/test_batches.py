@@ -238,7 +238,7 @@ async def test_a_batch_whose_job_was_stopped_goes_on_when_that_is_begun_again(ho
     async with ScriptedModel(answer) as server:
         await house.inference.add_model(ours, ModelSpec("ours", server.url, local=True))
         batch = await begun(house, ours, *(chat(f"q{n}", f"quick {n}") for n in range(20)), chat("s", "slow"))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await held.wait()
             while (await house.batches.get(ours, batch.id)).answered < 20:
                 await asyncio.sleep(0.02)
@@ -314,7 +314,7 @@ async def test_a_batch_that_is_deleted_with_its_file_stops(house: House, ours: S
     async with ScriptedModel(answer) as server:
         await house.inference.add_model(ours, ModelSpec("ours", server.url, local=True))
         batch = await begun(house, ours, *(chat(f"n{n}", "x") for n in range(40)))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await held.wait()
         await house.batches.files.delete(ours, batch.input_file, derived=True)
         assert (await house.workflows.result(ours, batch.job, timeout_s=30)).status == "cancelled"

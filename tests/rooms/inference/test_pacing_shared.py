@@ -178,7 +178,7 @@ async def test_the_share_of_one_that_was_killed_is_free_a_minute_after_its_time(
     late = await two.pace(ours, 100)
     assert sum(await until_dry((two, late))) == 50, "the other half was held by the one that died"
     await clock.forward(16 + 61)
-    async with asyncio.timeout(20):  # in the first seconds of a server nobody is taken for dead
+    async with asyncio.timeout(60):  # in the first seconds of a server nobody is taken for dead
         while two.burst(late, 1000) == 0 or late.share is None or late.share.requests < 100:
             await asyncio.sleep(0.05)
     assert late.share.requests == 100
@@ -288,7 +288,7 @@ async def test_two_real_processes_ask_no_more_than_one_and_one_is_killed(
     assert late.burst(pace, 1000) == 0
     both[1].kill()
     await clock.forward(16 + 61)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while late.burst(pace, 1000) == 0 or pace.share is None or pace.share.requests < 200:
             await asyncio.sleep(0.05)
     for one in both:

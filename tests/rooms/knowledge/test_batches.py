@@ -266,7 +266,7 @@ async def test_batches_are_written_in_their_order_whichever_has_its_vectors_firs
     async def of_many(self: Meaning, *arguments: Any) -> Any:
         begun.append(len(begun))
         if begun[-1] == 0:
-            await asyncio.wait_for(second.wait(), 30)  # the second is embedded while the first one still is
+            await asyncio.wait_for(second.wait(), 60)  # the second is embedded while the first one still is
         found = await real(self, *arguments)
         if len(begun) > 1:
             second.set()
@@ -289,7 +289,7 @@ async def test_nothing_is_written_behind_a_batch_that_failed(
     async def of_many(self: Meaning, *arguments: Any) -> Any:
         begun.append(len(begun))
         if begun[-1] == 0:
-            await asyncio.wait_for(both.wait(), 30)
+            await asyncio.wait_for(both.wait(), 60)
             raise RuntimeError("the disk is full")
         found = await real(self, *arguments)
         both.set()

@@ -136,7 +136,7 @@ async def test_kill_9_loses_no_receipt_that_was_given_out_a_moment_before(
     await process.wait()
     audit = Audit(logged.store, AuditSettings(home=tmp_path))
     await audit.journal.start()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while list((tmp_path / "journal").glob("jrn_*")):
             await asyncio.sleep(0.02)
     await office.stop()

@@ -233,5 +233,5 @@ async def test_a_document_that_goes_while_a_model_reads(
     async with ScriptedModel(answer) as model:
         await rooms.inference.add_model(ours, ModelSpec(name="reader", url=model.url, local=True))
         await done(work, ours, "knowledge.enrich", documents=[document])
-    await asyncio.wait_for(asyncio.gather(*going), 10)
+    await asyncio.wait_for(asyncio.gather(*going), 60)
     assert (await graph.entities(ours)).items == ()
