@@ -46,10 +46,11 @@ class Laws:
         try:
             if held is None:
                 return await self._learn(scope)
-            in_doubt = scope.tenant in self._doubts
-            if presence.away if in_doubt else presence.silent:
+            if scope.tenant not in self._doubts:
+                return await presence.unless_silent(lambda: self._learn(scope), within_s=_ANSWER_S)
+            if presence.away:
                 raise DatabaseUnavailable
-            return await presence.promptly(self._learn(scope), within_s=_DOUBTS_S if in_doubt else _ANSWER_S)
+            return await presence.promptly(self._learn(scope), within_s=_DOUBTS_S)
         except DatabaseUnavailable:
             in_doubt = held is None or scope.tenant in self._doubts
             if held is None or in_doubt or not presence.excuses(held[0], stale_s=self._stale_s):

@@ -93,6 +93,12 @@ class Presence:
             raise DatabaseUnavailable
         return task.result()
 
+    async def unless_silent(self, ask: Callable[[], Coroutine[Any, Any, Answer]], *, within_s: float) -> Answer:
+        """The same for whoever has something to go by without an answer: a database that is silent is not asked."""
+        if self.silent:
+            raise DatabaseUnavailable
+        return await self.promptly(ask(), within_s=within_s)
+
     def _forget(self, task: asyncio.Future[Any]) -> None:
         self._asked.discard(task)
         if not task.cancelled():

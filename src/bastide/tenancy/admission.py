@@ -144,9 +144,7 @@ class Admission:
         """What the database says now; while it is away, what it said lately. An expired key has expired anyway."""
         presence = self._store.presence
         try:
-            if presence.silent:
-                raise DatabaseUnavailable
-            return await presence.promptly(self._asked(asked), within_s=_ANSWER_S)
+            return await presence.unless_silent(lambda: self._asked(asked), within_s=_ANSWER_S)
         except Refusal:
             self._remembered.pop(asked, None)
             raise

@@ -259,7 +259,7 @@ class Accounts:
     async def _lease(
         self, scope: Scope, model: str, of: Names | None, *, own: bool, tokens: int, eur: float, priced: bool
     ) -> None:
-        book, presence = self._keeper.books[scope.tenant], self._leasing.presence
+        book = self._keeper.books[scope.tenant]
 
         async def lend() -> None:
             async with book.lock:
@@ -278,8 +278,8 @@ class Accounts:
                 self._keeper.is_back()
 
         try:  # it is not cancelled: the driver would wait for seconds to tell that to a database which is silent
-            if presence.silent:
-                raise DatabaseUnavailable
-            await presence.promptly(lend(), within_s=self._patience_s)
-        except (DatabaseUnavailable, Contended):
+            await self._leasing.presence.unless_silent(lend, within_s=self._patience_s)
+        except DatabaseUnavailable:
             self._keeper.is_away()
+        except Contended:  # it gave way to another process: the caller looks what is there now, and asks again
+            pass

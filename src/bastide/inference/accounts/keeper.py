@@ -91,10 +91,12 @@ class Keeper:
             try:
                 async with asyncio.timeout(_PATIENCE_S):
                     asked = await self._look_after(book)
-            except (DatabaseUnavailable, Contended, TimeoutError):
+            except (DatabaseUnavailable, TimeoutError):
                 self.is_away()
                 await self._spare()
                 break
+            except Contended:  # it gave way to another process; the next look comes soon
+                continue
             except Exception:
                 telemetry.log.exception("the accounts of a tenant could not be kept")
                 continue

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from bastide import telemetry
@@ -315,12 +315,16 @@ class Views:
         before, presence = self._views.get(scope.tenant), self._presence
         if before is None:
             return await asyncio.shield(self._reading.get(scope.tenant) or self._begin(scope))
-        outdated = before.read_at == float("-inf")
+
+        def ask() -> Coroutine[Any, Any, View]:
+            return _awaited(self._reading.get(scope.tenant) or self._begin(scope))
+
         try:
-            if presence.away if outdated else presence.silent:
+            if before.read_at > float("-inf"):
+                return await presence.unless_silent(ask, within_s=_ANSWER_S)
+            if presence.away:
                 raise DatabaseUnavailable
-            task = self._reading.get(scope.tenant) or self._begin(scope)
-            return await presence.promptly(_awaited(task), within_s=_OUTDATED_S if outdated else _ANSWER_S)
+            return await presence.promptly(ask(), within_s=_OUTDATED_S)
         except DatabaseUnavailable:
             if not presence.excuses(before.read_at, stale_s=self._stale_s):
                 raise
