@@ -79,10 +79,14 @@ class ConnectProxy:
         if not said.startswith(b"HTTP/1.1 200") or self.cuts:
             return
         host = head.split(" ")[1].rpartition(":")[0]
+        await self.join(host, reader, writer)
+
+    async def join(self, host: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Byte for byte with one that it can resolve, until either ends."""
         there, onward = await asyncio.open_connection("127.0.0.1", self.hosts[host])
         self.joined += 1
         try:
-            await asyncio.gather(poured(reader, onward), poured(there, writer))
+            await asyncio.gather(_poured(reader, onward), _poured(there, writer))
         finally:
             onward.close()
 
@@ -96,7 +100,7 @@ class ConnectProxy:
         return b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 
-async def poured(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _poured(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while data := await reader.read(65_536):
         writer.write(data)
         await writer.drain()

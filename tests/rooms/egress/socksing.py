@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from bastide.settings import ProxySettings
 
-from .proxying import ConnectProxy, poured, running
+from .proxying import ConnectProxy, running
 
 
 @dataclass
@@ -68,12 +68,7 @@ class SocksProxy(ConnectProxy):
         await writer.drain()
         if reply or self.cuts:
             return
-        there, onward = await asyncio.open_connection("127.0.0.1", self.hosts[host])
-        self.joined += 1
-        try:
-            await asyncio.gather(poured(reader, onward), poured(there, writer))
-        finally:
-            onward.close()
+        await self.join(host, reader, writer)
 
     async def _admitted(self, methods: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         wanted = 0 if self.credentials is None else 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 from tests.rooms.audit.conftest import Logged, facts
@@ -94,10 +95,15 @@ def straight(logged: Logged) -> Enter:
     return sequencer.enter
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Until this is so."""
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
 async def written(journal: Journal) -> Owned:
     """Until something that is over lies on the disk; where."""
-    async with asyncio.timeout(60):
-        while not journal._reach:
-            await asyncio.sleep(0.01)
+    await until(lambda: bool(journal._reach))
     assert journal._owned is not None
     return journal._owned

@@ -18,16 +18,14 @@ from bastide.audit import Audit, Journal
 from bastide.audit.segments import Folder
 from bastide.settings import AuditSettings
 
-from .journals import IN, call, carried, made, recorded
+from .journals import IN, call, carried, made, recorded, until
 
 
 async def test_one_process_of_a_home_carries_for_all_that_run(logged: Logged, tmp_path: Path) -> None:
     ours, theirs = somebody(), somebody()
     office, worker, other = (Journal(logged.store, AuditSettings(home=tmp_path)) for _ in range(3))
     await office.start(for_all=True)
-    async with asyncio.timeout(60):
-        while not Folder(tmp_path).somebody_carries():
-            await asyncio.sleep(0.01)
+    await until(Folder(tmp_path).somebody_carries)
     await other.start(for_all=True)  # one has the office already
     ids = [made(worker, ours) for _ in range(5)]
     foreign = [made(other, theirs) for _ in range(5)]
@@ -73,9 +71,7 @@ async def test_a_folder_that_cannot_be_read_for_a_while_is_looked_at_again(
     monkeypatch.setattr(Folder, "owners", unreadable)
     office = Journal(logged.store, AuditSettings(home=tmp_path))
     await office.start(for_all=True)
-    async with asyncio.timeout(60):
-        while not Folder(tmp_path).somebody_carries():
-            await asyncio.sleep(0.01)
+    await until(Folder(tmp_path).somebody_carries)
     ours = somebody()
     ids = [made(journal, ours) for _ in range(3)]
     await carried(journal)
@@ -123,9 +119,7 @@ async def test_kill_9_loses_no_receipt_that_was_given_out_a_moment_before(
     office = Journal(logged.store, AuditSettings(home=tmp_path))
     if database == "there, and another carries":
         await office.start(for_all=True)
-        async with asyncio.timeout(60):
-            while not Folder(tmp_path).somebody_carries():
-                await asyncio.sleep(0.01)
+        await until(Folder(tmp_path).somebody_carries)
     process = await asyncio.create_subprocess_exec(*words, stdout=subprocess.PIPE)
     assert process.stdout is not None
     while len(given) < 150:
@@ -136,9 +130,7 @@ async def test_kill_9_loses_no_receipt_that_was_given_out_a_moment_before(
     await process.wait()
     audit = Audit(logged.store, AuditSettings(home=tmp_path))
     await audit.journal.start()
-    async with asyncio.timeout(60):
-        while list((tmp_path / "journal").glob("jrn_*")):
-            await asyncio.sleep(0.02)
+    await until(lambda: not list((tmp_path / "journal").glob("jrn_*")))
     await office.stop()
     found = await recorded(logged, ours)
     assert len(found) == len(set(found)), "none twice"
@@ -158,9 +150,7 @@ async def test_kill_9_loses_no_receipt_that_was_given_out_a_moment_before(
 
 async def test_who_lives_keeps_what_is_his(logged: Logged, journal: Journal, tmp_path: Path) -> None:
     journal.begin(somebody())
-    async with asyncio.timeout(60):
-        while journal._writer is None:
-            await asyncio.sleep(0.01)
+    await until(lambda: journal._writer is not None)
     assert list(Folder(tmp_path).orphans()) == []
 
 

@@ -20,7 +20,7 @@ from bastide.audit.segments import SYNC
 from bastide.errors import JournalUnwritable
 from bastide.settings import AuditSettings
 
-from .journals import call, carried, keep_back, made, recorded, written
+from .journals import call, carried, keep_back, made, recorded, until, written
 
 
 async def test_a_full_disk_lets_no_call_begin_and_loses_none(logged: Logged, tmp_path: Path) -> None:
@@ -38,16 +38,12 @@ async def test_a_full_disk_lets_no_call_begin_and_loses_none(logged: Logged, tmp
     await carried(journal)
     full.set()
     running.close(call())
-    async with asyncio.timeout(60):
-        while not journal.problem:
-            await asyncio.sleep(0.01)
+    await until(lambda: bool(journal.problem))
     with pytest.raises(JournalUnwritable) as caught:
         journal.begin(ours)
     assert (caught.value.status, "No space left" in caught.value.message) == (503, True)
     full.clear()
-    async with asyncio.timeout(60):
-        while journal.problem:
-            await asyncio.sleep(0.01)
+    await until(lambda: not journal.problem)
     after = made(journal, ours)
     await carried(journal)
     await journal.stop()
@@ -72,15 +68,11 @@ async def test_whatever_breaks_while_it_is_written_lets_no_call_begin_and_loses_
     await carried(journal)
     broken.set()
     running = made(journal, ours)
-    async with asyncio.timeout(60):
-        while not journal.problem:
-            await asyncio.sleep(0.01)
+    await until(lambda: bool(journal.problem))
     with pytest.raises(JournalUnwritable, match=type(fault).__name__):
         journal.begin(ours)
     broken.clear()
-    async with asyncio.timeout(60):
-        while journal.problem:
-            await asyncio.sleep(0.01)
+    await until(lambda: not journal.problem)
     await carried(journal)
     await journal.stop()
     assert await recorded(logged, ours) == [before, running]
@@ -147,15 +139,11 @@ async def test_a_disk_that_is_silent_lets_no_call_begin_and_loses_none(
     ours = somebody()
     journal = Journal(logged.store, AuditSettings(home=tmp_path), sync=sync)
     made_before = [made(journal, ours) for _ in range(3)]
-    async with asyncio.timeout(60):
-        while not journal.problem:
-            await asyncio.sleep(0.01)
+    await until(lambda: bool(journal.problem))
     with pytest.raises(JournalUnwritable, match="has not ended"):
         journal.begin(ours)
     speaks.set()
-    async with asyncio.timeout(60):
-        while journal.problem:
-            await asyncio.sleep(0.01)
+    await until(lambda: not journal.problem)
     after = made(journal, ours)
     await carried(journal)
     await journal.stop()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import stat
 from collections.abc import Callable
@@ -17,16 +16,14 @@ from bastide.audit.entries import Reading, Writing
 from bastide.audit.segments import SYNC, Folder, Reader, Writer
 from bastide.store import new_id
 
-from .journals import call, carried, keep_back, let_go, made, recorded, written
+from .journals import call, carried, keep_back, let_go, made, recorded, until, written
 
 
 async def test_segments_are_sealed_and_for_their_owner_only(journal: Journal, tmp_path: Path) -> None:
     ours = somebody()
     keep_back(journal)
     id = made(journal, ours, call(model="a-model-of-ours"), subjects=["anna"])
-    async with asyncio.timeout(60):
-        while not journal._reach:
-            await asyncio.sleep(0.01)
+    await until(lambda: bool(journal._reach))
     folder = tmp_path / "journal"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     (file,) = [path for path in folder.iterdir() if not path.name.endswith(".lock")]
@@ -104,9 +101,7 @@ async def test_calls_that_the_disk_has_spoiled_are_waited_for_no_longer(logged: 
     made(journal, ours)
     owned = await written(journal)
     made(journal, ours)  # its frame rests on the first
-    async with asyncio.timeout(60):
-        while len(journal._reach) < 2:
-            await asyncio.sleep(0.01)
+    await until(lambda: len(journal._reach) == 2)
     ((_, path),) = owned.files()
     content = bytearray(path.read_bytes())
     content[20] ^= 1
